@@ -1,0 +1,56 @@
+//! The command line.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// An HTTP/1.1 server that can be stopped without losing a request.
+///
+/// Without a subcommand it serves: three servers, hello, name and echo, until SIGINT or SIGTERM. A second signal ends
+/// it at once. Exit status: 0 everything closed cleanly, 1 it could not start or failed, 2 something was cut off.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+    /// What to log: off, error, warn, info, debug, trace, or a list such as `info,softstop::net=debug`.
+    #[arg(long, global = true, env = "SOFTSTOP_LOG", default_value = "info", value_name = "LEVEL")]
+    pub(crate) log: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve hello, name and echo until a signal (the default).
+    Serve(Serve),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Serve {
+    /// Where hello listens: GET / greets the world, GET /sleep?ms=N takes that long.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7000")]
+    pub(crate) hello: String,
+    /// Where name listens: GET /?name=Alex greets Alex.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    pub(crate) name: String,
+    /// Where echo listens: whatever is sent to / comes back.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    pub(crate) echo: String,
+    /// How long requests in flight may take to finish when a stop begins.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub(crate) grace: Duration,
+    /// Event loops of each server [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) loops: Option<u16>,
+    /// The most worker threads of each server [default: 512]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) workers: Option<u16>,
+    /// Let POST /exit on hello stop everything.
+    #[arg(long)]
+    pub(crate) exit_route: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 5s, 300ms or 1m 30s"))
+}

@@ -1,0 +1,65 @@
+//! The three servers of the program.
+
+use std::time::Duration;
+
+use softstop::{GroupHandle, IntoResponse, Request, Response, Router, StatusCode, StopPolicy, inline};
+
+/// The longest sleep that `/sleep` grants.
+const LONGEST_SLEEP_MS: u64 = 60_000;
+
+/// Greets the world; with `exit`, `POST /exit` stops the whole group.
+pub(crate) fn hello(exit: Option<(GroupHandle, StopPolicy)>) -> Router {
+    let router = health().get("/", inline(|_: &Request| "Hello, world!")).get("/sleep", sleep);
+    match exit {
+        None => router,
+        Some((group, policy)) => router.post("/exit", move |_: &Request| {
+            group.stop(policy);
+            "closing everything\n"
+        }),
+    }
+}
+
+/// Greets whoever it is told.
+pub(crate) fn name() -> Router {
+    let greet =
+        |request: &Request| format!("Hello, {}!", request.query("name").unwrap_or_default()).into_response();
+    health().get("/", inline(greet))
+}
+
+/// Sends back what it is sent.
+pub(crate) fn echo() -> Router {
+    let echo = |request: &Request| {
+        let response = Response::new(StatusCode::OK).with_body(request.body().to_vec());
+        match request.header("Content-Type") {
+            Some(kind) => response.header("Content-Type", kind),
+            None => response,
+        }
+    };
+    health().any("/", echo)
+}
+
+/// What every server answers: whether the process lives, and whether it should be sent requests.
+fn health() -> Router {
+    Router::new().get("/healthz", inline(|_: &Request| "ok\n")).get(
+        "/readyz",
+        inline(|request: &Request| {
+            if request.server().is_ready() {
+                (StatusCode::OK, "ready\n")
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+            }
+        }),
+    )
+}
+
+fn sleep(request: &Request) -> (StatusCode, String) {
+    let wanted = request.query("ms").and_then(|ms| ms.parse().ok()).filter(|ms| *ms <= LONGEST_SLEEP_MS);
+    let Some(ms) = wanted else {
+        let advice = format!("say how long, in milliseconds, at most {LONGEST_SLEEP_MS}: /sleep?ms=250\n");
+        return (StatusCode::BAD_REQUEST, advice);
+    };
+    match request.context().sleep(Duration::from_millis(ms)) {
+        Ok(()) => (StatusCode::OK, "slept".to_owned()),
+        Err(cause) => (StatusCode::SERVICE_UNAVAILABLE, format!("woken early: {cause}\n")),
+    }
+}

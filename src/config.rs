@@ -1,0 +1,78 @@
+//! Every limit, time-out and default of a server, in one place, each with the reason for its value.
+
+use std::{thread, time::Duration};
+
+use crate::http::Limits;
+
+/// How long a connection may take for each thing it does. Each is a deadline of that one connection: nothing is polled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the first byte of a request (or from the accept) to the end of its head, however the bytes trickle in;
+    /// afterwards `408 Request Timeout`. Default 10 s: a head is one packet for any honest client.
+    pub header: Duration,
+    /// The longest pause inside a request's content; afterwards `408`. Default 30 s: a phone between two cells.
+    pub body: Duration,
+    /// How long a kept-alive connection may be silent between two requests. Default 75 s, as nginx has it: longer
+    /// than the 60 s after which most clients and balancers let go by themselves, so that the race is theirs to avoid.
+    pub idle: Duration,
+    /// The longest time in which a client takes no byte of a response. Default 30 s.
+    pub write: Duration,
+    /// How long a lingering close waits for the peer to close too (RFC 9112 section 9.6). Default 2 s: several round
+    /// trips around the world; it costs a descriptor, no buffer.
+    pub linger: Duration,
+    /// How long after a client's half-close (a FIN while its request is handled) the first byte of the response is
+    /// sent ahead, to learn whether the client is still there; doubled each time. Default 100 ms: long enough that
+    /// quick handlers never do it.
+    pub half_close_probe: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            header: Duration::from_secs(10),
+            body: Duration::from_secs(30),
+            idle: Duration::from_secs(75),
+            write: Duration::from_secs(30),
+            linger: Duration::from_secs(2),
+            half_close_probe: Duration::from_millis(100),
+        }
+    }
+}
+
+/// What a server was built with.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) name: String,
+    pub(crate) listen: Vec<String>,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    /// Event loops. Default: one per core, since a loop never blocks.
+    pub(crate) loops: usize,
+    /// The most worker threads. Default 512: what blocking handlers need to keep as many connections busy; threads
+    /// are made on demand, so an inline-only server has none.
+    pub(crate) workers: usize,
+    /// Requests that may wait for a worker; more are answered 503. Default 1024: two rounds of the full pool, beyond
+    /// which waiting only makes the answers late.
+    pub(crate) queue: usize,
+    /// The most open connections; above it the accept queue holds the rest. Default 65,536: at 512 bytes each an
+    /// idle crowd of that size costs 32 MiB.
+    pub(crate) connections: usize,
+    /// Length of the kernel's accept queue. Default 4096, which the kernel caps to `net.core.somaxconn`.
+    pub(crate) backlog: i32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            name: "server".to_owned(),
+            listen: Vec::new(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            loops: thread::available_parallelism().map_or(1, usize::from),
+            workers: 512,
+            queue: 1024,
+            connections: 65_536,
+            backlog: 4096,
+        }
+    }
+}

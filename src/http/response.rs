@@ -1,0 +1,247 @@
+//! What a handler answers with.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::StatusCode;
+use super::grammar;
+
+/// The content of a response.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Body {
+    /// No content.
+    #[default]
+    Empty,
+    /// Content that lives as long as the program.
+    Static(&'static [u8]),
+    /// Content that was made for this response.
+    Bytes(Vec<u8>),
+}
+
+impl Body {
+    /// The number of bytes.
+    pub fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    /// Whether there is not a single byte.
+    pub fn is_empty(&self) -> bool {
+        self.as_slice().is_empty()
+    }
+
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Body::Empty => &[],
+            Body::Static(bytes) => bytes,
+            Body::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Body::Static(text.as_bytes())
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Body::Static(bytes)
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Body::Bytes(text.into_bytes())
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Body::Bytes(bytes)
+    }
+}
+
+/// A response: a status code, fields and content. The server adds Date, Content-Length and Connection.
+///
+/// ```
+/// use softstop::http::{Response, StatusCode};
+///
+/// let response = Response::new(StatusCode::SEE_OTHER)
+///     .header("Location", "/notes/7")
+///     .content_type("text/html; charset=utf-8")
+///     .with_body("<a href=\"/notes/7\">over there</a>");
+/// assert_eq!(response.headers().count(), 2);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    status: StatusCode,
+    content_type: Option<Cow<'static, str>>,
+    /// Field lines as they are sent, each with its CRLF.
+    lines: String,
+    body: Body,
+}
+
+impl Response {
+    /// A response without content.
+    ///
+    /// # Panics
+    /// If the status is an informational one (1xx): those are not answers, and the server sends them by itself.
+    #[track_caller]
+    pub fn new(status: StatusCode) -> Self {
+        assert!(!status.is_informational(), "{status} announces a response, it is none");
+        Response { status, content_type: None, lines: String::new(), body: Body::Empty }
+    }
+
+    /// Replaces the content. Where the status forbids any (204, 205, 304), it is not sent.
+    pub fn with_body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Takes the content out.
+    pub fn into_body(self) -> Body {
+        self.body
+    }
+
+    /// Replaces the media type of the content (RFC 9110 section 8.3).
+    ///
+    /// # Panics
+    /// If the value is not a valid field value, as [`Response::header`] does.
+    #[track_caller]
+    pub fn content_type(mut self, value: &'static str) -> Self {
+        match check_value(value) {
+            Ok(()) => self.content_type = Some(Cow::Borrowed(value)),
+            Err(invalid) => panic!("{invalid}"),
+        }
+        self
+    }
+
+    /// Adds a field line. One named Content-Type replaces the media type instead.
+    ///
+    /// # Panics
+    /// If the name or the value is invalid, or the field belongs to the server. [`Response::try_header`] returns
+    /// these as errors; it is the one to use where the value is not the program's own.
+    #[track_caller]
+    pub fn header(self, name: &str, value: &str) -> Self {
+        match self.try_header(name, value) {
+            Ok(response) => response,
+            Err(invalid) => panic!("{invalid}"),
+        }
+    }
+
+    /// Adds a field line. One named Content-Type replaces the media type instead.
+    ///
+    /// # Errors
+    /// If the name is no token (RFC 9110 section 5.1); if the value holds anything but visible ASCII characters,
+    /// spaces and tabs, or begins or ends in white space (section 5.5); or if the field is one of those that say
+    /// where the message ends and whether the connection persists, or Date, which are the server's.
+    pub fn try_header(mut self, name: &str, value: &str) -> Result<Self, InvalidHeader> {
+        if !grammar::is_token(name.as_bytes()) {
+            return Err(InvalidHeader { name: name.into(), fault: Fault::Name });
+        }
+        if SERVER_FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name)) {
+            return Err(InvalidHeader { name: name.into(), fault: Fault::Owned });
+        }
+        check_value(value).map_err(|invalid| InvalidHeader { name: name.into(), ..invalid })?;
+        if name.eq_ignore_ascii_case(CONTENT_TYPE) {
+            self.content_type = Some(Cow::Owned(value.into()));
+        } else {
+            self.lines.extend([name, ": ", value, "\r\n"]);
+        }
+        Ok(self)
+    }
+
+    /// The status code.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The content.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// The fields set so far, Content-Type first.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let media_type = self.media_type().map(|value| (CONTENT_TYPE, value));
+        let others = self.lines.split_terminator("\r\n").filter_map(|line| line.split_once(": "));
+        media_type.into_iter().chain(others)
+    }
+
+    /// A response whose media type needs no check.
+    pub(super) fn of_type(content_type: &'static str, body: Body) -> Self {
+        let content_type = Some(Cow::Borrowed(content_type));
+        Response { status: StatusCode::OK, content_type, lines: String::new(), body }
+    }
+
+    /// The same response with another status.
+    #[track_caller]
+    pub(super) fn with_status(self, status: StatusCode) -> Self {
+        Response { status: Response::new(status).status, ..self }
+    }
+
+    pub(super) fn media_type(&self) -> Option<&str> {
+        self.content_type.as_deref()
+    }
+
+    pub(super) fn lines(&self) -> &str {
+        &self.lines
+    }
+}
+
+const CONTENT_TYPE: &str = "Content-Type";
+
+/// RFC 9112 sections 6 and 9, RFC 9110 sections 6.6 and 7.8: what one side could use to make the other see another
+/// message end, and Date, of which there may be but one.
+const SERVER_FIELDS: [&str; 9] = [
+    "Connection",
+    "Content-Length",
+    "Date",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+];
+
+fn check_value(value: &str) -> Result<(), InvalidHeader> {
+    let allowed = |byte: u8| matches!(byte, b'\t' | b' '..=b'~');
+    if value.bytes().all(allowed) && value.trim_ascii() == value {
+        return Ok(());
+    }
+    Err(InvalidHeader { name: CONTENT_TYPE.into(), fault: Fault::Value })
+}
+
+/// A field that a response cannot have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidHeader {
+    name: String,
+    fault: Fault,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Name,
+    Value,
+    Owned,
+}
+
+impl fmt::Display for InvalidHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let advice = match self.fault {
+            Fault::Name => "is not a field name: use letters, digits and hyphens",
+            Fault::Value => {
+                "has an invalid value: use visible ASCII characters with spaces or tabs between them, \
+                 and percent-encode everything else"
+            }
+            Fault::Owned => "is a field of the server's own: leave it out, the server sends the right one",
+        };
+        write!(f, "{:?} {advice}", self.name)
+    }
+}
+
+impl std::error::Error for InvalidHeader {}

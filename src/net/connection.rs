@@ -1,0 +1,319 @@
+//! One connection: bytes from its socket to the HTTP core, requests to their handlers, responses back.
+//!
+//! ```text
+//!                  head            content complete        answered, kept alive
+//!   Receiving ----------> Content ------------------+   +-----------------------> Receiving
+//!       |                                           v   |
+//!       +-- refused, timed out, last response ->  Handling (on the pool; inline handlers answer at once)
+//!                      |
+//!                      v   all written
+//!                  Lingering ----------> closed
+//! ```
+//!
+//! Three more axes are independent of that: what the socket has to read ([`ReadSide`]), what it still has to take
+//! ([`Output`]), and whether there will be another request ([`Persistence`]). A stop only switches the last one.
+//!
+//! Readiness is edge-triggered: `ReadSide` remembers an edge until a read has shown that there is nothing left.
+
+mod bytes;
+mod requests;
+
+use bytes::BYTES_A_TURN;
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    sync::Arc,
+    time::Instant,
+};
+
+use mio::{Token, event::Event as Readiness, net::TcpStream};
+
+use super::{deadlines::Kind, output::Output, service::Service};
+use crate::{
+    http::{Conn, ReadPhase, Refusal, Response, StatusCode},
+    request::{Exchange, Request},
+    router::RouteId,
+    stop::Guard,
+    stop::{CloseReason, Phase, Straggler, Stuck},
+};
+
+/// Every response begins with these; one at a time can be sent ahead without changing what the client reads.
+const PREFIX: &[u8] = b"HTTP/1.1 ";
+
+pub(crate) struct Connection {
+    stream: TcpStream,
+    token: Token,
+    peer: SocketAddr,
+    http: Conn,
+    activity: Activity,
+    read: ReadSide,
+    output: Output,
+    persistence: Persistence,
+    /// Received, but not consumed: the beginning of a message, or what came behind a request that is being handled.
+    input: Input,
+    /// Responses in `output`.
+    owed: u64,
+    /// Whether a request has been answered: until then the connection is not idle, but owes its first one.
+    answered: bool,
+    /// When what the connection waits for began, or last moved.
+    since: Instant,
+    in_flight: Guard,
+}
+
+enum Activity {
+    /// Waiting for a head, or in one.
+    Receiving,
+    /// The content is coming in.
+    Content { request: Request, plan: Plan },
+    /// A worker has it.
+    Handling { exchange: Arc<Exchange>, probes: usize },
+    /// Our side is shut down; whatever comes is discarded until the peer closes too.
+    Lingering { reason: CloseReason },
+}
+
+/// What is to become of a request once it is complete.
+enum Plan {
+    Handle(RouteId),
+    Answer(Box<Response>),
+}
+
+enum ReadSide {
+    /// Nothing to read until the next edge.
+    Waiting,
+    /// There was an edge.
+    Ready,
+    /// There was an edge that said the peer has closed its side: nothing but the end of the stream ends the reading,
+    /// as no further edge will come.
+    HangingUp,
+    /// The end of the stream has been read.
+    Ended,
+}
+
+enum Persistence {
+    KeepAlive,
+    CloseWhenSent(CloseReason),
+}
+
+enum Input {
+    Empty,
+    /// Begins a message that is not complete.
+    Partial(Vec<u8>),
+    /// May hold whole requests.
+    Backlog(Vec<u8>),
+}
+
+/// What the loop is to do with a connection it has dealt with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// Keep it until something happens.
+    Wait,
+    /// Deal with it again after the others.
+    Again,
+    Close(CloseReason),
+}
+
+impl Connection {
+    pub(crate) fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        token: Token,
+        in_flight: Guard,
+        now: Instant,
+    ) -> Connection {
+        Connection {
+            stream,
+            token,
+            peer,
+            http: Conn::new(),
+            activity: Activity::Receiving,
+            read: ReadSide::Waiting,
+            output: Output::new(),
+            persistence: Persistence::KeepAlive,
+            input: Input::Empty,
+            owed: 0,
+            answered: false,
+            since: now,
+            in_flight,
+        }
+    }
+
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    // ---- what can happen to a connection ------------------------------------------------------------------------
+
+    pub(crate) fn on_readiness(&mut self, readiness: &Readiness, service: &mut Service) -> Flow {
+        let gone = readiness.is_error() || readiness.is_write_closed();
+        if gone && let Activity::Handling { .. } = self.activity {
+            return self.client_gone();
+        }
+        if let ReadSide::Waiting | ReadSide::Ready = self.read {
+            if gone || readiness.is_read_closed() {
+                self.read = ReadSide::HangingUp;
+                if let Activity::Handling { .. } = self.activity {
+                    self.since = service.now;
+                }
+            } else if readiness.is_readable() {
+                self.read = ReadSide::Ready;
+            }
+        }
+        self.drive(service)
+    }
+
+    /// A worker has answered.
+    pub(crate) fn on_answer(&mut self, request: Request, response: Response, service: &mut Service) -> Flow {
+        let Activity::Handling { probes, .. } = std::mem::replace(&mut self.activity, Activity::Receiving)
+        else {
+            return Flow::Wait;
+        };
+        self.since = service.now;
+        let last = matches!(self.input, Input::Empty);
+        self.respond(response, last, service);
+        self.output.skip(probes);
+        service.recycle(request);
+        self.drive(service)
+    }
+
+    pub(crate) fn on_deadline(&mut self, service: &mut Service) -> Flow {
+        let Some((kind, at)) = self.deadline(service) else { return Flow::Wait };
+        if at > service.now {
+            return Flow::Wait;
+        }
+        match kind {
+            Kind::Header if self.http.phase() == ReadPhase::Idle => Flow::Close(CloseReason::IdleTimeout),
+            Kind::Header | Kind::Body => {
+                let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time");
+                self.refuse(&refusal, CloseReason::RequestTimeout, service);
+                self.drive(service)
+            }
+            Kind::Idle => Flow::Close(CloseReason::IdleTimeout),
+            Kind::Quiet => Flow::Close(CloseReason::Drained),
+            Kind::Write => Flow::Close(CloseReason::WriteTimeout),
+            Kind::Linger => match self.activity {
+                Activity::Lingering { reason } => Flow::Close(reason),
+                _ => Flow::Wait,
+            },
+            Kind::Probe => self.probe(service),
+        }
+    }
+
+    /// What the connection waits for, and until when: computed from its state.
+    pub(crate) fn deadline(&self, service: &Service) -> Option<(Kind, Instant)> {
+        let timeouts = &service.config.timeouts;
+        let (kind, wait) = match &self.activity {
+            Activity::Lingering { .. } => (Kind::Linger, timeouts.linger),
+            _ if !self.output.is_empty() => (Kind::Write, timeouts.write),
+            Activity::Content { .. } => (Kind::Body, timeouts.body),
+            Activity::Handling { probes, .. } => match self.read {
+                ReadSide::HangingUp | ReadSide::Ended if *probes < PREFIX.len() => {
+                    (Kind::Probe, timeouts.half_close_probe.saturating_mul(1 << probes))
+                }
+                _ => return None,
+            },
+            Activity::Receiving => match (self.http.phase(), &service.timeline) {
+                (ReadPhase::Idle, Some(timeline)) if service.phase() >= Phase::Draining => {
+                    return Some((Kind::Quiet, timeline.quiet_until(self.since)));
+                }
+                (ReadPhase::Idle, _) if self.answered => (Kind::Idle, timeouts.idle),
+                _ => (Kind::Header, timeouts.header),
+            },
+        };
+        Some((kind, self.since.checked_add(wait)?))
+    }
+
+    /// Closes it, whatever it is at. What the stop cuts off is named.
+    pub(crate) fn close(self, reason: CloseReason, service: &mut Service) -> Option<Straggler> {
+        let mut aborted = self.owed;
+        let mut straggler = None;
+        let unfinished = |request: String, began: Instant, stuck| {
+            let age = service.now.saturating_duration_since(began);
+            Some(Straggler { request, peer: Some(self.peer), age, stuck })
+        };
+        match &self.activity {
+            Activity::Content { request, .. } => {
+                aborted += 1;
+                straggler = unfinished(request.exchange.to_string(), request.exchange.began, Stuck::Reading);
+            }
+            Activity::Handling { exchange, .. } => {
+                // The handler itself is named by the pool, if it does not return.
+                exchange.client_gone();
+                aborted += 1;
+                if service.phase() < Phase::Cancelling {
+                    service.tally.requests.cancelled += 1;
+                }
+            }
+            Activity::Receiving if !self.output.is_empty() => {
+                straggler = unfinished("a response".to_owned(), self.since, Stuck::Writing);
+            }
+            Activity::Receiving if self.http.phase() == ReadPhase::InHead => {
+                straggler = unfinished("a request head".to_owned(), self.since, Stuck::Reading);
+            }
+            Activity::Receiving | Activity::Lingering { .. } => {}
+        }
+        service.tally.requests.aborted += aborted;
+        service.tally.closes.count(reason);
+        drop(self.stream);
+        // Last, so that whoever sees zero sees every socket closed.
+        drop(self.in_flight);
+        straggler.filter(|_| reason == CloseReason::Aborted)
+    }
+
+    pub(crate) fn is_handling(&self) -> bool {
+        matches!(self.activity, Activity::Handling { .. })
+    }
+
+    /// The reason to close it for when the stop's time is over.
+    pub(crate) fn reason_at_the_end(&self) -> CloseReason {
+        match self.activity {
+            Activity::Lingering { reason } => reason,
+            Activity::Receiving if self.output.is_empty() && self.http.phase() == ReadPhase::Idle => {
+                CloseReason::Drained
+            }
+            _ => CloseReason::Aborted,
+        }
+    }
+
+    /// The peer has reset the connection, or closed it in both directions.
+    fn client_gone(&self) -> Flow {
+        Flow::Close(match self.activity {
+            Activity::Lingering { reason } => reason,
+            _ => CloseReason::ClientGone,
+        })
+    }
+
+    /// Sends the next byte of the response's first ones ahead. A client that has only closed its side takes it; one
+    /// that is gone makes its kernel answer with a reset, which arrives as the next event. TCP has no other way to
+    /// tell the two apart, as both send the same FIN.
+    fn probe(&mut self, service: &Service) -> Flow {
+        let Activity::Handling { probes, .. } = &mut self.activity else { return Flow::Wait };
+        match (&self.stream).write(&PREFIX[*probes..=*probes]) {
+            Ok(sent) => *probes += sent,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return self.client_gone(),
+        }
+        self.since = service.now;
+        Flow::Wait
+    }
+
+    /// The lingering close: reads and forgets, so that nothing that arrives late makes the kernel answer with a reset,
+    /// which would take the response from the peer's hands (RFC 9112 section 9.6).
+    fn discard(&mut self, reason: CloseReason, service: &mut Service) -> Flow {
+        let mut scratch = std::mem::take(&mut service.scratch);
+        let mut budget = BYTES_A_TURN;
+        let flow = loop {
+            match self.read(&mut scratch) {
+                Ok(0) => break Flow::Close(reason),
+                Ok(count) => budget = budget.saturating_sub(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Flow::Wait,
+                Err(_) => break Flow::Close(reason),
+            }
+            if budget == 0 {
+                break Flow::Again;
+            }
+        };
+        service.scratch = scratch;
+        flow
+    }
+}

@@ -1,0 +1,229 @@
+//! The bytes of a connection: out of the socket into the HTTP core, and out of the output buffer into the socket.
+
+use std::{
+    io::{self, Read},
+    net::Shutdown,
+    sync::Arc,
+};
+
+use super::{Activity, Connection, Flow, Input, Persistence, Plan, ReadSide};
+use crate::{
+    http::{Event, ReadPhase, Refusal, StatusCode},
+    net::{output::Flushed, service::Service},
+    stop::CloseReason,
+};
+
+/// Requests answered in one go before the loop's other connections have their turn.
+const REQUESTS_A_TURN: usize = 128;
+/// Bytes read in one go, for the same reason.
+pub(super) const BYTES_A_TURN: usize = 256 * 1024;
+/// Bytes read at a time to complete a message that has begun.
+const PIECE: usize = 4 * 1024;
+impl Connection {
+    /// Goes on until the connection has to wait for something.
+    pub(crate) fn drive(&mut self, service: &mut Service) -> Flow {
+        if self.output.buffer.capacity() == 0 {
+            std::mem::swap(&mut self.output.buffer, &mut service.output);
+        }
+        let flow = self.drive_with_buffer(service);
+        if self.output.is_empty() && service.output.capacity() == 0 {
+            std::mem::swap(&mut self.output.buffer, &mut service.output);
+        }
+        flow
+    }
+
+    fn drive_with_buffer(&mut self, service: &mut Service) -> Flow {
+        let mut requests = REQUESTS_A_TURN;
+        let mut bytes = BYTES_A_TURN;
+        loop {
+            match self.flush(service) {
+                Ok(Flushed::All) => {}
+                Ok(Flushed::Blocked { .. }) => return Flow::Wait,
+                Err(_) => return self.client_gone(),
+            }
+            match (&self.activity, &self.persistence) {
+                (Activity::Handling { .. }, _) => return Flow::Wait,
+                (Activity::Lingering { reason }, _) => {
+                    let reason = *reason;
+                    return self.discard(reason, service);
+                }
+                (_, Persistence::CloseWhenSent(reason)) => {
+                    let reason = *reason;
+                    if let ReadSide::Ended = self.read {
+                        return Flow::Close(reason);
+                    }
+                    if self.stream.shutdown(Shutdown::Write).is_err() {
+                        return Flow::Close(reason);
+                    }
+                    self.activity = Activity::Lingering { reason };
+                    self.input = Input::Empty;
+                    self.since = service.now;
+                    continue;
+                }
+                (_, Persistence::KeepAlive) => {}
+            }
+            if requests == 0 || bytes == 0 {
+                return Flow::Again;
+            }
+            if let Input::Backlog(backlog) = &mut self.input {
+                let backlog = std::mem::take(backlog);
+                self.process_owned(backlog, &mut requests, service);
+                continue;
+            }
+            match self.receive(&mut requests, service) {
+                Ok(0) if self.http.phase() == ReadPhase::Idle => return Flow::Close(CloseReason::PeerClosed),
+                Ok(0) => {
+                    let refusal =
+                        Refusal::new(StatusCode::BAD_REQUEST, "the request ended before it was complete");
+                    self.refuse(&refusal, CloseReason::Refused, service);
+                }
+                Ok(count) => bytes = bytes.saturating_sub(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flow::Wait,
+                Err(_) if self.http.phase() == ReadPhase::Idle => {
+                    return Flow::Close(CloseReason::PeerClosed);
+                }
+                Err(_) => return Flow::Close(CloseReason::ClientGone),
+            }
+        }
+    }
+
+    fn flush(&mut self, service: &mut Service) -> io::Result<Flushed> {
+        if self.output.is_empty() {
+            return Ok(Flushed::All);
+        }
+        let flushed = self.output.flush(&self.stream)?;
+        match flushed {
+            Flushed::All => {
+                service.tally.requests.completed += self.owed;
+                self.owed = 0;
+                self.since = service.now;
+            }
+            Flushed::Blocked { progress: true } => self.since = service.now,
+            Flushed::Blocked { progress: false } => {}
+        }
+        Ok(flushed)
+    }
+
+    /// Reads once, and deals with what came. `Ok(0)` is the end of the stream.
+    fn receive(&mut self, requests: &mut usize, service: &mut Service) -> io::Result<usize> {
+        match std::mem::replace(&mut self.input, Input::Empty) {
+            Input::Empty => {
+                let mut scratch = std::mem::take(&mut service.scratch);
+                let result = self.read(&mut scratch);
+                if let Ok(count @ 1..) = result {
+                    let (consumed, wants_more) = self.process(&scratch[..count], requests, service);
+                    self.keep(scratch[consumed..count].to_vec(), wants_more);
+                }
+                service.scratch = scratch;
+                result
+            }
+            // What is there already stays where it is: a peer that sends byte by byte must not have it copied each time.
+            Input::Partial(mut input) | Input::Backlog(mut input) => {
+                let carried = input.len();
+                input.resize(carried + PIECE, 0);
+                let result = self.read(&mut input[carried..]);
+                input.truncate(carried + *result.as_ref().unwrap_or(&0));
+                match result {
+                    Ok(1..) => self.process_owned(input, requests, service),
+                    _ => self.input = Input::Partial(input),
+                }
+                result
+            }
+        }
+    }
+
+    /// One read, and what it says about the next one.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.read {
+            ReadSide::Waiting => return Err(io::ErrorKind::WouldBlock.into()),
+            ReadSide::Ended => return Ok(0),
+            ReadSide::Ready | ReadSide::HangingUp => {}
+        }
+        loop {
+            match self.stream.read(buffer) {
+                Ok(0) => {
+                    self.read = ReadSide::Ended;
+                    return Ok(0);
+                }
+                Ok(count) => {
+                    if count < buffer.len() && matches!(self.read, ReadSide::Ready) {
+                        self.read = ReadSide::Waiting;
+                    }
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    if error.kind() == io::ErrorKind::WouldBlock {
+                        self.read = ReadSide::Waiting;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn process_owned(&mut self, mut input: Vec<u8>, requests: &mut usize, service: &mut Service) {
+        let (consumed, wants_more) = self.process(&input, requests, service);
+        input.drain(..consumed);
+        self.keep(input, wants_more);
+    }
+
+    /// Keeps what was not consumed, unless the connection is about to close.
+    fn keep(&mut self, rest: Vec<u8>, wants_more: bool) {
+        self.input = match self.persistence {
+            _ if rest.is_empty() => Input::Empty,
+            Persistence::CloseWhenSent(_) => Input::Empty,
+            Persistence::KeepAlive if wants_more => Input::Partial(rest),
+            Persistence::KeepAlive => Input::Backlog(rest),
+        };
+    }
+
+    /// Takes requests out of `input` for as long as they can be dealt with: how many bytes were consumed, and whether
+    /// it takes more input to go on.
+    fn process(&mut self, input: &[u8], requests: &mut usize, service: &mut Service) -> (usize, bool) {
+        let config = Arc::clone(&service.config);
+        let was_in_head = self.http.phase() == ReadPhase::InHead;
+        let mut consumed = 0;
+        loop {
+            let can_go_on = matches!(self.activity, Activity::Receiving | Activity::Content { .. })
+                && matches!(self.persistence, Persistence::KeepAlive)
+                && !self.output.is_full()
+                && *requests > 0;
+            if !can_go_on {
+                return (consumed, false);
+            }
+            let rest = &input[consumed..];
+            let received = match self.http.receive(rest, service.next_head(), &config.limits) {
+                Ok(received) => received,
+                Err(refusal) => {
+                    self.refuse(&refusal, CloseReason::Refused, service);
+                    return (input.len(), false);
+                }
+            };
+            consumed += received.consumed;
+            match received.event {
+                Event::NeedInput => {
+                    if self.http.wants_continue() {
+                        self.http.write_continue(&mut self.output.buffer);
+                    }
+                    if self.http.phase() == ReadPhase::InHead && !(was_in_head && consumed == 0) {
+                        self.since = service.now;
+                    }
+                    return (consumed, true);
+                }
+                Event::Head => self.on_head(service),
+                Event::Data(range) => {
+                    self.since = service.now;
+                    // An answer that is known before the content needs none of it.
+                    if let Activity::Content { request, plan: Plan::Handle(_) } = &mut self.activity {
+                        request.body.extend_from_slice(&rest[range]);
+                    }
+                }
+                Event::End => {
+                    *requests -= 1;
+                    self.on_complete(consumed == input.len(), service);
+                }
+            }
+        }
+    }
+}

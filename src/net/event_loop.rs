@@ -1,0 +1,291 @@
+//! The event loop: one thread, one `Poll`, and every connection that was given to it. Nothing else reads, writes or
+//! closes those; other threads send messages. One [`turn`](EventLoop::turn) is the whole life of the loop.
+
+mod accepting;
+
+use std::{
+    io,
+    net::SocketAddr,
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use mio::{Events, Interest, Poll, Token, event::Event, net::TcpStream};
+
+use accepting::{ACCEPTS_A_TURN, Accepting};
+
+use super::{
+    connection::{Connection, Flow},
+    deadlines::Deadlines,
+    mailbox::{Inbox, Mailbox, mailbox},
+    service::Service,
+    table::{Table, slot_of},
+};
+use crate::{
+    error::Error,
+    pool::{Answered, panic_text},
+    stop::Cause,
+    stop::Guard,
+    stop::{CloseReason, Phase, Straggler, Tally},
+};
+
+/// The mailbox's token; listeners count down from the next one. A connection's generation keeps clear of both.
+const WAKE: Token = Token(usize::MAX);
+/// Events taken from the kernel at once.
+const EVENTS_A_TURN: usize = 1024;
+
+/// What other threads can tell a loop.
+pub(crate) enum Message {
+    /// The accepting loop has a connection for this one.
+    Accepted(TcpStream, SocketAddr, Guard),
+    /// A worker has an answer.
+    Answered(Box<Answered>),
+}
+
+pub(crate) struct EventLoop {
+    number: usize,
+    poll: Poll,
+    events: Events,
+    inbox: Inbox<Message>,
+    table: Table<Connection>,
+    deadlines: Deadlines,
+    /// Connections whose turn's budget was used up.
+    again: Vec<Token>,
+    accepting: Option<Accepting>,
+    service: Service,
+    /// The phase that was last acted upon.
+    phase: Phase,
+    stragglers: Vec<Straggler>,
+}
+
+/// What a loop has to say at its end.
+pub(crate) struct LoopReport {
+    pub(crate) tally: Tally,
+    pub(crate) stragglers: Vec<Straggler>,
+}
+
+/// A loop's poll and mailbox, made before the run that the loop belongs to.
+pub(crate) struct Ground {
+    poll: Poll,
+    inbox: Inbox<Message>,
+}
+
+impl Ground {
+    /// `capacity`: how many messages may wait, which must be no fewer than there are requests on the pool.
+    pub(crate) fn new(capacity: usize) -> io::Result<(Ground, Mailbox<Message>)> {
+        let poll = Poll::new()?;
+        let (mailbox, inbox) = mailbox(poll.registry(), WAKE, capacity)?;
+        Ok((Ground { poll, inbox }, mailbox))
+    }
+}
+
+impl EventLoop {
+    pub(crate) fn new(number: usize, ground: Ground, service: Service) -> EventLoop {
+        EventLoop {
+            number,
+            poll: ground.poll,
+            events: Events::with_capacity(EVENTS_A_TURN),
+            inbox: ground.inbox,
+            table: Table::new(),
+            deadlines: Deadlines::new(),
+            again: Vec::new(),
+            accepting: None,
+            service,
+            phase: Phase::Running,
+            stragglers: Vec::new(),
+        }
+    }
+
+    /// Serves until the stop is complete.
+    pub(crate) fn serve(mut self) -> LoopReport {
+        let turns = catch_unwind(AssertUnwindSafe(|| {
+            while self.turn()?.is_continue() {}
+            Ok::<_, io::Error>(())
+        }));
+        let failure = match turns {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => {
+                Some(Error::io(format!("{}: waiting for events", self.service.config.name), error))
+            }
+            Err(panic) => Some(Error::Misuse(format!(
+                "{}: an event loop panicked: {}",
+                self.service.config.name,
+                panic_text(&*panic)
+            ))),
+        };
+        if let Some(error) = failure {
+            self.service.run.fail(error);
+            self.accepting = None;
+            self.close_all();
+        }
+        LoopReport { tally: self.service.tally, stragglers: self.stragglers }
+    }
+
+    fn turn(&mut self) -> io::Result<ControlFlow<()>> {
+        self.wait()?;
+        self.service.now = Instant::now();
+        if self.service.run.is_stopping() && self.follow_stop().is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        events.iter().for_each(|event| self.on_event(event));
+        self.events = events;
+        self.accept(ACCEPTS_A_TURN);
+        for token in std::mem::take(&mut self.again) {
+            self.deal_with(token, Connection::drive);
+        }
+        while let Some(slot) = self.deadlines.pop_expired(self.service.now) {
+            if let Some(token) = self.table.token_at(slot) {
+                self.deal_with(token, Connection::on_deadline);
+            }
+        }
+        self.service.dispatcher.look(self.service.now);
+        let nothing_left = self.phase >= Phase::Draining && self.service.run.in_flight.is_zero();
+        Ok(if nothing_left { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    /// Sleeps until something happens, or exactly to the next deadline if there is one.
+    fn wait(&mut self) -> io::Result<()> {
+        let timeout = if self.again.is_empty() && !self.can_accept() {
+            let deadlines = [
+                self.deadlines.next(),
+                self.accepting.as_ref().and_then(Accepting::retry_at),
+                self.service.dispatcher.next_look(),
+                self.service.timeline.and_then(|timeline| timeline.next(self.service.now)),
+            ];
+            let next = deadlines.into_iter().flatten().min();
+            next.map(|at| at.saturating_duration_since(Instant::now()))
+        } else {
+            Some(Duration::ZERO)
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        let token = event.token();
+        if token == WAKE {
+            self.inbox.lower();
+            while let Some(message) = self.inbox.take() {
+                self.on_message(message);
+            }
+            return;
+        }
+        let is_listener = self.accepting.as_mut().is_some_and(|accepting| accepting.on_readiness(token));
+        if !is_listener {
+            self.deal_with(token, |connection, service| connection.on_readiness(event, service));
+        }
+    }
+
+    fn on_message(&mut self, message: Message) {
+        match message {
+            Message::Accepted(stream, peer, in_flight) => self.add(stream, peer, in_flight),
+            Message::Answered(answered) => {
+                let Answered { connection, request, response } = *answered;
+                self.deal_with(connection, |connection, service| {
+                    connection.on_answer(request, response, service)
+                });
+            }
+        }
+    }
+
+    // ---- connections ----------------------------------------------------------------------------------------------
+
+    /// Lets something happen to a connection, and does with it what comes of that.
+    fn deal_with(&mut self, token: Token, happening: impl FnOnce(&mut Connection, &mut Service) -> Flow) {
+        let Some(connection) = self.table.get_mut(token) else { return };
+        match happening(connection, &mut self.service) {
+            Flow::Wait => self.deadlines.set(slot_of(token), connection.deadline(&self.service)),
+            Flow::Again => {
+                self.deadlines.set(slot_of(token), None);
+                self.again.push(token);
+            }
+            Flow::Close(reason) => self.close(token, reason),
+        }
+    }
+
+    fn close(&mut self, token: Token, reason: CloseReason) {
+        let Some(connection) = self.table.remove(token) else { return };
+        self.deadlines.set(slot_of(token), None);
+        self.service.run.connection_closed(self.number);
+        self.stragglers.extend(connection.close(reason, &mut self.service));
+    }
+
+    fn add(&mut self, stream: TcpStream, peer: SocketAddr, in_flight: Guard) {
+        let (registry, now) = (self.poll.registry(), self.service.now);
+        let added = self.table.insert_with(|token| {
+            let mut connection = Connection::new(stream, peer, token, in_flight, now);
+            // Once for its whole life: edges of both kinds come, and its state says which of them matter.
+            registry.register(connection.stream(), token, Interest::READABLE | Interest::WRITABLE)?;
+            Ok::<_, io::Error>(connection)
+        });
+        match added {
+            Ok(token) => self.deal_with(token, |_, _| Flow::Wait),
+            Err(error) => {
+                log::warn!("{}: cannot watch a connection: {error}", self.service.config.name);
+                self.service.tally.closes.count(CloseReason::Failed);
+                self.service.run.connection_closed(self.number);
+            }
+        }
+    }
+
+    // ---- stopping -------------------------------------------------------------------------------------------------
+
+    /// Acts on every phase that has been entered since the last turn, in order.
+    fn follow_stop(&mut self) -> ControlFlow<()> {
+        let timeline = self.service.run.timeline();
+        let tightened = timeline != self.service.timeline;
+        self.service.timeline = timeline;
+        let target = self.service.phase();
+        let changed = target != self.phase;
+        for phase in [Phase::Draining, Phase::Cancelling, Phase::Stopped] {
+            if self.phase < phase && phase <= target {
+                self.phase = phase;
+                self.enter(phase);
+            }
+        }
+        self.phase = self.phase.max(target);
+        if self.phase == Phase::Stopped {
+            return ControlFlow::Break(());
+        }
+        if self.phase >= Phase::Draining && (changed || tightened) {
+            // Whoever owes nothing now waits for the end of its quiet period, which may be over already.
+            for token in self.table.tokens() {
+                self.deal_with(token, |_, _| Flow::Wait);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        match phase {
+            Phase::Draining => {
+                self.service.run.soft.cancel(Cause::Stopping);
+                // What waits in the accept queue has been promised an answer by the kernel.
+                self.close_listeners();
+            }
+            Phase::Cancelling => {
+                self.service.run.hard.cancel(Cause::Stopping);
+                self.service.tally.requests.rejected += self.service.dispatcher.reject_waiting();
+                let tokens = self.table.tokens();
+                let handling =
+                    |token: &&Token| self.table.get_mut(**token).is_some_and(|it| it.is_handling());
+                self.service.tally.requests.cancelled += tokens.iter().filter(handling).count() as u64;
+            }
+            Phase::Stopped => self.close_all(),
+            Phase::Running | Phase::LameDuck => {}
+        }
+    }
+
+    fn close_all(&mut self) {
+        for token in self.table.tokens() {
+            if let Some(connection) = self.table.get_mut(token) {
+                let reason = connection.reason_at_the_end();
+                self.close(token, reason);
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Sockets and readiness: the only place that knows `mio`.
+
+mod connection;
+mod date;
+mod deadlines;
+mod event_loop;
+mod listener;
+mod mailbox;
+mod output;
+mod service;
+mod table;
+
+pub(crate) use event_loop::{EventLoop, Ground, LoopReport, Message};
+pub(crate) use listener::bind;
+pub(crate) use mailbox::Mailbox;
+pub(crate) use service::Service;

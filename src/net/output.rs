@@ -1,0 +1,147 @@
+//! The bytes a connection owes its peer. Heads and small contents stand in one buffer, so that all answers to one read
+//! leave in one write; a large content follows from where it is, uncopied.
+
+use std::io::{self, IoSlice, Write};
+
+use crate::http::Body;
+
+/// Beyond this, no further response is made until what is there has left: a client that does not read must not make
+/// the server keep its answers.
+const ENOUGH: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) buffer: Vec<u8>,
+    /// Written after the buffer.
+    large: Body,
+    /// How many bytes of both have left.
+    sent: usize,
+}
+
+/// How far a flush came.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    All,
+    /// The socket takes no more for now.
+    Blocked {
+        progress: bool,
+    },
+}
+
+impl Output {
+    pub(crate) fn new() -> Output {
+        Output { buffer: Vec::new(), large: Body::Empty, sent: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sent == self.length()
+    }
+
+    /// Whether to write before anything more is added.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.large.is_empty() || self.buffer.len() >= ENOUGH
+    }
+
+    /// Content that is to follow the head which was encoded last.
+    pub(crate) fn follow(&mut self, body: Body) {
+        debug_assert!(self.large.is_empty(), "one large content at a time");
+        self.large = body;
+    }
+
+    /// Leaves out the first bytes of what was just encoded: the peer has them already.
+    pub(crate) fn skip(&mut self, bytes: usize) {
+        self.sent = bytes;
+    }
+
+    /// Writes until all has left or the socket is full.
+    pub(crate) fn flush(&mut self, mut socket: impl Write) -> io::Result<Flushed> {
+        let mut progress = false;
+        while self.sent < self.length() {
+            let result = match self.sent.checked_sub(self.buffer.len()) {
+                None if self.large.is_empty() => socket.write(&self.buffer[self.sent..]),
+                None => socket.write_vectored(&[
+                    IoSlice::new(&self.buffer[self.sent..]),
+                    IoSlice::new(self.large.as_slice()),
+                ]),
+                Some(sent) => socket.write(&self.large.as_slice()[sent..]),
+            };
+            match result {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    self.sent += written;
+                    progress = true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Flushed::Blocked { progress });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.buffer.clear();
+        self.large = Body::Empty;
+        self.sent = 0;
+        Ok(Flushed::All)
+    }
+
+    fn length(&self) -> usize {
+        self.buffer.len() + self.large.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so many bytes a write, then blocks for ever.
+    struct Narrow {
+        taken: Vec<u8>,
+        width: usize,
+        room: usize,
+    }
+
+    impl Write for Narrow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let take = bytes.len().min(self.width).min(self.room);
+            if take == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.taken.extend_from_slice(&bytes[..take]);
+            self.room -= take;
+            Ok(take)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_width_and_every_break_give_the_same_bytes() {
+        for width in 1..8 {
+            for room in 0..12 {
+                let mut output = Output::new();
+                output.buffer.extend_from_slice(b"head:");
+                output.follow(Body::from("content"));
+                let mut socket = Narrow { taken: Vec::new(), width, room };
+                let first = output.flush(&mut socket).unwrap();
+                assert_eq!(first, Flushed::Blocked { progress: room > 0 });
+                assert!(!output.is_empty());
+                socket.room = usize::MAX;
+                assert_eq!(output.flush(&mut socket).unwrap(), Flushed::All);
+                assert_eq!(socket.taken, b"head:content");
+                assert!(output.is_empty() && !output.is_full());
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_sent_ahead_are_left_out() {
+        let mut output = Output::new();
+        output.buffer.extend_from_slice(b"HTTP/1.1 200");
+        output.skip(3);
+        let mut taken = Vec::new();
+        assert_eq!(output.flush(&mut taken).unwrap(), Flushed::All);
+        assert_eq!(taken, b"P/1.1 200");
+    }
+}

@@ -1,0 +1,105 @@
+//! What a loop lends to the connection that it is dealing with: the clock's last reading, the configuration, the way
+//! into the pool, and buffers that are used for one connection after the other.
+
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+
+use super::{date::Date, event_loop::Message, mailbox::Mailbox};
+use crate::{
+    config::Config,
+    http::Head,
+    pool::Dispatcher,
+    request::{Exchange, Request},
+    router::Router,
+    run::Run,
+    server::Handle,
+    stop::{Phase, Tally, Timeline},
+};
+
+/// Requests that are kept to be used again: as many as one busy turn needs; the rest is freed.
+const SPARE_REQUESTS: usize = 64;
+
+pub(crate) struct Service {
+    pub(crate) config: Arc<Config>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) run: Arc<Run>,
+    pub(crate) server: Handle,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) mailbox: Mailbox<Message>,
+    /// Read once a turn.
+    pub(crate) now: Instant,
+    /// The stop, if one has begun.
+    pub(crate) timeline: Option<Timeline>,
+    pub(crate) tally: Tally,
+    pub(crate) date: Date,
+    /// Where everything is read to first.
+    pub(crate) scratch: Vec<u8>,
+    /// Where responses are encoded; a connection takes it along if the socket does not take everything.
+    pub(crate) output: Vec<u8>,
+    /// The request that the next head is parsed into.
+    next: Request,
+    spares: Vec<Request>,
+}
+
+impl Service {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        router: Arc<Router>,
+        run: Arc<Run>,
+        server: Handle,
+        dispatcher: Dispatcher,
+        mailbox: Mailbox<Message>,
+    ) -> Service {
+        let next = fresh_request(&router, &server, &run);
+        Service {
+            config,
+            router,
+            run,
+            server,
+            dispatcher,
+            mailbox,
+            now: Instant::now(),
+            timeline: None,
+            tally: Tally::default(),
+            date: Date::new(),
+            scratch: vec![0; SCRATCH],
+            output: Vec::new(),
+            next,
+            spares: Vec::new(),
+        }
+    }
+
+    /// How far the stop has come.
+    pub(crate) fn phase(&self) -> Phase {
+        self.timeline.map_or(Phase::Running, |timeline| timeline.phase(self.now))
+    }
+
+    /// Where to parse the next head to.
+    pub(crate) fn next_head(&mut self) -> &mut Head {
+        if Arc::get_mut(&mut self.next.exchange).is_none() {
+            self.next = fresh_request(&self.router, &self.server, &self.run);
+        }
+        &mut Arc::get_mut(&mut self.next.exchange).expect("made just now, shared with nobody").head
+    }
+
+    /// The request whose head was just parsed.
+    pub(crate) fn take_request(&mut self, peer: SocketAddr) -> Request {
+        let spare = self.spares.pop().unwrap_or_else(|| fresh_request(&self.router, &self.server, &self.run));
+        let mut request = std::mem::replace(&mut self.next, spare);
+        request.begin(self.now, peer);
+        request
+    }
+
+    /// Takes back a request that has been answered.
+    pub(crate) fn recycle(&mut self, mut request: Request) {
+        if self.spares.len() < SPARE_REQUESTS && request.recycle() {
+            self.spares.push(request);
+        }
+    }
+}
+
+fn fresh_request(router: &Arc<Router>, server: &Handle, run: &Run) -> Request {
+    Request::new(Exchange::new(Arc::clone(router), server.clone(), run.hard.clone()))
+}
+
+/// Size of a read: what a socket usually has at most when its reader keeps up, and larger than any head.
+pub(crate) const SCRATCH: usize = 64 * 1024;

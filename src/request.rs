@@ -1,0 +1,282 @@
+//! What a handler is given. The head and the context are shared between the handler and the connection that waits for
+//! its answer (that is the [`Exchange`]); the content is the handler's alone. Both are used again for later requests,
+//! so that serving allocates nothing once it is warm.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    net::SocketAddr,
+    ops::Range,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use percent_encoding::percent_decode;
+
+use crate::{
+    http::{Head, Method, Version},
+    router::{Found, Router},
+    server::Handle,
+    stop::{Cause, Context},
+};
+
+/// Capacity of a content buffer that is worth keeping for the next request.
+const KEPT_BODY: usize = 64 * 1024;
+
+/// One request, whole: head and content.
+///
+/// ```
+/// use softstop::Request;
+///
+/// fn greet(request: &Request) -> String {
+///     format!("Hello, {}!", request.query("name").unwrap_or_default())
+/// }
+/// # let _ = greet;
+/// ```
+pub struct Request {
+    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What a request and the connection that waits for its answer share.
+pub(crate) struct Exchange {
+    pub(crate) head: Head,
+    pub(crate) began: Instant,
+    peer: SocketAddr,
+    /// Where in the path the values of the route's parameters are, in the order of their names.
+    pub(crate) parameters: Vec<Range<usize>>,
+    pub(crate) path_number: Option<usize>,
+    router: Arc<Router>,
+    server: Handle,
+    server_context: Context,
+    /// Made when the handler first asks for it.
+    context: OnceLock<Context>,
+    client_gone: AtomicBool,
+}
+
+impl Exchange {
+    pub(crate) fn new(router: Arc<Router>, server: Handle, server_context: Context) -> Exchange {
+        Exchange {
+            head: Head::default(),
+            began: Instant::now(),
+            peer: SocketAddr::from(([0, 0, 0, 0], 0)),
+            parameters: Vec::new(),
+            path_number: None,
+            router,
+            server,
+            server_context,
+            context: OnceLock::new(),
+            client_gone: AtomicBool::new(false),
+        }
+    }
+
+    /// Ends the handler's context, whether it has been made yet or not.
+    pub(crate) fn client_gone(&self) {
+        // Flag, then context; `context()` makes the context, then reads the flag. One of the two sees the other.
+        self.client_gone.store(true, Ordering::SeqCst);
+        if let Some(context) = self.context.get() {
+            context.cancel(Cause::ClientGone);
+        }
+    }
+
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    fn context(&self) -> &Context {
+        let context = self.context.get_or_init(|| self.server_context.child());
+        if self.client_gone.load(Ordering::SeqCst) {
+            context.cancel(Cause::ClientGone);
+        }
+        context
+    }
+}
+
+/// The method and the target, as a log has them.
+impl fmt::Display for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.head.method_str(), self.head.target())
+    }
+}
+
+impl Request {
+    pub(crate) fn new(exchange: Exchange) -> Request {
+        Request { exchange: Arc::new(exchange), body: Vec::new() }
+    }
+
+    /// Takes the request into use for a head that has just been parsed into it.
+    pub(crate) fn begin(&mut self, began: Instant, peer: SocketAddr) {
+        if let Some(exchange) = Arc::get_mut(&mut self.exchange) {
+            exchange.began = began;
+            exchange.peer = peer;
+        }
+    }
+
+    /// Looks up the route, and keeps where its parameters are.
+    pub(crate) fn route(&mut self, router: &Router) -> Found {
+        match Arc::get_mut(&mut self.exchange) {
+            Some(Exchange { head, parameters, path_number, .. }) => {
+                router.find(head, parameters, path_number)
+            }
+            // Only a request that is being handled is shared, and that has its route.
+            None => router.find(&self.exchange.head, &mut Vec::new(), &mut None),
+        }
+    }
+
+    /// Makes an answered request ready for the next one; false if somebody still looks at it.
+    pub(crate) fn recycle(&mut self) -> bool {
+        self.body.clear();
+        self.body.shrink_to(KEPT_BODY);
+        let Some(exchange) = Arc::get_mut(&mut self.exchange) else { return false };
+        exchange.parameters.clear();
+        exchange.path_number = None;
+        exchange.context.take();
+        *exchange.client_gone.get_mut() = false;
+        true
+    }
+
+    /// The method. [`Request::method_str`] has the text of one that is not standard.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        self.exchange.head.method()
+    }
+
+    /// The method as the client wrote it; methods have case (RFC 9110 section 9.1).
+    #[must_use]
+    pub fn method_str(&self) -> &str {
+        self.exchange.head.method_str()
+    }
+
+    /// The path, still percent-encoded, without the query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.exchange.head.path()
+    }
+
+    /// The protocol version the client speaks.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.exchange.head.version()
+    }
+
+    /// The host that the client wants: of an absolute-form target, otherwise of the Host field.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.exchange.head.host()
+    }
+
+    /// The value of a `{name}` segment of the route, percent-decoded; bytes that are not UTF-8 become U+FFFD.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<Cow<'_, str>> {
+        let exchange = &*self.exchange;
+        let names = exchange.router.parameter_names(exchange.path_number?);
+        let position = names.iter().position(|known| known == name)?;
+        let value = self.path().get(exchange.parameters.get(position)?.clone())?;
+        Some(percent_decode(value.as_bytes()).decode_utf8_lossy())
+    }
+
+    /// The first value of a query parameter, percent-decoded, `+` read as a space (as in a form); bytes that are not
+    /// UTF-8 become U+FFFD. `None` if there is no such parameter, empty if it has no value.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// All query parameters in order, decoded as in [`Request::query`].
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        self.query_string().unwrap_or("").split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode_form(name), decode_form(value))
+        })
+    }
+
+    /// The query as it came, still percent-encoded, without the `?`.
+    #[must_use]
+    pub fn query_string(&self) -> Option<&str> {
+        self.exchange.head.query()
+    }
+
+    /// The first value of a field, if it is there and UTF-8; names have no case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.exchange.head.header(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// All fields in the order they came.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.exchange.head.headers()
+    }
+
+    /// The content, whole, without its transfer coding; empty if there is none.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The address at the other end of the connection.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.exchange.peer
+    }
+
+    /// The server that serves this request: to stop it from inside a handler, or to ask whether it is ready.
+    #[must_use]
+    pub fn server(&self) -> &Handle {
+        &self.exchange.server
+    }
+
+    /// The context of this request: it ends when the client goes away while the handler runs, and when the server's
+    /// stop reaches the handler. It is made when it is first asked for.
+    ///
+    /// A handler that runs [`inline`](crate::inline) has the loop to itself, so nobody can see its client go; its
+    /// context ends with the server's only.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        self.exchange.context()
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method_str())
+            .field("target", &self.exchange.head.target())
+            .field("peer", &self.peer())
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn decode_form(text: &str) -> Cow<'_, str> {
+    if text.contains('+') {
+        let spaced = text.replace('+', " ");
+        Cow::Owned(percent_decode(spaced.as_bytes()).decode_utf8_lossy().into_owned())
+    } else {
+        percent_decode(text.as_bytes()).decode_utf8_lossy()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decode_form;
+
+    #[test]
+    fn form_decoding() {
+        let rows = [
+            ("Alex", "Alex"),
+            ("a+b%2Bc", "a b+c"),
+            ("J%C3%BCrgen", "Jürgen"),
+            ("100%", "100%"),
+            ("%zz", "%zz"),
+            ("%ff", "\u{fffd}"),
+            ("%2525", "%25"),
+            ("", ""),
+        ];
+        for (encoded, decoded) in rows {
+            assert_eq!(decode_form(encoded), decoded, "{encoded}");
+        }
+    }
+}

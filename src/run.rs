@@ -1,0 +1,248 @@
+//! One run of a server, from its start to its end: what its loops, its workers and those who want to stop it share.
+//!
+//! The wait group [`Run::in_flight`] counts whatever a stop has to wait for: the open listener, every connection, every
+//! handler. The listener is closed before its guard is dropped, a connection is counted before its listener is, and a
+//! handler before its connection is gone; so once the count is zero during a stop, it stays zero, and the loops, which
+//! it wakes, may leave.
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{
+    error::Error,
+    net::{Mailbox, Message},
+    stop::Context,
+    stop::WaitGroup,
+    stop::{Phase, StopPolicy, Timeline},
+    sync::lock,
+};
+
+/// How much longer than a stop's bound its loops are waited for: they act at the bound, and then have to close what is
+/// left and to return.
+const SLACK: Duration = Duration::from_millis(50);
+
+pub(crate) struct Run {
+    name: String,
+    pub(crate) in_flight: WaitGroup,
+    /// Ends when the grace period is over.
+    pub(crate) hard: Context,
+    /// Ends when the drain begins.
+    pub(crate) soft: Context,
+    /// Whether there is a timeline: looked at for every request, so not behind the lock.
+    stopping: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+    loops: Vec<LoopAddress>,
+    /// The most connections at once; above it the first loop stops accepting.
+    most_connections: usize,
+    connections: AtomicUsize,
+    /// Whether the first loop waits for a connection to close before it accepts again.
+    accept_paused: AtomicBool,
+}
+
+/// How to reach a loop, and how busy it is.
+pub(crate) struct LoopAddress {
+    pub(crate) mailbox: Mailbox<Message>,
+    pub(crate) connections: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    timeline: Option<Timeline>,
+    loops_left: usize,
+    /// When the last loop left.
+    ended: Option<Instant>,
+    failure: Option<Error>,
+    when_ended: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl Run {
+    pub(crate) fn new(
+        name: &str,
+        parent: Option<&Context>,
+        mailboxes: Vec<Mailbox<Message>>,
+        most_connections: usize,
+    ) -> Run {
+        let (hard, soft) = Context::root_with_hint(parent);
+        let address = |mailbox| LoopAddress { mailbox, connections: AtomicUsize::new(0) };
+        Run {
+            name: name.to_owned(),
+            in_flight: WaitGroup::new(),
+            hard,
+            soft,
+            stopping: AtomicBool::new(false),
+            state: Mutex::new(State { loops_left: mailboxes.len(), ..State::default() }),
+            changed: Condvar::new(),
+            loops: mailboxes.into_iter().map(address).collect(),
+            most_connections,
+            connections: AtomicUsize::new(0),
+            accept_paused: AtomicBool::new(false),
+        }
+    }
+
+    // ---- stopping ---------------------------------------------------------------------------------------------
+
+    /// Begins a stop, or makes the one under way stricter. Never blocks; nothing to do once the run has ended.
+    pub(crate) fn stop(self: &Arc<Run>, policy: &StopPolicy) {
+        let asked = Timeline::new(policy, Instant::now());
+        let first = {
+            let mut state = lock(&self.state);
+            let first = state.timeline.is_none();
+            state.timeline.get_or_insert(asked).tighten(&asked);
+            self.stopping.store(true, Ordering::SeqCst);
+            first
+        };
+        self.changed.notify_all();
+        self.wake_loops();
+        if first {
+            log::info!("{}: closing, within {:?}", self.name, policy.longest());
+            let run = Arc::downgrade(self);
+            // From now on zero is final (see the module's head).
+            self.in_flight.on_zero(move || {
+                if let Some(run) = run.upgrade() {
+                    run.wake_loops();
+                }
+            });
+        }
+    }
+
+    /// Ends the run because it cannot go on.
+    pub(crate) fn fail(self: &Arc<Run>, error: Error) {
+        log::error!("{error}");
+        lock(&self.state).failure.get_or_insert(error);
+        self.stop(&StopPolicy::now());
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn timeline(&self) -> Option<Timeline> {
+        if self.is_stopping() { lock(&self.state).timeline } else { None }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        let state = lock(&self.state);
+        match (&state.timeline, state.ended) {
+            (_, Some(_)) => Phase::Stopped,
+            (Some(timeline), None) => timeline.phase(Instant::now()),
+            (None, None) => Phase::Running,
+        }
+    }
+
+    pub(crate) fn failure(&self) -> Option<Error> {
+        lock(&self.state).failure.clone()
+    }
+
+    // ---- ending -----------------------------------------------------------------------------------------------
+
+    /// For a loop that returns.
+    pub(crate) fn loop_left(&self) {
+        let callbacks = {
+            let mut state = lock(&self.state);
+            state.loops_left -= 1;
+            if state.loops_left > 0 {
+                return;
+            }
+            state.ended = Some(Instant::now());
+            std::mem::take(&mut state.when_ended)
+        };
+        self.changed.notify_all();
+        callbacks.into_iter().for_each(|callback| callback());
+    }
+
+    /// Calls back when the last loop has left; at once if it has.
+    pub(crate) fn when_ended(&self, callback: Box<dyn FnOnce() + Send>) {
+        {
+            let mut state = lock(&self.state);
+            if state.ended.is_none() {
+                state.when_ended.push(callback);
+                return;
+            }
+        }
+        callback();
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        lock(&self.state).ended.is_some()
+    }
+
+    /// Waits until the last loop has left, but not past the bound of the stop. The time it took is to be read off
+    /// the timeline and the end that are returned; no end: a loop is stuck.
+    pub(crate) fn wait_ended(&self) -> (Option<Timeline>, Option<Instant>) {
+        let mut state = lock(&self.state);
+        loop {
+            if state.ended.is_some() {
+                return (state.timeline, state.ended);
+            }
+            let Some(timeline) = state.timeline else {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = (timeline.end() + SLACK).saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return (Some(timeline), None);
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    // ---- loops and connections --------------------------------------------------------------------------------
+
+    pub(crate) fn loops(&self) -> &[LoopAddress] {
+        &self.loops
+    }
+
+    pub(crate) fn wake_loops(&self) {
+        self.loops.iter().for_each(|address| address.mailbox.wake());
+    }
+
+    /// The loop with the fewest connections, which is given one more.
+    pub(crate) fn place_connection(&self) -> usize {
+        let load = |number: &usize| self.loops[*number].connections.load(Ordering::Relaxed);
+        let number = (0..self.loops.len()).min_by_key(load).unwrap_or(0);
+        self.loops[number].connections.fetch_add(1, Ordering::Relaxed);
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        number
+    }
+
+    /// Whether there may be one more connection. If not, the first loop is woken when one closes.
+    pub(crate) fn may_accept(&self) -> bool {
+        let room = || self.connections.load(Ordering::SeqCst) < self.most_connections;
+        if room() {
+            return true;
+        }
+        self.pause_accepting();
+        // One may have closed before it could see the flag.
+        room()
+    }
+
+    /// Has the first loop woken when a connection closes.
+    pub(crate) fn pause_accepting(&self) {
+        self.accept_paused.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a connection has closed since accepting was paused.
+    pub(crate) fn accept_resumed(&self) -> bool {
+        !self.accept_paused.load(Ordering::SeqCst)
+    }
+
+    /// The loop that was to have a connection has no room in its mailbox; another one keeps it.
+    pub(crate) fn move_connection(&self, from: usize, to: usize) {
+        self.loops[from].connections.fetch_sub(1, Ordering::Relaxed);
+        self.loops[to].connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn connection_closed(&self, loop_number: usize) {
+        self.loops[loop_number].connections.fetch_sub(1, Ordering::Relaxed);
+        self.connections.fetch_sub(1, Ordering::SeqCst);
+        if self.accept_paused.load(Ordering::SeqCst) && self.accept_paused.swap(false, Ordering::SeqCst) {
+            self.loops[0].mailbox.wake();
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! The server: configure, start, stop, wait, start again.
+//!
+//! ```text
+//!             start()                       the run has ended, and
+//!   New ------------------> Running ----- wait(), stop() or start() ----> Stopped
+//!    ^  \                   ^     ^       has collected its report          |
+//!    |   +--> Starting -----+     +------------- Starting <--- start() -----+
+//!    +----------+ (could not bind)
+//! ```
+
+mod builder;
+mod live;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+};
+
+pub use builder::Builder;
+use live::Live;
+
+use crate::{
+    config::Config,
+    error::Error,
+    net::bind,
+    router::Router,
+    stop::{Context, Phase, StopPolicy, StopReport},
+    sync::lock,
+};
+
+/// An HTTP server that can be started and stopped, as often as you like.
+///
+/// ```
+/// use softstop::{Request, Router, Server, StopPolicy, inline};
+///
+/// # fn main() -> Result<(), softstop::Error> {
+/// let server = Server::builder()
+///     .name("hello")
+///     .listen("127.0.0.1:0")
+///     .routes(Router::new().get("/", inline(|_: &Request| "Hello, world!")))
+///     .build();
+/// for _ in 0..3 {
+///     server.start()?; // returns when it is listening; this thread is free
+///     let report = server.stop(StopPolicy::default());
+///     assert!(report.is_clean());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Dropping a running server stops it with the default policy, and waits for that (except on one of its own threads).
+pub struct Server {
+    handle: Handle,
+    config: Arc<Config>,
+    router: Arc<Router>,
+}
+
+/// Controls a [`Server`] from anywhere: from a handler, a signal, another thread. Cheap to clone; stays valid over all
+/// starts and stops of its server.
+#[derive(Clone)]
+pub struct Handle {
+    control: Arc<Control>,
+}
+
+struct Control {
+    name: String,
+    state: Mutex<State>,
+    /// Notified when a start has succeeded or failed.
+    started: Condvar,
+}
+
+enum State {
+    /// Never started, or the start failed. A stop that came too early waits here for the first start.
+    New {
+        stop: Option<StopPolicy>,
+    },
+    Starting {
+        stop: Option<StopPolicy>,
+    },
+    Running(Arc<Live>),
+    Stopped(StopReport),
+}
+
+impl Server {
+    /// Begins to configure a server.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder { config: Config::default(), router: Router::new() }
+    }
+
+    /// A handle to this server.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Binds all addresses, starts the loops and returns: from now on the server serves, and this thread is free.
+    ///
+    /// A stop that was asked for before the first start, or comes during a start, is not lost: the server starts, and
+    /// stops at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] with the address that could not be bound; nothing is left open then. [`Error::Misuse`] if the
+    /// server is running, or is still stopping ([`wait`](Server::wait) for it), or has no address to listen on.
+    pub fn start(&self) -> Result<(), Error> {
+        self.bind()?.serve(None)
+    }
+
+    /// Stops the server and waits for that: no longer than the policy allows, whatever the handlers do.
+    ///
+    /// In order: the listener closes, after everything in its accept queue has been accepted; connections that have
+    /// been quiet for long are closed, younger ones may send one more request; requests in flight finish, their
+    /// responses say `Connection: close`; when the grace period is over, the contexts of the handlers that still run are
+    /// cancelled; when that time is over too, what is left is closed, and named in the report.
+    ///
+    /// Not waited for: threads of your own. A server that is not running is left alone: see
+    /// [`StopReport::was_running`]. On one of the server's own threads, in a handler, this would wait for
+    /// itself: there it only asks for the stop, as [`Handle::stop`] does, and the report says so.
+    pub fn stop(&self, policy: StopPolicy) -> StopReport {
+        if let State::Running(live) = &*lock(&self.handle.control.state) {
+            live.run.stop(&policy);
+        }
+        self.wait()
+    }
+
+    /// Waits until the server has stopped, for whatever reason: the report of that run, or of the last one. A server
+    /// that has never been started is not waited for.
+    pub fn wait(&self) -> StopReport {
+        self.handle.wait()
+    }
+
+    /// Binds without serving: clients that connect wait.
+    pub(crate) fn bind(&self) -> Result<Binding<'_>, Error> {
+        self.claim()?;
+        let binding = Binding { server: self, listeners: Vec::new(), served: false };
+        binding.listen()
+    }
+
+    /// Takes the right to start, which one thread has at a time.
+    fn claim(&self) -> Result<(), Error> {
+        let name = &self.config.name;
+        loop {
+            {
+                let mut state = lock(&self.handle.control.state);
+                let stop = match &mut *state {
+                    State::New { stop } => stop.take(),
+                    State::Stopped(_) => None,
+                    State::Starting { .. } => {
+                        return Err(Error::Misuse(format!("{name}: is being started by another thread")));
+                    }
+                    State::Running(live) if live.run.has_ended() => {
+                        let live = Arc::clone(live);
+                        drop(state);
+                        self.handle.collect(&live);
+                        continue;
+                    }
+                    State::Running(live) if live.run.is_stopping() => {
+                        return Err(Error::Misuse(format!("{name}: is still stopping: wait() for it first")));
+                    }
+                    State::Running(_) => {
+                        return Err(Error::Misuse(format!("{name}: is running already: stop() it first")));
+                    }
+                };
+                *state = State::Starting { stop };
+            }
+            return Ok(());
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop(StopPolicy::default());
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("name", &self.config.name)
+            .field("phase", &self.handle.phase())
+            .field("routes", &self.router)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server that has its addresses, but does not serve yet. Dropped, it gives them back.
+pub(crate) struct Binding<'a> {
+    server: &'a Server,
+    listeners: Vec<std::net::TcpListener>,
+    served: bool,
+}
+
+impl Binding<'_> {
+    fn listen(mut self) -> Result<Self, Error> {
+        let Config { name, listen, backlog, .. } = &*self.server.config;
+        if listen.is_empty() {
+            let advice = format!("{name}: has no address: call Builder::listen before build");
+            return Err(Error::Misuse(advice));
+        }
+        for address in listen {
+            let cannot = |error| Error::io(format!("{name}: cannot listen on {address}"), error);
+            self.listeners.push(bind(address, *backlog).map_err(cannot)?);
+        }
+        Ok(self)
+    }
+
+    /// Starts serving. The server's context becomes a child of `parent`.
+    pub(crate) fn serve(mut self, parent: Option<&Context>) -> Result<(), Error> {
+        let live = {
+            let Server { handle, config, router } = self.server;
+            Live::launch(config, router, handle, std::mem::take(&mut self.listeners), parent)?
+        };
+        for address in &live.addresses {
+            log::info!("{}: listening on {address}", live.name);
+        }
+        self.served = true;
+        let control = &self.server.handle.control;
+        let early_stop = {
+            let mut state = lock(&control.state);
+            let stop = if let State::Starting { stop } = &mut *state { stop.take() } else { None };
+            *state = State::Running(Arc::clone(&live));
+            stop
+        };
+        control.started.notify_all();
+        if let Some(policy) = early_stop {
+            live.run.stop(&policy);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Binding<'_> {
+    fn drop(&mut self) {
+        if !self.served {
+            let control = &self.server.handle.control;
+            *lock(&control.state) = State::New { stop: None };
+            control.started.notify_all();
+        }
+    }
+}
+
+impl Handle {
+    /// The server's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.control.name
+    }
+
+    /// Asks the server to stop, and returns at once. May be called from anywhere, a handler of the same server
+    /// included (its response is still delivered), and as often as you like: the strictest policy wins, in every phase.
+    ///
+    /// Of a server that has never been started the stop is remembered, and its first start is stopped at once. One that
+    /// has been stopped stays stopped: the stop is counted once, and does not reach the next start.
+    pub fn stop(&self, policy: StopPolicy) {
+        match &mut *lock(&self.control.state) {
+            State::New { stop } | State::Starting { stop } => {
+                *stop = Some(stop.map_or(policy, |known| known.stricter(&policy)));
+            }
+            State::Running(live) => live.run.stop(&policy),
+            State::Stopped(_) => {}
+        }
+    }
+
+    /// Where the server is between its start and its end. [`Phase::Stopped`] before the first start too.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match &*lock(&self.control.state) {
+            State::Running(live) => live.run.phase(),
+            State::New { .. } | State::Starting { .. } | State::Stopped(_) => Phase::Stopped,
+        }
+    }
+
+    /// Whether the server should be sent requests: it is running, and nobody has asked it to stop. What a readiness
+    /// check answers.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.phase() == Phase::Running
+    }
+
+    /// The addresses it listens on, in the order they were given, with the ports that the system chose for port 0.
+    /// Empty unless it runs.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        match &*lock(&self.control.state) {
+            State::Running(live) => live.addresses.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Waits until the server has stopped; see [`Server::wait`].
+    pub fn wait(&self) -> StopReport {
+        let live = {
+            let mut state = lock(&self.control.state);
+            loop {
+                match &*state {
+                    State::New { .. } => return StopReport::idle(&self.control.name),
+                    State::Stopped(report) => return report.clone(),
+                    State::Running(live) => break Arc::clone(live),
+                    State::Starting { .. } => {
+                        state = self.control.started.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    }
+                }
+            }
+        };
+        if live.is_own_thread() {
+            let advice =
+                "waiting on one of the server's own threads would wait for itself: use Handle::stop there";
+            let failure = Some(Error::Misuse(format!("{}: {advice}", self.control.name)));
+            return StopReport { failure, ..StopReport::idle(&self.control.name) };
+        }
+        self.collect(&live)
+    }
+
+    /// Calls back when the run that is under way has ended; at once if there is none.
+    pub(crate) fn when_stopped(&self, callback: Box<dyn FnOnce() + Send>) {
+        let run = match &*lock(&self.control.state) {
+            State::Running(live) => Some(Arc::clone(&live.run)),
+            _ => None,
+        };
+        match run {
+            Some(run) => run.when_ended(callback),
+            None => callback(),
+        }
+    }
+
+    /// Whether the run that is under way has come to an end that nobody asked for.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(&*lock(&self.control.state), State::Running(live) if live.run.failure().is_some())
+    }
+
+    fn collect(&self, live: &Arc<Live>) -> StopReport {
+        let report = live.finish();
+        let mut state = lock(&self.control.state);
+        if let State::Running(current) = &*state
+            && Arc::ptr_eq(current, live)
+        {
+            *state = State::Stopped(report.clone());
+        }
+        report
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("name", &self.name()).field("phase", &self.phase()).finish()
+    }
+}

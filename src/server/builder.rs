@@ -1,0 +1,94 @@
+//! What a server is built with.
+
+use std::sync::{Arc, Condvar, Mutex};
+
+use super::{Control, Handle, Server, State};
+use crate::{
+    config::{Config, Timeouts},
+    http::Limits,
+    router::Router,
+};
+
+/// Configures a [`Server`].
+#[derive(Debug)]
+pub struct Builder {
+    pub(super) config: Config,
+    pub(super) router: Router,
+}
+
+impl Builder {
+    /// The name by which logs, errors and reports call the server. Default `server`.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.config.name = name.into();
+        self
+    }
+
+    /// An address to listen on, as `host:port`; port 0 lets the system choose (see [`Handle::addresses`]). May be
+    /// called several times, for instance for IPv4 and IPv6.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.config.listen.push(address.into());
+        self
+    }
+
+    /// What it serves.
+    #[must_use]
+    pub fn routes(mut self, router: Router) -> Self {
+        self.router = router;
+        self
+    }
+
+    /// How much of a request it takes in.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
+        self
+    }
+
+    /// How long clients may take.
+    #[must_use]
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.config.timeouts = timeouts;
+        self
+    }
+
+    /// The number of event loops, at least 1. Default: one per core.
+    #[must_use]
+    pub fn loops(mut self, loops: usize) -> Self {
+        self.config.loops = loops.max(1);
+        self
+    }
+
+    /// The most worker threads, at least 1; they are made on demand. Default 512.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.config.workers = workers.max(1);
+        self
+    }
+
+    /// How many requests may wait for a worker, at least 1; more are answered 503. Default 1024.
+    #[must_use]
+    pub fn queue(mut self, queue: usize) -> Self {
+        self.config.queue = queue.max(1);
+        self
+    }
+
+    /// The most connections at once, at least 1; above it, clients wait in the kernel's accept queue. Default 65,536.
+    #[must_use]
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.config.connections = connections.max(1);
+        self
+    }
+
+    /// The server, not started yet.
+    #[must_use]
+    pub fn build(self) -> Server {
+        let control = Arc::new(Control {
+            name: self.config.name.clone(),
+            state: Mutex::new(State::New { stop: None }),
+            started: Condvar::new(),
+        });
+        Server { handle: Handle { control }, config: Arc::new(self.config), router: Arc::new(self.router) }
+    }
+}

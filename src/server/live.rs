@@ -1,0 +1,158 @@
+//! A run of a server and the threads that carry it: made by a start, joined by whoever waits for its end.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle, ThreadId},
+    time::Instant,
+};
+
+use super::Handle;
+use crate::{
+    config::Config,
+    error::Error,
+    net::{EventLoop, Ground, LoopReport, Service},
+    pool::Pool,
+    router::Router,
+    run::Run,
+    stop::{Context, StopReport, Straggler, Stuck, Tally},
+    sync::lock,
+};
+
+/// A run and the threads that carry it.
+pub(super) struct Live {
+    pub(super) name: String,
+    pub(super) run: Arc<Run>,
+    pool: Arc<Pool>,
+    pub(super) addresses: Vec<SocketAddr>,
+    loop_threads: Vec<ThreadId>,
+    ending: Mutex<Ending>,
+}
+
+enum Ending {
+    /// Nobody has joined the loops yet.
+    Open(Vec<JoinHandle<LoopReport>>),
+    Collected(Box<StopReport>),
+}
+
+/// Tells a run that one of its loops has left, however it did.
+struct Leaving(Arc<Run>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.loop_left();
+    }
+}
+
+impl Live {
+    /// Makes the loops of a run and starts them.
+    pub(super) fn launch(
+        config: &Arc<Config>,
+        router: &Arc<Router>,
+        handle: &Handle,
+        listeners: Vec<TcpListener>,
+        parent: Option<&Context>,
+    ) -> Result<Arc<Live>, Error> {
+        let cannot = |what: &str, error| Error::io(format!("{}: cannot {what}", config.name), error);
+        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>();
+        let addresses = addresses.map_err(|error| cannot("tell its address", error))?;
+        // Room for all answers that can be under way, and for connections from the accepting loop.
+        let capacity = config.queue + config.workers + 1024;
+        let grounds = (0..config.loops).map(|_| Ground::new(capacity)).collect::<Result<Vec<_>, _>>();
+        let (grounds, mailboxes) =
+            grounds.map_err(|error| cannot("make an event loop", error))?.into_iter().unzip();
+        let grounds: Vec<Ground> = grounds;
+        let run = Arc::new(Run::new(&config.name, parent, mailboxes, config.connections));
+        let (pool, dispatcher) = Pool::new(&config.name, Arc::clone(router), config.workers, config.queue);
+        let mut loops = Vec::new();
+        for (number, ground) in grounds.into_iter().enumerate() {
+            let service = Service::new(
+                Arc::clone(config),
+                Arc::clone(router),
+                Arc::clone(&run),
+                handle.clone(),
+                dispatcher.clone(),
+                run.loops()[number].mailbox.clone(),
+            );
+            loops.push(EventLoop::new(number, ground, service));
+        }
+        loops[0].listen(listeners).map_err(|error| cannot("watch its listener", error))?;
+        drop(dispatcher);
+        let mut threads = Vec::new();
+        let mut failure = None;
+        for (number, event_loop) in loops.into_iter().enumerate() {
+            let leaving = Leaving(Arc::clone(&run));
+            let body = move || {
+                // Dropped last: whoever sees the run's end sees every socket closed.
+                let _leaving = leaving;
+                event_loop.serve()
+            };
+            match thread::Builder::new().name(format!("{} loop {number}", config.name)).spawn(body) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => failure = Some(cannot("start a thread", error)),
+            }
+        }
+        let loop_threads = threads.iter().map(|thread| thread.thread().id()).collect();
+        let ending = Mutex::new(Ending::Open(threads));
+        let live = Arc::new(Live { name: config.name.clone(), run, pool, addresses, loop_threads, ending });
+        match failure {
+            None => Ok(live),
+            Some(error) => {
+                live.run.fail(error.clone());
+                live.finish();
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for the end, joins what can be joined, and says what it was.
+    pub(super) fn finish(&self) -> StopReport {
+        let mut ending = lock(&self.ending);
+        let threads = match &mut *ending {
+            Ending::Collected(report) => return (**report).clone(),
+            Ending::Open(threads) => threads,
+        };
+        let (timeline, ended) = self.run.wait_ended();
+        let mut tally = Tally::default();
+        let mut stragglers = Vec::new();
+        for (number, thread) in threads.drain(..).enumerate() {
+            if ended.is_none() && !thread.is_finished() {
+                stragglers.push(Straggler {
+                    request: format!("event loop {number}"),
+                    peer: None,
+                    age: timeline.map_or_else(Default::default, |timeline| timeline.asked().elapsed()),
+                    stuck: Stuck::EventLoop,
+                });
+            } else if let Ok(report) = thread.join() {
+                tally += report.tally;
+                stragglers.extend(report.stragglers);
+            }
+        }
+        stragglers.extend(self.pool.working().iter().map(|exchange| Straggler {
+            request: exchange.to_string(),
+            peer: Some(exchange.peer()),
+            age: exchange.began.elapsed(),
+            stuck: Stuck::Handling,
+        }));
+        if ended.is_some() {
+            // A loop that is stuck holds the queue open, and the workers with it.
+            self.pool.join();
+        }
+        let end = ended.unwrap_or_else(Instant::now);
+        let report = StopReport {
+            name: self.name.clone(),
+            phases: timeline.map_or_else(Vec::new, |timeline| timeline.phases(end)),
+            closes: tally.closes,
+            requests: tally.requests,
+            stragglers,
+            failure: self.run.failure(),
+        };
+        log::info!("{}: closed", self.name);
+        *ending = Ending::Collected(Box::new(report.clone()));
+        report
+    }
+
+    pub(super) fn is_own_thread(&self) -> bool {
+        self.loop_threads.contains(&thread::current().id()) || self.pool.is_own_thread()
+    }
+}

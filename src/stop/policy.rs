@@ -1,0 +1,90 @@
+//! How patient a stop is.
+
+use std::time::Duration;
+
+/// How long each phase of a stop may take at most. A phase ends as soon as nothing is left for it, so a generous
+/// bound costs an idle server nothing.
+///
+/// ```
+/// use softstop::StopPolicy;
+/// use std::time::Duration;
+///
+/// let patient = StopPolicy::default().grace(Duration::from_secs(30));
+/// assert_eq!(StopPolicy::default().longest(), Duration::from_secs(6));
+/// assert_eq!(StopPolicy::now().longest(), Duration::ZERO);
+/// # let _ = patient;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StopPolicy {
+    pub(crate) lame_duck: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) cancel_grace: Duration,
+    pub(crate) quiet: Duration,
+}
+
+impl Default for StopPolicy {
+    /// No lame duck, 5 s of grace, 1 s for cancelled handlers to return, 100 ms of quiet.
+    fn default() -> Self {
+        StopPolicy {
+            lame_duck: Duration::ZERO,
+            grace: Duration::from_secs(5),
+            cancel_grace: Duration::from_secs(1),
+            quiet: Duration::from_millis(100),
+        }
+    }
+}
+
+impl StopPolicy {
+    /// The hard stop: nothing is waited for. Requests in flight are aborted and named in the report.
+    #[must_use]
+    pub fn now() -> Self {
+        StopPolicy {
+            lame_duck: Duration::ZERO,
+            grace: Duration::ZERO,
+            cancel_grace: Duration::ZERO,
+            quiet: Duration::ZERO,
+        }
+    }
+
+    /// How long to go on accepting and serving, with readiness already off, so that a load balancer can look away.
+    #[must_use]
+    pub fn lame_duck(self, lame_duck: Duration) -> Self {
+        StopPolicy { lame_duck, ..self }
+    }
+
+    /// How long requests in flight may take to finish by themselves.
+    #[must_use]
+    pub fn grace(self, grace: Duration) -> Self {
+        StopPolicy { grace, ..self }
+    }
+
+    /// How long handlers may take to return after their contexts were cancelled.
+    #[must_use]
+    pub fn cancel_grace(self, cancel_grace: Duration) -> Self {
+        StopPolicy { cancel_grace, ..self }
+    }
+
+    /// How recent a kept-alive connection's last byte must be for the connection to be given the rest of this time
+    /// to send one more request. It counts against `grace`.
+    #[must_use]
+    pub fn quiet(self, quiet: Duration) -> Self {
+        StopPolicy { quiet, ..self }
+    }
+
+    /// The stricter of two policies, bound by bound.
+    #[must_use]
+    pub(crate) fn stricter(&self, other: &StopPolicy) -> Self {
+        StopPolicy {
+            lame_duck: self.lame_duck.min(other.lame_duck),
+            grace: self.grace.min(other.grace),
+            cancel_grace: self.cancel_grace.min(other.cancel_grace),
+            quiet: self.quiet.min(other.quiet),
+        }
+    }
+
+    /// The longest that a stop with this policy can take: all bounds together.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.lame_duck.saturating_add(self.grace).saturating_add(self.cancel_grace)
+    }
+}

@@ -1,0 +1,301 @@
+//! What a run of a server came to: for the operator's log and for programs.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    ops::{AddAssign, Index},
+    time::Duration,
+};
+
+use super::Phase;
+use crate::error::Error;
+
+/// Why a connection was closed. Every connection that closes has one, and the [`StopReport`] counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer closed it between two requests.
+    PeerClosed,
+    /// The peer closed or reset it while it was owed something.
+    ClientGone,
+    /// The last response had said `Connection: close`, as the request or its version wanted.
+    Completed,
+    /// A malformed or too large request was refused.
+    Refused,
+    /// A request did not arrive in time.
+    RequestTimeout,
+    /// No further request came in time.
+    IdleTimeout,
+    /// The peer took no byte of a response in time.
+    WriteTimeout,
+    /// The server stopped; nothing was owed.
+    Drained,
+    /// The stop's time was over, though something was owed.
+    Aborted,
+    /// Something else went wrong with the socket.
+    Failed,
+}
+
+impl CloseReason {
+    /// All of them, in the order in which a report lists them.
+    pub const ALL: [CloseReason; 10] = [
+        CloseReason::PeerClosed,
+        CloseReason::ClientGone,
+        CloseReason::Completed,
+        CloseReason::Refused,
+        CloseReason::RequestTimeout,
+        CloseReason::IdleTimeout,
+        CloseReason::WriteTimeout,
+        CloseReason::Drained,
+        CloseReason::Aborted,
+        CloseReason::Failed,
+    ];
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CloseReason::PeerClosed => "closed by the peer",
+            CloseReason::ClientGone => "client gone",
+            CloseReason::Completed => "completed",
+            CloseReason::Refused => "refused",
+            CloseReason::RequestTimeout => "request timed out",
+            CloseReason::IdleTimeout => "idle",
+            CloseReason::WriteTimeout => "not read by the peer",
+            CloseReason::Drained => "drained",
+            CloseReason::Aborted => "aborted",
+            CloseReason::Failed => "failed",
+        })
+    }
+}
+
+/// How many connections were closed for each [`CloseReason`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Closes([u64; CloseReason::ALL.len()]);
+
+impl Closes {
+    pub(crate) fn count(&mut self, reason: CloseReason) {
+        self.0[reason as usize] += 1;
+    }
+
+    /// All connections that were closed.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Each reason and its count, the zeros included.
+    pub fn iter(&self) -> impl Iterator<Item = (CloseReason, u64)> + '_ {
+        CloseReason::ALL.into_iter().map(|reason| (reason, self[reason]))
+    }
+}
+
+impl Index<CloseReason> for Closes {
+    type Output = u64;
+
+    fn index(&self, reason: CloseReason) -> &u64 {
+        &self.0[reason as usize]
+    }
+}
+
+/// What became of the requests of a run. Every request is either completed or aborted; some of the completed were
+/// rejected, and some of both had their handler cancelled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// The whole response was handed to the kernel.
+    pub completed: u64,
+    /// The connection ended before that.
+    pub aborted: u64,
+    /// Answered 503 because the queue was full, or because the stop came before a worker did.
+    pub rejected: u64,
+    /// The handler's context was cancelled while it ran, because its client had gone or the grace period was over.
+    pub cancelled: u64,
+}
+
+/// What one loop, or all loops of a run, counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tally {
+    pub(crate) closes: Closes,
+    pub(crate) requests: Requests,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Tally) {
+        self.closes.0.iter_mut().zip(other.closes.0).for_each(|(sum, more)| *sum += more);
+        self.requests.completed += other.requests.completed;
+        self.requests.aborted += other.requests.aborted;
+        self.requests.rejected += other.requests.rejected;
+        self.requests.cancelled += other.requests.cancelled;
+    }
+}
+
+/// Where a [`Straggler`] was when the stop's time was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stuck {
+    /// The request had not arrived in full.
+    Reading,
+    /// Its handler had not returned, although its context was cancelled. Its thread is left behind.
+    Handling,
+    /// The client had not taken the whole response.
+    Writing,
+    /// An event loop did not return: an inline handler blocks it. Its thread is left behind.
+    EventLoop,
+}
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stuck::Reading => "had not arrived in full",
+            Stuck::Handling => "still in its handler",
+            Stuck::Writing => "response not taken by the client",
+            Stuck::EventLoop => "blocks its event loop",
+        })
+    }
+}
+
+/// A request that the stop did not wait for any longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Straggler {
+    /// The method and the target, or what is known instead.
+    pub request: String,
+    /// The client, where it is known.
+    pub peer: Option<SocketAddr>,
+    /// How long ago the request began.
+    pub age: Duration,
+    /// What it was waiting for.
+    pub stuck: Stuck,
+}
+
+impl fmt::Display for Straggler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.request)?;
+        if let Some(peer) = self.peer {
+            write!(f, " from {peer}")?;
+        }
+        write!(f, ": {} after {:.3?}", self.stuck, self.age)
+    }
+}
+
+/// What a run of a server came to. Its `Display` is what belongs in the log.
+#[derive(Debug, Clone)]
+pub struct StopReport {
+    /// The server's name.
+    pub name: String,
+    /// The phases that the stop went through and how long each took; empty for a server that was not running.
+    pub phases: Vec<(Phase, Duration)>,
+    /// The connections of the run, by the reason for which they were closed.
+    pub closes: Closes,
+    /// The requests of the run.
+    pub requests: Requests,
+    /// What the stop left behind.
+    pub stragglers: Vec<Straggler>,
+    /// Why the run ended, where it was not a stop that ended it.
+    pub failure: Option<Error>,
+}
+
+impl StopReport {
+    /// The report of a server that was not running.
+    pub(crate) fn idle(name: &str) -> StopReport {
+        StopReport {
+            name: name.to_owned(),
+            phases: Vec::new(),
+            closes: Closes::default(),
+            requests: Requests::default(),
+            stragglers: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// Whether there was a run to stop.
+    #[must_use]
+    pub fn was_running(&self) -> bool {
+        !self.phases.is_empty()
+    }
+
+    /// Whether nothing was cut off: no straggler, no connection aborted, no failure. (Requests whose clients went away
+    /// by themselves do not count against it.)
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.stragglers.is_empty() && self.closes[CloseReason::Aborted] == 0 && self.failure.is_none()
+    }
+
+    /// How long the stop took.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.phases.iter().map(|(_, duration)| *duration).sum()
+    }
+}
+
+impl fmt::Display for StopReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.was_running() {
+            return write!(f, "{}: was not running", self.name);
+        }
+        let verdict = if self.is_clean() { "stopped cleanly" } else { "stopped, NOT cleanly" };
+        write!(f, "{}: {verdict} in {:.3?} (", self.name, self.duration())?;
+        for (position, (phase, duration)) in self.phases.iter().enumerate() {
+            let comma = if position == 0 { "" } else { ", " };
+            write!(f, "{comma}{phase} {duration:.3?}")?;
+        }
+        let Requests { completed, aborted, rejected, cancelled } = self.requests;
+        write!(f, "); requests: {completed} completed")?;
+        for (count, what) in [(aborted, "aborted"), (rejected, "rejected"), (cancelled, "cancelled")] {
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
+        write!(f, "; connections: {}", self.closes.total())?;
+        let mut opening = " (";
+        for (reason, count) in self.closes.iter().filter(|(_, count)| *count > 0) {
+            write!(f, "{opening}{count} {reason}")?;
+            opening = ", ";
+        }
+        if opening != " (" {
+            f.write_str(")")?;
+        }
+        for straggler in &self.stragglers {
+            write!(f, "\n  left behind: {straggler}")?;
+        }
+        if let Some(failure) = &self.failure {
+            write!(f, "\n  failed: {failure}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_like_a_log_line() {
+        let mut report = StopReport::idle("hello");
+        assert_eq!(report.to_string(), "hello: was not running");
+        report.phases = vec![(Phase::Draining, Duration::from_millis(12))];
+        report.requests.completed = 3;
+        report.closes.count(CloseReason::Drained);
+        report.closes.count(CloseReason::Drained);
+        assert!(report.is_clean());
+        assert_eq!(
+            report.to_string(),
+            "hello: stopped cleanly in 12.000ms (draining 12.000ms); requests: 3 completed; \
+             connections: 2 (2 drained)"
+        );
+        report.stragglers.push(Straggler {
+            request: "GET /slow".to_owned(),
+            peer: None,
+            age: Duration::from_secs(6),
+            stuck: Stuck::Handling,
+        });
+        assert!(!report.is_clean());
+        assert!(report.to_string().ends_with("left behind: GET /slow: still in its handler after 6.000s"));
+    }
+
+    #[test]
+    fn reasons_are_listed_where_they_are_counted() {
+        for (position, reason) in CloseReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, position, "{reason}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The synchronisation primitives of this crate, in one place, so that a build with `--cfg loom` runs the
+//! very same code under loom's model checker.
+
+#[cfg(loom)]
+mod visible_arc;
+
+#[cfg(loom)]
+pub(crate) use loom::sync::{
+    Condvar, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+#[cfg(not(loom))]
+pub(crate) use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard, Weak,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+#[cfg(loom)]
+pub(crate) use visible_arc::{Arc, Weak};
+
+use std::{
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
+
+/// Locks a mutex under which no foreign code ever runs: a poisoned one guards nothing half-done.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sleeps until a notification or the deadline, `None` being never; gives the lock back as an error once the
+/// deadline has passed. May wake up for no reason, as every condition variable.
+pub(crate) fn wait<'a, T>(
+    condvar: &Condvar,
+    guard: MutexGuard<'a, T>,
+    deadline: Option<Instant>,
+) -> Result<MutexGuard<'a, T>, MutexGuard<'a, T>> {
+    let Some(deadline) = deadline else {
+        return Ok(condvar.wait(guard).unwrap_or_else(PoisonError::into_inner));
+    };
+    match deadline.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(guard),
+        remaining => Ok(condvar.wait_timeout(guard, remaining).unwrap_or_else(PoisonError::into_inner).0),
+    }
+}
