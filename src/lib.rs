@@ -44,29 +44,44 @@
 //! drains → the [`WaitGroup`] reaches zero → the threads are joined → [`StopReport`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod config;
-mod error;
-mod group;
-mod handler;
-pub mod http;
-mod net;
-mod pool;
-mod request;
-mod router;
-mod run;
-mod server;
+// Under loom only what it models is built: its primitives work nowhere else.
 mod stop;
 mod sync;
 
-pub use config::Timeouts;
-pub use error::Error;
-pub use group::{Group, GroupHandle, GroupReport, TaskOutcome, TaskReport};
-pub use handler::{Handler, IntoRoute, Route, inline};
-pub use http::{Body, IntoResponse, Limits, Method, Response, StatusCode, Version};
-pub use request::Request;
-pub use router::{RouteError, Router};
-pub use server::{Builder, Handle, Server};
-pub use stop::{
-    Cause, CloseReason, Closes, Context, Guard, OnCancel, Phase, Requests, StopPolicy, StopReport, Straggler,
-    Stuck, WaitGroup,
+pub use stop::{Cause, Context, Guard, OnCancel, WaitGroup};
+
+#[cfg(not(loom))]
+mod config;
+#[cfg(not(loom))]
+mod error;
+#[cfg(not(loom))]
+mod group;
+#[cfg(not(loom))]
+mod handler;
+#[cfg(not(loom))]
+pub mod http;
+#[cfg(not(loom))]
+mod net;
+#[cfg(not(loom))]
+mod pool;
+#[cfg(not(loom))]
+mod request;
+#[cfg(not(loom))]
+mod router;
+#[cfg(not(loom))]
+mod run;
+#[cfg(not(loom))]
+mod server;
+
+#[cfg(not(loom))]
+pub use self::{
+    config::Timeouts,
+    error::Error,
+    group::{Group, GroupHandle, GroupReport, TaskOutcome, TaskReport},
+    handler::{Handler, IntoRoute, Route, inline},
+    http::{Body, IntoResponse, Limits, Method, Response, StatusCode, Version},
+    request::Request,
+    router::{RouteError, Router},
+    server::{Builder, Handle, Server},
+    stop::{CloseReason, Closes, Phase, Requests, StopPolicy, StopReport, Straggler, Stuck},
 };

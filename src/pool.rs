@@ -1,13 +1,17 @@
-//! Where blocking handlers run: a bounded queue and threads that are made on demand.
+//! Where blocking handlers run: a bounded queue, and threads that are made on demand.
 //!
-//! Every loop holds a [`Dispatcher`], the sending end of the queue. When the loops are gone the queue is closed, idle
-//! workers see that and return, and [`Pool::join`] joins them; a worker whose handler never returns is named and left
-//! behind.
+//! ```text
+//!   loop:    submit* ... end of the turn: wake one worker, if one sleeps
+//!   worker:  take a job; if there are more, wake one more worker; run it; again
+//!            nothing to take -> sleep until woken, or until the pool is closed
+//! ```
 //!
-//! **When a thread is added.** As many as the machine has cores: at once, as soon as a request finds another one
-//! waiting. Beyond that only if the queue stands: a loop that leaves requests in the queue looks again a millisecond
-//! later, and if fewer have been taken than wait, that many are short of a thread. So quick handlers stay on few warm
-//! threads, and blocking ones get all they need in one step.
+//! One wake a turn, and one from each worker that finds more than its own job: quick handlers are done by the one or two
+//! threads that are awake anyway, and blocking ones wake as many as there is work for. No thread spins or polls.
+//!
+//! **When a thread is added.** As many as the machine has cores: as soon as a request finds another one waiting.
+//! Beyond that only if the queue stands: a loop that leaves requests in the queue looks again a millisecond later, and
+//! if fewer have been taken than wait, that many are short of a thread.
 
 use std::{
     any::Any,
@@ -20,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::Token;
 
 use crate::{
@@ -29,12 +33,14 @@ use crate::{
     request::{Exchange, Request},
     router::{RouteId, Router},
     stop::Guard,
-    sync::lock,
+    sync::{Dormitory, lock},
 };
 
 /// How long the queue may stand before threads are added for it. Long against a quick handler (microseconds), short
 /// against what a client notices.
 const STANDING: Duration = Duration::from_millis(1);
+/// Threads added at one look at most: to start one takes the loop some 20 microseconds.
+const THREADS_A_LOOK: usize = 64;
 
 /// One request on its way through the pool.
 pub(crate) struct Job {
@@ -51,11 +57,11 @@ pub(crate) struct Reply {
     pub(crate) in_flight: Guard,
 }
 
-/// The loops' end of the pool.
-#[derive(Clone)]
+/// A loop's access to the pool, and what the loop has to remember of it.
 pub(crate) struct Dispatcher {
-    queue: Sender<Box<Job>>,
     pool: Arc<Pool>,
+    /// Whether this turn has queued anything.
+    submitted: bool,
     /// The look at the queue that this loop has planned.
     growth: Option<Growth>,
 }
@@ -66,16 +72,19 @@ struct Growth {
     taken_before: u64,
 }
 
-/// The threads and what is known of them.
+/// The queue and the threads.
 pub(crate) struct Pool {
     name: String,
     router: Arc<Router>,
+    submit: Sender<Box<Job>>,
     waiting: Receiver<Box<Job>>,
+    /// Jobs that were taken from the queue, ever.
+    taken: AtomicU64,
     seats: Mutex<Vec<Seat>>,
     threads: AtomicUsize,
     most: usize,
     at_once: usize,
-    taken: AtomicU64,
+    dormitory: Dormitory,
 }
 
 /// A worker thread, and what it is doing.
@@ -85,20 +94,24 @@ struct Seat {
 }
 
 impl Pool {
-    pub(crate) fn new(name: &str, router: Arc<Router>, most: usize, queue: usize) -> (Arc<Pool>, Dispatcher) {
-        let (sender, waiting) = bounded(queue.max(1));
-        let pool = Arc::new(Pool {
+    pub(crate) fn new(name: &str, router: Arc<Router>, most: usize, queue: usize) -> Arc<Pool> {
+        let (submit, waiting) = bounded(queue);
+        Arc::new(Pool {
             name: name.to_owned(),
             router,
+            submit,
             waiting,
+            taken: AtomicU64::new(0),
             seats: Mutex::new(Vec::new()),
             threads: AtomicUsize::new(0),
-            most: most.max(1),
-            at_once: thread::available_parallelism().map_or(1, usize::from).min(most.max(1)),
-            taken: AtomicU64::new(0),
-        });
-        let dispatcher = Dispatcher { queue: sender, pool: Arc::clone(&pool), growth: None };
-        (pool, dispatcher)
+            most,
+            at_once: thread::available_parallelism().map_or(1, usize::from).min(most),
+            dormitory: Dormitory::default(),
+        })
+    }
+
+    pub(crate) fn dispatcher(self: &Arc<Pool>) -> Dispatcher {
+        Dispatcher { pool: Arc::clone(self), submitted: false, growth: None }
     }
 
     /// Makes one more thread, if there may be one more.
@@ -120,13 +133,29 @@ impl Pool {
     }
 
     fn work(&self, seat: &Mutex<Option<Arc<Exchange>>>) {
-        while let Ok(job) = self.waiting.recv() {
-            self.taken.fetch_add(1, Ordering::Relaxed);
-            *lock(seat) = Some(Arc::clone(&job.request.exchange));
+        loop {
+            let Some(job) = self.take(seat) else {
+                if self.dormitory.sleep(|| !self.waiting.is_empty()) {
+                    continue;
+                }
+                return;
+            };
+            if !self.waiting.is_empty() {
+                self.dormitory.wake_one();
+            }
             let response = answer(&self.router, job.route, &job.request);
             *lock(seat) = None;
             job.reply(response);
         }
+    }
+
+    /// Takes a job and its seat in one step: whoever looks at the seat sees either a job in the queue or a worker on it.
+    fn take(&self, seat: &Mutex<Option<Arc<Exchange>>>) -> Option<Box<Job>> {
+        let mut seat = lock(seat);
+        let job = self.waiting.try_recv().ok()?;
+        *seat = Some(Arc::clone(&job.request.exchange));
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Some(job)
     }
 
     /// Takes every request that no worker has begun out of the queue and answers it 503: how many there were.
@@ -145,11 +174,16 @@ impl Pool {
         lock(&self.seats).iter().filter_map(|seat| lock(&seat.working).clone()).collect()
     }
 
-    /// Joins all workers that are not in a handler, and leaves the others to themselves. To be called when the loops
-    /// have ended, and with them the senders.
+    /// Has every worker return as soon as there is nothing to do.
+    pub(crate) fn close(&self) {
+        self.dormitory.close();
+    }
+
+    /// Joins the workers that are not in a handler, and leaves the others to themselves. To be called after
+    /// [`Pool::close`], when no loop can queue anything any more.
     pub(crate) fn join(&self) {
+        self.reject_waiting();
         for seat in lock(&self.seats).drain(..) {
-            // The queue is closed: a worker that is idle now can never become busy again.
             if lock(&seat.working).is_none() && seat.thread.join().is_err() {
                 log::error!("{}: a worker thread panicked outside of any handler", self.name);
             }
@@ -158,42 +192,49 @@ impl Pool {
 }
 
 impl Dispatcher {
-    /// Queues a request for the workers; hands it back if the queue is full or nobody can be found to work.
+    /// Queues a request for the workers; hands it back if the queue is full.
     pub(crate) fn submit(&mut self, job: Box<Job>, now: Instant) -> Result<(), Box<Job>> {
-        match self.queue.try_send(job) {
-            Ok(()) => {}
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => return Err(job),
-        }
+        self.pool.submit.try_send(job).map_err(|refused| refused.into_inner())?;
+        self.submitted = true;
         let threads = self.pool.threads.load(Ordering::Relaxed);
-        if threads == 0 || (threads < self.pool.at_once && self.queue.len() > 1) {
+        if threads == 0 || (threads < self.pool.at_once && self.pool.waiting.len() > 1) {
             self.pool.grow();
-            if threads == 0 && self.pool.threads.load(Ordering::Relaxed) == 0 {
-                self.pool.reject_waiting();
-            }
         }
-        if self.growth.is_none() && threads < self.pool.most && !self.queue.is_empty() {
+        if self.growth.is_none() && threads < self.pool.most {
             self.plan(now);
         }
         Ok(())
     }
 
-    /// When this loop has to look at the queue again, with [`Dispatcher::look`].
+    /// At the end of a turn: has what was queued in it worked on.
+    pub(crate) fn end_turn(&mut self, now: Instant) {
+        if std::mem::take(&mut self.submitted) {
+            self.pool.dormitory.wake_one();
+        }
+        if self.growth.is_some_and(|growth| growth.at <= now) {
+            self.look(now);
+        }
+    }
+
+    /// When this loop has to take a turn to look at the queue.
     pub(crate) fn next_look(&self) -> Option<Instant> {
         self.growth.map(|growth| growth.at)
     }
 
-    /// Adds the threads that are missing, if the planned look is due.
-    pub(crate) fn look(&mut self, now: Instant) {
-        let Some(Growth { at, taken_before }) = self.growth else { return };
-        if now < at {
+    /// Adds the threads that are missing.
+    fn look(&mut self, now: Instant) {
+        let Some(Growth { taken_before, .. }) = self.growth.take() else { return };
+        let taken = self.pool.taken.load(Ordering::Relaxed).wrapping_sub(taken_before);
+        let waiting = self.pool.waiting.len();
+        let missing = waiting.saturating_sub(usize::try_from(taken).unwrap_or(usize::MAX));
+        (0..missing.min(THREADS_A_LOOK)).for_each(|_| self.pool.grow());
+        if waiting == 0 {
             return;
         }
-        self.growth = None;
-        let taken = self.pool.taken.load(Ordering::Relaxed).wrapping_sub(taken_before);
-        let waiting = self.queue.len();
-        let missing = waiting.saturating_sub(usize::try_from(taken).unwrap_or(usize::MAX));
-        (0..missing).for_each(|_| self.pool.grow());
-        if waiting > 0 && self.pool.threads.load(Ordering::Relaxed) < self.pool.most {
+        if self.pool.threads.load(Ordering::Relaxed) == 0 {
+            // Not a single thread to be had: nobody will ever take these.
+            self.pool.reject_waiting();
+        } else if self.pool.threads.load(Ordering::Relaxed) < self.pool.most {
             self.plan(now);
         }
     }

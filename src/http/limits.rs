@@ -10,7 +10,8 @@ pub struct Limits {
     /// Bytes of the whole field section, and of a trailer section; a larger one is answered
     /// `431 Request Header Fields Too Large`. Default 32 KiB: twice Node's bound, the sum of nginx's large buffers.
     pub header_bytes: usize,
-    /// Number of field lines; more are answered `431`. Default 100, as in hyper.
+    /// Number of field lines; more are answered `431`. Default 128: browsers send
+    /// some 20, and gateways add their own; hyper stops at 100.
     pub header_count: usize,
     /// Bytes of content of one request, after the transfer coding is removed; more is answered
     /// `413 Content Too Large`. Default 8 MiB: ample for API calls, too small to fill memory by accident.
@@ -22,7 +23,7 @@ impl Default for Limits {
         Limits {
             target_bytes: 8 * 1024,
             header_bytes: 32 * 1024,
-            header_count: 100,
+            header_count: 128,
             body_bytes: 8 * 1024 * 1024,
         }
     }

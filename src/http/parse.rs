@@ -40,17 +40,18 @@ pub(super) fn head(input: &[u8], head: &mut Head, limits: &Limits) -> Result<Par
     Ok(Parsed::Complete(start + end))
 }
 
+/// Empty lines that may stand before a request.
+const EMPTY_LINES: usize = 2;
+
 /// RFC 9112 section 2.2: empty lines before the request line are ignored. Returns where the request line begins, or
 /// `None` if it has not begun.
 fn skip_empty_lines(input: &[u8]) -> Result<Option<usize>, Refusal> {
-    match input {
-        [] | [b'\r'] | [b'\r', b'\n'] | [b'\r', b'\n', b'\r'] | [b'\r', b'\n', b'\r', b'\n'] => Ok(None),
-        [b'\r', b'\n', b'\r', b'\n', b'\r' | b'\n', ..] => Err(Refusal::EMPTY_LINES),
-        [b'\r', b'\n', b'\r', b'\n', ..] => Ok(Some(4)),
-        [b'\r', b'\n', b'\r' | b'\n', ..] => Err(Refusal::EMPTY_LINES),
-        [b'\r', b'\n', ..] => Ok(Some(2)),
+    let lines = input.chunks(2).take(EMPTY_LINES).take_while(|line| line == b"\r\n").count();
+    match &input[2 * lines..] {
+        [] => Ok(None),
+        [b'\r'] if lines < EMPTY_LINES => Ok(None),
         [b'\r' | b'\n', ..] => Err(Refusal::EMPTY_LINES),
-        _ => Ok(Some(0)),
+        _ => Ok(Some(2 * lines)),
     }
 }
 

@@ -140,7 +140,7 @@ impl EventLoop {
                 self.deal_with(token, Connection::on_deadline);
             }
         }
-        self.service.dispatcher.look(self.service.now);
+        self.service.dispatcher.end_turn(self.service.now);
         let nothing_left = self.phase >= Phase::Draining && self.service.run.in_flight.is_zero();
         Ok(if nothing_left { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }

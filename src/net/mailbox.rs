@@ -1,24 +1,13 @@
 //! How other threads reach a loop: put a message in, and wake the loop only if no wake is under way already. A burst of
 //! answers from the pool costs one system call.
-//!
-//! ```text
-//!   sender:  push, then raise the flag; whoever raised it writes the eventfd
-//!   loop:    woken -> lower the flag, then take messages until there are none
-//! ```
-//!
-//! The flag goes down before the first message is taken: a message pushed too late to be seen is pushed before the
-//! flag is raised again, and so brings a wake of its own.
+//! (How no message is left without a wake: see [`WakeFlag`].)
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{io, sync::Arc};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use mio::{Registry, Token, Waker};
+
+use crate::sync::WakeFlag;
 
 /// The senders' end. Cheap to clone.
 #[derive(Debug)]
@@ -34,8 +23,7 @@ pub(crate) struct Inbox<M> {
 #[derive(Debug)]
 struct Shared<M> {
     sender: Sender<M>,
-    /// Whether a wake is under way.
-    flag: AtomicBool,
+    flag: WakeFlag,
     waker: Waker,
 }
 
@@ -47,7 +35,7 @@ pub(crate) fn mailbox<M>(
 ) -> io::Result<(Mailbox<M>, Inbox<M>)> {
     let (sender, receiver) = bounded(capacity);
     let waker = Waker::new(registry, token)?;
-    let shared = Arc::new(Shared { sender, flag: AtomicBool::new(false), waker });
+    let shared = Arc::new(Shared { sender, flag: WakeFlag::new(), waker });
     Ok((Mailbox(Arc::clone(&shared)), Inbox { receiver, shared }))
 }
 
@@ -79,7 +67,7 @@ impl<M> Mailbox<M> {
 
     /// Lets the loop take a turn.
     pub(crate) fn wake(&self) {
-        if !self.0.flag.swap(true, Ordering::AcqRel)
+        if self.0.flag.raise()
             && let Err(error) = self.0.waker.wake()
         {
             // An eventfd can only refuse a write when its counter is full, and then the loop is woken anyway.
@@ -91,7 +79,7 @@ impl<M> Mailbox<M> {
 impl<M> Inbox<M> {
     /// To be called when the loop was woken, before [`take`](Inbox::take).
     pub(crate) fn lower(&self) {
-        self.shared.flag.swap(false, Ordering::AcqRel);
+        self.shared.flag.lower();
     }
 
     pub(crate) fn take(&self) -> Option<M> {

@@ -63,7 +63,7 @@ impl Live {
             grounds.map_err(|error| cannot("make an event loop", error))?.into_iter().unzip();
         let grounds: Vec<Ground> = grounds;
         let run = Arc::new(Run::new(&config.name, parent, mailboxes, config.connections));
-        let (pool, dispatcher) = Pool::new(&config.name, Arc::clone(router), config.workers, config.queue);
+        let pool = Pool::new(&config.name, Arc::clone(router), config.workers, config.queue);
         let mut loops = Vec::new();
         for (number, ground) in grounds.into_iter().enumerate() {
             let service = Service::new(
@@ -71,13 +71,12 @@ impl Live {
                 Arc::clone(router),
                 Arc::clone(&run),
                 handle.clone(),
-                dispatcher.clone(),
+                pool.dispatcher(),
                 run.loops()[number].mailbox.clone(),
             );
             loops.push(EventLoop::new(number, ground, service));
         }
         loops[0].listen(listeners).map_err(|error| cannot("watch its listener", error))?;
-        drop(dispatcher);
         let mut threads = Vec::new();
         let mut failure = None;
         for (number, event_loop) in loops.into_iter().enumerate() {
@@ -134,8 +133,8 @@ impl Live {
             age: exchange.began.elapsed(),
             stuck: Stuck::Handling,
         }));
+        self.pool.close();
         if ended.is_some() {
-            // A loop that is stuck holds the queue open, and the workers with it.
             self.pool.join();
         }
         let end = ended.unwrap_or_else(Instant::now);

@@ -3,22 +3,28 @@
 //! signals that begin one.
 
 mod context;
+#[cfg(not(loom))]
 mod drain;
+#[cfg(not(loom))]
 mod policy;
+#[cfg(not(loom))]
 mod report;
+#[cfg(not(loom))]
 mod signal;
 mod wait_group;
 
-pub use context::{Cause, Context, OnCancel};
-pub use drain::Phase;
-pub(crate) use drain::Timeline;
-pub use policy::StopPolicy;
-pub(crate) use report::Tally;
-pub use report::{CloseReason, Closes, Requests, StopReport, Straggler, Stuck};
-pub(crate) use signal::SignalThread;
-pub use wait_group::{Guard, WaitGroup};
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+#[cfg(not(loom))]
+pub use self::{
+    drain::Phase,
+    policy::StopPolicy,
+    report::{CloseReason, Closes, Requests, StopReport, Straggler, Stuck},
+};
+#[cfg(not(loom))]
+pub(crate) use self::{drain::Timeline, report::Tally, signal::SignalThread};
+pub use context::{Cause, Context, OnCancel};
+pub use wait_group::{Guard, WaitGroup};
 
 /// Runs what a user wants to happen, on a thread that is somebody else's: its panic must not become theirs, nor
 /// keep the callbacks after it from running.

@@ -1,69 +1,77 @@
 //! An `Arc` whose counting loom can see, with a `Weak`, which loom's own has not.
 //!
-//! Whether an upgrade comes before or after the drop of another handle, and which of two drops is the last, are
-//! races like any other. So both also write to an atomic of loom's, which puts them in every order.
+//! Whether an upgrade comes before or after the drop of a handle, and which of two drops is the last, are races like
+//! any other. So both also write to an atomic of loom's, which makes it try them in every order.
 
-use std::{ops::Deref, sync};
+use std::{ops::Deref, sync, thread};
 
 use super::{AtomicUsize, Ordering};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Arc<T> {
     /// `None` only in one that `into_inner` has taken apart.
-    shared: Option<sync::Arc<Shared<T>>>,
+    value: Option<sync::Arc<T>>,
+    changes: Changes,
 }
 
 #[derive(Debug)]
 pub(crate) struct Weak<T> {
-    shared: sync::Weak<Shared<T>>,
+    value: sync::Weak<T>,
+    changes: Changes,
 }
 
-#[derive(Debug, Default)]
-struct Shared<T> {
-    changes: AtomicUsize,
-    value: T,
+/// Of how many there are. Not within the value: an upgrade that fails has come after something, too.
+#[derive(Debug, Clone)]
+struct Changes(sync::Arc<AtomicUsize>);
+
+impl Changes {
+    fn note(&self) {
+        // A model that has failed already is being unwound, and loom must not be asked any more.
+        if !thread::panicking() {
+            self.0.fetch_add(1, Ordering::AcqRel);
+        }
+    }
 }
 
 impl<T> Arc<T> {
     pub(crate) fn new(value: T) -> Arc<T> {
-        Arc { shared: Some(sync::Arc::new(Shared { changes: AtomicUsize::new(0), value })) }
+        Arc { value: Some(sync::Arc::new(value)), changes: Changes(sync::Arc::new(AtomicUsize::new(0))) }
     }
 
     pub(crate) fn downgrade(this: &Arc<T>) -> Weak<T> {
-        Weak { shared: sync::Arc::downgrade(this.shared()) }
+        Weak { value: sync::Arc::downgrade(this.value()), changes: this.changes.clone() }
     }
 
     pub(crate) fn ptr_eq(this: &Arc<T>, other: &Arc<T>) -> bool {
-        sync::Arc::ptr_eq(this.shared(), other.shared())
+        sync::Arc::ptr_eq(this.value(), other.value())
     }
 
     pub(crate) fn into_inner(mut this: Arc<T>) -> Option<T> {
-        this.shared().change();
-        sync::Arc::into_inner(this.shared.take()?).map(|shared| shared.value)
+        this.changes.note();
+        sync::Arc::into_inner(this.value.take()?)
     }
 
-    fn shared(&self) -> &sync::Arc<Shared<T>> {
-        self.shared.as_ref().expect("into_inner takes the whole handle")
+    fn value(&self) -> &sync::Arc<T> {
+        self.value.as_ref().expect("into_inner takes the whole handle")
     }
 }
 
 impl<T> Weak<T> {
     pub(crate) fn upgrade(&self) -> Option<Arc<T>> {
-        let shared = self.shared.upgrade()?;
-        shared.change();
-        Some(Arc { shared: Some(shared) })
+        self.changes.note();
+        Some(Arc { value: Some(self.value.upgrade()?), changes: self.changes.clone() })
     }
 }
 
-impl<T> Shared<T> {
-    fn change(&self) {
-        self.changes.fetch_add(1, Ordering::AcqRel);
+impl<T: Default> Default for Arc<T> {
+    fn default() -> Arc<T> {
+        Arc::new(T::default())
     }
 }
 
 impl<T> Clone for Arc<T> {
     fn clone(&self) -> Arc<T> {
-        Arc { shared: Some(sync::Arc::clone(self.shared())) }
+        Arc { value: Some(sync::Arc::clone(self.value())), changes: self.changes.clone() }
     }
 }
 
@@ -71,14 +79,14 @@ impl<T> Deref for Arc<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.shared().value
+        self.value()
     }
 }
 
 impl<T> Drop for Arc<T> {
     fn drop(&mut self) {
-        if let Some(shared) = &self.shared {
-            shared.change();
+        if self.value.is_some() {
+            self.changes.note();
         }
     }
 }

@@ -1,0 +1,14 @@
+//! Arbitrary bytes as the beginning of a connection: at once and byte by byte they mean the same.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use softstop::http::Limits;
+
+#[path = "../../tests/http/play.rs"]
+mod play;
+
+fuzz_target!(|input: &[u8]| {
+    let limits = Limits { target_bytes: 300, header_bytes: 500, header_count: 20, body_bytes: 1000 };
+    let (whole, bytes) = (play::play_whole(input, &limits), play::play_bytes(input, &limits));
+    assert!(play::agree(&whole, &bytes), "{whole:?}, but byte by byte {bytes:?}");
+});

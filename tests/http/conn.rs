@@ -1,0 +1,253 @@
+//! Rules about the connection: what is answered, in which form, and what becomes of the connection.
+
+use softstop::http::{
+    After, Conn, Event, Head, IntoResponse, Limits, ReadPhase, Received, Refusal, Respond, StatusCode,
+};
+
+use crate::play::RESPOND;
+
+/// A connection to which everything was presented up to the first event of that kind.
+struct Session {
+    connection: Conn,
+    head: Head,
+    limits: Limits,
+    out: Vec<u8>,
+}
+
+impl Session {
+    fn new() -> Self {
+        let limits = Limits::default();
+        Session { connection: Conn::new(), head: Head::default(), limits, out: Vec::new() }
+    }
+
+    /// A session that was sent a head.
+    fn with_head(input: &[u8]) -> Self {
+        let mut session = Session::new();
+        assert_eq!(session.receive(input), (input.len(), Event::Head), "{}", input.escape_ascii());
+        session
+    }
+
+    fn receive(&mut self, input: &[u8]) -> (usize, Event) {
+        let Received { consumed, event } =
+            self.connection.receive(input, &mut self.head, &self.limits).unwrap();
+        (consumed, event)
+    }
+
+    fn respond(&mut self, options: Respond<'_>) -> (After, String) {
+        let start = self.out.len();
+        let after = self.connection.respond(&"hi".into_response(), options, &mut self.out);
+        (after, String::from_utf8(self.out[start..].to_vec()).unwrap())
+    }
+}
+
+const NEED_INPUT: (usize, Event) = (0, Event::NeedInput);
+
+#[test]
+fn a_connection_is_small() {
+    // There may be a hundred thousand of them.
+    assert!(size_of::<Conn>() <= 64, "{} bytes", size_of::<Conn>());
+}
+
+#[test]
+fn phases_follow_the_request() {
+    let mut session = Session::new();
+    assert_eq!(session.connection.phase(), ReadPhase::Idle);
+    assert_eq!(session.receive(b""), NEED_INPUT);
+    assert_eq!(session.receive(b"\r\n"), NEED_INPUT);
+    assert_eq!(session.connection.phase(), ReadPhase::Idle, "an empty line is no request");
+    assert_eq!(session.receive(b"\r\nP"), NEED_INPUT);
+    assert_eq!(session.connection.phase(), ReadPhase::InHead);
+    let head = b"\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
+    assert_eq!(session.receive(head), (head.len(), Event::Head));
+    assert_eq!(session.connection.phase(), ReadPhase::InBody);
+    assert_eq!(session.receive(b"hi"), NEED_INPUT, "the content was not asked for");
+    session.connection.read_body(2).unwrap();
+    assert_eq!(session.receive(b""), NEED_INPUT);
+    assert_eq!(session.receive(b"h"), (1, Event::Data(0..1)));
+    assert_eq!(session.connection.phase(), ReadPhase::InBody);
+    assert_eq!(session.receive(b"iGET"), (1, Event::Data(0..1)));
+    assert_eq!(session.receive(b"GET"), (0, Event::End));
+    assert_eq!(session.connection.phase(), ReadPhase::Handling);
+    assert_eq!(session.respond(RESPOND).0, After::KeepAlive);
+    assert_eq!(session.connection.phase(), ReadPhase::Idle);
+    assert_eq!(session.receive(b"GET"), NEED_INPUT);
+    assert_eq!(session.connection.phase(), ReadPhase::InHead);
+    session.connection.refuse(
+        &Refusal::new(StatusCode::REQUEST_TIMEOUT, "Too slow."),
+        RESPOND,
+        &mut session.out,
+    );
+    assert!(session.out.ends_with(b"\r\n\r\nToo slow."));
+    assert_eq!(session.connection.phase(), ReadPhase::Closed);
+    assert_eq!(session.receive(b"GET"), (3, Event::NeedInput), "it is discarded");
+}
+
+#[test]
+fn responses_have_a_length_and_a_date() {
+    // RFC 9112 section 4, RFC 9110 sections 6.6.1 and 8.6.
+    let mut session = Session::with_head(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(session.receive(b""), (0, Event::End));
+    let expected = "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+                    Content-Type: text/plain; charset=utf-8\r\nContent-Length: 2\r\n\r\nhi";
+    assert_eq!(session.respond(RESPOND), (After::KeepAlive, expected.into()));
+}
+
+#[test]
+fn responses_say_what_becomes_of_the_connection() {
+    // RFC 9112 sections 9.3 and 9.6: request, whether the server wants to close, what the response says.
+    let rows: &[(&[u8], bool, After, &str)] = &[
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", false, After::KeepAlive, ""),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", true, After::Close, "Connection: close\r\n"),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            false,
+            After::Close,
+            "Connection: close\r\n",
+        ),
+        (b"GET / HTTP/1.0\r\n\r\n", false, After::Close, "Connection: close\r\n"),
+        (
+            b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+            false,
+            After::KeepAlive,
+            "Connection: keep-alive\r\n",
+        ),
+        (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true, After::Close, "Connection: close\r\n"),
+        // RFC 9110 section 9.3.6: there may be tunnelled bytes behind it.
+        (b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", false, After::Close, "Connection: close\r\n"),
+    ];
+    for (input, close, after, line) in rows {
+        let mut session = Session::with_head(input);
+        assert_eq!(session.receive(b""), (0, Event::End));
+        let (found, text) = session.respond(Respond { close: *close, ..RESPOND });
+        assert_eq!(found, *after, "{}", input.escape_ascii());
+        let said = text.split_inclusive("\r\n").find(|line| line.starts_with("Connection")).unwrap_or("");
+        assert_eq!(said, *line, "{}", input.escape_ascii());
+        let phase = if *after == After::Close { ReadPhase::Closed } else { ReadPhase::Idle };
+        assert_eq!(session.connection.phase(), phase);
+    }
+}
+
+#[test]
+fn early_responses_close() {
+    let rows: &[(&[u8], After)] = &[
+        // There is nothing more to come.
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", After::KeepAlive),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", After::KeepAlive),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n", After::Close),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n", After::Close),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", After::Close),
+    ];
+    for (input, after) in rows {
+        assert_eq!(Session::with_head(input).respond(RESPOND).0, *after, "{}", input.escape_ascii());
+    }
+    let mut session = Session::with_head(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n");
+    session.connection.read_body(2).unwrap();
+    assert_eq!(session.receive(b"h"), (1, Event::Data(0..1)));
+    assert_eq!(session.respond(RESPOND).0, After::Close, "a byte is missing");
+}
+
+#[test]
+fn answers_to_head_end_at_their_head() {
+    // RFC 9110 section 9.3.2.
+    let mut session = Session::with_head(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(session.connection.is_head_request());
+    assert_eq!(session.receive(b""), (0, Event::End));
+    let (after, text) = session.respond(RESPOND);
+    assert_eq!(after, After::KeepAlive);
+    assert!(text.ends_with("\r\nContent-Length: 2\r\n\r\n"), "{text}");
+
+    // Where the head is none, its first bytes still tell; and the next request is another one.
+    for (input, is_head_request) in [
+        (&b"HEAD / HTTP/1.1\r\nA B\r\n\r\n"[..], true),
+        (b"\r\nHEAD / HTTP/1.1 \r\n", true),
+        (b"GET / HTTP/1.1\r\nA B\r\n\r\n", false),
+        (b"HEADS / HTTP/1.1\r\nA B\r\n\r\n", false),
+    ] {
+        let refusal = session.connection.receive(input, &mut session.head, &session.limits).unwrap_err();
+        assert_eq!(session.connection.is_head_request(), is_head_request, "{}", input.escape_ascii());
+        session.out.clear();
+        session.connection.refuse(&refusal, RESPOND, &mut session.out);
+        assert_eq!(session.out.ends_with(b"\r\n\r\n"), is_head_request, "{}", input.escape_ascii());
+        session = Session::with_head(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+        session.respond(RESPOND);
+    }
+}
+
+#[test]
+fn a_go_ahead_is_given_to_those_who_wait_for_it() {
+    // RFC 9110 section 10.1.1: version, fields, whether it is owed.
+    let rows: &[(&str, &str, bool)] = &[
+        ("1.1", "Content-Length: 5\r\nExpect: 100-continue", true),
+        ("1.1", "Transfer-Encoding: chunked\r\nExpect: 100-Continue", true),
+        ("1.1", "Content-Length: 5", false),
+        ("1.1", "Content-Length: 0\r\nExpect: 100-continue", false),
+        ("1.1", "Expect: 100-continue", false),
+        ("1.0", "Content-Length: 5\r\nExpect: 100-continue", false),
+    ];
+    for (version, fields, owed) in rows {
+        let input = format!("POST / HTTP/{version}\r\nHost: a\r\n{fields}\r\n\r\n");
+        let mut session = Session::with_head(input.as_bytes());
+        assert!(!session.connection.wants_continue(), "the content was not asked for");
+        session.connection.read_body(5).unwrap();
+        assert_eq!(session.connection.wants_continue(), *owed, "{input}");
+        session.connection.write_continue(&mut session.out);
+        let sent: &[u8] = if *owed { b"HTTP/1.1 100 Continue\r\n\r\n" } else { b"" };
+        assert_eq!(session.out, sent, "{input}");
+        assert!(!session.connection.wants_continue(), "once is enough");
+    }
+    // The client did not wait.
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n";
+    let mut session = Session::with_head(head);
+    session.connection.read_body(5).unwrap();
+    assert_eq!(session.receive(b""), NEED_INPUT);
+    assert!(session.connection.wants_continue());
+    assert_eq!(session.receive(b"5"), (1, Event::NeedInput));
+    assert!(!session.connection.wants_continue());
+    session.connection.write_continue(&mut session.out);
+    assert!(session.out.is_empty());
+}
+
+#[test]
+fn unwanted_content_is_refused_before_it_comes() {
+    // RFC 9110 section 15.5.14.
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nExpect: 100-continue\r\n\r\n";
+    let mut session = Session::with_head(head);
+    let refusal = session.connection.read_body(5).unwrap_err();
+    assert_eq!(refusal.status(), StatusCode::CONTENT_TOO_LARGE);
+    assert!(!session.connection.wants_continue());
+    assert_eq!(session.connection.phase(), ReadPhase::Closed);
+    session.connection.refuse(&refusal, RESPOND, &mut session.out);
+    let text = String::from_utf8(session.out).unwrap();
+    assert!(
+        text.starts_with("HTTP/1.1 413 Content Too Large\r\n") && text.contains("\r\nConnection: close\r\n")
+    );
+    assert!(text.ends_with(refusal.reason()));
+}
+
+#[test]
+fn a_slow_peer_costs_little() {
+    // Were every byte a reason to parse everything again, this would take minutes.
+    let limits = Limits { target_bytes: 1 << 20, header_bytes: 1 << 20, ..Limits::default() };
+    let long = "v".repeat(1 << 19);
+    let input = format!("GET /{long} HTTP/1.1\r\nHost: a\r\nA: {long}\r\n\r\n").into_bytes();
+    let (mut connection, mut head) = (Conn::new(), Head::default());
+    for length in 1..input.len() {
+        let received = connection.receive(&input[..length], &mut head, &limits).unwrap();
+        assert_eq!((received.consumed, received.event), NEED_INPUT);
+    }
+    assert_eq!(connection.receive(&input, &mut head, &limits).unwrap().event, Event::Head);
+}
+
+#[test]
+fn a_head_is_reused_without_allocation() {
+    let input = b"GET /a?b HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n";
+    let mut session = Session::with_head(input);
+    let place = |head: &Head| (head.method_str().as_ptr(), head.headers().count());
+    let before = place(&session.head);
+    for _ in 0..3 {
+        assert_eq!(session.receive(b""), (0, Event::End));
+        session.respond(RESPOND);
+        assert_eq!(session.receive(input), (input.len(), Event::Head));
+        assert_eq!(place(&session.head), before);
+    }
+}
