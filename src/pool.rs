@@ -11,7 +11,7 @@
 //!
 //! **When a thread is added.** As many as the machine has cores: as soon as a request finds another one waiting.
 //! Beyond that only if the queue stands: a loop that leaves requests in the queue looks again a millisecond later, and
-//! if fewer have been taken than wait, that many are short of a thread.
+//! if fewer have been taken than wait, that many are short of a thread: sleeping ones are woken, the rest is made.
 
 use std::{
     any::Any,
@@ -227,7 +227,9 @@ impl Dispatcher {
         let taken = self.pool.taken.load(Ordering::Relaxed).wrapping_sub(taken_before);
         let waiting = self.pool.waiting.len();
         let missing = waiting.saturating_sub(usize::try_from(taken).unwrap_or(usize::MAX));
-        (0..missing.min(THREADS_A_LOOK)).for_each(|_| self.pool.grow());
+        let asleep = self.pool.dormitory.sleeping();
+        (0..missing.min(asleep)).for_each(|_| self.pool.dormitory.wake_one());
+        (asleep..missing).take(THREADS_A_LOOK).for_each(|_| self.pool.grow());
         if waiting == 0 {
             return;
         }

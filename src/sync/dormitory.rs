@@ -62,6 +62,11 @@ impl Dormitory {
         }
     }
 
+    /// How many sleep. A snapshot.
+    pub(crate) fn sleeping(&self) -> usize {
+        self.sleeping.load(Ordering::Relaxed)
+    }
+
     /// Wakes everybody for good.
     pub(crate) fn close(&self) {
         lock(&self.beds).closed = true;

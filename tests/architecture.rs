@@ -1,0 +1,83 @@
+//! The invariants of ARCHITECTURE.md that can be read off the source.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut found = Vec::new();
+    let mut folders = vec![root];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// The code of a file: comments and unit tests left out.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let tests = ["#[cfg(test)]\nmod tests", "#[cfg(all(test, loom))]\nmod models"];
+    let end = tests.iter().filter_map(|start| text.find(start)).min().unwrap_or(text.len());
+    text[..end].lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
+}
+
+#[track_caller]
+fn assert_absent(files: &[PathBuf], words: &[&str]) {
+    assert!(!files.is_empty());
+    for path in files {
+        let code = code(path);
+        for word in words {
+            assert!(!code.contains(word), "{} mentions {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_http_core_and_the_drain_decisions_are_pure() {
+    let mut pure = sources("src/http");
+    assert!(pure.len() > 10);
+    pure.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/stop/drain.rs"));
+    let impure =
+        ["std::thread", "thread::", "mio::", "mio;", "socket2", "Instant::now", "SystemTime", "TcpStream"];
+    assert_absent(&pure, &impure);
+    // Addresses are parsed with std's types, which is no I/O.
+    for path in &pure {
+        let code = code(path);
+        let uses: Vec<&str> = code.lines().filter(|line| line.contains("std::net")).collect();
+        let only_addresses = |line: &&str| line.contains("Ipv6Addr") || line.contains("Ipv4Addr");
+        assert!(uses.iter().all(only_addresses), "{}: {uses:?}", path.display());
+    }
+}
+
+#[test]
+fn only_net_knows_mio() {
+    let outside = |path: &PathBuf| !path.components().any(|part| part.as_os_str() == "net");
+    let files: Vec<PathBuf> = sources("src").into_iter().filter(outside).collect();
+    // A token is a name for a connection that the pool hands through.
+    for path in &files {
+        let code = code(path).replace("use mio::Token;", "");
+        assert!(!code.contains("mio::"), "{} knows mio", path.display());
+    }
+}
+
+#[test]
+fn nobody_sleeps_or_polls_by_the_clock() {
+    assert_absent(
+        &sources("src"),
+        &["thread::sleep", "park_timeout", "recv_timeout", "yield_now", "spin_loop"],
+    );
+}
+
+#[test]
+fn nothing_from_outside_is_unwrapped() {
+    assert_absent(&sources("src"), &[".unwrap()", "todo!", "unimplemented!"]);
+}
