@@ -1,4 +1,5 @@
 //! The invariants of ARCHITECTURE.md that can be read off the source.
+#![allow(clippy::unwrap_used)]
 
 use std::{
     fs,
