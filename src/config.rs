@@ -12,6 +12,10 @@ pub struct Timeouts {
     pub header: Duration,
     /// The longest pause inside a request's content; afterwards `408`. Default 30 s: a phone between two cells.
     pub body: Duration,
+    /// Bytes a second that a request's content must come in with on the whole, after the first [`body`](Timeouts::body)
+    /// seconds; a slower one is answered `408`. Default 500: a tenth of the slowest mobile network, and a hundred times
+    /// what a client needs that only wants to hold the connection.
+    pub body_rate: u64,
     /// How long a kept-alive connection may be silent between two requests. Default 75 s, as nginx has it: longer
     /// than the 60 s after which most clients and balancers let go by themselves, so that the race is theirs to avoid.
     pub idle: Duration,
@@ -31,6 +35,7 @@ impl Default for Timeouts {
         Timeouts {
             header: Duration::from_secs(10),
             body: Duration::from_secs(30),
+            body_rate: 500,
             idle: Duration::from_secs(75),
             write: Duration::from_secs(30),
             linger: Duration::from_secs(2),
@@ -57,6 +62,8 @@ pub(crate) struct Config {
     /// The most open connections; above it the accept queue holds the rest. Default 65,536: at 512 bytes each an
     /// idle crowd of that size costs 32 MiB.
     pub(crate) connections: usize,
+    /// The most requests that one connection may send. Default: no limit; some balancers even out better with one.
+    pub(crate) requests_per_connection: Option<u64>,
     /// Length of the kernel's accept queue. Default 4096, which the kernel caps to `net.core.somaxconn`.
     pub(crate) backlog: i32,
 }
@@ -72,6 +79,7 @@ impl Default for Config {
             workers: 512,
             queue: 1024,
             connections: 65_536,
+            requests_per_connection: None,
             backlog: 4096,
         }
     }

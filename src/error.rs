@@ -6,7 +6,7 @@ use std::{error, fmt, io, sync::Arc};
 /// Why a server or a group could not start, or had to end.
 ///
 /// `Clone`, so that a report and the caller can both have it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system said no. The text names the server and, where there is one, the address.
@@ -49,6 +49,13 @@ impl fmt::Display for Error {
             Error::Misuse(advice) => f.write_str(advice),
             Error::Task { name, message } => write!(f, "task {name:?} failed: {message}"),
         }
+    }
+}
+
+/// The same sentence: `fn main() -> Result<(), Error>` shows it to people.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -40,7 +40,6 @@ use crate::{
 ///     .server(Server::builder().name("hello").listen("127.0.0.1:0").routes(routes).build())
 ///     .task("one job, then all is over", move |_context| {
 ///         stop.stop(StopPolicy::default());
-///         Ok::<(), std::io::Error>(())
 ///     })
 ///     .run()?;
 /// assert!(report.is_clean());
@@ -51,7 +50,6 @@ use crate::{
 pub struct Group {
     servers: Vec<Server>,
     tasks: Vec<Task>,
-    policy: StopPolicy,
     handle: GroupHandle,
     signals: Option<io::Result<SignalThread>>,
     context: Context,
@@ -71,6 +69,8 @@ struct Control {
 
 #[derive(Default)]
 struct State {
+    /// Of a stop that a signal or a failure begins.
+    policy: StopPolicy,
     /// The strictest stop so far, and when the first one came.
     stop: Option<(StopPolicy, Instant)>,
     servers: Vec<Handle>,
@@ -80,6 +80,28 @@ struct State {
 }
 
 type TaskBody = Box<dyn FnOnce(&Context) -> Result<(), String> + Send>;
+
+/// What a task may return: nothing, or a `Result` whose error can be shown.
+pub trait TaskResult {
+    /// The error as text, if it is one.
+    ///
+    /// # Errors
+    ///
+    /// If the task failed.
+    fn into_result(self) -> Result<(), String>;
+}
+
+impl TaskResult for () {
+    fn into_result(self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl<E: fmt::Display> TaskResult for Result<(), E> {
+    fn into_result(self) -> Result<(), String> {
+        self.map_err(|error| error.to_string())
+    }
+}
 
 struct Task {
     name: String,
@@ -95,7 +117,6 @@ impl Group {
         Group {
             servers: Vec::new(),
             tasks: Vec::new(),
-            policy: StopPolicy::default(),
             handle: GroupHandle { control: Arc::new(control) },
             signals: None,
             context,
@@ -111,35 +132,36 @@ impl Group {
 
     /// Adds a task: a thread of its own that runs beside the servers. Its context says when to end: `stopping()` when
     /// the group's stop begins, the context itself when the servers have stopped. A task that returns `Ok` is done; one
-    /// that returns an error or panics stops the group.
+    /// that returns an error or panics stops the group. (One that returns nothing cannot fail but by a panic.)
     #[must_use]
-    pub fn task<E: fmt::Display>(
+    pub fn task<R: TaskResult>(
         mut self,
         name: impl Into<String>,
-        body: impl FnOnce(&Context) -> Result<(), E> + Send + 'static,
+        body: impl FnOnce(&Context) -> R + Send + 'static,
     ) -> Self {
-        let body: TaskBody = Box::new(move |context| body(context).map_err(|error| error.to_string()));
+        let body: TaskBody = Box::new(move |context| body(context).into_result());
         self.tasks.push(Task { name: name.into(), body });
         self
     }
 
     /// The policy of a stop that a signal or a failure begins. Default [`StopPolicy::default`].
     #[must_use]
-    pub fn policy(mut self, policy: StopPolicy) -> Self {
-        self.policy = policy;
+    pub fn policy(self, policy: StopPolicy) -> Self {
+        lock(&self.handle.control.state).policy = policy;
         self
     }
 
     /// Stops the group on SIGINT and SIGTERM; a second one makes it a hard stop. From this call on, so that a signal
-    /// during the start is not lost, until [`Group::run`] returns. Set the [`policy`](Group::policy) before.
+    /// during the start is not lost, until [`Group::run`] returns.
     #[must_use]
     pub fn stop_on_signals(mut self) -> Self {
         let handle = self.handle();
-        let mut policy = self.policy;
+        let mut signals = 0;
         self.signals = Some(SignalThread::new(move |name| {
-            log::info!("{name}: stopping{}", if policy == StopPolicy::now() { " at once" } else { "" });
+            signals += 1;
+            let policy = if signals == 1 { handle.policy() } else { StopPolicy::now() };
+            log::info!("{name}: stopping within {:?}", policy.longest());
             handle.stop(policy);
-            policy = StopPolicy::now();
         }));
         self
     }
@@ -164,7 +186,7 @@ impl Group {
         let tasks: Vec<String> = self.tasks.iter().map(|task| task.name.clone()).collect();
         self.start_tasks();
         self.wait_for_the_end();
-        self.handle.stop(self.policy);
+        self.handle.stop(self.handle.policy());
 
         let servers: Vec<StopReport> = self.servers.iter().map(Server::wait).collect();
         self.context.cancel(Cause::Stopping);
@@ -261,7 +283,7 @@ impl Group {
         let now = Instant::now();
         while state.tasks_left > 0 {
             // A second stop may have come meanwhile, so the bound is computed anew each time.
-            let (policy, asked) = state.stop.unwrap_or((self.policy, now));
+            let (policy, asked) = state.stop.unwrap_or((state.policy, now));
             let until = (asked + policy.longest()).max(now + policy.cancel_grace);
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -292,6 +314,10 @@ impl State {
 }
 
 impl GroupHandle {
+    fn policy(&self) -> StopPolicy {
+        lock(&self.control.state).policy
+    }
+
     /// Asks the whole group to stop, and returns at once. The strictest of several stops wins. A stop that comes before
     /// [`Group::run`] is remembered.
     pub fn stop(&self, policy: StopPolicy) {

@@ -29,6 +29,8 @@ where
 pub struct Route {
     pub(crate) handler: Box<dyn Handler>,
     pub(crate) place: Place,
+    pub(crate) content: Content,
+    pub(crate) body_limit: Option<u64>,
 }
 
 /// Where a handler runs.
@@ -38,10 +40,25 @@ pub(crate) enum Place {
     Inline,
 }
 
+/// When a handler is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// When the whole content is there.
+    Buffered,
+    /// When the head is there; it reads the content itself.
+    Streamed,
+}
+
 /// Whatever can be put behind a path: a handler, or a [`Route`].
-pub trait IntoRoute {
+pub trait IntoRoute: Sized {
     /// The route.
     fn into_route(self) -> Route;
+
+    /// Sets how many bytes of content a request of this route may have; a larger one is answered 413. Without this it
+    /// is [`Limits::body_bytes`](crate::Limits::body_bytes), or, for a [`streamed`] route, no limit.
+    fn body_limit(self, bytes: u64) -> Route {
+        Route { body_limit: Some(bytes), ..self.into_route() }
+    }
 }
 
 impl IntoRoute for Route {
@@ -52,7 +69,7 @@ impl IntoRoute for Route {
 
 impl<H: Handler> IntoRoute for H {
     fn into_route(self) -> Route {
-        Route { handler: Box::new(self), place: Place::Pool }
+        Route { handler: Box::new(self), place: Place::Pool, content: Content::Buffered, body_limit: None }
     }
 }
 
@@ -66,8 +83,53 @@ impl<H: Handler> IntoRoute for H {
 /// let router = Router::new().get("/", inline(|_: &Request| "Hello, world!"));
 /// # let _ = router;
 /// ```
+///
+/// # Panics
+///
+/// If the route is [`streamed`]: such a handler waits for its client, which the loop cannot.
+#[track_caller]
 pub fn inline(route: impl IntoRoute) -> Route {
-    Route { place: Place::Inline, ..route.into_route() }
+    Route { place: Place::Inline, ..route.into_route() }.checked()
+}
+
+/// Calls a handler as soon as the head of its request is there, and lets it read the content from
+/// [`Request::reader`] as it comes in. What the handler does not read yet holds the client back, so that a request of
+/// any size takes the same memory. If the client waits for a go-ahead (`Expect: 100-continue`), it gets it when the
+/// handler first reads.
+///
+/// A handler that answers before it has read everything ends the connection: what is left of the content cannot be told
+/// from the next request.
+///
+/// ```
+/// use softstop::{IntoRoute, Request, Router, streamed};
+/// use std::io;
+///
+/// let count = |request: &Request| match io::copy(&mut request.reader(), &mut io::sink()) {
+///     Ok(bytes) => format!("{bytes} bytes"),
+///     Err(error) => format!("cut short: {error}"),
+/// };
+/// let router = Router::new().put("/upload", streamed(count).body_limit(4 << 30));
+/// # let _ = router;
+/// ```
+///
+/// # Panics
+///
+/// If the route is [`inline`].
+#[track_caller]
+pub fn streamed(route: impl IntoRoute) -> Route {
+    Route { content: Content::Streamed, ..route.into_route() }.checked()
+}
+
+impl Route {
+    #[track_caller]
+    fn checked(self) -> Route {
+        let blocks_the_loop = (self.place, self.content) == (Place::Inline, Content::Streamed);
+        assert!(
+            !blocks_the_loop,
+            "a route cannot be both inline and streamed: the loop must not wait for a client"
+        );
+        self
+    }
 }
 
 impl std::fmt::Debug for Route {

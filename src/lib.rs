@@ -42,6 +42,7 @@
 //!
 //! A stop: a signal, a handler, a [`Handle`] or a [`Group`] → a timeline is set and the loops are woken → each loop
 //! drains → the [`WaitGroup`] reaches zero → the threads are joined → [`StopReport`].
+#![warn(clippy::print_stdout)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 // Under loom only what it models is built: its primitives work nowhere else.
@@ -63,6 +64,8 @@ pub mod http;
 #[cfg(not(loom))]
 mod net;
 #[cfg(not(loom))]
+mod pipe;
+#[cfg(not(loom))]
 mod pool;
 #[cfg(not(loom))]
 mod request;
@@ -77,11 +80,16 @@ mod server;
 pub use self::{
     config::Timeouts,
     error::Error,
-    group::{Group, GroupHandle, GroupReport, TaskOutcome, TaskReport},
-    handler::{Handler, IntoRoute, Route, inline},
+    group::{Group, GroupHandle, GroupReport, TaskOutcome, TaskReport, TaskResult},
+    handler::{Handler, IntoRoute, Route, inline, streamed},
     http::{Body, IntoResponse, Limits, Method, Response, StatusCode, Version},
     request::Request,
     router::{RouteError, Router},
     server::{Builder, Handle, Server},
     stop::{CloseReason, Closes, Phase, Requests, StopPolicy, StopReport, Straggler, Stuck},
 };
+
+/// The README, so that its code is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

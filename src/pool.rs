@@ -246,6 +246,11 @@ impl Dispatcher {
         self.pool.reject_waiting()
     }
 
+    /// How many handlers run.
+    pub(crate) fn working(&self) -> usize {
+        self.pool.working().len()
+    }
+
     fn plan(&mut self, now: Instant) {
         let taken_before = self.pool.taken.load(Ordering::Relaxed);
         self.growth = Some(Growth { at: now + STANDING, taken_before });
@@ -269,8 +274,8 @@ pub(crate) struct Answered {
 
 /// Runs the handler of a route; a panic in it becomes a 500.
 pub(crate) fn answer(router: &Router, route: RouteId, request: &Request) -> Response {
-    let Some(route) = router.get_route(route) else { return failed() };
-    catch_unwind(AssertUnwindSafe(|| route.handler.handle(request))).unwrap_or_else(|panic| {
+    let handler = &router.get_route(route).handler;
+    catch_unwind(AssertUnwindSafe(|| handler.handle(request))).unwrap_or_else(|panic| {
         let text = panic_text(&*panic);
         log::error!("the handler of {} {} panicked: {text}", request.method_str(), request.path());
         failed()

@@ -4,7 +4,7 @@
 
 use std::{
     borrow::Cow,
-    fmt,
+    fmt, io,
     net::SocketAddr,
     ops::Range,
     sync::{
@@ -18,6 +18,7 @@ use percent_encoding::percent_decode;
 
 use crate::{
     http::{Head, Method, Version},
+    pipe::Pipe,
     router::{Found, Router},
     server::Handle,
     stop::{Cause, Context},
@@ -39,6 +40,8 @@ const KEPT_BODY: usize = 64 * 1024;
 pub struct Request {
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) body: Vec<u8>,
+    /// Where the content comes from, if the handler reads it itself.
+    pub(crate) pipe: Option<Arc<Pipe>>,
 }
 
 /// What a request and the connection that waits for its answer share.
@@ -104,7 +107,7 @@ impl fmt::Display for Exchange {
 
 impl Request {
     pub(crate) fn new(exchange: Exchange) -> Request {
-        Request { exchange: Arc::new(exchange), body: Vec::new() }
+        Request { exchange: Arc::new(exchange), body: Vec::new(), pipe: None }
     }
 
     /// Takes the request into use for a head that has just been parsed into it.
@@ -130,6 +133,7 @@ impl Request {
     pub(crate) fn recycle(&mut self) -> bool {
         self.body.clear();
         self.body.shrink_to(KEPT_BODY);
+        self.pipe = None;
         let Some(exchange) = Arc::get_mut(&mut self.exchange) else { return false };
         exchange.parameters.clear();
         exchange.path_number = None;
@@ -210,10 +214,26 @@ impl Request {
         self.exchange.head.headers()
     }
 
-    /// The content, whole, without its transfer coding; empty if there is none.
+    /// The content, whole, without its transfer coding; empty if there is none, and for a
+    /// [`streamed`](crate::streamed) route, which has [`Request::reader`].
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// Reads the content. For a [`streamed`](crate::streamed) route, a read waits for what the client has yet to send;
+    /// all readers of a request share one position. Otherwise it reads [`Request::body`] from its beginning.
+    ///
+    /// # Errors
+    ///
+    /// A read of a streamed content fails with `ConnectionReset` if the client is gone before its end, `InvalidData` if
+    /// the client breaks the protocol, `TimedOut` if it is too slow, `ConnectionAborted` if the server's stop has run out
+    /// of time. What was read before is no whole message then.
+    pub fn reader(&self) -> impl io::Read + '_ {
+        match &self.pipe {
+            None => Reader::Whole(&self.body),
+            Some(pipe) => Reader::Piped(pipe),
+        }
     }
 
     /// The address at the other end of the connection.
@@ -236,6 +256,21 @@ impl Request {
     #[must_use]
     pub fn context(&self) -> &Context {
         self.exchange.context()
+    }
+}
+
+/// The content of a request, wherever it is.
+enum Reader<'a> {
+    Whole(&'a [u8]),
+    Piped(&'a Pipe),
+}
+
+impl io::Read for Reader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Reader::Whole(bytes) => bytes.read(buffer),
+            Reader::Piped(pipe) => pipe.read(buffer),
+        }
     }
 }
 

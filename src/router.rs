@@ -3,7 +3,7 @@
 use std::{fmt, ops::Range};
 
 use crate::{
-    handler::{IntoRoute, Place, Route},
+    handler::{IntoRoute, Route},
     http::{Head, IntoResponse, Method, Response, StatusCode},
 };
 
@@ -217,17 +217,12 @@ impl Router {
         Found::Route(RouteId { path: number, method: route })
     }
 
-    pub(crate) fn get_route(&self, id: RouteId) -> Option<&Route> {
+    pub(crate) fn get_route(&self, id: RouteId) -> &Route {
         let table = &self.tables[id.path];
         match id.method {
-            Some(position) => Some(&table.methods[position].1),
-            None => table.any.as_ref(),
+            Some(position) => &table.methods[position].1,
+            None => table.any.as_ref().expect("found only where there is one"),
         }
-    }
-
-    /// Where the handler of a route runs.
-    pub(crate) fn place(&self, id: RouteId) -> Place {
-        self.get_route(id).map_or(Place::Inline, |route| route.place)
     }
 
     pub(crate) fn parameter_names(&self, path_number: usize) -> &[String] {

@@ -150,6 +150,7 @@ impl Run {
                 return;
             }
             state.ended = Some(Instant::now());
+            log::info!("{}: closed", self.name);
             std::mem::take(&mut state.when_ended)
         };
         self.changed.notify_all();

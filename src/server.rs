@@ -75,11 +75,13 @@ enum State {
     New {
         stop: Option<StopPolicy>,
     },
+    /// `before`: what the last run came to, for the case that this start fails.
     Starting {
         stop: Option<StopPolicy>,
+        before: Option<Box<StopReport>>,
     },
     Running(Arc<Live>),
-    Stopped(StopReport),
+    Stopped(Box<StopReport>),
 }
 
 impl Server {
@@ -93,6 +95,12 @@ impl Server {
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// The addresses it listens on while it runs: see [`Handle::addresses`].
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.handle.addresses()
     }
 
     /// Binds all addresses, starts the loops and returns: from now on the server serves, and this thread is free.
@@ -119,9 +127,10 @@ impl Server {
     /// [`StopReport::was_running`]. On one of the server's own threads, in a handler, this would wait for
     /// itself: there it only asks for the stop, as [`Handle::stop`] does, and the report says so.
     pub fn stop(&self, policy: StopPolicy) -> StopReport {
-        if let State::Running(live) = &*lock(&self.handle.control.state) {
-            live.run.stop(&policy);
+        if let State::New { .. } | State::Stopped(_) = &*lock(&self.handle.control.state) {
+            return StopReport::idle(&self.config.name);
         }
+        self.handle.stop(policy);
         self.wait()
     }
 
@@ -144,9 +153,9 @@ impl Server {
         loop {
             {
                 let mut state = lock(&self.handle.control.state);
-                let stop = match &mut *state {
-                    State::New { stop } => stop.take(),
-                    State::Stopped(_) => None,
+                let (stop, before) = match &mut *state {
+                    State::New { stop } => (stop.take(), None),
+                    State::Stopped(report) => (None, Some(report.clone())),
                     State::Starting { .. } => {
                         return Err(Error::Misuse(format!("{name}: is being started by another thread")));
                     }
@@ -163,7 +172,7 @@ impl Server {
                         return Err(Error::Misuse(format!("{name}: is running already: stop() it first")));
                     }
                 };
-                *state = State::Starting { stop };
+                *state = State::Starting { stop, before };
             }
             return Ok(());
         }
@@ -220,7 +229,7 @@ impl Binding<'_> {
         let control = &self.server.handle.control;
         let early_stop = {
             let mut state = lock(&control.state);
-            let stop = if let State::Starting { stop } = &mut *state { stop.take() } else { None };
+            let stop = if let State::Starting { stop, .. } = &mut *state { stop.take() } else { None };
             *state = State::Running(Arc::clone(&live));
             stop
         };
@@ -236,7 +245,15 @@ impl Drop for Binding<'_> {
     fn drop(&mut self) {
         if !self.served {
             let control = &self.server.handle.control;
-            *lock(&control.state) = State::New { stop: None };
+            let mut state = lock(&control.state);
+            if let State::Starting { stop, before } = &mut *state {
+                *state = match before.take() {
+                    // It is as if it had not been tried: a stop still waits for the first start.
+                    None => State::New { stop: stop.take() },
+                    Some(report) => State::Stopped(report),
+                };
+            }
+            drop(state);
             control.started.notify_all();
         }
     }
@@ -256,7 +273,7 @@ impl Handle {
     /// has been stopped stays stopped: the stop is counted once, and does not reach the next start.
     pub fn stop(&self, policy: StopPolicy) {
         match &mut *lock(&self.control.state) {
-            State::New { stop } | State::Starting { stop } => {
+            State::New { stop } | State::Starting { stop, .. } => {
                 *stop = Some(stop.map_or(policy, |known| known.stricter(&policy)));
             }
             State::Running(live) => live.run.stop(&policy),
@@ -297,7 +314,7 @@ impl Handle {
             loop {
                 match &*state {
                     State::New { .. } => return StopReport::idle(&self.control.name),
-                    State::Stopped(report) => return report.clone(),
+                    State::Stopped(report) => return (**report).clone(),
                     State::Running(live) => break Arc::clone(live),
                     State::Starting { .. } => {
                         state = self.control.started.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -337,7 +354,7 @@ impl Handle {
         if let State::Running(current) = &*state
             && Arc::ptr_eq(current, live)
         {
-            *state = State::Stopped(report.clone());
+            *state = State::Stopped(Box::new(report.clone()));
         }
         report
     }

@@ -4,7 +4,7 @@
 //! wrk) and Linux, whose /proc tells how much processor time a server took. Each server is a process of its own, on one
 //! loop; the rounds are interleaved (A B C A B C ...), and medians are shown with their spread.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod bare_loop;
 
@@ -71,7 +71,7 @@ fn serve(kind: &str) {
     let routes = if kind == SERVERS[1] { routes.get("/", inline(hello)) } else { routes.get("/", hello) };
     let server = Server::builder().listen("127.0.0.1:0").loops(1).routes(routes).build();
     server.start().unwrap();
-    println!("{}", server.handle().addresses()[0]);
+    println!("{}", server.addresses()[0]);
     server.wait();
 }
 

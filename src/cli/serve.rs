@@ -20,7 +20,8 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
         .run();
     match outcome {
         Ok(report) => {
-            report.to_string().lines().for_each(|line| log::info!("{line}"));
+            let level = if report.is_clean() { log::Level::Info } else { log::Level::Warn };
+            report.to_string().lines().for_each(|line| log::log!(level, "{line}"));
             if report.is_clean() {
                 log::info!("everything closed successfully");
                 ExitCode::SUCCESS

@@ -24,7 +24,7 @@ use std::{
     io::{self, Write},
     net::SocketAddr,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use mio::{Token, event::Event as Readiness, net::TcpStream};
@@ -32,6 +32,7 @@ use mio::{Token, event::Event as Readiness, net::TcpStream};
 use super::{deadlines::Kind, output::Output, service::Service};
 use crate::{
     http::{Conn, ReadPhase, Refusal, Response, StatusCode},
+    pipe::Pipe,
     request::{Exchange, Request},
     router::RouteId,
     stop::Guard,
@@ -54,10 +55,13 @@ pub(crate) struct Connection {
     input: Input,
     /// Responses in `output`.
     owed: u64,
-    /// Whether a request has been answered: until then the connection is not idle, but owes its first one.
-    answered: bool,
+    /// Requests that have been answered. Until there is one, the connection is not idle, but owes its first request.
+    answered: u64,
     /// When what the connection waits for began, or last moved.
     since: Instant,
+    /// When the content in progress began to come in, and how much of it has.
+    content_began: Instant,
+    content_bytes: u64,
     in_flight: Guard,
 }
 
@@ -66,8 +70,8 @@ enum Activity {
     Receiving,
     /// The content is coming in.
     Content { request: Request, plan: Plan },
-    /// A worker has it.
-    Handling { exchange: Arc<Exchange>, probes: usize },
+    /// A worker has it; `incoming`, if its handler reads the content itself and the end has not come yet.
+    Handling { exchange: Arc<Exchange>, probes: usize, incoming: Option<Arc<Pipe>> },
     /// Our side is shut down; whatever comes is discarded until the peer closes too.
     Lingering { reason: CloseReason },
 }
@@ -132,8 +136,10 @@ impl Connection {
             persistence: Persistence::KeepAlive,
             input: Input::Empty,
             owed: 0,
-            answered: false,
+            answered: 0,
             since: now,
+            content_began: now,
+            content_bytes: 0,
             in_flight,
         }
     }
@@ -164,16 +170,30 @@ impl Connection {
 
     /// A worker has answered.
     pub(crate) fn on_answer(&mut self, request: Request, response: Response, service: &mut Service) -> Flow {
-        let Activity::Handling { probes, .. } = std::mem::replace(&mut self.activity, Activity::Receiving)
-        else {
-            return Flow::Wait;
-        };
+        let Activity::Handling { probes, .. } = self.activity else { return Flow::Wait };
+        self.activity = Activity::Receiving;
         self.since = service.now;
         let last = matches!(self.input, Input::Empty);
         self.respond(response, last, service);
         self.output.skip(probes);
         service.recycle(request);
         self.drive(service)
+    }
+
+    /// A handler reads its content and has come to where it has to wait.
+    pub(crate) fn on_content_wanted(&mut self, service: &mut Service) -> Flow {
+        if self.http.wants_continue() {
+            self.http.write_continue(&mut self.output.buffer);
+        }
+        self.since = service.now;
+        self.drive(service)
+    }
+
+    /// The grace period is over: a handler that waits for its client need not wait any longer.
+    pub(crate) fn cancel(&mut self) {
+        if let Activity::Handling { incoming: Some(pipe), .. } = &self.activity {
+            pipe.fail(io::ErrorKind::ConnectionAborted, "the server is stopping");
+        }
     }
 
     pub(crate) fn on_deadline(&mut self, service: &mut Service) -> Flow {
@@ -205,7 +225,12 @@ impl Connection {
         let (kind, wait) = match &self.activity {
             Activity::Lingering { .. } => (Kind::Linger, timeouts.linger),
             _ if !self.output.is_empty() => (Kind::Write, timeouts.write),
-            Activity::Content { .. } => (Kind::Body, timeouts.body),
+            Activity::Content { .. } => return Some((Kind::Body, self.content_due(service)?)),
+            // A handler that does not read is not the client's fault.
+            Activity::Handling { incoming: Some(pipe), .. } if pipe.is_paused() => return None,
+            Activity::Handling { incoming: Some(_), .. } => {
+                return Some((Kind::Body, self.content_due(service)?));
+            }
             Activity::Handling { probes, .. } => match self.read {
                 ReadSide::HangingUp | ReadSide::Ended if *probes < PREFIX.len() => {
                     (Kind::Probe, timeouts.half_close_probe.saturating_mul(1 << probes))
@@ -216,11 +241,20 @@ impl Connection {
                 (ReadPhase::Idle, Some(timeline)) if service.phase() >= Phase::Draining => {
                     return Some((Kind::Quiet, timeline.quiet_until(self.since)));
                 }
-                (ReadPhase::Idle, _) if self.answered => (Kind::Idle, timeouts.idle),
+                (ReadPhase::Idle, _) if self.answered > 0 => (Kind::Idle, timeouts.idle),
                 _ => (Kind::Header, timeouts.header),
             },
         };
         Some((kind, self.since.checked_add(wait)?))
+    }
+
+    /// Until when the next byte of the content has to come: neither may the client pause for long, nor may it be slower
+    /// than a minimum rate on the whole.
+    fn content_due(&self, service: &Service) -> Option<Instant> {
+        let timeouts = &service.config.timeouts;
+        let earned = Duration::from_secs(self.content_bytes / timeouts.body_rate.max(1));
+        let by_rate = self.content_began.checked_add(timeouts.body.checked_add(earned)?)?;
+        Some(by_rate.min(self.since.checked_add(timeouts.body)?))
     }
 
     /// Closes it, whatever it is at. What the stop cuts off is named.
@@ -236,9 +270,12 @@ impl Connection {
                 aborted += 1;
                 straggler = unfinished(request.exchange.to_string(), request.exchange.began, Stuck::Reading);
             }
-            Activity::Handling { exchange, .. } => {
+            Activity::Handling { exchange, incoming, .. } => {
                 // The handler itself is named by the pool, if it does not return.
                 exchange.client_gone();
+                if let Some(pipe) = incoming {
+                    pipe.fail(io::ErrorKind::ConnectionReset, "the client is gone");
+                }
                 aborted += 1;
                 if service.phase() < Phase::Cancelling {
                     service.tally.requests.cancelled += 1;
@@ -258,10 +295,6 @@ impl Connection {
         // Last, so that whoever sees zero sees every socket closed.
         drop(self.in_flight);
         straggler.filter(|_| reason == CloseReason::Aborted)
-    }
-
-    pub(crate) fn is_handling(&self) -> bool {
-        matches!(self.activity, Activity::Handling { .. })
     }
 
     /// The reason to close it for when the stop's time is over.

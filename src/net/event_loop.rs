@@ -41,6 +41,8 @@ pub(crate) enum Message {
     Accepted(TcpStream, SocketAddr, Guard),
     /// A worker has an answer.
     Answered(Box<Answered>),
+    /// A handler that reads its content itself wants more of it.
+    ContentWanted(Token),
 }
 
 pub(crate) struct EventLoop {
@@ -183,6 +185,7 @@ impl EventLoop {
     fn on_message(&mut self, message: Message) {
         match message {
             Message::Accepted(stream, peer, in_flight) => self.add(stream, peer, in_flight),
+            Message::ContentWanted(connection) => self.deal_with(connection, Connection::on_content_wanted),
             Message::Answered(answered) => {
                 let Answered { connection, request, response } = *answered;
                 self.deal_with(connection, |connection, service| {
@@ -270,10 +273,14 @@ impl EventLoop {
             Phase::Cancelling => {
                 self.service.run.hard.cancel(Cause::Stopping);
                 self.service.tally.requests.rejected += self.service.dispatcher.reject_waiting();
-                let tokens = self.table.tokens();
-                let handling =
-                    |token: &&Token| self.table.get_mut(**token).is_some_and(|it| it.is_handling());
-                self.service.tally.requests.cancelled += tokens.iter().filter(handling).count() as u64;
+                if self.number == 0 {
+                    self.service.tally.requests.cancelled += self.service.dispatcher.working() as u64;
+                }
+                for token in self.table.tokens() {
+                    if let Some(connection) = self.table.get_mut(token) {
+                        connection.cancel();
+                    }
+                }
             }
             Phase::Stopped => self.close_all(),
             Phase::Running | Phase::LameDuck => {}

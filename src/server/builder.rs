@@ -81,6 +81,14 @@ impl Builder {
         self
     }
 
+    /// The most requests on one connection, at least 1; the last one's response says `Connection: close`. Default: no
+    /// limit.
+    #[must_use]
+    pub fn requests_per_connection(mut self, requests: u64) -> Self {
+        self.config.requests_per_connection = Some(requests.max(1));
+        self
+    }
+
     /// The server, not started yet.
     #[must_use]
     pub fn build(self) -> Server {

@@ -146,7 +146,6 @@ impl Live {
             stragglers,
             failure: self.run.failure(),
         };
-        log::info!("{}: closed", self.name);
         *ending = Ending::Collected(Box::new(report.clone()));
         report
     }

@@ -42,6 +42,7 @@ impl Connection {
                 Err(_) => return self.client_gone(),
             }
             match (&self.activity, &self.persistence) {
+                (Activity::Handling { incoming: Some(pipe), .. }, _) if !pipe.is_paused() => {}
                 (Activity::Handling { .. }, _) => return Flow::Wait,
                 (Activity::Lingering { reason }, _) => {
                     let reason = *reason;
@@ -75,7 +76,7 @@ impl Connection {
                 Ok(0) => {
                     let refusal =
                         Refusal::new(StatusCode::BAD_REQUEST, "the request ended before it was complete");
-                    self.refuse(&refusal, CloseReason::Refused, service);
+                    self.refuse(&refusal, CloseReason::ClientGone, service);
                 }
                 Ok(count) => bytes = bytes.saturating_sub(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flow::Wait,
@@ -178,6 +179,14 @@ impl Connection {
         };
     }
 
+    fn takes_input(&self) -> bool {
+        match &self.activity {
+            Activity::Receiving | Activity::Content { .. } => true,
+            Activity::Handling { incoming, .. } => incoming.as_ref().is_some_and(|pipe| !pipe.is_paused()),
+            Activity::Lingering { .. } => false,
+        }
+    }
+
     /// Takes requests out of `input` for as long as they can be dealt with: how many bytes were consumed, and whether
     /// it takes more input to go on.
     fn process(&mut self, input: &[u8], requests: &mut usize, service: &mut Service) -> (usize, bool) {
@@ -185,7 +194,7 @@ impl Connection {
         let was_in_head = self.http.phase() == ReadPhase::InHead;
         let mut consumed = 0;
         loop {
-            let can_go_on = matches!(self.activity, Activity::Receiving | Activity::Content { .. })
+            let can_go_on = self.takes_input()
                 && matches!(self.persistence, Persistence::KeepAlive)
                 && !self.output.is_full()
                 && *requests > 0;
@@ -203,7 +212,8 @@ impl Connection {
             consumed += received.consumed;
             match received.event {
                 Event::NeedInput => {
-                    if self.http.wants_continue() {
+                    let is_wanted = matches!(self.activity, Activity::Content { .. });
+                    if is_wanted && self.http.wants_continue() {
                         self.http.write_continue(&mut self.output.buffer);
                     }
                     if self.http.phase() == ReadPhase::InHead && !(was_in_head && consumed == 0) {
@@ -214,9 +224,14 @@ impl Connection {
                 Event::Head => self.on_head(service),
                 Event::Data(range) => {
                     self.since = service.now;
-                    // An answer that is known before the content needs none of it.
-                    if let Activity::Content { request, plan: Plan::Handle(_) } = &mut self.activity {
-                        request.body.extend_from_slice(&rest[range]);
+                    self.content_bytes += range.len() as u64;
+                    match &mut self.activity {
+                        Activity::Content { request, plan: Plan::Handle(_) } => {
+                            request.body.extend_from_slice(&rest[range]);
+                        }
+                        Activity::Handling { incoming: Some(pipe), .. } => pipe.push(&rest[range]),
+                        // An answer that is known before the content needs none of it.
+                        _ => {}
                     }
                 }
                 Event::End => {

@@ -1,14 +1,16 @@
 //! The requests of a connection: from their head to the encoded response.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use super::{Activity, Connection, Persistence, Plan, ReadSide};
 use crate::{
-    handler::Place,
-    http::{After, Refusal, Respond, Response, body_is_separate},
-    net::service::Service,
+    handler::{Content, Place},
+    http::{After, Framing, Refusal, Respond, Response, body_is_separate},
+    net::{event_loop::Message, service::Service},
+    pipe::Pipe,
     pool::{self, Job, Reply},
-    router::Found,
+    request::Request,
+    router::{Found, RouteId},
     stop::CloseReason,
 };
 
@@ -25,14 +27,52 @@ impl Connection {
             }
             Found::Answer(response) => Plan::Answer(Box::new(response)),
         };
-        self.activity = Activity::Content { request, plan };
-        if let Err(refusal) = self.http.read_body(service.config.limits.body_bytes) {
-            self.refuse(&refusal, CloseReason::Refused, service);
+        let limits = &service.config.limits;
+        let (content, limit) = match &plan {
+            Plan::Answer(_) => (Content::Buffered, limits.body_bytes),
+            Plan::Handle(id) => {
+                let route = service.router.get_route(*id);
+                let default = match route.content {
+                    Content::Buffered => limits.body_bytes,
+                    Content::Streamed => u64::MAX,
+                };
+                (route.content, route.body_limit.unwrap_or(default))
+            }
+        };
+        let has_content = request.exchange.head.framing() != Framing::None;
+        self.content_began = service.now;
+        self.content_bytes = 0;
+        if let Err(refusal) = self.http.read_body(limit) {
+            service.recycle(request);
+            return self.refuse(&refusal, CloseReason::Refused, service);
         }
+        match plan {
+            Plan::Handle(route) if has_content && content == Content::Streamed => {
+                self.submit_streamed(request, route, service);
+            }
+            plan => self.activity = Activity::Content { request, plan },
+        }
+    }
+
+    /// Gives a request to a worker whose handler reads the content itself.
+    fn submit_streamed(&mut self, mut request: Request, route: RouteId, service: &mut Service) {
+        let (mailbox, token) = (service.mailbox.clone(), self.token);
+        let resume = move || mailbox.send(Message::ContentWanted(token));
+        // A client that waits for a go-ahead gets it when the handler asks for the first byte.
+        let pipe = Arc::new(Pipe::new(self.http.wants_continue(), resume));
+        request.pipe = Some(Arc::clone(&pipe));
+        self.submit(request, route, Some(pipe), false, service);
     }
 
     /// The request is there, whole. `last`: nothing is buffered behind it.
     pub(super) fn on_complete(&mut self, last: bool, service: &mut Service) {
+        if let Activity::Handling { incoming, .. } = &mut self.activity {
+            if let Some(pipe) = incoming.take() {
+                pipe.complete();
+            }
+            self.since = service.now;
+            return;
+        }
         let activity = std::mem::replace(&mut self.activity, Activity::Receiving);
         let Activity::Content { request, plan } = activity else { return };
         let route = match plan {
@@ -42,11 +82,22 @@ impl Connection {
             }
             Plan::Handle(route) => route,
         };
-        if service.router.place(route) == Place::Inline {
+        if service.router.get_route(route).place == Place::Inline {
             let response = pool::answer(&service.router, route, &request);
             self.respond(response, last, service);
             return service.recycle(request);
         }
+        self.submit(request, route, None, last, service);
+    }
+
+    fn submit(
+        &mut self,
+        request: Request,
+        route: RouteId,
+        incoming: Option<Arc<Pipe>>,
+        last: bool,
+        service: &mut Service,
+    ) {
         let exchange = Arc::clone(&request.exchange);
         let reply = Reply {
             mailbox: service.mailbox.clone(),
@@ -55,7 +106,7 @@ impl Connection {
         };
         match service.dispatcher.submit(Box::new(Job { request, route, reply }), service.now) {
             Ok(()) => {
-                self.activity = Activity::Handling { exchange, probes: 0 };
+                self.activity = Activity::Handling { exchange, probes: 0, incoming };
                 self.since = service.now;
             }
             Err(job) => {
@@ -68,7 +119,9 @@ impl Connection {
 
     pub(super) fn respond(&mut self, response: Response, last: bool, service: &mut Service) {
         // While stopping, the last response says so; what has come in behind a request is still answered first.
-        let close = service.timeline.is_some() && last && !matches!(self.read, ReadSide::Ready);
+        let stopping = service.timeline.is_some() && last && !matches!(self.read, ReadSide::Ready);
+        let enough = service.config.requests_per_connection.is_some_and(|most| self.answered + 1 >= most);
+        let close = stopping || enough;
         let separate = body_is_separate(&response, self.http.is_head_request());
         let options = Respond { date: service.date.at(service.now), close };
         let after = self.http.respond(&response, options, &mut self.output.buffer);
@@ -76,16 +129,27 @@ impl Connection {
             self.output.follow(response.into_body());
         }
         self.owed += 1;
-        self.answered = true;
+        self.answered += 1;
         self.since = service.now;
         if let After::Close = after {
-            let reason = if close { CloseReason::Drained } else { CloseReason::Completed };
+            let reason = if stopping { CloseReason::Drained } else { CloseReason::Completed };
             self.persistence = Persistence::CloseWhenSent(reason);
         }
     }
 
     /// Answers what is the peer's fault; nothing that follows is read as a request.
     pub(super) fn refuse(&mut self, refusal: &Refusal, reason: CloseReason, service: &mut Service) {
+        if let Activity::Handling { exchange, incoming: Some(pipe), .. } = &self.activity {
+            // Its handler is still at it; its answer will find nobody waiting for it.
+            let kind = match reason {
+                CloseReason::RequestTimeout => io::ErrorKind::TimedOut,
+                CloseReason::ClientGone => io::ErrorKind::ConnectionReset,
+                _ => io::ErrorKind::InvalidData,
+            };
+            pipe.fail(kind, refusal.reason());
+            exchange.client_gone();
+            service.tally.requests.cancelled += 1;
+        }
         let options = Respond { date: service.date.at(service.now), close: true };
         self.http.refuse(refusal, options, &mut self.output.buffer);
         self.activity = Activity::Receiving;

@@ -1,0 +1,47 @@
+//! Stopping from a route, by context: the program has a lifetime, which `/exit` or a deadline ends.
+//!
+//! What goes wrong elsewhere: in Go, the context whose end starts the shutdown is easily handed on to
+//! `Shutdown(ctx)`. That context is over, so `Shutdown` waits for nobody: it closes the listener, returns
+//! `context canceled`, and `main` cuts off every request in flight. And a context tells that it was cancelled; by
+//! whom, it tells only those who asked for a cause from the beginning.
+//!
+//! Here these are two things. The context says *that* the program should end and always says *why*; the policy says
+//! how patiently. The first cause stays: if the deadline passes while `/exit` is being answered, it is still `/exit`.
+//!
+//! Try: `cargo run --example exit_route_context 127.0.0.1:8080 60`, then `curl http://127.0.0.1:8080/exit`
+//! (or don't, and it ends after 60 seconds)
+
+use std::{env, error::Error, time::Duration};
+
+use softstop::{Cause, Context, Request, Router, Server, StopPolicy, inline};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = env::args().skip(1);
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:0".to_owned());
+    let seconds = arguments.next().map_or(Ok(60), |seconds| seconds.parse())?;
+
+    let lifetime = Context::new().with_timeout(Duration::from_secs(seconds));
+    let exit = lifetime.clone(); // the same context, not a child of it
+    let routes = Router::new().get("/", inline(|_: &Request| "still here\n")).get(
+        "/exit",
+        inline(move |request: &Request| {
+            if exit.cancel(format!("{} asked for it", request.peer())) {
+                "good bye\n"
+            } else {
+                "it is over already\n"
+            }
+        }),
+    );
+    let server = Server::builder().name("exit by context").listen(address).routes(routes).build();
+
+    server.start()?;
+    for address in server.addresses() {
+        println!("listening on http://{address}/exit for {seconds} s");
+    }
+    match lifetime.wait() {
+        Cause::DeadlineExceeded => println!("nobody asked for the exit in {seconds} s"),
+        cause => println!("ending: {cause}"),
+    }
+    println!("{}", server.stop(StopPolicy::default()));
+    Ok(())
+}

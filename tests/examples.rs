@@ -1,0 +1,301 @@
+//! The examples, each run as the process that a reader would run, with this test as its client: what a lesson says
+//! has to happen.
+//!
+//! Time-outs only tell that something hangs. What is waited for is a line of output, a response or the end of the
+//! process.
+
+use std::{
+    env,
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::Duration,
+};
+
+/// Nothing in an example takes longer than a second or two.
+const HANGS: Duration = Duration::from_secs(60);
+
+/// An example that runs. It ends with its owner.
+struct Example {
+    process: Child,
+    lines: Receiver<String>,
+    /// What it has printed so far.
+    printed: Vec<String>,
+}
+
+/// What an example came to.
+struct Ending {
+    code: Option<i32>,
+    printed: Vec<String>,
+    errors: String,
+}
+
+impl Example {
+    fn start(name: &str, arguments: &[&str]) -> Example {
+        let mut process = Command::new(path(name))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name}: {error} (`cargo build --examples` builds it)"));
+        let output = BufReader::new(process.stdout.take().expect("it was asked for"));
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || output.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
+        Example { process, lines, printed: Vec::new() }
+    }
+
+    /// The next line that has `part` in it.
+    #[track_caller]
+    fn line(&mut self, part: &str) -> String {
+        loop {
+            match self.lines.recv_timeout(HANGS) {
+                Ok(line) => {
+                    self.printed.push(line.clone());
+                    if line.contains(part) {
+                        return line;
+                    }
+                }
+                Err(error) => panic!("no line has {part:?} ({error}): {:#?}", self.printed),
+            }
+        }
+    }
+
+    /// The address in the next line that tells one.
+    #[track_caller]
+    fn address(&mut self) -> SocketAddr {
+        let line = self.line("listening on http://");
+        let address = line.split_once("http://").and_then(|(_, url)| url.split('/').next()?.parse().ok());
+        address.unwrap_or_else(|| panic!("no address in {line:?}"))
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    fn finish(mut self) -> Ending {
+        loop {
+            match self.lines.recv_timeout(HANGS) {
+                Ok(line) => self.printed.push(line),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("does not end: {:#?}", self.printed),
+            }
+        }
+        let status = self.process.wait().expect("its output is closed, so it is about to end");
+        let mut errors = String::new();
+        let stderr = self.process.stderr.as_mut().expect("it was asked for");
+        stderr.read_to_string(&mut errors).expect("error messages are text");
+        Ending { code: status.code(), printed: std::mem::take(&mut self.printed), errors }
+    }
+
+    fn terminate(&self) {
+        // The standard library can only kill.
+        let kill = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.process.id())).status();
+        assert!(kill.expect("there is a shell").success());
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        // Both fail only where it has ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Ending {
+    /// The one line that has `part` in it.
+    #[track_caller]
+    fn line(&self, part: &str) -> usize {
+        let with: Vec<usize> = (0..self.printed.len()).filter(|&n| self.printed[n].contains(part)).collect();
+        assert_eq!(with.len(), 1, "lines with {part:?} in {:#?} {}", self.printed, self.errors);
+        with[0]
+    }
+
+    #[track_caller]
+    fn succeeded(&self) {
+        assert_eq!(self.code, Some(0), "{:#?} {}", self.printed, self.errors);
+        assert_eq!(self.errors, "");
+    }
+}
+
+/// `cargo test` builds the examples beside the tests.
+fn path(example: &str) -> PathBuf {
+    let test = env::current_exe().expect("a test knows its path");
+    let profile = test.ancestors().nth(2).expect("a test is in target/PROFILE/deps");
+    profile.join("examples").join(example).with_extension(env::consts::EXE_EXTENSION)
+}
+
+/// Sends requests in one write, the last of which asks for the connection to be closed.
+fn send(address: SocketAddr, requests: &[&str]) -> TcpStream {
+    let mut text = String::new();
+    for (position, request) in requests.iter().enumerate() {
+        let close = if position + 1 == requests.len() { "Connection: close\r\n" } else { "" };
+        text += &format!("{request} HTTP/1.1\r\nHost: {address}\r\n{close}\r\n");
+    }
+    let mut stream = TcpStream::connect(address).expect("it says that it listens");
+    stream.set_read_timeout(Some(HANGS)).expect("a time-out that is not zero can be set");
+    stream.write_all(text.as_bytes()).expect("the socket's buffer is empty");
+    stream
+}
+
+/// All that comes back until the server closes: responses that are cut off are an error or lack something.
+fn read(stream: TcpStream) -> String {
+    io::read_to_string(stream).expect("nothing resets the connection")
+}
+
+fn get(address: SocketAddr, target: &str) -> String {
+    read(send(address, &[&format!("GET {target}")]))
+}
+
+#[track_caller]
+fn assert_answer(response: &str, status: u16, content: &str) {
+    assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {response}"));
+    assert!(head.contains(&format!("Content-Length: {}", body.len())), "{response}");
+    assert!(body.contains(content), "{response}");
+}
+
+#[test]
+fn exit_route_channel() {
+    let mut example = Example::start("exit_route_channel", &[]);
+    let address = example.address();
+    assert_answer(&get(address, "/"), 200, "still here");
+    // The second one finds the channel full, or nobody who receives: it is answered all the same.
+    let answers = read(send(address, &["GET /exit", "GET /exit"]));
+    assert_eq!(answers.matches("good bye").count(), 2, "{answers}");
+    let ending = example.finish();
+    ending.succeeded();
+    assert!(ending.line("wants us to go") < ending.line("stopped cleanly"));
+}
+
+#[test]
+fn exit_route_context() {
+    let mut example = Example::start("exit_route_context", &["127.0.0.1:0", "3600"]);
+    let answers = read(send(example.address(), &["GET /exit", "GET /exit"]));
+    assert!(answers.contains("good bye") && answers.contains("it is over already"), "{answers}");
+    let ending = example.finish();
+    ending.succeeded();
+    assert!(ending.line("asked for it") < ending.line("stopped cleanly"));
+}
+
+#[test]
+fn exit_route_context_ends_without_a_client() {
+    let ending = Example::start("exit_route_context", &["127.0.0.1:0", "0"]).finish();
+    ending.succeeded();
+    assert!(ending.line("nobody asked") < ending.line("stopped cleanly"));
+}
+
+#[test]
+fn exit_route_wait_group() {
+    let mut example = Example::start("exit_route_wait_group", &[]);
+    let answers = read(send(example.address(), &["POST /jobs", "POST /jobs", "POST /exit"]));
+    assert_eq!(answers.matches("HTTP/1.1 202 ").count(), 2, "{answers}");
+    assert!(answers.ends_with("good bye\n"), "{answers}");
+    let ending = example.finish();
+    ending.succeeded();
+    assert!(ending.line("stopped cleanly") < ending.line("jobs have not"));
+    let jobs = ending.printed.iter().filter(|line| *line == "a job is done").count();
+    assert_eq!(jobs, 2, "{:#?}", ending.printed);
+    assert_eq!(ending.line("all jobs are done"), ending.printed.len() - 1, "{:#?}", ending.printed);
+}
+
+#[test]
+fn token_login() {
+    let mut example = Example::start("token_login", &[]);
+    let address = example.address();
+    // A browser has these two: a connection that it may need later, and the wish for an icon.
+    let _spare = TcpStream::connect(address).expect("it says that it listens");
+    assert_answer(&get(address, "/favicon.ico"), 404, "");
+    assert_answer(&get(address, "/callback"), 400, "no token");
+    assert_answer(&get(address, "/callback?token="), 400, "no token");
+    assert_answer(&get(address, "/callback?state=1&token=a%2Fb%2B"), 200, "You are logged in");
+    let ending = example.finish();
+    ending.succeeded();
+    assert!(ending.line("stopped cleanly") < ending.line("token: a/b+"));
+}
+
+#[test]
+fn token_login_gives_up() {
+    let ending = Example::start("token_login", &["0"]).finish();
+    assert_eq!(ending.code, Some(1), "{:#?}", ending.printed);
+    assert!(ending.line("stopped cleanly") < ending.line("nobody has logged in"));
+}
+
+#[test]
+fn restart() {
+    let ending = Example::start("restart", &[]).finish();
+    ending.succeeded();
+    for life in 1..=5 {
+        let listening = ending.line(&format!("life {life}: listening on"));
+        assert_eq!(ending.line(&format!("life {life}: visit {life}")), listening + 1);
+        let stopped = format!("life {life}: restart: stopped cleanly in ");
+        assert_eq!(ending.line(&stopped), listening + 2);
+        assert!(ending.printed[listening + 2].contains("requests: 1 completed"), "{:#?}", ending.printed);
+    }
+}
+
+#[test]
+fn long_task_plays_its_own_clients() {
+    let ending = Example::start("long_task", &[]).finish();
+    ending.succeeded();
+    assert!(ending.line("Err(ClientGone)") < ending.line("Err(DeadlineExceeded)"));
+    assert!(ending.line("Err(DeadlineExceeded)") < ending.line("answer: good bye"));
+    ending.line("answer: given up: the deadline has passed");
+    ending.line("answer: given up: the server is stopping");
+    assert!(ending.line("Err(Stopping)") < ending.line("stopped cleanly"));
+    assert_eq!(ending.line("and no more will be"), ending.printed.len() - 1, "{:#?}", ending.printed);
+}
+
+#[test]
+fn long_task_has_three_ends() {
+    let mut example = Example::start("long_task", &["127.0.0.1:0"]);
+    let address = example.address();
+    drop(send(address, &["GET /task"]));
+    example.line("Err(ClientGone)");
+    assert_answer(&get(address, "/task?within_ms=50"), 503, "the deadline has passed");
+    example.line("Err(DeadlineExceeded)");
+    let task = send(address, &["GET /task"]);
+    assert_answer(&read(send(address, &["POST /exit"])), 200, "good bye");
+    assert_answer(&read(task), 503, "the server is stopping");
+    let ending = example.finish();
+    ending.succeeded();
+    ending.line("and no more will be");
+}
+
+#[test]
+fn group_stops_on_a_signal() {
+    let mut example = Example::start("group", &[]);
+    let addresses = ["red", "green", "blue"].map(|name| {
+        let address = example.address();
+        assert_answer(&get(address, "/"), 200, name);
+        address
+    });
+    // Half a request keeps its server from being done: the task hears of the stop all the same.
+    let mut half = TcpStream::connect(addresses[0]).expect("it says that it listens");
+    half.set_read_timeout(Some(HANGS)).expect("a time-out that is not zero can be set");
+    half.write_all(b"GET / HTTP/1.1\r\nHost: red\r\n").expect("the socket's buffer is empty");
+    example.terminate();
+    example.line("told to stop");
+    half.write_all(b"\r\n").expect("the connection is still open");
+    let answer = read(half);
+    assert_answer(&answer, 200, "red");
+    assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+    let ending = example.finish();
+    ending.succeeded();
+    for name in ["red", "green", "blue"] {
+        ending.line(&format!("{name}: stopped cleanly"));
+    }
+    assert!(ending.line("told to stop") < ending.line("refresher: done (the server is stopping)"));
+    ending.line("task \"refresher\": finished");
+}
+
+#[test]
+fn group_fails_before_anything_serves() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let ending = Example::start("group", &["127.0.0.1:0", &address]).finish();
+    assert_eq!(ending.code, Some(1));
+    assert_eq!(ending.printed, [""; 0], "neither server nor task has begun");
+    assert!(ending.errors.contains(&format!("green: cannot listen on {address}")), "{}", ending.errors);
+}
