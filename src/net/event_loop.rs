@@ -13,7 +13,7 @@ use std::{
 
 use mio::{Events, Interest, Poll, Token, event::Event, net::TcpStream};
 
-use accepting::{ACCEPTS_A_TURN, Accepting};
+use accepting::Accepting;
 
 use super::{
     connection::{Connection, Flow},
@@ -133,7 +133,7 @@ impl EventLoop {
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         events.iter().for_each(|event| self.on_event(event));
         self.events = events;
-        self.accept(ACCEPTS_A_TURN);
+        self.accept();
         for token in std::mem::take(&mut self.again) {
             self.deal_with(token, Connection::drive);
         }
@@ -152,7 +152,7 @@ impl EventLoop {
         let timeout = if self.again.is_empty() && !self.can_accept() {
             let deadlines = [
                 self.deadlines.next(),
-                self.accepting.as_ref().and_then(Accepting::retry_at),
+                self.accepting.as_ref().and_then(Accepting::deadline),
                 self.service.dispatcher.next_look(),
                 self.service.timeline.and_then(|timeline| timeline.next(self.service.now)),
             ];

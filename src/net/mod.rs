@@ -4,6 +4,7 @@ mod connection;
 mod date;
 mod deadlines;
 mod event_loop;
+mod handshake;
 mod listener;
 mod mailbox;
 mod output;

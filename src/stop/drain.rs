@@ -79,6 +79,11 @@ impl Timeline {
         self.asked
     }
 
+    /// When requests in flight have had their time.
+    pub(crate) fn drain_until(&self) -> Instant {
+        self.drain_until
+    }
+
     /// When the last phase is over, whatever still runs.
     pub(crate) fn end(&self) -> Instant {
         self.cancel_until

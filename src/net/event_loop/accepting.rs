@@ -1,5 +1,12 @@
 //! Accepting: one loop has the listeners, so that there is one place where they are closed, and gives each connection to
 //! the loop with the fewest.
+//!
+//! ```text
+//!           the drain begins                  nobody waits, and no handshake is half open; or it is time
+//!   Open -----------------------> Closing -----------------------------------------------------------> closed
+//!           new handshakes are    whatever was promised a connection is still accepted
+//!           not heard any more
+//! ```
 
 use std::{
     io,
@@ -15,22 +22,36 @@ use mio::{
 
 use super::{EventLoop, Message, WAKE};
 use crate::{
-    net::listener::{Accepted, accept},
+    net::{
+        handshake::{is_half_open, refuse_new},
+        listener::{Accepted, accept},
+    },
     stop::{Guard, Phase},
 };
 
 /// Connections accepted in one go before the connections there are have their turn.
-pub(super) const ACCEPTS_A_TURN: usize = 256;
+const ACCEPTS_A_TURN: usize = 256;
 /// How long the loop keeps from accepting when descriptors have run out and no connection closes meanwhile: the
 /// descriptors may be somebody else's.
 const EXHAUSTED: Duration = Duration::from_millis(100);
+/// How long a closing listener waits for handshakes that are half open: long enough for a round trip around the world,
+/// and for the one repetition of a lost packet. And how recent the last connection must be for it to look for any, as
+/// looking is not for free: an idle server closes at once.
+const HANDSHAKE: Duration = Duration::from_secs(1);
 
 /// The open listeners.
 pub(super) struct Accepting {
     listeners: Vec<Listening>,
+    stage: Stage,
     /// Not before then, after descriptors had run out.
     retry_at: Option<Instant>,
+    last_accept: Option<Instant>,
     _in_flight: Guard,
+}
+
+enum Stage {
+    Open,
+    Closing { until: Instant },
 }
 
 struct Listening {
@@ -40,9 +61,24 @@ struct Listening {
 }
 
 impl Accepting {
-    /// Not before then.
-    pub(super) fn retry_at(&self) -> Option<Instant> {
-        self.retry_at
+    /// When there is something to do though no edge comes.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let until = match self.stage {
+            Stage::Open => None,
+            Stage::Closing { until } => Some(until),
+        };
+        [self.retry_at, until].into_iter().flatten().min()
+    }
+
+    fn is_backlogged(&self) -> bool {
+        self.listeners.iter().any(|listening| listening.backlogged)
+    }
+
+    /// Whether somebody is on the way into an accept queue.
+    fn expects_more(&self, now: Instant) -> bool {
+        let is_recent = self.last_accept.is_some_and(|last| now.saturating_duration_since(last) < HANDSHAKE);
+        let address = |listening: &Listening| listening.socket.local_addr().ok();
+        is_recent && is_half_open(&self.listeners.iter().filter_map(address).collect::<Vec<_>>())
     }
 
     /// Notes an edge; false if the token is none of a listener.
@@ -57,7 +93,9 @@ impl EventLoop {
     pub(crate) fn listen(&mut self, listeners: Vec<std::net::TcpListener>) -> io::Result<()> {
         let mut accepting = Accepting {
             listeners: Vec::new(),
+            stage: Stage::Open,
             retry_at: None,
+            last_accept: None,
             _in_flight: self.service.run.in_flight.guard(),
         };
         for (position, listener) in listeners.into_iter().enumerate() {
@@ -70,19 +108,42 @@ impl EventLoop {
     }
 
     pub(super) fn can_accept(&self) -> bool {
-        self.accepting.as_ref().is_some_and(|accepting| {
-            accepting.retry_at.is_none() && accepting.listeners.iter().any(|listening| listening.backlogged)
-        }) && self.service.run.may_accept()
+        self.accepting
+            .as_ref()
+            .is_some_and(|accepting| accepting.retry_at.is_none() && accepting.is_backlogged())
+            && self.service.run.may_accept()
     }
 
-    /// Takes up to so many connections from the accept queues and gives each to the loop with the fewest.
-    pub(super) fn accept(&mut self, most: usize) {
+    /// Takes connections from the accept queues, up to a turn's budget, and closes what may be closed.
+    pub(super) fn accept(&mut self) {
         let Some(mut accepting) = self.accepting.take() else { return };
         let now = self.service.now;
         if accepting.retry_at.is_some_and(|at| at <= now || self.service.run.accept_resumed()) {
             accepting.retry_at = None;
         }
-        let mut left = most;
+        let came = self.take_from_queues(&mut accepting);
+        let is_over = match accepting.stage {
+            Stage::Open => false,
+            Stage::Closing { until } if until <= now => true,
+            // Looked at when closing begins, and again whenever somebody has come.
+            Stage::Closing { .. } if !came || accepting.is_backlogged() || accepting.expects_more(now) => {
+                false
+            }
+            Stage::Closing { .. } => {
+                // A handshake that was completed before the look is in the queue by now.
+                accepting.listeners.iter_mut().for_each(|listening| listening.backlogged = true);
+                self.take_from_queues(&mut accepting);
+                !accepting.is_backlogged()
+            }
+        };
+        if !is_over {
+            self.accepting = Some(accepting);
+        }
+    }
+
+    /// Gives each connection that waits to the loop with the fewest; whether there was a queue to look into.
+    fn take_from_queues(&mut self, accepting: &mut Accepting) -> bool {
+        let mut left = ACCEPTS_A_TURN;
         for listening in &mut accepting.listeners {
             while listening.backlogged
                 && left > 0
@@ -91,18 +152,21 @@ impl EventLoop {
             {
                 left -= 1;
                 match accept(&listening.socket) {
-                    Accepted::Connection(stream, peer) => self.place(stream, peer),
+                    Accepted::Connection(stream, peer) => {
+                        accepting.last_accept = Some(self.service.now);
+                        self.place(stream, peer);
+                    }
                     Accepted::Empty => listening.backlogged = false,
                     Accepted::Lost(error) => log::debug!("{}: accept: {error}", self.service.config.name),
                     Accepted::Exhausted(error) => {
                         log::warn!("{}: accepting pauses: {error}", self.service.config.name);
                         self.service.run.pause_accepting();
-                        accepting.retry_at = Some(now + EXHAUSTED);
+                        accepting.retry_at = Some(self.service.now + EXHAUSTED);
                     }
                 }
             }
         }
-        self.accepting = Some(accepting);
+        left < ACCEPTS_A_TURN
     }
 
     fn place(&mut self, stream: TcpStream, peer: SocketAddr) {
@@ -120,14 +184,19 @@ impl EventLoop {
         }
     }
 
-    /// Takes in everything that waits in the accept queues, as the kernel has promised it an answer, and closes them.
+    /// Begins to close the listeners: see the picture above.
     pub(super) fn close_listeners(&mut self) {
-        if let Some(accepting) = &mut self.accepting {
-            accepting.retry_at = None;
-            accepting.listeners.iter_mut().for_each(|listening| listening.backlogged = true);
+        let Some(accepting) = &mut self.accepting else { return };
+        let now = self.service.now;
+        for listening in &mut accepting.listeners {
+            listening.backlogged = true;
+            if let Err(error) = refuse_new(&listening.socket) {
+                log::debug!("{}: handshakes of this moment will be reset: {error}", self.service.config.name);
+            }
         }
-        self.accept(usize::MAX);
-        self.accepting = None;
+        let end = self.service.timeline.map_or(now, |timeline| timeline.drain_until());
+        accepting.stage = Stage::Closing { until: end.min(now + HANDSHAKE) };
+        accepting.retry_at = None;
     }
 }
 
