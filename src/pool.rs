@@ -123,8 +123,10 @@ impl Pool {
         let working = Arc::new(Mutex::new(None));
         let (pool, seat) = (Arc::clone(self), Arc::clone(&working));
         let builder = thread::Builder::new().name(format!("{} worker {number}", self.name));
+        // Locked before there is a thread: its first handler may ask at once whether it is one of the workers.
+        let mut seats = lock(&self.seats);
         match builder.spawn(move || pool.work(&seat)) {
-            Ok(thread) => lock(&self.seats).push(Seat { thread, working }),
+            Ok(thread) => seats.push(Seat { thread, working }),
             Err(error) => {
                 self.threads.fetch_sub(1, Ordering::Relaxed);
                 log::warn!("{}: no further worker thread beyond {number}: {error}", self.name);
@@ -153,6 +155,7 @@ impl Pool {
     fn take(&self, seat: &Mutex<Option<Arc<Exchange>>>) -> Option<Box<Job>> {
         let mut seat = lock(seat);
         let job = self.waiting.try_recv().ok()?;
+        job.request.exchange.begin_handling();
         *seat = Some(Arc::clone(&job.request.exchange));
         self.taken.fetch_add(1, Ordering::Relaxed);
         Some(job)
@@ -244,11 +247,6 @@ impl Dispatcher {
     /// Answers 503 to every request that no worker has begun: how many there were.
     pub(crate) fn reject_waiting(&self) -> u64 {
         self.pool.reject_waiting()
-    }
-
-    /// How many handlers run.
-    pub(crate) fn working(&self) -> usize {
-        self.pool.working().len()
     }
 
     fn plan(&mut self, now: Instant) {

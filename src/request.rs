@@ -58,6 +58,8 @@ pub(crate) struct Exchange {
     /// Made when the handler first asks for it.
     context: OnceLock<Context>,
     client_gone: AtomicBool,
+    /// Whether a worker has taken it out of the queue.
+    begun: AtomicBool,
 }
 
 impl Exchange {
@@ -73,7 +75,18 @@ impl Exchange {
             server_context,
             context: OnceLock::new(),
             client_gone: AtomicBool::new(false),
+            begun: AtomicBool::new(false),
         }
+    }
+
+    /// For the worker that calls the handler.
+    pub(crate) fn begin_handling(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its handler runs, or has run: it does not wait in the queue any more.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// Ends the handler's context, whether it has been made yet or not.
@@ -139,6 +152,7 @@ impl Request {
         exchange.path_number = None;
         exchange.context.take();
         *exchange.client_gone.get_mut() = false;
+        *exchange.begun.get_mut() = false;
         true
     }
 

@@ -16,15 +16,15 @@ use std::{
 use crate::{
     error::Error,
     net::{Mailbox, Message},
-    stop::Context,
-    stop::WaitGroup,
-    stop::{Phase, StopPolicy, Timeline},
+    stop::{Cause, Context, Phase, StopPolicy, Timeline, WaitGroup},
     sync::lock,
 };
 
 /// How much longer than a stop's bound its loops are waited for: they act at the bound, and then have to close what is
 /// left and to return.
 const SLACK: Duration = Duration::from_millis(50);
+/// The same, if no loop is in a handler: then it is not stuck, but a busy machine does not let it run.
+const BUSY_SLACK: Duration = Duration::from_secs(2);
 
 pub(crate) struct Run {
     name: String,
@@ -49,6 +49,8 @@ pub(crate) struct Run {
 pub(crate) struct LoopAddress {
     pub(crate) mailbox: Mailbox<Message>,
     pub(crate) connections: AtomicUsize,
+    /// Whether it runs an inline handler just now.
+    pub(crate) in_handler: AtomicBool,
 }
 
 #[derive(Default)]
@@ -69,7 +71,11 @@ impl Run {
         most_connections: usize,
     ) -> Run {
         let (hard, soft) = Context::root_with_hint(parent);
-        let address = |mailbox| LoopAddress { mailbox, connections: AtomicUsize::new(0) };
+        let address = |mailbox| LoopAddress {
+            mailbox,
+            connections: AtomicUsize::new(0),
+            in_handler: AtomicBool::new(false),
+        };
         Run {
             name: name.to_owned(),
             in_flight: WaitGroup::new(),
@@ -143,12 +149,17 @@ impl Run {
 
     /// For a loop that returns.
     pub(crate) fn loop_left(&self) {
-        let callbacks = {
+        {
             let mut state = lock(&self.state);
             state.loops_left -= 1;
             if state.loops_left > 0 {
                 return;
             }
+        }
+        // Work that a handler has begun may go on elsewhere: whoever sees the end sees its context ended.
+        self.hard.cancel(Cause::Stopping);
+        let callbacks = {
+            let mut state = lock(&self.state);
             state.ended = Some(Instant::now());
             log::info!("{}: closed", self.name);
             std::mem::take(&mut state.when_ended)
@@ -185,10 +196,16 @@ impl Run {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let left = (timeline.end() + SLACK).saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let now = Instant::now();
+            let (bound, busy_bound) = (timeline.end() + SLACK, timeline.end() + BUSY_SLACK);
+            let is_stuck = self.loops.iter().any(|address| address.in_handler.load(Ordering::Relaxed));
+            if now >= busy_bound || (now >= bound && is_stuck) {
+                drop(state);
+                // The stuck loop could not do it, and what it is stuck in may wait for just that.
+                self.hard.cancel(Cause::Stopping);
                 return (Some(timeline), None);
             }
+            let left = if now < bound { bound - now } else { busy_bound - now };
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }

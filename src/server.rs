@@ -222,9 +222,6 @@ impl Binding<'_> {
             let Server { handle, config, router } = self.server;
             Live::launch(config, router, handle, std::mem::take(&mut self.listeners), parent)?
         };
-        for address in &live.addresses {
-            log::info!("{}: listening on {address}", live.name);
-        }
         self.served = true;
         let control = &self.server.handle.control;
         let early_stop = {
@@ -234,6 +231,10 @@ impl Binding<'_> {
             stop
         };
         control.started.notify_all();
+        // Not earlier: whoever reads this may ask whether it is ready.
+        for address in &live.addresses {
+            log::info!("{}: listening on {address}", live.name);
+        }
         if let Some(policy) = early_stop {
             live.run.stop(&policy);
         }

@@ -29,7 +29,11 @@ use std::{
 
 use mio::{Token, event::Event as Readiness, net::TcpStream};
 
-use super::{deadlines::Kind, output::Output, service::Service};
+use super::{
+    deadlines::Kind,
+    output::{Flushed, Output},
+    service::Service,
+};
 use crate::{
     http::{Conn, ReadPhase, Refusal, Response, StatusCode},
     pipe::Pipe,
@@ -190,8 +194,12 @@ impl Connection {
     }
 
     /// The grace period is over: a handler that waits for its client need not wait any longer.
-    pub(crate) fn cancel(&mut self) {
-        if let Activity::Handling { incoming: Some(pipe), .. } = &self.activity {
+    pub(crate) fn cancel(&mut self, service: &mut Service) {
+        let Activity::Handling { exchange, incoming, .. } = &self.activity else { return };
+        if exchange.has_begun() {
+            service.tally.requests.cancelled += 1;
+        }
+        if let Some(pipe) = incoming {
             pipe.fail(io::ErrorKind::ConnectionAborted, "the server is stopping");
         }
     }
@@ -210,7 +218,12 @@ impl Connection {
             }
             Kind::Idle => Flow::Close(CloseReason::IdleTimeout),
             Kind::Quiet => Flow::Close(CloseReason::Drained),
-            Kind::Write => Flow::Close(CloseReason::WriteTimeout),
+            // The kernel says that there is room again only when there is plenty; a slow client takes bytes all the same.
+            Kind::Write => match self.flush(service) {
+                Ok(Flushed::Blocked { progress: false }) => Flow::Close(CloseReason::WriteTimeout),
+                Ok(_) => self.drive(service),
+                Err(_) => self.client_gone(),
+            },
             Kind::Linger => match self.activity {
                 Activity::Lingering { reason } => Flow::Close(reason),
                 _ => Flow::Wait,
@@ -277,7 +290,7 @@ impl Connection {
                     pipe.fail(io::ErrorKind::ConnectionReset, "the client is gone");
                 }
                 aborted += 1;
-                if service.phase() < Phase::Cancelling {
+                if exchange.has_begun() && service.phase() < Phase::Cancelling {
                     service.tally.requests.cancelled += 1;
                 }
             }

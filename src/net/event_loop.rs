@@ -46,7 +46,6 @@ pub(crate) enum Message {
 }
 
 pub(crate) struct EventLoop {
-    number: usize,
     poll: Poll,
     events: Events,
     inbox: Inbox<Message>,
@@ -83,9 +82,8 @@ impl Ground {
 }
 
 impl EventLoop {
-    pub(crate) fn new(number: usize, ground: Ground, service: Service) -> EventLoop {
+    pub(crate) fn new(ground: Ground, service: Service) -> EventLoop {
         EventLoop {
-            number,
             poll: ground.poll,
             events: Events::with_capacity(EVENTS_A_TURN),
             inbox: ground.inbox,
@@ -213,7 +211,7 @@ impl EventLoop {
     fn close(&mut self, token: Token, reason: CloseReason) {
         let Some(connection) = self.table.remove(token) else { return };
         self.deadlines.set(slot_of(token), None);
-        self.service.run.connection_closed(self.number);
+        self.service.run.connection_closed(self.service.number);
         self.stragglers.extend(connection.close(reason, &mut self.service));
     }
 
@@ -230,7 +228,7 @@ impl EventLoop {
             Err(error) => {
                 log::warn!("{}: cannot watch a connection: {error}", self.service.config.name);
                 self.service.tally.closes.count(CloseReason::Failed);
-                self.service.run.connection_closed(self.number);
+                self.service.run.connection_closed(self.service.number);
             }
         }
     }
@@ -273,12 +271,9 @@ impl EventLoop {
             Phase::Cancelling => {
                 self.service.run.hard.cancel(Cause::Stopping);
                 self.service.tally.requests.rejected += self.service.dispatcher.reject_waiting();
-                if self.number == 0 {
-                    self.service.tally.requests.cancelled += self.service.dispatcher.working() as u64;
-                }
                 for token in self.table.tokens() {
                     if let Some(connection) = self.table.get_mut(token) {
-                        connection.cancel();
+                        connection.cancel(&mut self.service);
                     }
                 }
             }

@@ -48,9 +48,11 @@ impl Output {
         self.large = body;
     }
 
-    /// Leaves out the first bytes of what was just encoded: the peer has them already.
+    /// Leaves out the first bytes of what was just encoded: the peer has them already. None, if an earlier response is
+    /// still on its way: nothing is sent ahead then.
     pub(crate) fn skip(&mut self, bytes: usize) {
-        self.sent = bytes;
+        debug_assert!(bytes == 0 || self.sent == 0, "sent ahead of bytes that are owed");
+        self.sent += bytes;
     }
 
     /// Writes until all has left or the socket is full.

@@ -1,7 +1,11 @@
 //! What a loop lends to the connection that it is dealing with: the clock's last reading, the configuration, the way
 //! into the pool, and buffers that are used for one connection after the other.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
 use super::{date::Date, event_loop::Message, mailbox::Mailbox};
 use crate::{
@@ -19,6 +23,8 @@ use crate::{
 const SPARE_REQUESTS: usize = 64;
 
 pub(crate) struct Service {
+    /// Of the loop.
+    pub(crate) number: usize,
     pub(crate) config: Arc<Config>,
     pub(crate) router: Arc<Router>,
     pub(crate) run: Arc<Run>,
@@ -42,15 +48,17 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn new(
+        number: usize,
         config: Arc<Config>,
         router: Arc<Router>,
         run: Arc<Run>,
         server: Handle,
         dispatcher: Dispatcher,
-        mailbox: Mailbox<Message>,
     ) -> Service {
+        let mailbox = run.loops()[number].mailbox.clone();
         let next = fresh_request(&router, &server, &run);
         Service {
+            number,
             config,
             router,
             run,
@@ -71,6 +79,15 @@ impl Service {
     /// How far the stop has come.
     pub(crate) fn phase(&self) -> Phase {
         self.timeline.map_or(Phase::Running, |timeline| timeline.phase(self.now))
+    }
+
+    /// Runs an inline handler, and lets whoever waits for the end of a stop know that the loop is in it.
+    pub(crate) fn in_handler<T>(&self, handler: impl FnOnce(&Service) -> T) -> T {
+        let flag = &self.run.loops()[self.number].in_handler;
+        flag.store(true, Ordering::Relaxed);
+        let result = handler(self);
+        flag.store(false, Ordering::Relaxed);
+        result
     }
 
     /// Where to parse the next head to.

@@ -67,14 +67,14 @@ impl Live {
         let mut loops = Vec::new();
         for (number, ground) in grounds.into_iter().enumerate() {
             let service = Service::new(
+                number,
                 Arc::clone(config),
                 Arc::clone(router),
                 Arc::clone(&run),
                 handle.clone(),
                 pool.dispatcher(),
-                run.loops()[number].mailbox.clone(),
             );
-            loops.push(EventLoop::new(number, ground, service));
+            loops.push(EventLoop::new(ground, service));
         }
         loops[0].listen(listeners).map_err(|error| cannot("watch its listener", error))?;
         let mut threads = Vec::new();

@@ -88,7 +88,7 @@ impl Connection {
         }
     }
 
-    fn flush(&mut self, service: &mut Service) -> io::Result<Flushed> {
+    pub(super) fn flush(&mut self, service: &mut Service) -> io::Result<Flushed> {
         if self.output.is_empty() {
             return Ok(Flushed::All);
         }

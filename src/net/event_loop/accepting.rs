@@ -173,13 +173,13 @@ impl EventLoop {
         let run = Arc::clone(&self.service.run);
         let chosen = run.place_connection();
         let in_flight = run.in_flight.guard();
-        if chosen == self.number {
+        if chosen == self.service.number {
             return self.add(stream, peer, in_flight);
         }
         let message = Message::Accepted(stream, peer, in_flight);
         if let Err(Message::Accepted(stream, peer, in_flight)) = run.loops()[chosen].mailbox.try_send(message)
         {
-            run.move_connection(chosen, self.number);
+            run.move_connection(chosen, self.service.number);
             self.add(stream, peer, in_flight);
         }
     }

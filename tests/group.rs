@@ -1,0 +1,324 @@
+//! Servers and tasks that start together, fail together and stop together.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::mpsc::{Receiver, channel},
+    time::{Duration, Instant},
+};
+
+use softstop::{
+    Cause, Error, Group, GroupReport, Handle, Request, Router, Server, StopPolicy, Stuck, TaskOutcome, inline,
+};
+use support::{
+    HUNG, NOISE,
+    client::{Client, get},
+    gate::{Gate, Held, gate},
+    in_background, local, patient, soon, until,
+};
+
+fn server(name: &str) -> Server {
+    local().name(name).routes(Router::new().get("/", inline(|_: &Request| "served"))).build()
+}
+
+/// A server whose `/` is held.
+fn held_server(name: &str, gate: Gate) -> Server {
+    let routes = Router::new().get("/", move |request: &Request| {
+        gate.pass();
+        format!("{:?}", request.context().cause())
+    });
+    local().name(name).routes(routes).build()
+}
+
+fn run(group: Group) -> Receiver<Result<GroupReport, Error>> {
+    in_background(move || group.run())
+}
+
+/// Waits until the server serves: where.
+fn address(handle: &Handle) -> SocketAddr {
+    until("the server listens", || handle.is_ready());
+    handle.addresses()[0]
+}
+
+/// An address that nobody else uses, free at the moment.
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[test]
+fn all_serve_and_one_stop_ends_all() {
+    let servers = ["one", "two", "three"].map(server);
+    let handles = servers.each_ref().map(Server::handle);
+    let group = servers.into_iter().fold(Group::new(), Group::server);
+    let stop = group.handle();
+    let ended = run(group);
+    for handle in &handles {
+        assert_eq!(Client::once(address(handle), get("/")).text(), "served");
+    }
+    assert!(ended.try_recv().is_err());
+    stop.stop(patient());
+    let report = soon(&ended).unwrap();
+    assert!(report.is_clean(), "{report}");
+    let names: Vec<&str> = report.servers.iter().map(|server| &*server.name).collect();
+    assert_eq!(names, ["one", "two", "three"]);
+    assert!(report.servers.iter().all(|server| server.requests.completed == 1), "{report}");
+}
+
+#[test]
+fn if_one_cannot_bind_none_serves_and_the_others_release_their_addresses() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (first, third) = (free_address(), free_address());
+    let taken_address = taken.local_addr().unwrap().to_string();
+    let at = |name: &str, address: &str| Server::builder().name(name).listen(address).build();
+    let servers = [at("first", &first), at("second", &taken_address), at("third", &third)];
+    let handles = servers.each_ref().map(Server::handle);
+    let (began, task) = channel();
+    let group = servers.into_iter().fold(Group::new(), Group::server).task("task", move |_| {
+        began.send(()).unwrap();
+        Ok::<(), Infallible>(())
+    });
+    let error = group.run().unwrap_err();
+    assert_eq!(error.io_kind(), Some(io::ErrorKind::AddrInUse));
+    let text = error.to_string();
+    assert!(text.contains("second") && text.contains(&taken_address), "{text}");
+    assert!(task.recv().is_err(), "the task never began");
+    for address in [first, third] {
+        TcpListener::bind(&address).unwrap();
+    }
+    for handle in handles {
+        assert!(!handle.wait().was_running(), "{} has never served", handle.name());
+    }
+}
+
+#[test]
+fn all_are_bound_before_any_serves() {
+    // The first server's address can only be connected to once it is bound; the last one's fails. A client that waits
+    // in the first one's accept queue is never served, so the connection ends without a byte.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    for _ in 0..20 {
+        let (served, was_served) = channel();
+        let first =
+            local().routes(Router::new().get("/", move |_: &Request| served.send(()).unwrap())).build();
+        let last = Server::builder().listen(taken.local_addr().unwrap().to_string()).build();
+        Group::new().server(first).server(last).run().unwrap_err();
+        assert!(was_served.recv().is_err());
+    }
+}
+
+fn failing_task(body: fn() -> Result<(), io::Error>) -> (Error, Handle) {
+    let server = server("beside it");
+    let handle = server.handle();
+    let is_serving = server.handle();
+    let task = move |_: &softstop::Context| {
+        assert_eq!(Client::once(address(&is_serving), get("/")).text(), "served");
+        body()
+    };
+    let other = |context: &softstop::Context| {
+        assert_eq!(context.stopping().wait_timeout(HUNG), Some(Cause::Stopping));
+        Ok::<(), Infallible>(())
+    };
+    let group = Group::new().policy(patient()).server(server).task("doomed", task).task("other", other);
+    (soon(&run(group)).unwrap_err(), handle)
+}
+
+#[test]
+fn a_task_that_fails_ends_all_with_its_error() {
+    let (error, handle) = failing_task(|| Err(io::Error::other("no more tokens")));
+    assert_eq!(error.to_string(), "task \"doomed\" failed: no more tokens");
+    let report = handle.wait();
+    assert!(report.was_running() && report.is_clean() && report.requests.completed == 1, "{report}");
+}
+
+#[test]
+fn a_task_that_panics_ends_all_with_what_it_said() {
+    let (error, handle) = failing_task(|| panic!("unheard of"));
+    assert!(
+        matches!(&error, Error::Task { name, message }
+        if name == "doomed" && message.contains("unheard of")),
+        "{error}"
+    );
+    assert!(handle.wait().is_clean());
+}
+
+#[test]
+fn a_task_that_is_done_ends_nothing() {
+    let server = server("serves on");
+    let handle = server.handle();
+    let (done, is_done) = channel();
+    let group = Group::new().server(server).task("short", move |_| {
+        done.send(()).unwrap();
+        Ok::<(), Infallible>(())
+    });
+    let stop = group.handle();
+    let ended = run(group);
+    soon(&is_done);
+    assert_eq!(Client::once(address(&handle), get("/")).text(), "served");
+    assert!(ended.try_recv().is_err());
+    stop.stop(patient());
+    let report = soon(&ended).unwrap();
+    assert_eq!(report.tasks[0].outcome, TaskOutcome::Finished);
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn a_group_of_tasks_ends_when_they_are_done() {
+    let group =
+        Group::new().task("first", |_| Ok::<(), Infallible>(())).task("second", |_| Ok::<(), Infallible>(()));
+    let report = soon(&run(group)).unwrap();
+    let names: Vec<&str> = report.tasks.iter().map(|task| &*task.name).collect();
+    assert_eq!(names, ["first", "second"]);
+}
+
+#[test]
+fn a_server_that_is_stopped_alone_does_not_end_the_others_and_the_last_one_does() {
+    let servers = ["one", "two"].map(server);
+    let [one, two] = servers.each_ref().map(Server::handle);
+    let ended = run(servers.into_iter().fold(Group::new(), Group::server));
+    let (first, second) = (address(&one), address(&two));
+    assert_eq!(Client::once(first, get("/")).text(), "served");
+    one.stop(patient());
+    assert!(one.wait().is_clean());
+    assert_eq!(Client::once(second, get("/")).text(), "served");
+    assert!(ended.try_recv().is_err(), "one is left");
+    two.stop(patient());
+    let report = soon(&ended).unwrap();
+    assert!(
+        report.is_clean() && report.servers.iter().all(|server| server.requests.completed == 1),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_handler_may_stop_the_group_that_runs_it() {
+    let group = Group::new();
+    let stop = group.handle();
+    let exit = move |_: &Request| {
+        stop.stop(patient());
+        "good bye"
+    };
+    let exiting = local().routes(Router::new().get("/", exit)).build();
+    let (handle, other) = (exiting.handle(), server("other"));
+    let ended = run(group.server(exiting).server(other));
+    assert_eq!(Client::once(address(&handle), get("/")).text(), "good bye");
+    assert!(soon(&ended).unwrap().is_clean());
+}
+
+#[test]
+fn a_stop_before_the_run_sticks() {
+    let (hints, hint) = channel();
+    let group = Group::new().server(server("short-lived")).task("short-lived too", move |context| {
+        hints.send(context.stopping().wait_timeout(HUNG)).unwrap();
+        Ok::<(), Infallible>(())
+    });
+    group.handle().stop(patient());
+    let report = soon(&run(group)).unwrap();
+    assert!(report.is_clean() && report.servers[0].was_running(), "{report}");
+    assert_eq!(soon(&hint), Some(Cause::Stopping));
+}
+
+#[test]
+fn a_task_hears_of_the_stop_first_and_of_the_servers_end_later() {
+    let (gate, held) = gate();
+    let server = held_server("busy", gate);
+    let handle = server.handle();
+    let (tells, told) = channel();
+    let group = Group::new().server(server).task("task", move |context| {
+        let hint = context.stopping().wait_timeout(HUNG);
+        tells.send((hint, context.cause())).unwrap();
+        tells.send((context.wait_timeout(HUNG), context.cause())).unwrap();
+        Ok::<(), Infallible>(())
+    });
+    let stop = group.handle();
+    let ended = run(group);
+    let mut client = Client::connect(address(&handle));
+    client.send(get("/"));
+    held.wait_entered();
+    stop.stop(patient());
+    assert_eq!(soon(&told), (Some(Cause::Stopping), None), "a request is in flight: only the hint has come");
+    assert!(told.try_recv().is_err());
+    held.let_one_go();
+    assert_eq!(client.read_response().text(), "None", "a request does not hear of it at all");
+    drop(client);
+    assert_eq!(soon(&told).0, Some(Cause::Stopping));
+    assert!(soon(&ended).unwrap().is_clean());
+}
+
+#[test]
+fn a_task_that_never_returns_is_left_behind() {
+    let (gate, held) = gate();
+    let group = Group::new().server(server("done")).task("stubborn", move |_| {
+        gate.pass();
+        Ok::<(), Infallible>(())
+    });
+    let stop = group.handle();
+    let ended = run(group);
+    held.wait_entered();
+    let policy =
+        StopPolicy::default().grace(Duration::from_millis(50)).cancel_grace(Duration::from_millis(50));
+    let began = Instant::now();
+    stop.stop(policy);
+    let report = soon(&ended).unwrap();
+    assert!(began.elapsed() < policy.longest() + NOISE);
+    assert_eq!(report.tasks[0].outcome, TaskOutcome::LeftBehind);
+    assert!(!report.is_clean() && report.servers[0].is_clean(), "{report}");
+    assert!(report.to_string().contains("stubborn"), "{report}");
+}
+
+fn three_held() -> (Vec<Server>, Vec<Held>) {
+    (0..3)
+        .map(|number| {
+            let (gate, held) = gate();
+            (held_server(&format!("held {number}"), gate), held)
+        })
+        .unzip()
+}
+
+#[test]
+fn servers_close_side_by_side() {
+    let grace = Duration::from_secs(4);
+    let (servers, held) = three_held();
+    let handles: Vec<Handle> = servers.iter().map(Server::handle).collect();
+    let group = servers.into_iter().fold(Group::new(), Group::server);
+    let stop = group.handle();
+    let ended = run(group);
+    let mut clients: Vec<Client> = handles.iter().map(|handle| Client::connect(address(handle))).collect();
+    clients.iter_mut().for_each(|client| client.send(get("/")));
+    held.iter().for_each(Held::wait_entered);
+    let began = Instant::now();
+    stop.stop(StopPolicy::default().grace(grace).cancel_grace(Duration::ZERO));
+    let report = soon(&ended).unwrap();
+    assert!((grace..grace * 2).contains(&began.elapsed()), "one grace period, not three: {report}");
+    for server in &report.servers {
+        assert_eq!(server.stragglers.len(), 1, "{report}");
+        assert_eq!(server.stragglers[0].stuck, Stuck::Handling, "{report}");
+    }
+}
+
+#[test]
+fn a_second_stop_makes_it_stricter_for_all() {
+    let (servers, held) = three_held();
+    let handles: Vec<Handle> = servers.iter().map(Server::handle).collect();
+    let group = servers.into_iter().fold(Group::new(), Group::server);
+    let stop = group.handle();
+    let ended = run(group);
+    let mut clients: Vec<Client> = handles.iter().map(|handle| Client::connect(address(handle))).collect();
+    clients.iter_mut().for_each(|client| client.send(get("/")));
+    held.iter().for_each(Held::wait_entered);
+    stop.stop(patient());
+    assert!(ended.try_recv().is_err());
+    stop.stop(StopPolicy::now());
+    let report = soon(&ended).unwrap();
+    assert!(report.servers.iter().all(|server| server.requests.aborted == 1), "{report}");
+}
+
+#[test]
+fn a_server_that_runs_already_cannot_be_in_a_group() {
+    let running = server("busy");
+    running.start().unwrap();
+    let error = Group::new().server(server("other")).server(running).run().unwrap_err();
+    assert!(matches!(&error, Error::Misuse(advice) if advice.contains("busy")), "{error}");
+}

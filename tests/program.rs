@@ -1,0 +1,204 @@
+//! The program as its user meets it: three servers, signals, exit status, log.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "support/program.rs"]
+mod program;
+mod support;
+
+use std::{net::TcpListener, process::Output};
+
+use program::Program;
+use support::client::{Client, get, post};
+
+#[test]
+fn hello_greets_and_sleeps() {
+    let mut program = Program::start(&[]);
+    let mut client = Client::connect(program.address("hello"));
+    let hello = client.get("/");
+    assert_eq!((hello.status, hello.text()), (200, "Hello, world!"));
+    assert_eq!(hello.field("Content-Type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(client.get("/sleep?ms=1").text(), "slept");
+    assert_eq!(client.get("/sleep?ms=0").text(), "slept");
+    for target in
+        ["/sleep", "/sleep?ms=", "/sleep?ms=soon", "/sleep?ms=-1", "/sleep?ms=60001", "/sleep?ms=1.5"]
+    {
+        let refused = client.get(target);
+        assert_eq!(refused.status, 400, "{target}");
+        assert!(refused.text().contains("milliseconds"), "it says what to do: {}", refused.text());
+    }
+    client.send(post("/exit", b""));
+    assert_eq!(client.read_response().status, 404, "off unless it is asked for");
+}
+
+#[test]
+fn name_greets_whoever_it_is_told() {
+    let mut program = Program::start(&["--log", "info"]);
+    let mut client = Client::connect(program.address("name"));
+    let rows = [
+        ("/?name=Alex", "Hello, Alex!"),
+        ("/?name=J%C3%BCrgen+M%C3%BCller", "Hello, Jürgen Müller!"),
+        ("/?other=1", "Hello, !"),
+        ("/", "Hello, !"),
+    ];
+    for (target, text) in rows {
+        assert_eq!(client.get(target).text(), text, "{target}");
+    }
+}
+
+#[test]
+fn echo_sends_back_what_it_is_sent() {
+    const LIMIT: usize = 8 * 1024 * 1024;
+    let mut program = Program::start(&["serve"]);
+    let address = program.address("echo");
+    let mut client = Client::connect(address);
+    for method in ["POST", "PUT", "PATCH", "DELETE", "GET", "BREW"] {
+        client.send(format!(
+            "{method} / HTTP/1.1\r\nHost: test\r\nContent-Type: application/x-test; v=1\r\nContent-Length: 5\r\n\r\n"
+        ));
+        client.send([0, 1, 255, 13, 10]);
+        let echoed = client.read_response();
+        assert_eq!((echoed.status, &*echoed.body), (200, &[0, 1, 255, 13, 10][..]), "{method}");
+        assert_eq!(echoed.field("Content-Type"), Some("application/x-test; v=1"), "{method}");
+    }
+    client.send(post("/", b""));
+    assert_eq!(client.read_response().content_length(), 0);
+    let content = vec![b'x'; LIMIT];
+    client.send(post("/", &content));
+    assert!(client.read_response().body == content, "as large as it may be");
+    client.send(post("/", &[content, vec![b'x']].concat()));
+    assert_eq!(client.read_response().status, 413);
+    client.expect_end();
+}
+
+#[test]
+fn every_server_answers_health_checks() {
+    let mut program = Program::start(&[]);
+    for server in ["hello", "name", "echo"] {
+        let mut client = Client::connect(program.address(server));
+        for target in ["/healthz", "/readyz"] {
+            assert_eq!(client.get(target).status, 200, "{target} of {server}");
+        }
+    }
+}
+
+/// Stops the program with a request in flight: its answer is whole, and everything closes.
+#[track_caller]
+fn expect_graceful_stop(mut program: Program, stop: impl FnOnce(&Program)) {
+    let mut client = Client::connect(program.address("hello"));
+    let mut kept = Client::connect(program.address("name"));
+    assert_eq!(kept.get("/").status, 200);
+    // One read takes both: when the first is answered, the second is with a worker.
+    client.send(get("/healthz") + &get("/sleep?ms=500"));
+    assert_eq!(client.read_response().status, 200);
+    stop(&program);
+    let slept = client.read_response();
+    assert_eq!((slept.status, slept.text(), slept.says_close()), (200, "slept", true));
+    client.expect_end();
+    kept.expect_end();
+    drop((client, kept));
+    let (status, log) = program.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    for server in ["hello", "name", "echo"] {
+        let position =
+            |text: &str| log.find(&format!("{server}: {text}")).unwrap_or_else(|| panic!("{text}: {log}"));
+        assert!(
+            position("listening on") < position("closing") && position("closing") < position("closed"),
+            "{log}"
+        );
+        assert!(position("closed") < position("stopped cleanly"), "{log}");
+    }
+    assert!(log.trim_end().ends_with("everything closed successfully"), "{log}");
+}
+
+#[test]
+fn sigterm_closes_everything() {
+    expect_graceful_stop(Program::start(&[]), |program| program.signal("TERM"));
+}
+
+#[test]
+fn sigint_closes_everything() {
+    expect_graceful_stop(Program::start(&["--loops", "1", "--workers", "2"]), |program| {
+        program.signal("INT")
+    });
+}
+
+#[test]
+fn the_exit_route_closes_everything() {
+    let mut program = Program::start(&["--exit-route"]);
+    let hello = program.address("hello");
+    expect_graceful_stop(program, |_| {
+        assert_eq!(Client::once(hello, get("/exit")).status, 405, "POST only");
+        let response = Client::once(hello, post("/exit", b""));
+        assert_eq!((response.status, response.text()), (200, "closing everything\n"));
+    });
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_and_says_so() {
+    let mut program = Program::start(&["--grace", "10m"]);
+    let mut client = Client::connect(program.address("hello"));
+    client.send(get("/healthz") + &get("/sleep?ms=60000"));
+    assert_eq!(client.read_response().status, 200);
+    program.signal("TERM");
+    program.wait_for_line("hello: closing");
+    program.signal("INT");
+    let (status, log) = program.wait();
+    assert_eq!(status.code(), Some(2), "{log}");
+    assert!(log.contains("NOT cleanly") && log.contains("1 aborted"), "{log}");
+    assert!(!log.contains("everything closed successfully"), "{log}");
+    client.read_all_there_is();
+}
+
+#[test]
+fn when_the_grace_period_is_over_sleepers_are_woken_and_answered() {
+    let mut program = Program::start(&["--grace", "50ms"]);
+    let mut client = Client::connect(program.address("hello"));
+    client.send(get("/healthz") + &get("/sleep?ms=60000"));
+    assert_eq!(client.read_response().status, 200);
+    program.signal("TERM");
+    let woken = client.read_response();
+    assert_eq!((woken.status, woken.says_close()), (503, true));
+    assert!(woken.text().contains("stopping"), "{}", woken.text());
+    drop(client);
+    let (status, log) = program.wait();
+    assert_eq!(status.code(), Some(0), "nothing was cut off: {log}");
+}
+
+fn output(arguments: &[&str]) -> (Output, String) {
+    let output = Program::command(arguments).output().unwrap();
+    let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned();
+    (output, text)
+}
+
+#[test]
+fn a_port_in_use_ends_it_with_an_error_that_names_it_and_the_other_ports_are_free() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [hello, echo] = free.map(|listener| listener.local_addr().unwrap().to_string());
+    let name = taken.local_addr().unwrap().to_string();
+    let (output, text) = output(&["--hello", &hello, "--name", &name, "--echo", &echo]);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("softstop: name: ") && error.contains(&name), "{error}");
+    assert!(!text.contains("listening"), "nobody has served: {text}");
+    for address in [hello, echo] {
+        TcpListener::bind(&address).unwrap();
+    }
+}
+
+#[test]
+fn it_explains_itself_and_refuses_what_it_does_not_know() {
+    let (help, text) = output(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    for expected in ["--hello", "--grace", "--exit-route", "127.0.0.1:7000", "Exit status"] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert_eq!(output(&["--version"]).0.status.code(), Some(0));
+    for wrong in
+        [&["--grace", "soon"][..], &["--loops", "0"], &["--workers", "-1"], &["--unheard-of"], &["x"]]
+    {
+        let (output, text) = output(wrong);
+        assert_eq!(output.status.code(), Some(64), "{wrong:?}: {text}");
+        assert!(text.contains("error"), "{text}");
+    }
+}

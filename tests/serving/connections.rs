@@ -1,0 +1,93 @@
+//! Many connections: how they are spread, and what happens when there are too many.
+
+use std::collections::HashMap;
+
+use softstop::{CloseReason, Request, Router, inline};
+
+use crate::support::{
+    client::{Client, get},
+    gate::gate,
+    in_background, local, patient, serve, soon, start, until,
+};
+
+#[test]
+fn connections_are_spread_evenly_over_the_loops() {
+    let name = |_: &Request| std::thread::current().name().unwrap_or_default().to_owned();
+    let (_server, address) = serve(Router::new().get("/", inline(name)));
+    let mut clients: Vec<Client> = (0..64).map(|_| Client::connect(address)).collect();
+    let mut shares: HashMap<String, usize> = HashMap::new();
+    for client in &mut clients {
+        *shares.entry(client.get("/").text().to_owned()).or_default() += 1;
+    }
+    assert_eq!(shares.len(), 2, "{shares:?}");
+    for (event_loop, share) in &shares {
+        assert!(event_loop.starts_with("tested loop "), "{event_loop}");
+        assert!(*share <= 64 * 6 / 10, "{shares:?}");
+    }
+}
+
+#[test]
+fn beyond_the_most_connections_clients_wait_for_their_turn() {
+    let routes = Router::new().get("/", inline(|_: &Request| "served"));
+    let (server, address) = start(local().connections(2).routes(routes));
+    let mut first = Client::connect(address);
+    let mut second = Client::connect(address);
+    assert_eq!((first.get("/").status, second.get("/").status), (200, 200));
+    let waiting: Vec<_> = (0..3)
+        .map(|_| {
+            let mut client = Client::connect(address);
+            client.send(get("/"));
+            in_background(move || client.read_response().text().to_owned())
+        })
+        .collect();
+    // The server is not busy with anything else, and still serves the two it has.
+    for _ in 0..20 {
+        assert_eq!(first.get("/").status, 200);
+        assert!(waiting.iter().all(|client| client.try_recv().is_err()), "served above the bound");
+    }
+    drop(first);
+    for client in &waiting {
+        // Each that is served closes, and makes room for the next.
+        assert_eq!(soon(client), "served");
+    }
+    assert_eq!(second.get("/").status, 200);
+    drop(second);
+    let report = server.stop(patient());
+    assert_eq!(report.closes.total(), 5);
+    assert_eq!(report.closes[CloseReason::ClientGone] + report.closes[CloseReason::Failed], 0, "{report}");
+}
+
+#[test]
+fn connections_that_come_and_go_leave_room_for_others() {
+    let routes = Router::new().get("/", |_: &Request| "served");
+    let (server, address) = start(local().connections(1).routes(routes));
+    for round in 0..200 {
+        let mut client = Client::connect(address);
+        match round % 4 {
+            0 => drop(client),
+            1 => client.reset(),
+            2 => client.send("GET / HT"),
+            _ => assert_eq!(client.get("/").status, 200),
+        }
+    }
+    let report = server.stop(patient());
+    assert_eq!((report.requests.completed, report.closes.total()), (50, 200), "{report}");
+}
+
+#[test]
+fn a_server_serves_on_while_others_connect_and_say_nothing() {
+    let (gate, held) = gate();
+    let slow = move |_: &Request| {
+        gate.pass();
+        "slow"
+    };
+    let (server, address) = serve(Router::new().get("/slow", slow).get("/", inline(|_: &Request| "fast")));
+    let _silent: Vec<Client> = (0..100).map(|_| Client::connect(address)).collect();
+    let mut slow_client = Client::connect(address);
+    slow_client.send(get("/slow"));
+    held.wait_entered();
+    assert_eq!(Client::once(address, get("/")).text(), "fast");
+    held.let_one_go();
+    assert_eq!(slow_client.read_response().text(), "slow");
+    until("the server has its threads", || server.handle().is_ready());
+}

@@ -1,0 +1,12 @@
+//! What a running server does with requests, over real sockets.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bounds;
+mod connections;
+mod contents;
+mod order;
+mod routes;
+mod timeouts;

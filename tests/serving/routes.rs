@@ -1,0 +1,175 @@
+//! Which handler answers, and what it is told.
+
+use softstop::{Request, Response, Router, StatusCode, inline};
+
+use crate::support::{
+    client::{Client, get, post},
+    local, patient, serve, start,
+};
+
+#[test]
+fn a_path_a_parameter_and_the_rest_of_a_path() {
+    let parameter =
+        |name: &'static str| move |request: &Request| request.param(name).unwrap_or_default().into_owned();
+    let (_server, address) = serve(
+        Router::new()
+            .get("/", inline(|_: &Request| "home"))
+            .get("/users/me", |_: &Request| "me")
+            .get("/users/{id}", parameter("id"))
+            .get("/files/{*path}", inline(parameter("path"))),
+    );
+    let mut client = Client::connect(address);
+    let rows = [
+        ("/", 200, "home"),
+        ("/users/me", 200, "me"),
+        ("/users/7", 200, "7"),
+        ("/users/J%C3%BCrgen%2FA+b", 200, "Jürgen/A+b"),
+        ("/files/a/b%20c.txt", 200, "a/b c.txt"),
+        ("/users", 404, "no such path\n"),
+        ("/users/7/more", 404, "no such path\n"),
+        ("/USERS/7", 404, "no such path\n"),
+    ];
+    for (target, status, text) in rows {
+        let response = client.get(target);
+        assert_eq!((response.status, response.text()), (status, text), "{target}");
+        assert!(!response.says_close(), "{target}");
+    }
+}
+
+#[test]
+fn the_query_is_decoded_as_a_form() {
+    let all = |request: &Request| {
+        request.query_pairs().map(|(name, value)| format!("[{name}={value}]")).collect::<String>()
+    };
+    let first = |request: &Request| format!("{:?}", request.query("q"));
+    let (_server, address) = serve(Router::new().get("/all", all).get("/first", inline(first)));
+    let mut client = Client::connect(address);
+    let rows = [
+        (
+            "/all?a=1&b=two+words&c=%2B%26%3D&%C3%A9=x&empty=&bare&a=2",
+            "[a=1][b=two words][c=+&=][é=x][empty=][bare=][a=2]",
+        ),
+        ("/all", ""),
+        ("/all?&&", ""),
+        ("/first?p=0&q=first&q=second", "Some(\"first\")"),
+        ("/first?q", "Some(\"\")"),
+        ("/first?p=q", "None"),
+    ];
+    for (target, text) in rows {
+        assert_eq!(client.get(target).text(), text, "{target}");
+    }
+}
+
+#[test]
+fn methods_that_a_path_does_not_have() {
+    let (_server, address) = serve(
+        Router::new()
+            .get("/note", |_: &Request| "note")
+            .put("/note", |request: &Request| format!("{} bytes", request.body().len()))
+            .any("/any", |request: &Request| request.method_str().to_owned()),
+    );
+    let mut client = Client::connect(address);
+    let send = |client: &mut Client, method: &str, target: &str| {
+        client.send(format!("{method} {target} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        client.read_response()
+    };
+    let refused = send(&mut client, "DELETE", "/note");
+    assert_eq!(refused.status, 405);
+    assert_eq!(refused.field("Allow"), Some("GET, PUT, HEAD, OPTIONS"));
+    let options = send(&mut client, "OPTIONS", "/note");
+    assert_eq!((options.status, options.field("Allow")), (204, Some("GET, PUT, HEAD, OPTIONS")));
+    assert_eq!(options.field("Content-Length"), None, "RFC 9110 section 8.6");
+    assert_eq!(send(&mut client, "BREW", "/note").status, 501);
+    assert_eq!(send(&mut client, "get", "/note").status, 501, "methods have case");
+    assert_eq!(send(&mut client, "BREW", "/any").text(), "BREW");
+    assert_eq!(send(&mut client, "OPTIONS", "/any").text(), "OPTIONS");
+    // The content of a request that is refused is read past.
+    client.send(post("/note", b"GET /any HTTP/1.1\r\nHost: smuggled\r\n\r\n"));
+    assert_eq!(client.read_response().status, 405);
+    assert_eq!(client.get("/note").text(), "note");
+}
+
+#[test]
+fn head_is_get_without_content() {
+    let headed =
+        |_: &Request| Response::new(StatusCode::OK).header("X-Kind", "test").with_body(vec![b'x'; 100_000]);
+    let (_server, address) =
+        serve(Router::new().get("/small", inline(|_: &Request| "small")).get("/large", headed));
+    let mut client = Client::connect(address);
+    for (target, length) in [("/small", 5), ("/large", 100_000)] {
+        let full = client.get(target);
+        client.send(format!("HEAD {target} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        let head = client.read_response_head();
+        assert_eq!((head.status, head.content_length()), (200, length));
+        for name in ["Content-Type", "X-Kind", "Content-Length", "Connection"] {
+            assert_eq!(head.field(name), full.field(name), "{name} of {target}");
+        }
+    }
+    // Had content followed, it would be taken for the beginning of this response.
+    assert_eq!(client.get("/small").text(), "small");
+}
+
+#[test]
+fn handlers_return_plain_values() {
+    let parse = |request: &Request| {
+        let number = request.query("n").unwrap_or_default().parse::<u8>();
+        number.map(|n| n.to_string()).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
+    };
+    let (_server, address) = serve(
+        Router::new()
+            .get("/nothing", |_: &Request| ())
+            .get("/bytes", |_: &Request| vec![0_u8, 255])
+            .get("/status", inline(|_: &Request| StatusCode::FORBIDDEN))
+            .get("/parse", parse),
+    );
+    let mut client = Client::connect(address);
+    assert_eq!(client.get("/nothing").status, 204);
+    let bytes = client.get("/bytes");
+    assert_eq!(
+        (bytes.body.as_slice(), bytes.field("Content-Type")),
+        (&[0, 255][..], Some("application/octet-stream"))
+    );
+    let status = client.get("/status");
+    assert_eq!((status.status, status.content_length()), (403, 0));
+    assert_eq!(client.get("/parse?n=12").text(), "12");
+    assert_eq!(client.get("/parse?n=x").status, 400);
+    assert!(client.get("/parse?n=12").field("Date").is_some_and(|date| date.ends_with(" GMT")));
+}
+
+#[test]
+fn a_panic_is_answered_500_and_costs_neither_connection_nor_thread() {
+    let panics = |request: &Request| -> String { panic!("on purpose: {}", request.path()) };
+    let thread_name = |_: &Request| std::thread::current().name().unwrap_or_default().to_owned();
+    let routes = Router::new()
+        .get("/pool", panics)
+        .get("/inline", inline(panics))
+        .get("/worker", thread_name)
+        .get("/loop", inline(thread_name));
+    let (server, address) = start(local().workers(1).routes(routes));
+    let mut client = Client::connect(address);
+    let (worker, event_loop) = (client.get("/worker").body, client.get("/loop").body);
+    for target in ["/pool", "/inline", "/pool", "/inline"] {
+        let response = client.get(target);
+        assert_eq!(response.status, 500, "{target}");
+        assert!(!response.says_close(), "{target}");
+        assert!(!response.text().contains("on purpose"), "what went wrong is not the client's business");
+    }
+    assert_eq!(client.get("/worker").body, worker, "it is the same, as there may be but one");
+    assert_eq!(client.get("/loop").body, event_loop);
+    drop(client);
+    let report = server.stop(patient());
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(report.requests.completed, 8);
+}
+
+#[test]
+fn ipv6_and_two_listeners_lead_to_the_same_routes() {
+    let peer = |request: &Request| request.peer().ip().to_string();
+    let builder = local().listen("[::1]:0").listen("127.0.0.1:0");
+    let (server, _) = start(builder.routes(Router::new().get("/", peer)));
+    let addresses = server.handle().addresses();
+    assert_eq!(addresses.len(), 3);
+    let peers: Vec<String> =
+        addresses.iter().map(|address| Client::once(*address, get("/")).text().to_owned()).collect();
+    assert_eq!(peers, ["127.0.0.1", "::1", "127.0.0.1"]);
+}

@@ -1,0 +1,134 @@
+//! Clients that take too long. The time-outs are short, and never has anything to happen within them.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use softstop::{CloseReason, Request, Router, Server, StopPolicy, Timeouts, inline};
+
+use crate::support::{
+    client::{Client, get},
+    gate::gate,
+    local, patient, start,
+};
+
+const SHORT: Duration = Duration::from_millis(50);
+
+fn impatient(timeouts: Timeouts) -> (Server, SocketAddr) {
+    let routes = Router::new().any("/", inline(|request: &Request| request.body().to_vec()));
+    start(local().timeouts(timeouts).routes(routes))
+}
+
+#[track_caller]
+fn expect_close_reason(server: &Server, reason: CloseReason) {
+    let report = server.stop(patient());
+    assert_eq!((report.closes[reason], report.closes.total()), (1, 1), "{report}");
+}
+
+#[test]
+fn a_head_that_does_not_come_to_its_end_is_answered_408() {
+    let (server, address) = impatient(Timeouts { header: SHORT, ..Timeouts::default() });
+    let mut client = Client::connect(address);
+    client.send("GET / HTTP/1.1\r\nHost:");
+    let response = client.read_response();
+    assert_eq!((response.status, response.says_close()), (408, true));
+    client.expect_end();
+    drop(client);
+    expect_close_reason(&server, CloseReason::RequestTimeout);
+}
+
+#[test]
+fn a_client_that_never_says_anything_is_closed_without_a_word() {
+    let (server, address) = impatient(Timeouts { header: SHORT, ..Timeouts::default() });
+    let mut client = Client::connect(address);
+    client.expect_end();
+    drop(client);
+    expect_close_reason(&server, CloseReason::IdleTimeout);
+}
+
+#[test]
+fn a_content_that_stops_coming_is_answered_408() {
+    let (server, address) = impatient(Timeouts { body: SHORT, ..Timeouts::default() });
+    let mut client = Client::connect(address);
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhalf ");
+    let response = client.read_response();
+    assert_eq!((response.status, response.says_close()), (408, true));
+    client.expect_end();
+    drop(client);
+    expect_close_reason(&server, CloseReason::RequestTimeout);
+}
+
+#[test]
+fn a_kept_connection_that_stays_silent_is_closed() {
+    let (server, address) = impatient(Timeouts { idle: SHORT, ..Timeouts::default() });
+    let mut client = Client::connect(address);
+    assert!(!client.get("/").says_close());
+    client.expect_end();
+    drop(client);
+    expect_close_reason(&server, CloseReason::IdleTimeout);
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_closed() {
+    let routes = Router::new().get("/", |_: &Request| vec![b'x'; 64 * 1024 * 1024]);
+    let (server, address) =
+        start(local().timeouts(Timeouts { write: SHORT, ..Timeouts::default() }).routes(routes));
+    let mut client = Client::connect_with_small_window(address);
+    client.send(get("/"));
+    // Only its end can tell: the stop waits for it, and would take much longer if the time-out did not work.
+    let report = crate::support::begin_stop(&server, patient());
+    let report = crate::support::soon(&report);
+    assert_eq!((report.closes[CloseReason::WriteTimeout], report.requests.aborted), (1, 1), "{report}");
+}
+
+/// The kernel reports a socket as writable again only when a good part of its buffer, some megabytes, is free. That is no
+/// measure of whether the client takes anything.
+#[test]
+fn a_client_that_reads_slowly_is_not_closed() {
+    let write = Duration::from_secs(2);
+    let routes = Router::new()
+        .get("/", |_: &Request| vec![b'x'; 64 * 1024 * 1024])
+        .get("/small", inline(|_: &Request| "small"));
+    let (server, address) = start(local().timeouts(Timeouts { write, ..Timeouts::default() }).routes(routes));
+    let mut slow = Client::connect_with_small_window(address);
+    let mut other = Client::connect(address);
+    slow.send(get("/"));
+    let began = Instant::now();
+    let mut read = 0;
+    while began.elapsed() < write * 3 {
+        // Some hundred kilobytes a second: much within any two seconds, and little of the kernel's buffer.
+        while began.elapsed() < Duration::from_millis(read / 200) {
+            assert_eq!(other.get("/small").text(), "small");
+        }
+        slow.read_bytes(4 * 1024);
+        read += 4 * 1024;
+    }
+    drop(other);
+    let report = server.stop(StopPolicy::now());
+    assert_eq!(
+        (report.closes[CloseReason::WriteTimeout], report.closes[CloseReason::Aborted]),
+        (0, 1),
+        "{report}"
+    );
+}
+
+#[test]
+fn no_time_out_ends_a_request_that_is_being_handled() {
+    let (gate, held) = gate();
+    let routes = Router::new().get("/", move |_: &Request| {
+        gate.pass();
+        "done"
+    });
+    let every = Timeouts { header: SHORT, body: SHORT, idle: SHORT, write: SHORT, ..Timeouts::default() };
+    let (_server, address) = start(local().timeouts(every).routes(routes));
+    let mut client = Client::connect(address);
+    client.send(get("/"));
+    held.wait_entered();
+    // A second client is timed out: by then the first has waited for longer than any time-out, too.
+    for _ in 0..2 {
+        Client::connect(address).expect_end();
+    }
+    held.let_one_go();
+    assert_eq!(client.read_response().text(), "done");
+}

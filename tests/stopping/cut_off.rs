@@ -1,0 +1,232 @@
+//! What has not finished when the stop's time is over is cut off, and named.
+
+use std::time::Duration;
+
+use softstop::{Cause, CloseReason, Phase, Request, Router, StopPolicy, Stuck, inline};
+
+use crate::support::{
+    HUNG, NOISE, begin_stop,
+    client::{Client, get},
+    gate::gate,
+    local, patient, serve, soon, start,
+};
+
+/// No grace, and no more than this for those who were cancelled.
+fn strict() -> StopPolicy {
+    StopPolicy::default().grace(Duration::from_millis(50)).cancel_grace(Duration::from_millis(50))
+}
+
+#[test]
+fn handlers_are_cancelled_when_the_grace_period_is_over_and_their_responses_delivered() {
+    let (gate, held) = gate();
+    let routes = Router::new().get("/", move |request: &Request| {
+        gate.pass();
+        match request.context().sleep(HUNG) {
+            Ok(()) => "slept".to_owned(),
+            Err(cause) => format!("gave up: {cause}"),
+        }
+    });
+    let (server, address) = serve(routes);
+    let mut client = Client::connect(address);
+    client.send(get("/"));
+    held.wait_entered();
+    held.let_one_go();
+    let report = begin_stop(&server, strict().cancel_grace(HUNG));
+    let response = client.read_response();
+    assert_eq!((response.text(), response.says_close()), ("gave up: the server is stopping", true));
+    client.expect_end();
+    drop(client);
+    let report = soon(&report);
+    assert!(report.is_clean(), "{report}");
+    assert_eq!((report.requests.completed, report.requests.cancelled, report.requests.aborted), (1, 1, 0));
+    let phases: Vec<Phase> = report.phases.iter().map(|(phase, _)| *phase).collect();
+    assert_eq!(phases, [Phase::Draining, Phase::Cancelling]);
+}
+
+#[test]
+fn requests_that_no_worker_has_begun_are_answered_503_when_cancelling() {
+    let (gate, held) = gate();
+    let routes =
+        Router::new().get("/", inline(|_: &Request| "fast")).get("/held", move |request: &Request| {
+            gate.pass();
+            format!("{:?}", request.context().cause())
+        });
+    let (server, address) = start(local().workers(1).routes(routes));
+    let mut busy = Client::connect(address);
+    busy.send(get("/held"));
+    held.wait_entered();
+    let mut queued: Vec<Client> = (0..3).map(|_| Client::connect(address)).collect();
+    for client in &mut queued {
+        // One read takes both: when the first is answered, the second is in the queue.
+        client.send([get("/"), get("/held")].concat());
+        assert_eq!(client.read_response().text(), "fast");
+    }
+    let report = begin_stop(&server, strict().cancel_grace(HUNG * 2));
+    for mut client in queued {
+        let response = client.read_response();
+        assert_eq!((response.status, response.says_close()), (503, true));
+        assert!(response.field("Retry-After").is_some());
+        client.expect_end();
+    }
+    assert!(held.nobody_entered());
+    held.let_one_go();
+    assert_eq!(busy.read_response().text(), format!("{:?}", Some(Cause::Stopping)));
+    drop(busy);
+    let report = soon(&report);
+    assert!(report.is_clean(), "everybody has been answered: {report}");
+    assert_eq!((report.requests.completed, report.requests.rejected), (7, 3), "{report}");
+    assert_eq!(report.requests.cancelled, 1, "only one handler ran: {report}");
+}
+
+#[test]
+fn a_handler_that_never_returns_is_named_and_left_behind() {
+    let (gate, held) = gate();
+    let (server, address) = serve(Router::new().any("/stubborn/{n}", move |_: &Request| gate.pass()));
+    let mut client = Client::connect(address);
+    client.send("DELETE /stubborn/1?why=not HTTP/1.1\r\nHost: test\r\n\r\n");
+    held.wait_entered();
+    let report = server.stop(strict());
+    assert!(report.duration() < strict().longest() + NOISE, "{report}");
+    assert!(!report.is_clean(), "{report}");
+    assert_eq!(report.stragglers.len(), 1, "{report}");
+    let straggler = &report.stragglers[0];
+    assert_eq!((&*straggler.request, straggler.stuck), ("DELETE /stubborn/1?why=not", Stuck::Handling));
+    assert!(straggler.peer.is_some() && straggler.age >= strict().longest(), "{straggler}");
+    assert_eq!((report.requests.aborted, report.requests.cancelled), (1, 1));
+    assert_eq!(report.closes[CloseReason::Aborted], 1);
+    assert!(report.to_string().contains("DELETE /stubborn/1"), "{report}");
+    client.read_all_there_is();
+    // The server can be started again while the old handler is still there.
+    server.start().unwrap();
+    let mut client = Client::connect(server.handle().addresses()[0]);
+    client.send(get("/stubborn/2"));
+    held.wait_entered();
+    held.let_one_go();
+    held.let_one_go();
+    assert_eq!(client.read_response().status, 204);
+    drop(client);
+    let report = server.stop(patient());
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(report.requests.completed, 1, "the old handler is not counted: {report}");
+}
+
+#[test]
+fn an_inline_handler_that_blocks_is_named_as_what_it_blocks() {
+    let (gate, held) = gate();
+    let routes = Router::new().get("/", inline(move |_: &Request| gate.pass()));
+    let (server, address) = start(local().loops(1).routes(routes));
+    let mut client = Client::connect(address);
+    client.send(get("/"));
+    held.wait_entered();
+    let began = std::time::Instant::now();
+    let report = server.stop(strict());
+    assert!(began.elapsed() < strict().longest() + NOISE, "{report}");
+    assert!(!report.is_clean());
+    let stuck: Vec<Stuck> = report.stragglers.iter().map(|straggler| straggler.stuck).collect();
+    assert_eq!(stuck, [Stuck::EventLoop], "{report}");
+    drop(held);
+    client.read_all_there_is();
+    server.start().unwrap();
+    assert_eq!(
+        Client::once(server.handle().addresses()[0], get("/")).status,
+        204,
+        "the next run is not affected"
+    );
+}
+
+/// Its own loop cannot tell it that its time is over.
+#[test]
+fn an_inline_handler_that_waits_for_its_context_hears_of_the_end() {
+    let (causes, cause) = std::sync::mpsc::channel();
+    let (gate, held) = gate();
+    let routes = Router::new().get(
+        "/",
+        inline(move |request: &Request| {
+            gate.pass();
+            causes.send(request.context().wait_timeout(HUNG)).unwrap();
+        }),
+    );
+    let (server, address) = start(local().loops(1).routes(routes));
+    let mut client = Client::connect(address);
+    client.send(get("/"));
+    held.wait_entered();
+    held.let_one_go();
+    server.stop(strict());
+    assert_eq!(soon(&cause), Some(Cause::Stopping));
+}
+
+#[test]
+fn requests_that_have_not_arrived_are_named() {
+    let (server, address) = serve(Router::new().any("/", inline(|_: &Request| "served")));
+    let mut in_head = Client::connect(address);
+    in_head.send(get("/") + "GET /un");
+    let mut in_content = Client::connect(address);
+    in_content.send(get("/") + "PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhalf ");
+    // When the first is answered, what stands behind it has been read.
+    assert_eq!((in_head.read_response().status, in_content.read_response().status), (200, 200));
+    let report = server.stop(strict());
+    let mut stuck: Vec<String> = report
+        .stragglers
+        .iter()
+        .map(|straggler| format!("{} {:?}", straggler.request, straggler.stuck))
+        .collect();
+    stuck.sort();
+    assert_eq!(stuck, ["PUT / Reading", "a request head Reading"], "{report}");
+    assert_eq!((report.closes[CloseReason::Aborted], report.requests.completed), (2, 2), "{report}");
+    in_head.read_all_there_is();
+    in_content.read_all_there_is();
+}
+
+#[test]
+fn a_client_that_does_not_read_cannot_hold_the_stop() {
+    let large = |_: &Request| vec![b'x'; 64 * 1024 * 1024];
+    let (server, address) = serve(Router::new().get("/pool", large).get("/inline", inline(large)));
+    let mut clients = ["/pool", "/inline"].map(|target| {
+        let mut client = Client::connect_with_small_window(address);
+        client.send(get(target));
+        assert_eq!(client.read_bytes(1), b"H", "the response has begun");
+        client
+    });
+    let report = server.stop(strict());
+    assert!(report.duration() < strict().longest() + NOISE, "{report}");
+    let stuck: Vec<Stuck> = report.stragglers.iter().map(|straggler| straggler.stuck).collect();
+    assert_eq!(stuck, [Stuck::Writing, Stuck::Writing], "{report}");
+    assert_eq!((report.requests.aborted, report.closes[CloseReason::Aborted]), (2, 2));
+    clients.iter_mut().for_each(|client| drop(client.read_all_there_is()));
+}
+
+#[test]
+fn a_client_that_does_not_close_cannot_hold_the_stop() {
+    let (server, address) = serve(Router::new().get("/", inline(|_: &Request| "served")));
+    let mut client = Client::connect(address);
+    client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    assert!(client.read_response().says_close());
+    client.expect_end();
+    // The lingering close waits for the client's own close, but it is owed nothing.
+    let report = server.stop(strict());
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(report.closes[CloseReason::Completed], 1, "{report}");
+    drop(client);
+}
+
+#[test]
+fn a_hard_stop_cuts_off_whatever_there_is() {
+    let (gate, held) = gate();
+    let (server, address) = serve(
+        Router::new().get("/", inline(|_: &Request| "fast")).get("/held", move |_: &Request| gate.pass()),
+    );
+    let mut kept = Client::connect(address);
+    assert_eq!(kept.get("/").text(), "fast");
+    let mut busy = Client::connect(address);
+    busy.send(get("/held"));
+    held.wait_entered();
+    let report = server.stop(StopPolicy::now());
+    assert_eq!(
+        (report.closes[CloseReason::Aborted], report.closes[CloseReason::Drained]),
+        (1, 1),
+        "{report}"
+    );
+    assert!(report.duration() < NOISE, "{report}");
+    kept.read_all_there_is();
+    assert!(busy.read_all_there_is().is_empty());
+}

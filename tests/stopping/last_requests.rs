@@ -1,0 +1,173 @@
+//! Requests that were on their way when the stop began.
+
+use std::{thread, time::Duration};
+
+use softstop::{Request, Router, inline};
+
+use crate::support::{
+    HUNG, begin_stop,
+    client::{Client, get},
+    gate::gate,
+    local, patient, serve, soon,
+};
+
+#[test]
+fn a_young_connection_may_send_one_more_request() {
+    let tell = |request: &Request| request.path().to_owned();
+    for target in ["/pool", "/inline"] {
+        let (server, address) = serve(Router::new().get("/pool", tell).get("/inline", inline(tell)));
+        let mut kept = Client::connect(address);
+        let mut fresh = Client::connect(address);
+        assert_eq!(kept.get(target).text(), target);
+        // Quiet would last as long as a hang; the requests end it.
+        let report = begin_stop(&server, patient().quiet(HUNG));
+        for client in [&mut kept, &mut fresh] {
+            let last = client.get(target);
+            assert_eq!((last.text(), last.says_close()), (target, true));
+            client.expect_end();
+        }
+        drop((kept, fresh));
+        let report = soon(&report);
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(report.requests.completed, 3);
+        assert!(report.duration() < HUNG, "it did not wait for the end of the quiet period: {report}");
+    }
+}
+
+#[test]
+fn a_young_connection_that_says_nothing_is_closed_when_its_time_is_over() {
+    let (server, address) = serve(Router::new().get("/", |_: &Request| "served"));
+    let mut kept = Client::connect(address);
+    let mut fresh = Client::connect(address);
+    assert_eq!(kept.get("/").text(), "served");
+    let report = begin_stop(&server, patient().quiet(Duration::from_millis(20)));
+    kept.expect_end();
+    fresh.expect_end();
+    assert!(soon(&report).is_clean());
+}
+
+#[test]
+fn a_client_that_closes_ends_the_wait_for_its_last_request() {
+    let (server, address) = serve(Router::new().get("/", |_: &Request| "served"));
+    let mut kept = Client::connect(address);
+    assert_eq!(kept.get("/").text(), "served");
+    let report = begin_stop(&server, patient().quiet(HUNG));
+    drop(kept);
+    assert!(soon(&report).duration() < HUNG);
+}
+
+#[test]
+fn all_pipelined_requests_are_answered_and_only_the_last_says_close() {
+    let (gate, held) = gate();
+    let slow = move |request: &Request| {
+        if request.query("n").is_some_and(|n| n == "0") {
+            gate.pass();
+        }
+        request.query("n").unwrap_or_default().into_owned()
+    };
+    let fast = |request: &Request| request.query("n").unwrap_or_default().into_owned();
+    let routes = Router::new().get("/pool", slow).get("/inline", inline(fast));
+    let server = local().routes(routes).build();
+    for paths in [["/pool", "/inline"], ["/pool", "/pool"]] {
+        server.start().unwrap();
+        let address = server.handle().addresses()[0];
+        let target = |n: usize| format!("{}?n={n}", paths[n % 2]);
+        let mut client = Client::connect(address);
+        client.send((0..10).map(|n| get(&target(n))).collect::<String>());
+        held.wait_entered();
+        let report = begin_stop(&server, patient());
+        held.let_one_go();
+        for n in 0..10 {
+            let response = client.read_response();
+            assert_eq!((response.text(), response.says_close()), (&*n.to_string(), n == 9));
+        }
+        client.expect_end();
+        drop(client);
+        let report = soon(&report);
+        assert!(report.is_clean() && report.requests.completed == 10, "{report}");
+    }
+}
+
+#[test]
+fn requests_that_arrive_while_the_last_one_is_handled_are_answered_too() {
+    let (gate, held) = gate();
+    let slow = move |request: &Request| {
+        gate.pass();
+        request.query("n").unwrap_or_default().into_owned()
+    };
+    let (server, address) = serve(Router::new().get("/", slow));
+    let mut client = Client::connect(address);
+    client.send(get("/?n=0"));
+    held.wait_entered();
+    let report = begin_stop(&server, patient());
+    client.send(get("/?n=1"));
+    // The server may or may not have noticed the second one when the first is answered. If its answer does not say
+    // close, the second is answered; if it does, the client knows that the second was not processed.
+    held.let_one_go();
+    let first = client.read_response();
+    assert_eq!(first.text(), "0");
+    if !first.says_close() {
+        held.wait_entered();
+        held.let_one_go();
+        let second = client.read_response();
+        assert_eq!((second.text(), second.says_close()), ("1", true));
+    }
+    client.expect_end();
+    drop(client);
+    assert!(soon(&report).is_clean());
+}
+
+/// A connection whose request is in the server's kernel before the stop begins has been promised an answer.
+#[test]
+fn connections_in_the_accept_queue_are_served() {
+    for _ in 0..100 {
+        let (server, address) = serve(Router::new().get("/", inline(|_: &Request| "served")));
+        let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(address)).collect();
+        clients.iter_mut().for_each(|client| client.send(get("/")));
+        let report = begin_stop(&server, patient());
+        for client in &mut clients {
+            assert_eq!(client.read_response().text(), "served");
+            client.read_to_end();
+        }
+        drop(clients);
+        let report = soon(&report);
+        assert_eq!((report.requests.completed, report.is_clean()), (8, true), "{report}");
+    }
+}
+
+/// Whoever connects while the server stops gets a whole response, or none at all.
+#[test]
+fn a_stop_under_load_cuts_no_response_in_two() {
+    const LENGTH: usize = 40_000;
+    let content = |_: &Request| "x".repeat(LENGTH);
+    for round in 0..100 {
+        let (server, address) = serve(Router::new().get("/pool", content).get("/inline", inline(content)));
+        let (ready, all_ready) = std::sync::mpsc::channel();
+        let clients: Vec<_> = (0..4)
+            .map(|number| {
+                let ready = ready.clone();
+                let target = if (round + number) % 2 == 0 { "/pool" } else { "/inline" };
+                thread::spawn(move || {
+                    assert_eq!(Client::once(address, get(target)).body.len(), LENGTH);
+                    ready.send(()).unwrap();
+                    let mut whole = 1;
+                    while let Some(mut client) = Client::try_connect(address) {
+                        if client.try_send(get(target).as_bytes()).is_err() {
+                            continue;
+                        }
+                        if let Some(response) = client.read_whole_response_or_none() {
+                            assert_eq!(response.body.len(), LENGTH);
+                            whole += 1;
+                        }
+                    }
+                    whole
+                })
+            })
+            .collect();
+        (0..4).for_each(|_| soon(&all_ready));
+        let report = server.stop(patient());
+        let whole: u64 = clients.into_iter().map(|client| client.join().unwrap()).sum();
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(report.requests.completed, whole, "what was completed has arrived: {report}");
+    }
+}

@@ -1,0 +1,11 @@
+//! What a stop does: to requests in flight, to those that come late, to those who never end, and to whoever asks for it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod asking;
+mod cut_off;
+mod finishing;
+mod from_handlers;
+mod last_requests;

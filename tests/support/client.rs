@@ -1,0 +1,243 @@
+//! A client that sends exactly the bytes it is told, and reads responses by their `Content-Length` and nothing else.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use socket2::{Domain, SockRef, Socket, Type};
+
+use super::HUNG;
+
+pub(crate) struct Client {
+    stream: TcpStream,
+    /// Read, but not taken yet.
+    received: Vec<u8>,
+}
+
+/// A response as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// Names in lower case.
+    fields: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Client {
+    #[track_caller]
+    pub(crate) fn connect(address: SocketAddr) -> Client {
+        Client::new(TcpStream::connect_timeout(&address, HUNG).unwrap())
+    }
+
+    /// `None` if nobody listens.
+    pub(crate) fn try_connect(address: SocketAddr) -> Option<Client> {
+        TcpStream::connect_timeout(&address, HUNG).ok().map(Client::new)
+    }
+
+    fn new(stream: TcpStream) -> Client {
+        stream.set_read_timeout(Some(HUNG)).unwrap();
+        stream.set_write_timeout(Some(HUNG)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client { stream, received: Vec::new() }
+    }
+
+    /// A client whose kernel takes few bytes that it has not asked for: a response of some megabytes blocks.
+    pub(crate) fn connect_with_small_window(address: SocketAddr) -> Client {
+        Client::connect_with_window(address, 128 * 1024)
+    }
+
+    /// A client whose kernel takes about so many bytes that it has not asked for.
+    pub(crate) fn connect_with_window(address: SocketAddr, window: usize) -> Client {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        // Before the handshake, which announces it.
+        socket.set_recv_buffer_size(window).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Client::new(socket.into())
+    }
+
+    /// Sends one request and reads its response.
+    #[track_caller]
+    pub(crate) fn once(address: SocketAddr, request: impl AsRef<[u8]>) -> Response {
+        let mut client = Client::connect(address);
+        client.send(request);
+        client.read_response()
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Sends for as long as the server takes it: whether that was all.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// A response; `None` if the connection ends before it begins. One that is cut off fails the test.
+    #[track_caller]
+    pub(crate) fn read_whole_response_or_none(&mut self) -> Option<Response> {
+        let is_there = !self.received.is_empty() || self.fill().is_ok_and(|count| count > 0);
+        is_there.then(|| self.read_response())
+    }
+
+    /// A second owner of the same connection, to send from while this one reads.
+    pub(crate) fn sender(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+
+    /// Sends a request without content, and reads the response.
+    #[track_caller]
+    pub(crate) fn get(&mut self, target: &str) -> Response {
+        self.send(get(target));
+        self.read_response()
+    }
+
+    #[track_caller]
+    pub(crate) fn read_response(&mut self) -> Response {
+        self.read_framed(true)
+    }
+
+    /// Reads the response to a HEAD request.
+    #[track_caller]
+    pub(crate) fn read_response_head(&mut self) -> Response {
+        self.read_framed(false)
+    }
+
+    #[track_caller]
+    fn read_framed(&mut self, has_content: bool) -> Response {
+        let end = loop {
+            if let Some(position) = self.received.windows(4).position(|window| window == b"\r\n\r\n") {
+                break position + 4;
+            }
+            assert!(self.fill().unwrap() > 0, "the connection ended inside of a head: {}", self.seen());
+        };
+        let head = self.take(end);
+        let (status, fields) = parse_head(std::str::from_utf8(&head).unwrap());
+        let mut response = Response { status, fields, body: Vec::new() };
+        if has_content && ![100, 204, 304].contains(&status) {
+            let length = response.content_length();
+            while self.received.len() < length {
+                assert!(
+                    self.fill().unwrap() > 0,
+                    "the connection ended {} bytes into {length} bytes of content",
+                    self.received.len()
+                );
+            }
+            response.body = self.take(length);
+        }
+        response
+    }
+
+    /// Exactly so many bytes.
+    #[track_caller]
+    pub(crate) fn read_bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.received.len() < count {
+            assert!(self.fill().unwrap() > 0, "the connection ended too early: {}", self.seen());
+        }
+        self.take(count)
+    }
+
+    /// All that is left, to the orderly end of the connection; a reset fails the test.
+    #[track_caller]
+    pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
+        while self.fill().expect("the connection ends in order") > 0 {}
+        std::mem::take(&mut self.received)
+    }
+
+    /// Nothing more comes, and the connection ends in order.
+    #[track_caller]
+    pub(crate) fn expect_end(&mut self) {
+        let rest = self.read_to_end();
+        assert!(rest.is_empty(), "unexpected: {}", String::from_utf8_lossy(&rest));
+    }
+
+    /// Reads until the connection is over, however it ends: what came.
+    pub(crate) fn read_all_there_is(&mut self) -> Vec<u8> {
+        while self.fill().is_ok_and(|count| count > 0) {}
+        std::mem::take(&mut self.received)
+    }
+
+    /// Tells the server that no more will be sent, and can still read.
+    pub(crate) fn half_close(&self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Ends the connection with a reset instead of a close.
+    pub(crate) fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    fn fill(&mut self) -> io::Result<usize> {
+        let mut piece = [0; 64 * 1024];
+        let count = loop {
+            match self.stream.read(&mut piece) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        self.received.extend_from_slice(&piece[..count]);
+        Ok(count)
+    }
+
+    fn take(&mut self, count: usize) -> Vec<u8> {
+        let rest = self.received.split_off(count);
+        std::mem::replace(&mut self.received, rest)
+    }
+
+    fn seen(&self) -> String {
+        String::from_utf8_lossy(&self.received).into_owned()
+    }
+}
+
+impl Response {
+    /// The value of a field that may stand there once.
+    #[track_caller]
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        let mut values = self.fields.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        let value = values.next().map(|(_, value)| value.as_str());
+        assert!(values.next().is_none(), "{name} stands there twice: {self:?}");
+        value
+    }
+
+    pub(crate) fn says_close(&self) -> bool {
+        self.field("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn content_length(&self) -> usize {
+        assert_eq!(self.field("Transfer-Encoding"), None, "{self:?}");
+        let length = self.field("Content-Length").unwrap_or_else(|| panic!("no length: {self:?}"));
+        length.parse().unwrap()
+    }
+}
+
+/// A request without content.
+pub(crate) fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n")
+}
+
+/// A request with content.
+pub(crate) fn post(target: &str, content: &[u8]) -> Vec<u8> {
+    let head = format!("POST {target} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n", content.len());
+    [head.as_bytes(), content].concat()
+}
+
+#[track_caller]
+fn parse_head(head: &str) -> (u16, Vec<(String, String)>) {
+    let mut lines = head.trim_end_matches("\r\n").split("\r\n");
+    let status_line = lines.next().unwrap();
+    let rest = status_line.strip_prefix("HTTP/1.1 ").unwrap_or_else(|| panic!("{status_line:?}"));
+    let (code, _reason) = rest.split_once(' ').unwrap_or_else(|| panic!("{status_line:?}"));
+    assert_eq!(code.len(), 3, "{status_line:?}");
+    let field = |line: &str| {
+        let (name, value) = line.split_once(": ").unwrap_or_else(|| panic!("{line:?}"));
+        (name.to_ascii_lowercase(), value.to_owned())
+    };
+    (code.parse().unwrap(), lines.map(field).collect())
+}
