@@ -135,12 +135,14 @@ fn connections_in_the_accept_queue_are_served() {
     }
 }
 
-/// Whoever connects while the server stops gets a whole response, or none at all.
+/// Whoever gets a connection while the server stops gets its whole response on it. (Whoever does not is heard by nobody, and
+/// refused when its kernel tries again after a second: that is what a round takes.)
+#[cfg(target_os = "linux")]
 #[test]
-fn a_stop_under_load_cuts_no_response_in_two() {
+fn a_stop_under_load_loses_no_request() {
     const LENGTH: usize = 40_000;
     let content = |_: &Request| "x".repeat(LENGTH);
-    for round in 0..100 {
+    for round in 0..10 {
         let (server, address) = serve(Router::new().get("/pool", content).get("/inline", inline(content)));
         let (ready, all_ready) = std::sync::mpsc::channel();
         let clients: Vec<_> = (0..4)
@@ -152,13 +154,9 @@ fn a_stop_under_load_cuts_no_response_in_two() {
                     ready.send(()).unwrap();
                     let mut whole = 1;
                     while let Some(mut client) = Client::try_connect(address) {
-                        if client.try_send(get(target).as_bytes()).is_err() {
-                            continue;
-                        }
-                        if let Some(response) = client.read_whole_response_or_none() {
-                            assert_eq!(response.body.len(), LENGTH);
-                            whole += 1;
-                        }
+                        client.send(get(target));
+                        assert_eq!(client.read_response().body.len(), LENGTH);
+                        whole += 1;
                     }
                     whole
                 })
