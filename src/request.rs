@@ -60,6 +60,8 @@ pub(crate) struct Exchange {
     client_gone: AtomicBool,
     /// Whether a worker has taken it out of the queue.
     begun: AtomicBool,
+    /// Whether a report has it as a straggler already.
+    named: AtomicBool,
 }
 
 impl Exchange {
@@ -76,7 +78,13 @@ impl Exchange {
             context: OnceLock::new(),
             client_gone: AtomicBool::new(false),
             begun: AtomicBool::new(false),
+            named: AtomicBool::new(false),
         }
+    }
+
+    /// For whoever names it in a report: true for the first one.
+    pub(crate) fn name_once(&self) -> bool {
+        !self.named.swap(true, Ordering::Relaxed)
     }
 
     /// For the worker that calls the handler.
@@ -153,6 +161,7 @@ impl Request {
         exchange.context.take();
         *exchange.client_gone.get_mut() = false;
         *exchange.begun.get_mut() = false;
+        *exchange.named.get_mut() = false;
         true
     }
 

@@ -26,7 +26,11 @@ fn sources(folder: &str) -> Vec<PathBuf> {
 /// The code of a file: comments and unit tests left out.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
-    let tests = ["#[cfg(test)]\nmod tests", "#[cfg(all(test, loom))]\nmod models"];
+    let tests = [
+        "#[cfg(test)]\nmod tests",
+        "#[cfg(all(test, target_os = \"linux\"))]\nmod tests",
+        "#[cfg(all(test, loom))]\nmod models",
+    ];
     let end = tests.iter().filter_map(|start| text.find(start)).min().unwrap_or(text.len());
     text[..end].lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
 }

@@ -284,8 +284,11 @@ impl Connection {
                 straggler = unfinished(request.exchange.to_string(), request.exchange.began, Stuck::Reading);
             }
             Activity::Handling { exchange, incoming, .. } => {
-                // The handler itself is named by the pool, if it does not return.
                 exchange.client_gone();
+                let stuck = if exchange.has_begun() { Stuck::Handling } else { Stuck::Waiting };
+                if reason == CloseReason::Aborted && exchange.name_once() {
+                    straggler = unfinished(exchange.to_string(), exchange.began, stuck);
+                }
                 if let Some(pipe) = incoming {
                     pipe.fail(io::ErrorKind::ConnectionReset, "the client is gone");
                 }

@@ -127,7 +127,9 @@ impl Live {
                 stragglers.extend(report.stragglers);
             }
         }
-        stragglers.extend(self.pool.working().iter().map(|exchange| Straggler {
+        // Handlers whose clients are gone: the others were named with their connections.
+        let unnamed = self.pool.working().into_iter().filter(|exchange| exchange.name_once());
+        stragglers.extend(unnamed.map(|exchange| Straggler {
             request: exchange.to_string(),
             peer: Some(exchange.peer()),
             age: exchange.began.elapsed(),

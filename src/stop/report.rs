@@ -135,7 +135,9 @@ impl AddAssign for Tally {
 pub enum Stuck {
     /// The request had not arrived in full.
     Reading,
-    /// Its handler had not returned, although its context was cancelled. Its thread is left behind.
+    /// No worker had begun with it.
+    Waiting,
+    /// Its handler had not returned. If it never does, its thread is left behind.
     Handling,
     /// The client had not taken the whole response.
     Writing,
@@ -147,6 +149,7 @@ impl fmt::Display for Stuck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Stuck::Reading => "had not arrived in full",
+            Stuck::Waiting => "still waiting for a worker",
             Stuck::Handling => "still in its handler",
             Stuck::Writing => "response not taken by the client",
             Stuck::EventLoop => "blocks its event loop",

@@ -126,7 +126,12 @@ impl EventLoop {
             Stage::Open => false,
             Stage::Closing { until } if until <= now => true,
             // Looked at when closing begins, and again whenever somebody has come.
-            Stage::Closing { .. } if !came || accepting.is_backlogged() || accepting.expects_more(now) => {
+            Stage::Closing { .. } if !came || accepting.is_backlogged() => false,
+            Stage::Closing { .. } if accepting.expects_more(now) => {
+                log::debug!(
+                    "{}: a handshake is half open, the listener waits for it",
+                    self.service.config.name
+                );
                 false
             }
             Stage::Closing { .. } => {
