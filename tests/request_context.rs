@@ -233,6 +233,22 @@ fn a_context_outlives_its_request_but_not_its_server() {
 }
 
 #[test]
+fn every_request_has_one_of_its_own() {
+    let handler = |request: &Request| {
+        let before = request.context().cause();
+        request.context().cancel("this one only");
+        format!("{before:?} {:?}", request.context().cause())
+    };
+    let (_server, address) = serve(Router::new().get("/pool", handler).get("/inline", inline(handler)));
+    let mut client = Client::connect(address);
+    for _ in 0..10 {
+        for target in ["/pool", "/inline"] {
+            assert_eq!(client.get(target).text(), "None Some(Other(\"this one only\"))");
+        }
+    }
+}
+
+#[test]
 fn a_hard_stop_ends_it_and_names_who_does_not_care() {
     let (gate, held) = gate();
     let (contexts, context) = channel();

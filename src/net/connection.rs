@@ -178,6 +178,7 @@ impl Connection {
         self.activity = Activity::Receiving;
         self.since = service.now;
         let last = matches!(self.input, Input::Empty);
+        self.borrow_buffer(service);
         self.respond(response, last, service);
         self.output.skip(probes);
         service.recycle(request);
@@ -189,6 +190,12 @@ impl Connection {
         if self.http.wants_continue() {
             self.http.write_continue(&mut self.output.buffer);
         }
+        if let Input::Empty = self.input {
+            // The content may have ended with the byte that filled the pipe: none will come to show it.
+            self.input = Input::Backlog(Vec::new());
+        }
+        // While the handler did not read, the client could not be any faster.
+        self.content_began += service.now.saturating_duration_since(self.since);
         self.since = service.now;
         self.drive(service)
     }

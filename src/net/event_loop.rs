@@ -128,13 +128,12 @@ impl EventLoop {
         if self.service.run.is_stopping() && self.follow_stop().is_break() {
             return Ok(ControlFlow::Break(()));
         }
+        let waiting = std::mem::take(&mut self.again);
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         events.iter().for_each(|event| self.on_event(event));
         self.events = events;
         self.accept();
-        for token in std::mem::take(&mut self.again) {
-            self.deal_with(token, Connection::drive);
-        }
+        self.go_on_with(waiting);
         while let Some(slot) = self.deadlines.pop_expired(self.service.now) {
             if let Some(token) = self.table.token_at(slot) {
                 self.deal_with(token, Connection::on_deadline);
@@ -189,6 +188,19 @@ impl EventLoop {
                 self.deal_with(connection, |connection, service| {
                     connection.on_answer(request, response, service)
                 });
+            }
+        }
+    }
+
+    /// Gives those whose budget was used up in the last turn another one, unless an event has done so. One who has
+    /// used up this turn's too is in `again`; there once, or its turns would add up.
+    fn go_on_with(&mut self, waiting: Vec<Token>) {
+        self.again.sort_unstable();
+        self.again.dedup();
+        let had_their_turn = self.again.len();
+        for token in waiting {
+            if self.again[..had_their_turn].binary_search(&token).is_err() {
+                self.deal_with(token, Connection::drive);
             }
         }
     }

@@ -146,4 +146,17 @@ mod tests {
         assert_eq!(output.flush(&mut taken).unwrap(), Flushed::All);
         assert_eq!(taken, b"P/1.1 200");
     }
+
+    #[test]
+    fn to_skip_nothing_does_not_send_anything_twice() {
+        let mut output = Output::new();
+        output.buffer.extend_from_slice(b"first,");
+        let mut socket = Narrow { taken: Vec::new(), width: 8, room: 3 };
+        assert_eq!(output.flush(&mut socket).unwrap(), Flushed::Blocked { progress: true });
+        output.buffer.extend_from_slice(b"second");
+        output.skip(0);
+        socket.room = usize::MAX;
+        assert_eq!(output.flush(&mut socket).unwrap(), Flushed::All);
+        assert_eq!(socket.taken, b"first,second");
+    }
 }

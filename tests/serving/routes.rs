@@ -1,6 +1,8 @@
 //! Which handler answers, and what it is told.
 
-use softstop::{Request, Response, Router, StatusCode, inline};
+use std::net::SocketAddr;
+
+use softstop::{Request, Response, Router, Server, StatusCode, inline};
 
 use crate::support::{
     client::{Client, get, post},
@@ -172,4 +174,18 @@ fn ipv6_and_two_listeners_lead_to_the_same_routes() {
     let peers: Vec<String> =
         addresses.iter().map(|address| Client::once(*address, get("/")).text().to_owned()).collect();
     assert_eq!(peers, ["127.0.0.1", "::1", "127.0.0.1"]);
+}
+
+#[test]
+fn all_of_ipv4_and_all_of_ipv6_are_two_listeners() {
+    let routes = || Router::new().get("/", inline(|_: &Request| "served"));
+    let four = Server::builder().listen("0.0.0.0:0").routes(routes()).build();
+    four.start().unwrap();
+    let port = four.handle().addresses()[0].port();
+    let six = Server::builder().listen(format!("[::]:{port}")).routes(routes()).build();
+    six.start().unwrap();
+    for loopback in ["127.0.0.1", "::1"] {
+        let address = SocketAddr::new(loopback.parse().unwrap(), port);
+        assert_eq!(Client::once(address, get("/")).text(), "served");
+    }
 }

@@ -22,14 +22,23 @@ const PIECE: usize = 4 * 1024;
 impl Connection {
     /// Goes on until the connection has to wait for something.
     pub(crate) fn drive(&mut self, service: &mut Service) -> Flow {
+        self.borrow_buffer(service);
+        let flow = self.drive_with_buffer(service);
+        if self.output.is_empty() {
+            // What has two takes the larger one: a connection that waits keeps none.
+            let buffer = std::mem::take(&mut self.output.buffer);
+            if buffer.capacity() > service.output.capacity() {
+                service.output = buffer;
+            }
+        }
+        flow
+    }
+
+    /// Takes the loop's buffer to encode responses to, unless there is one already.
+    pub(super) fn borrow_buffer(&mut self, service: &mut Service) {
         if self.output.buffer.capacity() == 0 {
             std::mem::swap(&mut self.output.buffer, &mut service.output);
         }
-        let flow = self.drive_with_buffer(service);
-        if self.output.is_empty() && service.output.capacity() == 0 {
-            std::mem::swap(&mut self.output.buffer, &mut service.output);
-        }
-        flow
     }
 
     fn drive_with_buffer(&mut self, service: &mut Service) -> Flow {

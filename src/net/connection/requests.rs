@@ -146,8 +146,9 @@ impl Connection {
                 CloseReason::ClientGone => io::ErrorKind::ConnectionReset,
                 _ => io::ErrorKind::InvalidData,
             };
-            pipe.fail(kind, refusal.reason());
+            // In this order: whoever sees the read fail sees the context ended.
             exchange.client_gone();
+            pipe.fail(kind, refusal.reason());
             service.tally.requests.cancelled += 1;
         }
         let options = Respond { date: service.date.at(service.now), close: true };

@@ -1,0 +1,116 @@
+//! A plain client over a raw socket: it sends exactly the bytes it is told to, and reads answers by their framing.
+
+use std::{
+    fmt,
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+/// Only to detect a hang.
+pub(crate) const HUNG: Duration = Duration::from_secs(30);
+
+pub(crate) struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+/// One response.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Whether it says that the connection closes.
+    pub(crate) close: bool,
+    pub(crate) content: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.content).unwrap()
+    }
+}
+
+/// Large contents are cut off.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let begin = String::from_utf8_lossy(&self.content[..self.content.len().min(80)]);
+        write!(f, "{} {begin:?} of {} bytes, close: {}", self.status, self.content.len(), self.close)
+    }
+}
+
+impl Client {
+    #[track_caller]
+    pub(crate) fn connect(address: SocketAddr) -> Client {
+        Client::over(TcpStream::connect(address).unwrap())
+    }
+
+    pub(crate) fn over(stream: TcpStream) -> Client {
+        stream.set_read_timeout(Some(HUNG)).unwrap();
+        stream.set_write_timeout(Some(HUNG)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client { stream: BufReader::new(stream) }
+    }
+
+    pub(crate) fn stream(&self) -> &TcpStream {
+        self.stream.get_ref()
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&self, bytes: impl AsRef<[u8]>) {
+        self.stream().write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Reads one response, interim ones included. A connection that ends before it is complete is an error.
+    pub(crate) fn try_answer(&mut self) -> io::Result<Answer> {
+        let status_line = self.line()?;
+        let status = status_line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+        let status = status.ok_or_else(|| malformed(&status_line))?;
+        let (mut close, mut length) = (false, 0);
+        loop {
+            let line = self.line()?;
+            if line.is_empty() {
+                break;
+            }
+            let (name, value) = line.split_once(": ").ok_or_else(|| malformed(&line))?;
+            match name {
+                "Connection" => close = value == "close",
+                "Content-Length" => length = value.parse().map_err(|_| malformed(&line))?,
+                _ => {}
+            }
+        }
+        let mut content = vec![0; length];
+        self.stream.read_exact(&mut content)?;
+        Ok(Answer { status, close, content })
+    }
+
+    #[track_caller]
+    pub(crate) fn answer(&mut self) -> Answer {
+        match self.try_answer() {
+            Ok(answer) => answer,
+            Err(error) => panic!("no answer: {error}"),
+        }
+    }
+
+    /// The connection has ended, without another byte.
+    #[track_caller]
+    pub(crate) fn assert_ended(&mut self) {
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest).unwrap();
+        assert_eq!(String::from_utf8_lossy(&rest), "");
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = Vec::new();
+        self.stream.read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        match line.strip_suffix(b"\r\n") {
+            Some(text) => String::from_utf8(text.to_vec()).map_err(|_| malformed("not UTF-8")),
+            None => Err(malformed(&String::from_utf8_lossy(&line))),
+        }
+    }
+}
+
+fn malformed(line: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("malformed: {line:?}"))
+}

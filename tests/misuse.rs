@@ -1,0 +1,148 @@
+//! Wrong use of the API is an error when it is made, with words that say what to do instead; never when it is served.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+use std::{
+    io::ErrorKind,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use softstop::{Error, Method, Request, Response, Router, Server, StatusCode, StopPolicy, inline};
+
+fn hello(_: &Request) -> &'static str {
+    "hello"
+}
+
+/// What a panic says.
+#[track_caller]
+fn panic_of<T>(doing: impl FnOnce() -> T) -> String {
+    let Err(panic) = catch_unwind(AssertUnwindSafe(doing)) else { panic!("nothing was wrong with it") };
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => (*panic.downcast::<&str>().unwrap()).to_owned(),
+    }
+}
+
+#[test]
+fn a_response_takes_no_field_that_could_break_it() {
+    let rows = [
+        ("", "value", "is not a field name"),
+        ("a b", "value", "is not a field name"),
+        ("a:", "value", "is not a field name"),
+        ("a\r\nb", "value", "is not a field name"),
+        ("na\u{ef}ve", "value", "is not a field name"),
+        ("X-Name", "a\r\nSet-Cookie: b", "has an invalid value"),
+        ("X-Name", "a\n", "has an invalid value"),
+        ("X-Name", "a\0b", "has an invalid value"),
+        ("X-Name", "\u{7f}", "has an invalid value"),
+        ("X-Name", "na\u{ef}ve", "has an invalid value"),
+        ("X-Name", " a", "has an invalid value"),
+        ("X-Name", "a\t", "has an invalid value"),
+        ("Content-Type", "text/\nplain", "has an invalid value"),
+        ("Content-Length", "5", "is a field of the server's own"),
+        ("content-length", "5", "is a field of the server's own"),
+        ("Transfer-Encoding", "chunked", "is a field of the server's own"),
+        ("CONNECTION", "keep-alive", "is a field of the server's own"),
+        ("Keep-Alive", "timeout=5", "is a field of the server's own"),
+        ("Upgrade", "h2c", "is a field of the server's own"),
+        ("Trailer", "X-Name", "is a field of the server's own"),
+        ("Date", "now", "is a field of the server's own"),
+    ];
+    for (name, value, words) in rows {
+        let new = || Response::new(StatusCode::OK);
+        let error = new().try_header(name, value).unwrap_err().to_string();
+        assert!(error.contains(words) && error.starts_with(&format!("{name:?}")), "{error}");
+        assert_eq!(panic_of(|| new().header(name, value)), error, "{name:?}: {value:?}");
+    }
+    assert!(
+        panic_of(|| Response::new(StatusCode::OK).content_type("a\r\nb")).contains("has an invalid value")
+    );
+    assert!(panic_of(|| Response::new(StatusCode::CONTINUE)).contains("announces a response"));
+    let empty = Response::new(StatusCode::OK).header("X-Name", "").header("X-Other", "a\tb c");
+    assert_eq!(empty.headers().collect::<Vec<_>>(), [("X-Name", ""), ("X-Other", "a\tb c")]);
+}
+
+#[test]
+fn a_router_takes_no_route_that_conflicts() {
+    let rows = [
+        (Method::Get, "/known", "has a route already"),
+        (Method::Get, "/users/{other}", "cannot be added"),
+        (Method::Put, "/users/{other}", "cannot be added"),
+        (Method::Get, "/files/{*other}", "cannot be added"),
+        (Method::Get, "users", "does not begin with a slash"),
+        (Method::Get, "", "does not begin with a slash"),
+        (Method::Get, "*", "does not begin with a slash"),
+        (Method::Get, "/{", "cannot be added"),
+        (Method::Get, "/{}", "cannot be added"),
+        (Method::Get, "/{*rest}/more", "cannot be added"),
+        (Method::Other, "/other", "use Router::any"),
+    ];
+    for (method, path, words) in rows {
+        let known = || {
+            Router::new().get("/known", hello).get("/users/{id}", hello).get("/files/{*path}", inline(hello))
+        };
+        let error = known().try_route(method, path, hello).unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains(&format!("{path:?}")), "{error}");
+        assert_eq!(panic_of(|| known().route(method, path, hello)), error);
+        if method == Method::Get {
+            assert_eq!(panic_of(|| known().get(path, hello)), error);
+        }
+    }
+    assert!(
+        panic_of(|| Router::new().any("/", hello).any("/", hello)).contains("already has a route for any")
+    );
+    assert!(panic_of(|| Router::new().any("no slash", hello)).contains("does not begin with a slash"));
+    // No conflict: other methods, and any method beside some.
+    let _ = Router::new().get("/", hello).post("/", hello).put("/", hello).delete("/", hello).any("/", hello);
+}
+
+#[test]
+fn a_server_needs_somewhere_to_listen() {
+    let server = Server::builder().name("nowhere").build();
+    let error = server.start().unwrap_err();
+    assert!(matches!(error, Error::Misuse(_)), "{error}");
+    assert_eq!(error.to_string(), "nowhere: has no address: call Builder::listen before build");
+    assert!(!server.stop(StopPolicy::now()).was_running());
+    for address in ["", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:http:80"] {
+        let server = Server::builder().name("nonsense").listen(address).build();
+        let error = server.start().unwrap_err();
+        assert!(error.to_string().starts_with(&format!("nonsense: cannot listen on {address}: ")), "{error}");
+        assert!(error.io_kind().is_some(), "{error}");
+        assert_eq!(server.addresses(), []);
+    }
+}
+
+/// Found when it binds, not by a look at the list: `localhost:80` and `127.0.0.1:80` may be the same address, too.
+#[test]
+fn an_address_is_listened_on_once() {
+    // An address of its own where there are so many: no other program's connection can take the port meanwhile.
+    let loopback = if cfg!(target_os = "linux") { "127.83.12.5:0" } else { "127.0.0.1:0" };
+    let free = std::net::TcpListener::bind(loopback).unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let twice = Server::builder().name("twice").listen(&address).listen(&address).build();
+    let error = twice.start().unwrap_err();
+    assert_eq!(error.io_kind(), Some(ErrorKind::AddrInUse), "{error}");
+    assert!(error.to_string().starts_with(&format!("twice: cannot listen on {address}: ")), "{error}");
+    assert_eq!(twice.addresses(), []);
+    // Nothing was left open: another server may have it, and a third may not.
+    let second = Server::builder().listen(&address).build();
+    second.start().unwrap();
+    let third = Server::builder().listen(&address).build();
+    assert_eq!(third.start().unwrap_err().io_kind(), Some(ErrorKind::AddrInUse));
+    drop(second);
+    third.start().unwrap();
+}
+
+#[test]
+fn a_server_is_started_once_at_a_time() {
+    let server = Server::builder().name("busy").listen("127.0.0.1:0").build();
+    server.start().unwrap();
+    let addresses = server.addresses();
+    let error = server.start().unwrap_err();
+    assert!(matches!(error, Error::Misuse(_)), "{error}");
+    assert_eq!(error.to_string(), "busy: is running already: stop() it first");
+    assert_eq!(server.addresses(), addresses, "it runs on");
+    assert!(server.handle().is_ready());
+    server.stop(StopPolicy::now());
+    server.start().unwrap();
+}

@@ -1,0 +1,71 @@
+//! Routes that read their content as it comes: in constant memory, holding the client back, and to every possible end.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+
+#[path = "../hostile/client.rs"]
+mod client;
+mod endings;
+mod flow;
+mod stopping;
+
+use std::{
+    io::{self, Read},
+    net::SocketAddr,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+};
+
+use client::{Client, HUNG};
+use softstop::{Builder, Handler, IntoRoute, Router, Server, streamed};
+
+/// A server with one streamed route, `/`.
+struct Served(Server);
+
+impl Served {
+    fn new(handler: impl Handler) -> Served {
+        Served::with(streamed(handler), |builder| builder)
+    }
+
+    fn with(route: impl IntoRoute, configure: impl FnOnce(Builder) -> Builder) -> Served {
+        let router = Router::new().post("/", route);
+        let server = configure(Server::builder().listen("127.0.0.1:0").routes(router)).build();
+        server.start().unwrap();
+        Served(server)
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.0.addresses()[0]
+    }
+
+    /// A client that has sent this much of a request.
+    fn post(&self, rest: impl AsRef<str>) -> Client {
+        let client = Client::connect(self.address());
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{}", rest.as_ref()));
+        client
+    }
+}
+
+/// How a handler says what it saw, and a test lets it go on.
+struct Channel<T> {
+    sender: SyncSender<T>,
+    receiver: std::sync::Mutex<Receiver<T>>,
+}
+
+impl<T> Channel<T> {
+    fn new() -> std::sync::Arc<Channel<T>> {
+        let (sender, receiver) = sync_channel(16);
+        std::sync::Arc::new(Channel { sender, receiver: receiver.into() })
+    }
+
+    fn put(&self, value: T) {
+        self.sender.send(value).unwrap();
+    }
+
+    #[track_caller]
+    fn take(&self) -> T {
+        self.receiver.lock().unwrap().recv_timeout(HUNG).unwrap()
+    }
+}
+
+/// Reads to the end: how many bytes, or the kind of the error.
+fn drain(mut reader: impl Read) -> Result<u64, io::ErrorKind> {
+    io::copy(&mut reader, &mut io::sink()).map_err(|error| error.kind())
+}
