@@ -10,17 +10,18 @@
 //! ```
 
 use std::env;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use probe::case::{After, Case, Level, Role};
 use probe::exchange::Report;
 use probe::expect::Verdict;
+use program::{Process, Program};
+
+#[path = "real_clients/program.rs"]
+mod program;
 
 mod probe {
     pub(crate) mod case;
@@ -33,8 +34,6 @@ mod probe {
 
 /// How many cases are played at once.
 const WORKERS: usize = 16;
-/// How long the program may take to say where it listens.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The server under test, and the process if this test started it.
 #[derive(Debug)]
@@ -55,18 +54,6 @@ impl Servers {
     }
 }
 
-/// A process that ends with its owner.
-#[derive(Debug)]
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Both fail only where it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// The servers that the environment names, or else the program, started on ports of its choice.
 fn servers() -> Servers {
     let named = |role| {
@@ -76,36 +63,10 @@ fn servers() -> Servers {
     if let (Some(hello), Some(name), Some(echo)) = (named("HELLO"), named("NAME"), named("ECHO")) {
         return Servers { hello, name, echo, _process: None };
     }
-    let mut child = Command::new(env!("CARGO_BIN_EXE_softstop"))
-        .args(["serve", "--hello", "127.0.0.1:0", "--name", "127.0.0.1:0", "--echo", "127.0.0.1:0"])
-        .env("SOFTSTOP_LOG", "info")
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program that cargo built starts");
-    let log = BufReader::new(child.stderr.take().expect("it was asked for"));
-    let process = Some(Process(child));
-    let (sender, lines) = mpsc::channel();
-    // It reads to the end of the log, so that the program never waits for its reader.
-    thread::spawn(move || log.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
-    let deadline = Instant::now() + START_TIMEOUT;
-    let (mut hello, mut name, mut echo) = (None, None, None);
-    loop {
-        if let (Some(hello), Some(name), Some(echo)) = (hello, name, echo) {
-            return Servers { hello, name, echo, _process: process };
-        }
-        let line = lines
-            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            .unwrap_or_else(|error| panic!("the program does not say where it listens: {error}"));
-        hello = hello.or_else(|| listening(&line, "hello"));
-        name = name.or_else(|| listening(&line, "name"));
-        echo = echo.or_else(|| listening(&line, "echo"));
-    }
-}
-
-/// The address in a line of the log that says `<name>: listening on <address>`.
-fn listening(line: &str, name: &str) -> Option<SocketAddr> {
-    let (_, address) = line.split_once(&format!("{name}: listening on "))?;
-    address.split_whitespace().next()?.parse().ok()
+    let Program { hello, name, echo, log, process } = Program::start([(Ipv4Addr::LOCALHOST, 0).into(); 3]);
+    // Nobody reads on; the program is still read from.
+    drop(log);
+    Servers { hello, name, echo, _process: Some(process) }
 }
 
 #[test]

@@ -119,7 +119,8 @@ impl Connection {
 
     pub(super) fn respond(&mut self, response: Response, last: bool, service: &mut Service) {
         // While stopping, the last response says so; what has come in behind a request is still answered first.
-        let stopping = service.timeline.is_some() && last && !matches!(self.read, ReadSide::Ready);
+        // (Asked anew, as an inline handler may have stopped its own server just now.)
+        let stopping = service.run.is_stopping() && last && !matches!(self.read, ReadSide::Ready);
         let enough = service.config.requests_per_connection.is_some_and(|most| self.answered + 1 >= most);
         let close = stopping || enough;
         let separate = body_is_separate(&response, self.http.is_head_request());

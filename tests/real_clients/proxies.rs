@@ -1,0 +1,165 @@
+//! nginx and HAProxy in front of the program, as it is meant to be run: connections to it are kept and shared between
+//! clients, content is passed on as it comes in, and a restart behind the proxy is nobody's failure.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use crate::curl::curl;
+use crate::peer::{Folder, LIMIT, Served, content, free_address, run, start, stop};
+use crate::program::{Process, Program};
+
+/// Tries to connect to a proxy that has just been started, and the pause between two of them.
+const TRIES: u32 = 3000;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A proxy in the foreground. It serves `/` from hello and `/echo` from echo.
+struct Proxy {
+    address: SocketAddr,
+    _process: Process,
+    _folder: Folder,
+}
+
+impl Proxy {
+    /// Starts it, and waits until it accepts connections.
+    #[track_caller]
+    fn start(mut command: Command, address: SocketAddr, folder: Folder) -> Proxy {
+        let log = folder.path("output.log");
+        let output = fs::File::create(&log).unwrap();
+        let child = command.stdout(output.try_clone().unwrap()).stderr(output).spawn();
+        let mut process = Process(child.unwrap_or_else(|error| panic!("{command:?}: {error}")));
+        for _ in 0..TRIES {
+            if TcpStream::connect(address).is_ok() {
+                return Proxy { address, _process: process, _folder: folder };
+            }
+            let ended = process.0.try_wait().unwrap();
+            assert!(ended.is_none(), "{command:?}: {ended:?}: {}", fs::read_to_string(&log).unwrap());
+            thread::sleep(PAUSE);
+        }
+        panic!("{command:?} does not listen on {address}: {}", fs::read_to_string(&log).unwrap());
+    }
+}
+
+fn nginx(program: &Program) -> Proxy {
+    let (address, folder) = (free_address(), Folder::new("nginx"));
+    let Program { hello, echo, .. } = program;
+    let here = folder.path("");
+    // A single process: with a master, its workers would outlive it when it is killed.
+    let configuration = format!(
+        r#"daemon off;
+master_process off;
+pid "{here}nginx.pid";
+error_log "{here}error.log";
+events {{ worker_connections 256; }}
+http {{
+  access_log off;
+  client_body_temp_path "{here}body";
+  proxy_temp_path "{here}proxy";
+  fastcgi_temp_path "{here}fastcgi";
+  uwsgi_temp_path "{here}uwsgi";
+  scgi_temp_path "{here}scgi";
+  client_max_body_size 64m;
+  keepalive_requests 100000;
+  upstream hello {{ server {hello}; keepalive 8; keepalive_requests 100000; }}
+  upstream echo {{ server {echo}; keepalive 8; }}
+  server {{
+    listen {address};
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_request_buffering off;
+    location / {{ proxy_pass http://hello; }}
+    location = /echo {{ proxy_pass http://echo/; }}
+  }}
+}}
+"#
+    );
+    let file = folder.write("nginx.conf", configuration);
+    let mut command = Command::new("nginx");
+    command.args(["-e", &folder.path("error.log"), "-p", &here, "-c", &file]);
+    Proxy::start(command, address, folder)
+}
+
+fn haproxy(program: &Program) -> Proxy {
+    let (address, folder) = (free_address(), Folder::new("haproxy"));
+    let Program { hello, echo, .. } = program;
+    let configuration = format!(
+        r"global
+  maxconn 256
+defaults
+  mode http
+  http-reuse always
+  retry-on conn-failure empty-response
+  timeout connect 30s
+  timeout client 60s
+  timeout server 60s
+frontend all
+  bind {address}
+  use_backend echo if {{ path /echo }}
+  default_backend hello
+backend hello
+  server one {hello}
+backend echo
+  http-request set-path /
+  server one {echo}
+"
+    );
+    let file = folder.write("haproxy.cfg", configuration);
+    let mut command = Command::new("haproxy");
+    command.args(["-db", "-f", &file]);
+    Proxy::start(command, address, folder)
+}
+
+/// What holds with any proxy in front.
+#[track_caller]
+fn serves_through(proxy: fn(&Program) -> Proxy) {
+    let program = start();
+    let listening = [program.hello, program.name, program.echo];
+    let proxy = proxy(&program);
+    let (url, echo) =
+        (format!("http://{}/?[1-500]", proxy.address), format!("http://{}/echo", proxy.address));
+
+    // One client after the other, and side by side.
+    assert_eq!(curl(&[&url], b"").text(), "Hello, world!".repeat(500));
+    let plain = format!("http://{}/", proxy.address);
+    let load = run(Command::new("h2load").args(["--h1", "-n", "500", "-c", "8", &plain]), b"");
+    load.says("500 done, 500 succeeded, 0 failed, 0 errored, 0 timeout");
+    load.says("status codes: 500 2xx, 0 3xx, 0 4xx, 0 5xx");
+
+    // Content with a length and in chunks, without being collected first, and twice over one connection.
+    let sent = content(5 << 20);
+    let folder = Folder::new(&format!("{}-uploads", proxy.address.port()));
+    let file = folder.write("sent", &sent);
+    assert!(curl(&["--upload-file", &file, &echo], b"").stdout == sent);
+    assert!(curl(&["--upload-file", "-", &echo], &sent).stdout == sent);
+    // A refusal in the middle of an upload comes through as what it is.
+    let arguments =
+        ["--header", "Expect:", "--write-out", "%{stderr}%{http_code}", "--upload-file", "-", &echo];
+    let refused = curl(&arguments, &content(4 * LIMIT));
+    assert_eq!(refused.stderr, "413", "{}", refused.text());
+    refused.says("RFC 9110, section 15.5.14");
+
+    let [hello, _, echoed] = stop(program);
+    assert_eq!(hello.requests, 1000);
+    assert!(hello.connections <= 16, "the proxy keeps its connections: {hello:?}");
+    assert_eq!(echoed.requests, 2);
+
+    // A restart: what the proxy had kept is gone, and no client notices.
+    let program = Program::start(listening);
+    assert_eq!(curl(&[&url], b"").text(), "Hello, world!".repeat(500));
+    let Served { requests, connections } = &stop(program)[0];
+    assert!(*requests == 500 && *connections <= 16, "{requests} over {connections}");
+}
+
+#[test]
+#[ignore = "needs nginx, curl and h2load"]
+fn nginx_in_front() {
+    serves_through(nginx);
+}
+
+#[test]
+#[ignore = "needs haproxy, curl and h2load"]
+fn haproxy_in_front() {
+    serves_through(haproxy);
+}

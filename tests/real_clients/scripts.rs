@@ -1,0 +1,42 @@
+//! Clients that are libraries: Python's `http.client` and Node's agents and `fetch`, each driven by the script beside
+//! this file, which ends with a failure if a response is not what it has to be.
+
+use std::process::Command;
+
+use crate::peer::{Served, run, start, stop};
+use crate::program::Program;
+
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real_clients");
+
+/// Runs a script against all three servers.
+#[track_caller]
+fn script(interpreter: &str, script: &str, program: &Program) {
+    let addresses = [program.hello, program.name, program.echo].map(|address| address.to_string());
+    let outcome = run(Command::new(interpreter).arg(format!("{SCRIPTS}/{script}")).args(addresses), b"");
+    outcome.says("done");
+}
+
+#[test]
+#[ignore = "needs python3"]
+fn python_http_client() {
+    let program = start();
+    script("python3", "http_client.py", &program);
+    let [hello, name, echo] = stop(program);
+    assert_eq!(hello, Served { requests: 2, connections: 1 });
+    assert_eq!(name, Served { requests: 51, connections: 2 });
+    // What is refused while it comes in is no request.
+    assert_eq!(echo, Served { requests: 4, connections: 3 });
+}
+
+#[test]
+#[ignore = "needs node"]
+fn node_agents_and_fetch() {
+    let program = start();
+    script("node", "agents.mjs", &program);
+    let [hello, name, echo] = stop(program);
+    assert_eq!(hello.requests, 100);
+    assert!(hello.connections <= 4, "{hello:?}");
+    // fetch may find its connection not yet free again, and takes another one then.
+    assert!(name.requests == 100 && name.connections <= 10, "{name:?}");
+    assert_eq!(echo.requests, 3);
+}
