@@ -16,9 +16,8 @@
 //! Readiness is edge-triggered: `ReadSide` remembers an edge until a read has shown that there is nothing left.
 
 mod bytes;
+mod endings;
 mod requests;
-
-use bytes::BYTES_A_TURN;
 
 use std::{
     io::{self, Write},
@@ -40,7 +39,7 @@ use crate::{
     request::{Exchange, Request},
     router::RouteId,
     stop::Guard,
-    stop::{CloseReason, Phase, Straggler, Stuck},
+    stop::{CloseReason, Phase},
 };
 
 /// Every response begins with these; one at a time can be sent ahead without changing what the client reads.
@@ -275,101 +274,5 @@ impl Connection {
         let earned = Duration::from_secs(self.content_bytes / timeouts.body_rate.max(1));
         let by_rate = self.content_began.checked_add(timeouts.body.checked_add(earned)?)?;
         Some(by_rate.min(self.since.checked_add(timeouts.body)?))
-    }
-
-    /// Closes it, whatever it is at. What the stop cuts off is named.
-    pub(crate) fn close(self, reason: CloseReason, service: &mut Service) -> Option<Straggler> {
-        let mut aborted = self.owed;
-        let mut straggler = None;
-        let unfinished = |request: String, began: Instant, stuck| {
-            let age = service.now.saturating_duration_since(began);
-            Some(Straggler { request, peer: Some(self.peer), age, stuck })
-        };
-        match &self.activity {
-            Activity::Content { request, .. } => {
-                aborted += 1;
-                straggler = unfinished(request.exchange.to_string(), request.exchange.began, Stuck::Reading);
-            }
-            Activity::Handling { exchange, incoming, .. } => {
-                exchange.client_gone();
-                let stuck = if exchange.has_begun() { Stuck::Handling } else { Stuck::Waiting };
-                if reason == CloseReason::Aborted && exchange.name_once() {
-                    straggler = unfinished(exchange.to_string(), exchange.began, stuck);
-                }
-                if let Some(pipe) = incoming {
-                    pipe.fail(io::ErrorKind::ConnectionReset, "the client is gone");
-                }
-                aborted += 1;
-                if exchange.has_begun() && service.phase() < Phase::Cancelling {
-                    service.tally.requests.cancelled += 1;
-                }
-            }
-            Activity::Receiving if !self.output.is_empty() => {
-                straggler = unfinished("a response".to_owned(), self.since, Stuck::Writing);
-            }
-            Activity::Receiving if self.http.phase() == ReadPhase::InHead => {
-                straggler = unfinished("a request head".to_owned(), self.since, Stuck::Reading);
-            }
-            Activity::Receiving | Activity::Lingering { .. } => {}
-        }
-        service.tally.requests.aborted += aborted;
-        service.tally.closes.count(reason);
-        drop(self.stream);
-        // Last, so that whoever sees zero sees every socket closed.
-        drop(self.in_flight);
-        straggler.filter(|_| reason == CloseReason::Aborted)
-    }
-
-    /// The reason to close it for when the stop's time is over.
-    pub(crate) fn reason_at_the_end(&self) -> CloseReason {
-        match self.activity {
-            Activity::Lingering { reason } => reason,
-            Activity::Receiving if self.output.is_empty() && self.http.phase() == ReadPhase::Idle => {
-                CloseReason::Drained
-            }
-            _ => CloseReason::Aborted,
-        }
-    }
-
-    /// The peer has reset the connection, or closed it in both directions.
-    fn client_gone(&self) -> Flow {
-        Flow::Close(match self.activity {
-            Activity::Lingering { reason } => reason,
-            _ => CloseReason::ClientGone,
-        })
-    }
-
-    /// Sends the next byte of the response's first ones ahead. A client that has only closed its side takes it; one
-    /// that is gone makes its kernel answer with a reset, which arrives as the next event. TCP has no other way to
-    /// tell the two apart, as both send the same FIN.
-    fn probe(&mut self, service: &Service) -> Flow {
-        let Activity::Handling { probes, .. } = &mut self.activity else { return Flow::Wait };
-        match (&self.stream).write(&PREFIX[*probes..=*probes]) {
-            Ok(sent) => *probes += sent,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return self.client_gone(),
-        }
-        self.since = service.now;
-        Flow::Wait
-    }
-
-    /// The lingering close: reads and forgets, so that nothing that arrives late makes the kernel answer with a reset,
-    /// which would take the response from the peer's hands (RFC 9112 section 9.6).
-    fn discard(&mut self, reason: CloseReason, service: &mut Service) -> Flow {
-        let mut scratch = std::mem::take(&mut service.scratch);
-        let mut budget = BYTES_A_TURN;
-        let flow = loop {
-            match self.read(&mut scratch) {
-                Ok(0) => break Flow::Close(reason),
-                Ok(count) => budget = budget.saturating_sub(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Flow::Wait,
-                Err(_) => break Flow::Close(reason),
-            }
-            if budget == 0 {
-                break Flow::Again;
-            }
-        };
-        service.scratch = scratch;
-        flow
     }
 }

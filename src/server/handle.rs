@@ -1,0 +1,129 @@
+//! The remote control of a server.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, PoisonError},
+};
+
+use super::{Control, State, live::Live};
+use crate::{
+    error::Error,
+    stop::{Phase, StopPolicy, StopReport},
+    sync::lock,
+};
+
+/// Controls a [`Server`] from anywhere: from a handler, a signal, another thread. Cheap to clone; stays valid over all
+/// starts and stops of its server.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) control: Arc<Control>,
+}
+
+impl Handle {
+    /// The server's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.control.name
+    }
+
+    /// Asks the server to stop, and returns at once. May be called from anywhere, a handler of the same server
+    /// included (its response is still delivered), and as often as you like: the strictest policy wins, in every phase.
+    ///
+    /// Of a server that has never been started the stop is remembered, and its first start is stopped at once. One that
+    /// has been stopped stays stopped: the stop is counted once, and does not reach the next start.
+    pub fn stop(&self, policy: StopPolicy) {
+        match &mut *lock(&self.control.state) {
+            State::New { stop } | State::Starting { stop, .. } => {
+                *stop = Some(stop.map_or(policy, |known| known.stricter(&policy)));
+            }
+            State::Running(live) => live.run.stop(&policy),
+            State::Stopped(_) => {}
+        }
+    }
+
+    /// Where the server is between its start and its end. [`Phase::Stopped`] before the first start too.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match &*lock(&self.control.state) {
+            State::Running(live) => live.run.phase(),
+            State::New { .. } | State::Starting { .. } | State::Stopped(_) => Phase::Stopped,
+        }
+    }
+
+    /// Whether the server should be sent requests: it is running, and nobody has asked it to stop. What a readiness
+    /// check answers.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.phase() == Phase::Running
+    }
+
+    /// The addresses it listens on, in the order they were given, with the ports that the system chose for port 0.
+    /// Empty unless it runs.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        match &*lock(&self.control.state) {
+            State::Running(live) => live.addresses.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Waits until the server has stopped; see [`Server::wait`].
+    pub fn wait(&self) -> StopReport {
+        let live = {
+            let mut state = lock(&self.control.state);
+            loop {
+                match &*state {
+                    State::New { .. } => return StopReport::idle(&self.control.name),
+                    State::Stopped(report) => return (**report).clone(),
+                    State::Running(live) => break Arc::clone(live),
+                    State::Starting { .. } => {
+                        state = self.control.started.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    }
+                }
+            }
+        };
+        if live.is_own_thread() {
+            let advice =
+                "waiting on one of the server's own threads would wait for itself: use Handle::stop there";
+            let failure = Some(Error::Misuse(format!("{}: {advice}", self.control.name)));
+            return StopReport { failure, ..StopReport::idle(&self.control.name) };
+        }
+        self.collect(&live)
+    }
+
+    /// Calls back when the run that is under way has ended; at once if there is none.
+    pub(crate) fn when_stopped(&self, callback: Box<dyn FnOnce() + Send>) {
+        let run = match &*lock(&self.control.state) {
+            State::Running(live) => Some(Arc::clone(&live.run)),
+            _ => None,
+        };
+        match run {
+            Some(run) => run.when_ended(callback),
+            None => callback(),
+        }
+    }
+
+    /// Whether the run that is under way has come to an end that nobody asked for.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(&*lock(&self.control.state), State::Running(live) if live.run.failure().is_some())
+    }
+
+    /// Joins what the run has left and keeps its report.
+    pub(super) fn collect(&self, live: &Arc<Live>) -> StopReport {
+        let report = live.finish();
+        let mut state = lock(&self.control.state);
+        if let State::Running(current) = &*state
+            && Arc::ptr_eq(current, live)
+        {
+            *state = State::Stopped(Box::new(report.clone()));
+        }
+        report
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("name", &self.name()).field("phase", &self.phase()).finish()
+    }
+}
