@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::mpsc,
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -24,6 +24,7 @@ const TICKS: f64 = 100.0;
 struct Program {
     process: Child,
     hello: SocketAddr,
+    log: Option<JoinHandle<()>>,
 }
 
 impl Program {
@@ -40,7 +41,7 @@ impl Program {
         let log = BufReader::new(process.stderr.take().unwrap());
         let (found, addresses) = mpsc::channel();
         // It reads to the end, so that the program never waits for its reader.
-        thread::spawn(move || {
+        let log = thread::spawn(move || {
             for line in log.lines().map_while(Result::ok) {
                 if let Some((before, address)) = line.split_once(": listening on ") {
                     let is_hello = before.ends_with("hello");
@@ -51,7 +52,7 @@ impl Program {
         // All three have the descriptors that they need before any is taken by a client.
         let listening: Vec<_> = (0..3).map(|_| addresses.recv_timeout(HUNG).unwrap()).collect();
         let hello = listening.into_iter().find(|(is_hello, _)| *is_hello).unwrap().1;
-        Program { process, hello }
+        Program { process, hello, log: Some(log) }
     }
 
     /// Those below the limit: what it inherited may lie above.
@@ -74,6 +75,10 @@ impl Drop for Program {
         // Both fail only where it has ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // The next test counts descriptors: the log's must be gone.
+        if let Some(log) = self.log.take() {
+            log.join().unwrap();
+        }
     }
 }
 

@@ -134,7 +134,7 @@ pub(crate) fn routes() -> Router {
 pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let began = Instant::now();
     while !condition() {
-        assert!(began.elapsed() < HUNG, "not within {HUNG:?}: {what}");
+        assert!(began.elapsed() < HUNG, "not within {HUNG:?}: {what}; {} descriptors", descriptors());
         thread::yield_now();
     }
 }
