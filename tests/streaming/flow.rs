@@ -90,7 +90,8 @@ fn a_large_content_arrives_whole_in_little_memory() {
         let mut client = served.post(framing(LENGTH, chunked));
         send_pattern(&client, LENGTH, chunked);
         assert_eq!(client.answer().text(), LENGTH.to_string());
-        let more = high_water() - before;
+        // The kernel's count is a little behind at times.
+        let more = high_water().saturating_sub(before);
         assert!(more < BOUND, "{more} bytes more");
     }
 }
@@ -178,7 +179,8 @@ fn a_handler_that_does_not_read_holds_its_client_back() {
 /// The time-outs of a content are the client's; what the handler takes does not count.
 #[test]
 fn a_slow_handler_is_not_the_clients_fault() {
-    let timeouts = Timeouts { body: Duration::from_millis(200), body_rate: u64::MAX, ..Timeouts::default() };
+    // What fits the pipe earns the client no time; the rest is sent far faster than this.
+    let timeouts = Timeouts { body: Duration::from_millis(200), body_rate: 1_000_000, ..Timeouts::default() };
     for expect in ["", "Expect: 100-continue\r\n"] {
         let (begun, go_on) = (Channel::new(), Channel::new());
         let (tell, wait) = (begun.clone(), go_on.clone());
