@@ -20,7 +20,7 @@ mod endings;
 mod requests;
 
 use std::{
-    io::{self, Write},
+    io,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
