@@ -203,11 +203,11 @@ impl Group {
 
     fn start_servers(&self) -> Result<(), Error> {
         let bindings = self.servers.iter().map(Server::bind).collect::<Result<Vec<_>, _>>()?;
-        for binding in bindings {
-            if let Err(error) = binding.serve(Some(&self.context)) {
-                self.servers.iter().for_each(|server| drop(server.stop(StopPolicy::now())));
-                return Err(error);
-            }
+        // Those behind the one that fails give their addresses back here: a server that is being started can't be waited for.
+        let served = bindings.into_iter().try_for_each(|binding| binding.serve(Some(&self.context)));
+        if let Err(error) = served {
+            self.servers.iter().for_each(|server| drop(server.stop(StopPolicy::now())));
+            return Err(error);
         }
         let control = &self.handle.control;
         let handles: Vec<Handle> = self.servers.iter().map(Server::handle).collect();

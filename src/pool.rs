@@ -42,6 +42,9 @@ const STANDING: Duration = Duration::from_millis(1);
 /// Threads added at one look at most: to start one takes the loop some 20 microseconds.
 const THREADS_A_LOOK: usize = 64;
 
+/// How long it is not tried to add threads after the system had none to give: they may be somebody else's.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
 /// One request on its way through the pool.
 pub(crate) struct Job {
     pub(crate) request: Request,
@@ -114,11 +117,11 @@ impl Pool {
         Dispatcher { pool: Arc::clone(self), submitted: false, growth: None }
     }
 
-    /// Makes one more thread, if there may be one more.
-    fn grow(self: &Arc<Pool>) {
+    /// Makes one more thread, if there may be one more: false if the system has none.
+    fn grow(self: &Arc<Pool>) -> bool {
         let free = |threads| (threads < self.most).then_some(threads + 1);
         let Ok(number) = self.threads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free) else {
-            return;
+            return true;
         };
         let working = Arc::new(Mutex::new(None));
         let (pool, seat) = (Arc::clone(self), Arc::clone(&working));
@@ -126,10 +129,14 @@ impl Pool {
         // Locked before there is a thread: its first handler may ask at once whether it is one of the workers.
         let mut seats = lock(&self.seats);
         match builder.spawn(move || pool.work(&seat)) {
-            Ok(thread) => seats.push(Seat { thread, working }),
+            Ok(thread) => {
+                seats.push(Seat { thread, working });
+                true
+            }
             Err(error) => {
                 self.threads.fetch_sub(1, Ordering::Relaxed);
                 log::warn!("{}: no further worker thread beyond {number}: {error}", self.name);
+                false
             }
         }
     }
@@ -154,16 +161,10 @@ impl Pool {
     /// Takes a job and its seat in one step: whoever looks at the seat sees either a job in the queue or a worker on it.
     fn take(&self, seat: &Mutex<Option<Arc<Exchange>>>) -> Option<Box<Job>> {
         let mut seat = lock(seat);
-        let job = self.waiting.try_recv().ok()?;
-        job.request.exchange.begin_handling();
+        let job = self.waiting.try_iter().find(|job| job.request.exchange.claim())?;
         *seat = Some(Arc::clone(&job.request.exchange));
         self.taken.fetch_add(1, Ordering::Relaxed);
         Some(job)
-    }
-
-    /// Takes every request that no worker has begun out of the queue and answers it 503: how many there were.
-    fn reject_waiting(&self) -> u64 {
-        self.waiting.try_iter().map(|job| job.reply(overloaded())).count() as u64
     }
 
     /// Whether the calling thread is one of the workers.
@@ -185,7 +186,7 @@ impl Pool {
     /// Joins the workers that are not in a handler, and leaves the others to themselves. To be called after
     /// [`Pool::close`], when no loop can queue anything any more.
     pub(crate) fn join(&self) {
-        self.reject_waiting();
+        self.waiting.try_iter().for_each(drop);
         for seat in lock(&self.seats).drain(..) {
             if lock(&seat.working).is_none() && seat.thread.join().is_err() {
                 log::error!("{}: a worker thread panicked outside of any handler", self.name);
@@ -232,21 +233,22 @@ impl Dispatcher {
         let missing = waiting.saturating_sub(usize::try_from(taken).unwrap_or(usize::MAX));
         let asleep = self.pool.dormitory.sleeping();
         (0..missing.min(asleep)).for_each(|_| self.pool.dormitory.wake_one());
-        (asleep..missing).take(THREADS_A_LOOK).for_each(|_| self.pool.grow());
+        let grown = (asleep..missing).take(THREADS_A_LOOK).all(|_| self.pool.grow());
         if waiting == 0 {
             return;
         }
         if self.pool.threads.load(Ordering::Relaxed) == 0 {
             // Not a single thread to be had: nobody will ever take these.
-            self.pool.reject_waiting();
+            let unclaimed = self.pool.waiting.try_iter().filter(|job| job.request.exchange.claim());
+            unclaimed.for_each(|job| job.reply_at_once(overloaded()));
         } else if self.pool.threads.load(Ordering::Relaxed) < self.pool.most {
-            self.plan(now);
+            self.plan(now + if grown { Duration::ZERO } else { EXHAUSTED });
         }
     }
 
-    /// Answers 503 to every request that no worker has begun: how many there were.
-    pub(crate) fn reject_waiting(&self) -> u64 {
-        self.pool.reject_waiting()
+    /// Empties the queue of requests that the loops have answered themselves, or are about to.
+    pub(crate) fn discard_waiting(&self) {
+        self.pool.waiting.try_iter().for_each(drop);
     }
 
     fn plan(&mut self, now: Instant) {
@@ -256,10 +258,18 @@ impl Dispatcher {
 }
 
 impl Job {
+    /// Sends the answer, for a worker: it waits if the loop is behind.
     fn reply(self, response: Response) {
         let Job { request, reply: Reply { mailbox, connection, in_flight }, .. } = self;
         mailbox.send(Message::Answered(Box::new(Answered { connection, request, response })));
         drop(in_flight);
+    }
+
+    /// The same for a loop, which never waits: where there is no room for the answer, there will be none.
+    fn reply_at_once(self, response: Response) {
+        let Job { request, reply: Reply { mailbox, connection, .. }, .. } = self;
+        let answered = Answered { connection, request, response };
+        drop(mailbox.try_send(Message::Answered(Box::new(answered))));
     }
 }
 

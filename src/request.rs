@@ -58,8 +58,8 @@ pub(crate) struct Exchange {
     /// Made when the handler first asks for it.
     context: OnceLock<Context>,
     client_gone: AtomicBool,
-    /// Whether a worker has taken it out of the queue.
-    begun: AtomicBool,
+    /// Whether a worker has begun with it, or the loop has answered before one could.
+    claimed: AtomicBool,
     /// Whether a report has it as a straggler already.
     named: AtomicBool,
 }
@@ -77,7 +77,7 @@ impl Exchange {
             server_context,
             context: OnceLock::new(),
             client_gone: AtomicBool::new(false),
-            begun: AtomicBool::new(false),
+            claimed: AtomicBool::new(false),
             named: AtomicBool::new(false),
         }
     }
@@ -87,14 +87,9 @@ impl Exchange {
         !self.named.swap(true, Ordering::Relaxed)
     }
 
-    /// For the worker that calls the handler.
-    pub(crate) fn begin_handling(&self) {
-        self.begun.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether its handler runs, or has run: it does not wait in the queue any more.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.begun.load(Ordering::Relaxed)
+    /// Whoever comes first has it: a worker to call the handler, or the loop to answer in its stead.
+    pub(crate) fn claim(&self) -> bool {
+        !self.claimed.swap(true, Ordering::AcqRel)
     }
 
     /// Ends the handler's context, whether it has been made yet or not.
@@ -160,7 +155,7 @@ impl Request {
         exchange.path_number = None;
         exchange.context.take();
         *exchange.client_gone.get_mut() = false;
-        *exchange.begun.get_mut() = false;
+        *exchange.claimed.get_mut() = false;
         *exchange.named.get_mut() = false;
         true
     }

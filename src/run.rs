@@ -23,7 +23,7 @@ use crate::{
 /// How much longer than a stop's bound its loops are waited for: they act at the bound, and then have to close what is
 /// left and to return.
 const SLACK: Duration = Duration::from_millis(50);
-/// The same, if no loop is in a handler: then it is not stuck, but a busy machine does not let it run.
+/// The same, if no loop is in a handler or a callback: then it is not stuck, but a busy machine does not let it run.
 const BUSY_SLACK: Duration = Duration::from_secs(2);
 
 pub(crate) struct Run {
@@ -35,6 +35,8 @@ pub(crate) struct Run {
     pub(crate) soft: Context,
     /// Whether there is a timeline: looked at for every request, so not behind the lock.
     stopping: AtomicBool,
+    /// Whether the log has it that the run is closing.
+    announced: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
     loops: Vec<LoopAddress>,
@@ -45,12 +47,13 @@ pub(crate) struct Run {
     accept_paused: AtomicBool,
 }
 
-/// How to reach a loop, and how busy it is.
+/// How to reach a loop, and how busy it is. On cache lines of its own, as the loop writes to it for every request.
+#[repr(align(128))]
 pub(crate) struct LoopAddress {
     pub(crate) mailbox: Mailbox<Message>,
     pub(crate) connections: AtomicUsize,
-    /// Whether it runs an inline handler just now.
-    pub(crate) in_handler: AtomicBool,
+    /// Whether it runs an inline handler or a callback just now.
+    pub(crate) in_user_code: AtomicBool,
 }
 
 #[derive(Default)]
@@ -74,7 +77,7 @@ impl Run {
         let address = |mailbox| LoopAddress {
             mailbox,
             connections: AtomicUsize::new(0),
-            in_handler: AtomicBool::new(false),
+            in_user_code: AtomicBool::new(false),
         };
         Run {
             name: name.to_owned(),
@@ -82,6 +85,7 @@ impl Run {
             hard,
             soft,
             stopping: AtomicBool::new(false),
+            announced: AtomicBool::new(false),
             state: Mutex::new(State { loops_left: mailboxes.len(), ..State::default() }),
             changed: Condvar::new(),
             loops: mailboxes.into_iter().map(address).collect(),
@@ -95,6 +99,10 @@ impl Run {
 
     /// Begins a stop, or makes the one under way stricter. Never blocks; nothing to do once the run has ended.
     pub(crate) fn stop(self: &Arc<Run>, policy: &StopPolicy) {
+        // Before any loop can see it, and not behind the lock, as a logger may ask for the phase.
+        if !self.announced.swap(true, Ordering::Relaxed) {
+            log::info!("{}: closing, within {:?}", self.name, policy.longest());
+        }
         let asked = Timeline::new(policy, Instant::now());
         let first = {
             let mut state = lock(&self.state);
@@ -106,7 +114,6 @@ impl Run {
         self.changed.notify_all();
         self.wake_loops();
         if first {
-            log::info!("{}: closing, within {:?}", self.name, policy.longest());
             let run = Arc::downgrade(self);
             // From now on zero is final (see the module's head).
             self.in_flight.on_zero(move || {
@@ -161,9 +168,9 @@ impl Run {
         let callbacks = {
             let mut state = lock(&self.state);
             state.ended = Some(Instant::now());
-            log::info!("{}: closed", self.name);
             std::mem::take(&mut state.when_ended)
         };
+        log::info!("{}: closed", self.name);
         self.changed.notify_all();
         callbacks.into_iter().for_each(|callback| callback());
     }
@@ -198,7 +205,7 @@ impl Run {
             };
             let now = Instant::now();
             let (bound, busy_bound) = (timeline.end() + SLACK, timeline.end() + BUSY_SLACK);
-            let is_stuck = self.loops.iter().any(|address| address.in_handler.load(Ordering::Relaxed));
+            let is_stuck = self.loops.iter().any(|address| address.in_user_code.load(Ordering::Relaxed));
             if now >= busy_bound || (now >= bound && is_stuck) {
                 drop(state);
                 // The stuck loop could not do it, and what it is stuck in may wait for just that.

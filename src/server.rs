@@ -122,11 +122,10 @@ impl Server {
     /// [`StopReport::was_running`]. On one of the server's own threads, in a handler, this would wait for
     /// itself: there it only asks for the stop, as [`Handle::stop`] does, and the report says so.
     pub fn stop(&self, policy: StopPolicy) -> StopReport {
-        if let State::New { .. } | State::Stopped(_) = &*lock(&self.handle.control.state) {
-            return StopReport::idle(&self.config.name);
-        }
-        self.handle.stop(policy);
-        self.wait()
+        // One run for both: another thread may collect this one and start the next in between.
+        let Some(live) = self.handle.running() else { return StopReport::idle(&self.config.name) };
+        live.run.stop(&policy);
+        self.handle.report_of(&live)
     }
 
     /// Waits until the server has stopped, for whatever reason: the report of that run, or of the last one. A server

@@ -58,17 +58,12 @@ impl GroupReport {
 
 impl fmt::Display for GroupReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, server) in self.servers.iter().enumerate() {
-            let line_end = if position == 0 { "" } else { "\n" };
-            write!(f, "{line_end}{server}")?;
-        }
-        for task in &self.tasks {
-            match &task.outcome {
-                TaskOutcome::Finished => write!(f, "\ntask {:?}: finished", task.name)?,
-                TaskOutcome::Failed(message) => write!(f, "\ntask {:?}: failed: {message}", task.name)?,
-                TaskOutcome::LeftBehind => write!(f, "\ntask {:?}: left behind", task.name)?,
-            }
-        }
-        Ok(())
+        let servers = self.servers.iter().map(ToString::to_string);
+        let tasks = self.tasks.iter().map(|TaskReport { name, outcome }| match outcome {
+            TaskOutcome::Finished => format!("task {name:?}: finished"),
+            TaskOutcome::Failed(message) => format!("task {name:?}: failed: {message}"),
+            TaskOutcome::LeftBehind => format!("task {name:?}: left behind"),
+        });
+        f.write_str(&servers.chain(tasks).collect::<Vec<_>>().join("\n"))
     }
 }

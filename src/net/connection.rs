@@ -36,12 +36,17 @@ use super::{
 use crate::{
     http::{Conn, ReadPhase, Refusal, Response, StatusCode},
     pipe::Pipe,
+    pool,
     request::{Exchange, Request},
     router::RouteId,
     stop::Guard,
     stop::{CloseReason, Phase},
 };
 
+/// How long a head that is not complete may still take when the drain begins.
+const HEAD_WHILE_DRAINING: Duration = Duration::from_secs(1);
+/// The least time between two looks at a half-closed client.
+const SHORTEST_PROBE: Duration = Duration::from_millis(1);
 /// Every response begins with these; one at a time can be sent ahead without changing what the client reads.
 const PREFIX: &[u8] = b"HTTP/1.1 ";
 
@@ -173,14 +178,21 @@ impl Connection {
 
     /// A worker has answered.
     pub(crate) fn on_answer(&mut self, request: Request, response: Response, service: &mut Service) -> Flow {
-        let Activity::Handling { probes, .. } = self.activity else { return Flow::Wait };
+        service.recycle(request);
+        match self.activity {
+            Activity::Handling { probes, .. } => self.answer(response, probes, service),
+            _ => Flow::Wait,
+        }
+    }
+
+    /// Answers the request that was being handled.
+    fn answer(&mut self, response: Response, probes: usize, service: &mut Service) -> Flow {
         self.activity = Activity::Receiving;
         self.since = service.now;
         let last = matches!(self.input, Input::Empty);
         self.borrow_buffer(service);
         self.respond(response, last, service);
         self.output.skip(probes);
-        service.recycle(request);
         self.drive(service)
     }
 
@@ -199,15 +211,20 @@ impl Connection {
         self.drive(service)
     }
 
-    /// The grace period is over: a handler that waits for its client need not wait any longer.
-    pub(crate) fn cancel(&mut self, service: &mut Service) {
-        let Activity::Handling { exchange, incoming, .. } = &self.activity else { return };
-        if exchange.has_begun() {
-            service.tally.requests.cancelled += 1;
-        }
+    /// The grace period is over: a request that waits for a worker is answered, and a handler that waits for its client
+    /// need not wait any longer.
+    pub(crate) fn on_cancel(&mut self, service: &mut Service) -> Flow {
+        let Activity::Handling { exchange, incoming, probes } = &self.activity else { return Flow::Wait };
+        let probes = *probes;
         if let Some(pipe) = incoming {
             pipe.fail(io::ErrorKind::ConnectionAborted, "the server is stopping");
         }
+        if !exchange.claim() {
+            service.tally.requests.cancelled += 1;
+            return Flow::Wait;
+        }
+        service.tally.requests.rejected += 1;
+        self.answer(pool::overloaded(), probes, service)
     }
 
     pub(crate) fn on_deadline(&mut self, service: &mut Service) -> Flow {
@@ -252,7 +269,7 @@ impl Connection {
             }
             Activity::Handling { probes, .. } => match self.read {
                 ReadSide::HangingUp | ReadSide::Ended if *probes < PREFIX.len() => {
-                    (Kind::Probe, timeouts.half_close_probe.saturating_mul(1 << probes))
+                    (Kind::Probe, timeouts.half_close_probe.max(SHORTEST_PROBE).saturating_mul(1 << probes))
                 }
                 _ => return None,
             },
@@ -261,6 +278,11 @@ impl Connection {
                     return Some((Kind::Quiet, timeline.quiet_until(self.since)));
                 }
                 (ReadPhase::Idle, _) if self.answered > 0 => (Kind::Idle, timeouts.idle),
+                // A stop does not wait for somebody who takes long over a few lines.
+                (_, Some(timeline)) if service.phase() >= Phase::Draining => {
+                    let due = timeline.drain_began().max(self.since) + HEAD_WHILE_DRAINING;
+                    return Some((Kind::Header, due.min(self.since.checked_add(timeouts.header)?)));
+                }
                 _ => (Kind::Header, timeouts.header),
             },
         };

@@ -125,6 +125,10 @@ impl EventLoop {
     fn turn(&mut self) -> io::Result<ControlFlow<()>> {
         self.wait()?;
         self.service.now = Instant::now();
+        // Lowered before anything is looked at that a wake may stand for: a stop as well as a message.
+        if self.events.iter().any(|event| event.token() == WAKE) {
+            self.inbox.lower();
+        }
         if self.service.run.is_stopping() && self.follow_stop().is_break() {
             return Ok(ControlFlow::Break(()));
         }
@@ -167,7 +171,6 @@ impl EventLoop {
     fn on_event(&mut self, event: &Event) {
         let token = event.token();
         if token == WAKE {
-            self.inbox.lower();
             while let Some(message) = self.inbox.take() {
                 self.on_message(message);
             }
@@ -213,7 +216,7 @@ impl EventLoop {
         match happening(connection, &mut self.service) {
             Flow::Wait => self.deadlines.set(slot_of(token), connection.deadline(&self.service)),
             Flow::Again => {
-                self.deadlines.set(slot_of(token), None);
+                self.deadlines.set(slot_of(token), connection.deadline(&self.service));
                 self.again.push(token);
             }
             Flow::Close(reason) => self.close(token, reason),
@@ -266,7 +269,13 @@ impl EventLoop {
         }
         if self.phase >= Phase::Draining && (changed || tightened) {
             // Whoever owes nothing now waits for the end of its quiet period, which may be over already.
-            for token in self.table.tokens() {
+            // In order of time, as each of them goes to the tail of its list then.
+            let mut waiting = self.table.tokens();
+            waiting.sort_by_cached_key(|token| {
+                let connection = self.table.get_mut(*token);
+                connection.and_then(|connection| connection.deadline(&self.service)).map(|(_, at)| at)
+            });
+            for token in waiting {
                 self.deal_with(token, |_, _| Flow::Wait);
             }
         }
@@ -276,18 +285,17 @@ impl EventLoop {
     fn enter(&mut self, phase: Phase) {
         match phase {
             Phase::Draining => {
-                self.service.run.soft.cancel(Cause::Stopping);
+                self.service.in_user_code(|service| service.run.soft.cancel(Cause::Stopping));
                 // What waits in the accept queue has been promised an answer by the kernel.
                 self.close_listeners();
             }
             Phase::Cancelling => {
-                self.service.run.hard.cancel(Cause::Stopping);
-                self.service.tally.requests.rejected += self.service.dispatcher.reject_waiting();
+                // First those that no worker has begun with, so that none begins now.
                 for token in self.table.tokens() {
-                    if let Some(connection) = self.table.get_mut(token) {
-                        connection.cancel(&mut self.service);
-                    }
+                    self.deal_with(token, Connection::on_cancel);
                 }
+                self.service.dispatcher.discard_waiting();
+                self.service.in_user_code(|service| service.run.hard.cancel(Cause::Stopping));
             }
             Phase::Stopped => self.close_all(),
             Phase::Running | Phase::LameDuck => {}

@@ -81,11 +81,11 @@ impl Service {
         self.timeline.map_or(Phase::Running, |timeline| timeline.phase(self.now))
     }
 
-    /// Runs an inline handler, and lets whoever waits for the end of a stop know that the loop is in it.
-    pub(crate) fn in_handler<T>(&self, handler: impl FnOnce(&Service) -> T) -> T {
-        let flag = &self.run.loops()[self.number].in_handler;
+    /// Runs a handler or callbacks, and lets whoever waits for the end of a stop know that the loop is in it.
+    pub(crate) fn in_user_code<T>(&self, code: impl FnOnce(&Service) -> T) -> T {
+        let flag = &self.run.loops()[self.number].in_user_code;
         flag.store(true, Ordering::Relaxed);
-        let result = handler(self);
+        let result = code(self);
         flag.store(false, Ordering::Relaxed);
         result
     }

@@ -33,13 +33,16 @@ impl Handle {
     /// Of a server that has never been started the stop is remembered, and its first start is stopped at once. One that
     /// has been stopped stays stopped: the stop is counted once, and does not reach the next start.
     pub fn stop(&self, policy: StopPolicy) {
-        match &mut *lock(&self.control.state) {
+        let live = match &mut *lock(&self.control.state) {
             State::New { stop } | State::Starting { stop, .. } => {
                 *stop = Some(stop.map_or(policy, |known| known.stricter(&policy)));
+                return;
             }
-            State::Running(live) => live.run.stop(&policy),
-            State::Stopped(_) => {}
-        }
+            State::Running(live) => Arc::clone(live),
+            State::Stopped(_) => return,
+        };
+        // Behind the lock, as this logs, and a logger may ask for the phase.
+        live.run.stop(&policy);
     }
 
     /// Where the server is between its start and its end. [`Phase::Stopped`] before the first start too.
@@ -70,26 +73,38 @@ impl Handle {
 
     /// Waits until the server has stopped; see [`Server::wait`].
     pub fn wait(&self) -> StopReport {
-        let live = {
-            let mut state = lock(&self.control.state);
-            loop {
-                match &*state {
-                    State::New { .. } => return StopReport::idle(&self.control.name),
-                    State::Stopped(report) => return (**report).clone(),
-                    State::Running(live) => break Arc::clone(live),
-                    State::Starting { .. } => {
-                        state = self.control.started.wait(state).unwrap_or_else(PoisonError::into_inner);
-                    }
+        match self.running() {
+            Some(live) => self.report_of(&live),
+            None => match &*lock(&self.control.state) {
+                State::Stopped(report) => (**report).clone(),
+                _ => StopReport::idle(&self.control.name),
+            },
+        }
+    }
+
+    /// The run that is under way, or is about to be.
+    pub(super) fn running(&self) -> Option<Arc<Live>> {
+        let mut state = lock(&self.control.state);
+        loop {
+            match &*state {
+                State::New { .. } | State::Stopped(_) => return None,
+                State::Running(live) => return Some(Arc::clone(live)),
+                State::Starting { .. } => {
+                    state = self.control.started.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
             }
-        };
+        }
+    }
+
+    /// Waits for the end of a run, unless that would be to wait for the calling thread itself.
+    pub(super) fn report_of(&self, live: &Arc<Live>) -> StopReport {
         if live.is_own_thread() {
             let advice =
                 "waiting on one of the server's own threads would wait for itself: use Handle::stop there";
             let failure = Some(Error::Misuse(format!("{}: {advice}", self.control.name)));
             return StopReport { failure, ..StopReport::idle(&self.control.name) };
         }
-        self.collect(&live)
+        self.collect(live)
     }
 
     /// Calls back when the run that is under way has ended; at once if there is none.

@@ -79,6 +79,11 @@ impl Timeline {
         self.asked
     }
 
+    /// When the listener began to close.
+    pub(crate) fn drain_began(&self) -> Instant {
+        self.lame_duck_until
+    }
+
     /// When requests in flight have had their time.
     pub(crate) fn drain_until(&self) -> Instant {
         self.drain_until

@@ -98,8 +98,8 @@ impl Index<CloseReason> for Closes {
     }
 }
 
-/// What became of the requests of a run. Every request is either completed or aborted; some of the completed were
-/// rejected, and some of both had their handler cancelled.
+/// What became of the requests of a run. One that was not refused for its form is either completed or aborted; some of the
+/// completed were rejected, and some of both had their handler cancelled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Requests {
     /// The whole response was handed to the kernel.

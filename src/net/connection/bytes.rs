@@ -3,7 +3,6 @@
 use std::{
     io::{self, Read},
     net::Shutdown,
-    sync::Arc,
 };
 
 use super::{Activity, Connection, Flow, Input, Persistence, Plan, ReadSide};
@@ -199,7 +198,7 @@ impl Connection {
     /// Takes requests out of `input` for as long as they can be dealt with: how many bytes were consumed, and whether
     /// it takes more input to go on.
     fn process(&mut self, input: &[u8], requests: &mut usize, service: &mut Service) -> (usize, bool) {
-        let config = Arc::clone(&service.config);
+        let limits = service.config.limits.clone();
         let was_in_head = self.http.phase() == ReadPhase::InHead;
         let mut consumed = 0;
         loop {
@@ -211,7 +210,7 @@ impl Connection {
                 return (consumed, false);
             }
             let rest = &input[consumed..];
-            let received = match self.http.receive(rest, service.next_head(), &config.limits) {
+            let received = match self.http.receive(rest, service.next_head(), &limits) {
                 Ok(received) => received,
                 Err(refusal) => {
                     self.refuse(&refusal, CloseReason::Refused, service);

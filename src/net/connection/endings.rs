@@ -28,7 +28,9 @@ impl Connection {
             }
             Activity::Handling { exchange, incoming, .. } => {
                 exchange.client_gone();
-                let stuck = if exchange.has_begun() { Stuck::Handling } else { Stuck::Waiting };
+                // One that no worker has begun with is not begun any more.
+                let has_begun = !exchange.claim();
+                let stuck = if has_begun { Stuck::Handling } else { Stuck::Waiting };
                 if reason == CloseReason::Aborted && exchange.name_once() {
                     straggler = unfinished(exchange.to_string(), exchange.began, stuck);
                 }
@@ -36,7 +38,7 @@ impl Connection {
                     pipe.fail(io::ErrorKind::ConnectionReset, "the client is gone");
                 }
                 aborted += 1;
-                if exchange.has_begun() && service.phase() < Phase::Cancelling {
+                if has_begun && service.phase() < Phase::Cancelling {
                     service.tally.requests.cancelled += 1;
                 }
             }

@@ -83,7 +83,7 @@ impl Connection {
             Plan::Handle(route) => route,
         };
         if service.router.get_route(route).place == Place::Inline {
-            let response = service.in_handler(|service| pool::answer(&service.router, route, &request));
+            let response = service.in_user_code(|service| pool::answer(&service.router, route, &request));
             self.respond(response, last, service);
             return service.recycle(request);
         }

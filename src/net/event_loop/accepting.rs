@@ -111,7 +111,7 @@ impl EventLoop {
         self.accepting
             .as_ref()
             .is_some_and(|accepting| accepting.retry_at.is_none() && accepting.is_backlogged())
-            && self.service.run.may_accept()
+            && (self.phase >= Phase::Draining || self.service.run.may_accept())
     }
 
     /// Takes connections from the accept queues, up to a turn's budget, and closes what may be closed.
