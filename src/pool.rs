@@ -10,7 +10,7 @@
 //! threads that are awake anyway, and blocking ones wake as many as there is work for. No thread spins or polls.
 //!
 //! **When a thread is added.** As many as the machine has cores: as soon as a request finds another one waiting.
-//! Beyond that only if the queue stands: a loop that leaves requests in the queue looks again a millisecond later, and
+//! Beyond that only if the queue stands: a loop that leaves requests in the queue looks again five milliseconds later, and
 //! if fewer have been taken than wait, that many are short of a thread: sleeping ones are woken, the rest is made.
 
 use std::{
@@ -36,11 +36,12 @@ use crate::{
     sync::{Dormitory, lock},
 };
 
-/// How long the queue may stand before threads are added for it. Long against a quick handler (microseconds), short
-/// against what a client notices.
-const STANDING: Duration = Duration::from_millis(1);
+/// How long the queue may stand before threads are added for it. Longer than the kernel lets a thread wait for a processor
+/// that others want too (some 3 ms), as workers that cannot run are not short of company; short against what a client
+/// notices.
+const STANDING: Duration = Duration::from_millis(5);
 /// Threads added at one look at most: to start one takes the loop some 20 microseconds.
-const THREADS_A_LOOK: usize = 64;
+const THREADS_A_LOOK: usize = 128;
 
 /// How long it is not tried to add threads after the system had none to give: they may be somebody else's.
 const EXHAUSTED: Duration = Duration::from_millis(100);
@@ -142,9 +143,10 @@ impl Pool {
     }
 
     fn work(&self, seat: &Mutex<Option<Arc<Exchange>>>) {
+        let bed = Arc::default();
         loop {
             let Some(job) = self.take(seat) else {
-                if self.dormitory.sleep(|| !self.waiting.is_empty()) {
+                if self.dormitory.sleep(&bed, || !self.waiting.is_empty()) {
                     continue;
                 }
                 return;
@@ -231,9 +233,8 @@ impl Dispatcher {
         let taken = self.pool.taken.load(Ordering::Relaxed).wrapping_sub(taken_before);
         let waiting = self.pool.waiting.len();
         let missing = waiting.saturating_sub(usize::try_from(taken).unwrap_or(usize::MAX));
-        let asleep = self.pool.dormitory.sleeping();
-        (0..missing.min(asleep)).for_each(|_| self.pool.dormitory.wake_one());
-        let grown = (asleep..missing).take(THREADS_A_LOOK).all(|_| self.pool.grow());
+        let woken = if missing > 0 { self.pool.dormitory.wake(missing) } else { 0 };
+        let grown = (woken..missing).take(THREADS_A_LOOK).all(|_| self.pool.grow());
         if waiting == 0 {
             return;
         }

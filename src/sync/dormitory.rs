@@ -2,87 +2,113 @@
 //!
 //! ```text
 //!   sleeper:  announce itself, then look for work once more, then sleep
-//!   waker:    make work available, then look whether anybody has announced itself
+//!   waker:    make work available, then look whether a wake makes sense
 //! ```
 //!
 //! Whichever comes second sees the other, so no work is left lying with everybody asleep. Looking costs the waker one
-//! atomic read while nobody sleeps.
+//! fence and one read. A wake makes sense if somebody sleeps, and nobody is on the way out of bed: who gets up looks for
+//! work, and wakes the next one if there is more. The last to lie down is the first to get up, so that a few warm threads
+//! do what a few can do, however many there are.
 
-use super::{AtomicUsize, Condvar, Mutex, Ordering, fence, lock, wait};
+use super::{Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, fence, lock, wait};
 
 #[derive(Debug, Default)]
 pub(crate) struct Dormitory {
-    /// As many as in `beds`, to be read without its lock.
-    sleeping: AtomicUsize,
+    /// How many could be woken, to be read without the lock; none while somebody is on the way out.
+    wakeable: AtomicUsize,
     beds: Mutex<Beds>,
-    wake: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Beds {
-    sleeping: usize,
+    sleepers: Vec<Arc<Bed>>,
     /// Threads that have been woken, but are not up yet.
     woken: usize,
     closed: bool,
 }
 
+/// One thread's place to sleep.
+#[derive(Debug, Default)]
+pub(crate) struct Bed {
+    /// Guarded by the lock of the beds.
+    woken: AtomicBool,
+    wake: Condvar,
+}
+
 impl Dormitory {
     /// Sleeps until woken, unless there is work; false if the dormitory is closed and there is none.
-    pub(crate) fn sleep(&self, is_there_work: impl Fn() -> bool) -> bool {
+    pub(crate) fn sleep(&self, bed: &Arc<Bed>, is_there_work: impl Fn() -> bool) -> bool {
         let mut beds = lock(&self.beds);
-        self.set_sleeping(&mut beds, 1);
-        // With the other one: announced before looked, and queued before looked. One of the two looks second.
-        fence(Ordering::SeqCst);
+        bed.woken.store(false, Ordering::Relaxed);
+        beds.sleepers.push(Arc::clone(bed));
+        self.announce(&beds);
         if is_there_work() {
-            self.set_sleeping(&mut beds, -1);
+            // Still the last one, as the lock is held.
+            beds.sleepers.pop();
+            self.announce(&beds);
             return true;
         }
-        while beds.woken == 0 {
+        while !bed.woken.load(Ordering::Relaxed) {
             if beds.closed {
                 return false;
             }
-            beds = wait(&self.wake, beds, None).unwrap_or_else(|beds| beds);
+            beds = wait(&bed.wake, beds, None).unwrap_or_else(|beds| beds);
         }
         beds.woken -= 1;
+        // Whoever left work and saw this one on its way relies on it: its next look at the work comes after this.
+        self.announce(&beds);
         true
     }
 
-    /// Wakes one thread, if any sleeps.
+    /// Wakes one thread, if that makes sense.
     pub(crate) fn wake_one(&self) {
         fence(Ordering::SeqCst);
-        if self.sleeping.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        let mut beds = lock(&self.beds);
-        if beds.sleeping > 0 {
-            self.set_sleeping(&mut beds, -1);
-            beds.woken += 1;
-            drop(beds);
-            self.wake.notify_one();
+        if self.wakeable.load(Ordering::Relaxed) > 0 {
+            let mut beds = lock(&self.beds);
+            if beds.woken == 0 {
+                beds.wake_last();
+                self.announce(&beds);
+            }
         }
     }
 
-    /// How many sleep. A snapshot.
-    pub(crate) fn sleeping(&self) -> usize {
-        self.sleeping.load(Ordering::Relaxed)
+    /// Wakes so many threads, or as many as there are: how many it were.
+    pub(crate) fn wake(&self, wanted: usize) -> usize {
+        let mut beds = lock(&self.beds);
+        let count = wanted.min(beds.sleepers.len());
+        (0..count).for_each(|_| beds.wake_last());
+        self.announce(&beds);
+        count
     }
 
     /// Wakes everybody for good.
     pub(crate) fn close(&self) {
-        lock(&self.beds).closed = true;
-        self.wake.notify_all();
+        let mut beds = lock(&self.beds);
+        beds.closed = true;
+        beds.sleepers.iter().for_each(|bed| bed.wake.notify_one());
     }
 
-    fn set_sleeping(&self, beds: &mut Beds, change: isize) {
-        beds.sleeping = beds.sleeping.wrapping_add_signed(change);
-        self.sleeping.store(beds.sleeping, Ordering::Relaxed);
+    fn announce(&self, beds: &Beds) {
+        let wakeable = if beds.woken == 0 { beds.sleepers.len() } else { 0 };
+        self.wakeable.store(wakeable, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+}
+
+impl Beds {
+    fn wake_last(&mut self) {
+        if let Some(bed) = self.sleepers.pop() {
+            bed.woken.store(true, Ordering::Relaxed);
+            self.woken += 1;
+            bed.wake.notify_one();
+        }
     }
 }
 
 #[cfg(all(test, loom))]
 mod models {
     use super::*;
-    use loom::{sync::Arc, thread};
+    use loom::thread;
 
     /// Work, as the pool has it: a count that is raised before the waker looks.
     #[derive(Default)]
@@ -99,14 +125,22 @@ mod models {
 
         /// What a worker does until it has taken something; false if the dormitory closed first.
         fn work(&self) -> bool {
+            let bed = Arc::new(Bed::default());
             loop {
                 if self.take() {
+                    if self.is_there_work() {
+                        self.dormitory.wake_one();
+                    }
                     return true;
                 }
-                if !self.dormitory.sleep(|| self.work.load(Ordering::Acquire) > 0) {
+                if !self.dormitory.sleep(&bed, || self.is_there_work()) {
                     return false;
                 }
             }
+        }
+
+        fn is_there_work(&self) -> bool {
+            self.work.load(Ordering::Acquire) > 0
         }
 
         fn submit(&self) {
@@ -145,6 +179,23 @@ mod models {
             pool.submit();
             submitter.join().unwrap();
             assert!(worker.join().unwrap());
+        });
+    }
+
+    /// The second submitter may see the first one's worker on its way, and leave it to that one to wake the other.
+    #[test]
+    fn two_workers_that_take_one_job_each_leave_none() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(2);
+        model.check(|| {
+            let pool = Arc::new(Pool::default());
+            let workers = [0; 2].map(|_| {
+                let pool = Arc::clone(&pool);
+                thread::spawn(move || pool.work())
+            });
+            pool.submit();
+            pool.submit();
+            workers.into_iter().for_each(|worker| assert!(worker.join().unwrap()));
         });
     }
 
