@@ -230,3 +230,21 @@ fn a_hard_stop_cuts_off_whatever_there_is() {
     kept.read_all_there_is();
     assert!(busy.read_all_there_is().is_empty());
 }
+
+/// Eight bytes must not make every stop take all of its grace.
+#[test]
+fn an_unfinished_head_holds_a_stop_for_a_second_at_most() {
+    let (server, address) = serve(Router::new().get("/", inline(|_: &Request| "served")));
+    let mut client = Client::connect(address);
+    // One read takes both: when the first is answered, the second is known to have begun.
+    client.send(get("/") + "GET / HT");
+    assert_eq!(client.read_response().status, 200);
+    let report = begin_stop(&server, StopPolicy::default().grace(HUNG * 2));
+    let timed_out = client.read_response();
+    assert_eq!((timed_out.status, timed_out.says_close()), (408, true));
+    client.expect_end();
+    drop(client);
+    let report = soon(&report);
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(report.closes[CloseReason::RequestTimeout], 1, "{report}");
+}
