@@ -21,6 +21,9 @@ pub struct Timeouts {
     pub idle: Duration,
     /// The longest time in which a client takes no byte of a response. Default 30 s.
     pub write: Duration,
+    /// Bytes a second that a client must take of a response on the whole, after the first [`write`](Timeouts::write)
+    /// seconds in which the kernel's buffer is full. Default 500, for the reasons of [`body_rate`](Timeouts::body_rate).
+    pub write_rate: u64,
     /// How long a lingering close waits for the peer to close too (RFC 9112 section 9.6). Default 2 s: several round
     /// trips around the world; it costs a descriptor, no buffer.
     pub linger: Duration,
@@ -38,6 +41,7 @@ impl Default for Timeouts {
             body_rate: 500,
             idle: Duration::from_secs(75),
             write: Duration::from_secs(30),
+            write_rate: 500,
             linger: Duration::from_secs(2),
             half_close_probe: Duration::from_millis(100),
         }

@@ -31,6 +31,7 @@ use mio::{Token, event::Event as Readiness, net::TcpStream};
 use super::{
     deadlines::Kind,
     output::{Flushed, Output},
+    pace::Pace,
     service::Service,
 };
 use crate::{
@@ -67,9 +68,8 @@ pub(crate) struct Connection {
     answered: u64,
     /// When what the connection waits for began, or last moved.
     since: Instant,
-    /// When the content in progress began to come in, and how much of it has.
-    content_began: Instant,
-    content_bytes: u64,
+    /// Of the content that comes in, or of the response that the client takes.
+    pace: Pace,
     in_flight: Guard,
 }
 
@@ -146,8 +146,7 @@ impl Connection {
             owed: 0,
             answered: 0,
             since: now,
-            content_began: now,
-            content_bytes: 0,
+            pace: Pace::new(now),
             in_flight,
         }
     }
@@ -206,7 +205,7 @@ impl Connection {
             self.input = Input::Backlog(Vec::new());
         }
         // While the handler did not read, the client could not be any faster.
-        self.content_began += service.now.saturating_duration_since(self.since);
+        self.pace.excuse(service.now);
         self.since = service.now;
         self.drive(service)
     }
@@ -243,7 +242,11 @@ impl Connection {
             Kind::Quiet => Flow::Close(CloseReason::Drained),
             // The kernel says that there is room again only when there is plenty; a slow client takes bytes all the same.
             Kind::Write => match self.flush(service) {
-                Ok(Flushed::Blocked { progress: false }) => Flow::Close(CloseReason::WriteTimeout),
+                Ok(Flushed::Blocked { .. })
+                    if self.deadline(service).is_none_or(|(_, at)| at <= service.now) =>
+                {
+                    Flow::Close(CloseReason::WriteTimeout)
+                }
                 Ok(_) => self.drive(service),
                 Err(_) => self.client_gone(),
             },
@@ -260,7 +263,9 @@ impl Connection {
         let timeouts = &service.config.timeouts;
         let (kind, wait) = match &self.activity {
             Activity::Lingering { .. } => (Kind::Linger, timeouts.linger),
-            _ if !self.output.is_empty() => (Kind::Write, timeouts.write),
+            _ if !self.output.is_empty() => {
+                return Some((Kind::Write, self.pace.due(timeouts.write, timeouts.write_rate)?));
+            }
             Activity::Content { .. } => return Some((Kind::Body, self.content_due(service)?)),
             // A handler that does not read is not the client's fault.
             Activity::Handling { incoming: Some(pipe), .. } if pipe.is_paused() => return None,
@@ -289,12 +294,8 @@ impl Connection {
         Some((kind, self.since.checked_add(wait)?))
     }
 
-    /// Until when the next byte of the content has to come: neither may the client pause for long, nor may it be slower
-    /// than a minimum rate on the whole.
     fn content_due(&self, service: &Service) -> Option<Instant> {
         let timeouts = &service.config.timeouts;
-        let earned = Duration::from_secs(self.content_bytes / timeouts.body_rate.max(1));
-        let by_rate = self.content_began.checked_add(timeouts.body.checked_add(earned)?)?;
-        Some(by_rate.min(self.since.checked_add(timeouts.body)?))
+        self.pace.due(timeouts.body, timeouts.body_rate)
     }
 }

@@ -8,6 +8,7 @@ mod handshake;
 mod listener;
 mod mailbox;
 mod output;
+mod pace;
 mod service;
 mod table;
 

@@ -16,6 +16,8 @@ pub(crate) struct Output {
     large: Body,
     /// How many bytes of both have left.
     sent: usize,
+    /// Whether the socket took no more at the last flush.
+    blocked: bool,
 }
 
 /// How far a flush came.
@@ -24,17 +26,22 @@ pub(crate) enum Flushed {
     All,
     /// The socket takes no more for now.
     Blocked {
-        progress: bool,
+        /// What it took before.
+        bytes: usize,
     },
 }
 
 impl Output {
     pub(crate) fn new() -> Output {
-        Output { buffer: Vec::new(), large: Body::Empty, sent: 0 }
+        Output { buffer: Vec::new(), large: Body::Empty, sent: 0, blocked: false }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.sent == self.length()
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
     }
 
     /// Whether to write before anything more is added.
@@ -57,7 +64,7 @@ impl Output {
 
     /// Writes until all has left or the socket is full.
     pub(crate) fn flush(&mut self, mut socket: impl Write) -> io::Result<Flushed> {
-        let mut progress = false;
+        let mut bytes = 0;
         while self.sent < self.length() {
             let result = match self.sent.checked_sub(self.buffer.len()) {
                 None if self.large.is_empty() => socket.write(&self.buffer[self.sent..]),
@@ -71,11 +78,12 @@ impl Output {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     self.sent += written;
-                    progress = true;
+                    bytes += written;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Flushed::Blocked { progress });
+                    self.blocked = true;
+                    return Ok(Flushed::Blocked { bytes });
                 }
                 Err(error) => return Err(error),
             }
@@ -83,6 +91,7 @@ impl Output {
         self.buffer.clear();
         self.large = Body::Empty;
         self.sent = 0;
+        self.blocked = false;
         Ok(Flushed::All)
     }
 
@@ -127,7 +136,7 @@ mod tests {
                 output.follow(Body::from("content"));
                 let mut socket = Narrow { taken: Vec::new(), width, room };
                 let first = output.flush(&mut socket).unwrap();
-                assert_eq!(first, Flushed::Blocked { progress: room > 0 });
+                assert_eq!(first, Flushed::Blocked { bytes: room });
                 assert!(!output.is_empty());
                 socket.room = usize::MAX;
                 assert_eq!(output.flush(&mut socket).unwrap(), Flushed::All);
@@ -152,7 +161,7 @@ mod tests {
         let mut output = Output::new();
         output.buffer.extend_from_slice(b"first,");
         let mut socket = Narrow { taken: Vec::new(), width: 8, room: 3 };
-        assert_eq!(output.flush(&mut socket).unwrap(), Flushed::Blocked { progress: true });
+        assert_eq!(output.flush(&mut socket).unwrap(), Flushed::Blocked { bytes: 3 });
         output.buffer.extend_from_slice(b"second");
         output.skip(0);
         socket.room = usize::MAX;

@@ -13,7 +13,7 @@ use crate::{
     sync::lock,
 };
 
-/// Controls a [`Server`] from anywhere: from a handler, a signal, another thread. Cheap to clone; stays valid over all
+/// Controls a [`Server`](crate::Server) from anywhere: from a handler, a signal, another thread. Cheap to clone; stays valid over all
 /// starts and stops of its server.
 #[derive(Clone)]
 pub struct Handle {
@@ -71,7 +71,7 @@ impl Handle {
         }
     }
 
-    /// Waits until the server has stopped; see [`Server::wait`].
+    /// Waits until the server has stopped; see [`Server::wait`](crate::Server::wait).
     pub fn wait(&self) -> StopReport {
         match self.running() {
             Some(live) => self.report_of(&live),

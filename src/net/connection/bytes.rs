@@ -8,7 +8,7 @@ use std::{
 use super::{Activity, Connection, Flow, Input, Persistence, Plan, ReadSide};
 use crate::{
     http::{Event, ReadPhase, Refusal, StatusCode},
-    net::{output::Flushed, service::Service},
+    net::{output::Flushed, pace::Pace, service::Service},
     stop::CloseReason,
 };
 
@@ -100,6 +100,8 @@ impl Connection {
         if self.output.is_empty() {
             return Ok(Flushed::All);
         }
+        // What the kernel takes at once says nothing about the client.
+        let was_blocked = self.output.is_blocked();
         let flushed = self.output.flush(&self.stream)?;
         match flushed {
             Flushed::All => {
@@ -107,8 +109,9 @@ impl Connection {
                 self.owed = 0;
                 self.since = service.now;
             }
-            Flushed::Blocked { progress: true } => self.since = service.now,
-            Flushed::Blocked { progress: false } => {}
+            Flushed::Blocked { .. } if !was_blocked => self.pace = Pace::new(service.now),
+            Flushed::Blocked { bytes: 0 } => {}
+            Flushed::Blocked { bytes } => self.pace.add(bytes, service.now),
         }
         Ok(flushed)
     }
@@ -232,7 +235,7 @@ impl Connection {
                 Event::Head => self.on_head(service),
                 Event::Data(range) => {
                     self.since = service.now;
-                    self.content_bytes += range.len() as u64;
+                    self.pace.add(range.len(), service.now);
                     match &mut self.activity {
                         Activity::Content { request, plan: Plan::Handle(_) } => {
                             request.body.extend_from_slice(&rest[range]);

@@ -6,7 +6,7 @@ use super::{Activity, Connection, Persistence, Plan, ReadSide};
 use crate::{
     handler::{Content, Place},
     http::{After, Framing, Refusal, Respond, Response, body_is_separate},
-    net::{event_loop::Message, service::Service},
+    net::{event_loop::Message, pace::Pace, service::Service},
     pipe::Pipe,
     pool::{self, Job, Reply},
     request::Request,
@@ -40,8 +40,7 @@ impl Connection {
             }
         };
         let has_content = request.exchange.head.framing() != Framing::None;
-        self.content_began = service.now;
-        self.content_bytes = 0;
+        self.pace = Pace::new(service.now);
         if let Err(refusal) = self.http.read_body(limit) {
             service.recycle(request);
             return self.refuse(&refusal, CloseReason::Refused, service);
