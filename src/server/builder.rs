@@ -26,9 +26,18 @@ impl Builder {
 
     /// An address to listen on, as `host:port`; port 0 lets the system choose (see [`Handle::addresses`]). May be
     /// called several times, for instance for IPv4 and IPv6.
+    ///
+    /// # Panics
+    ///
+    /// If it was called with the same address before (other than with port 0, which is another port each time): the second
+    /// listener could never be had.
     #[must_use]
+    #[track_caller]
     pub fn listen(mut self, address: impl Into<String>) -> Self {
-        self.config.listen.push(address.into());
+        let address = address.into();
+        let is_doubled = self.config.listen.contains(&address) && !address.ends_with(":0");
+        assert!(!is_doubled, "{}: is told to listen on {address} twice: say it once", self.config.name);
+        self.config.listen.push(address);
         self
     }
 
