@@ -67,7 +67,7 @@ fn a_hundred_thousand_requests_take_no_memory_and_are_answered_in_order() {
                 let more = resident().saturating_sub(before);
                 assert!(more < BOUND, "{more} bytes more");
             };
-            pipeline(narrow(address), requests.as_bytes(), check_memory, |client| {
+            pipeline(narrow(address, 64 * 1024), requests.as_bytes(), check_memory, |client| {
                 for number in 0..MANY {
                     assert_eq!(client.answer(), ok(format!("inline {number}")));
                 }
@@ -79,33 +79,37 @@ fn a_hundred_thousand_requests_take_no_memory_and_are_answered_in_order() {
 #[test]
 fn answers_of_the_pool_queue_up_behind_unsent_ones() {
     const ROUNDS: usize = 300;
-    /// Five of `/medium` fit the output buffer and no receive buffer, so many an answer of the pool comes while
-    /// others are halfway out.
+    /// Five of `/medium` fit the output buffer and, sooner or later, not the socket's: then an answer of the pool
+    /// comes while they are halfway out.
     const BEFORE: usize = 5;
+    let served = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&served);
+    let count = move |_: &Request| counting.fetch_add(1, Ordering::SeqCst).to_string();
     attack(
-        |builder| builder,
+        |builder| builder.routes(routes().get("/count", count)),
         |address| {
-            let round = |number| {
-                let medium = "GET /medium HTTP/1.1\r\nHost: a\r\n\r\n".repeat(BEFORE);
-                format!("{medium}GET /pool?number={number} HTTP/1.1\r\nHost: a\r\n\r\n")
-            };
-            let requests: String = (0..ROUNDS).map(round).collect();
-            pipeline(
-                narrow(address),
-                requests.as_bytes(),
-                || (),
-                |client| {
-                    for number in 0..ROUNDS {
-                        for _ in 0..BEFORE {
-                            assert!(
-                                client.answer() == ok(MEDIUM),
-                                "the answer before pool {number} is damaged"
-                            );
-                        }
-                        assert_eq!(client.answer(), ok(format!("pool {number}")));
+            let medium = "GET /medium HTTP/1.1\r\nHost: a\r\n\r\n".repeat(BEFORE);
+            let round = format!("{medium}GET /count HTTP/1.1\r\nHost: a\r\n\r\n");
+            let until_it_is_stuck = || {
+                let mut known = 0;
+                loop {
+                    thread::park_timeout(STALLED);
+                    match served.load(Ordering::SeqCst) {
+                        0 => {}
+                        still if still == known => break,
+                        more => known = more,
                     }
-                },
-            );
+                }
+            };
+            let requests = round.repeat(ROUNDS);
+            pipeline(narrow(address, 64 * 1024), requests.as_bytes(), until_it_is_stuck, |client| {
+                for number in 0..ROUNDS {
+                    for _ in 0..BEFORE {
+                        assert!(client.answer() == ok(MEDIUM), "an answer before number {number} is damaged");
+                    }
+                    assert_eq!(client.answer(), ok(number.to_string()));
+                }
+            });
         },
     );
 }

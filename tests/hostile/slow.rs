@@ -1,7 +1,7 @@
 //! Clients that take their time: on the head, on the content, on reading the response.
 
 use std::{
-    io::{ErrorKind, Write},
+    io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -13,7 +13,7 @@ use softstop::{CloseReason, Timeouts};
 
 use crate::{
     client::{Client, HUNG},
-    stage::attack,
+    stage::{LARGE, attack},
 };
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -121,7 +121,7 @@ fn a_client_that_does_not_read_its_response_is_closed() {
     let report = attack(
         |builder| builder.timeouts(timeouts),
         |address| {
-            let clients: Vec<TcpStream> = (0..CROWD).map(|_| narrow(address)).collect();
+            let clients: Vec<TcpStream> = (0..CROWD).map(|_| narrow(address, 1)).collect();
             for mut client in &clients {
                 client.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
             }
@@ -135,10 +135,35 @@ fn a_client_that_does_not_read_its_response_is_closed() {
     assert_eq!(report.requests.aborted, CROWD as u64);
 }
 
-/// A connection with a receive buffer as small as the system grants.
-pub(crate) fn narrow(address: SocketAddr) -> TcpStream {
+/// The kernel announces room only once a third of its buffer is free. A client that takes longer for that, but takes
+/// bytes all the while, is none that does not read.
+#[test]
+fn a_client_that_reads_slowly_gets_everything() {
+    let timeouts = Timeouts { write: 2 * SHORT, ..Timeouts::default() };
+    let report = attack(
+        |builder| builder.timeouts(timeouts.clone()),
+        |address| {
+            let mut stream = narrow(address, 64 * 1024);
+            stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+            stream.set_read_timeout(Some(HUNG)).unwrap();
+            let (mut response, mut piece, began) = (Vec::new(), vec![0; 16 * 1024], Instant::now());
+            while began.elapsed() < 4 * timeouts.write {
+                let count = stream.read(&mut piece).unwrap();
+                response.extend_from_slice(&piece[..count]);
+                thread::park_timeout(SHORT / 10);
+            }
+            stream.read_to_end(&mut response).unwrap();
+            assert!(response.ends_with(&LARGE[..]) && response.len() < LARGE.len() + 300);
+        },
+    );
+    assert_eq!(report.closes[CloseReason::WriteTimeout], 0);
+}
+
+/// A connection with a receive buffer of so many bytes, or as many as the system grants at least. One that is to be
+/// read from takes some packets: below that, the kernels of both sides exchange a few hundred bytes five times a second.
+pub(crate) fn narrow(address: SocketAddr, bytes: usize) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(1).unwrap();
+    socket.set_recv_buffer_size(bytes).unwrap();
     socket.connect(&address.into()).unwrap();
     socket.into()
 }
