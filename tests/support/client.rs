@@ -70,18 +70,6 @@ impl Client {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Sends for as long as the server takes it: whether that was all.
-    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes)
-    }
-
-    /// A response; `None` if the connection ends before it begins. One that is cut off fails the test.
-    #[track_caller]
-    pub(crate) fn read_whole_response_or_none(&mut self) -> Option<Response> {
-        let is_there = !self.received.is_empty() || self.fill().is_ok_and(|count| count > 0);
-        is_there.then(|| self.read_response())
-    }
-
     /// A second owner of the same connection, to send from while this one reads.
     pub(crate) fn sender(&self) -> TcpStream {
         self.stream.try_clone().unwrap()
