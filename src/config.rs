@@ -1,8 +1,11 @@
 //! Every limit, time-out and default of a server, in one place, each with the reason for its value.
 
-use std::{thread, time::Duration};
+use std::{fmt, sync::Arc, thread, time::Duration};
 
-use crate::http::Limits;
+use crate::{
+    http::Limits,
+    observe::{Event, Observer},
+};
 
 /// How long a connection may take for each thing it does. Each is a deadline of that one connection: nothing is polled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +73,28 @@ pub(crate) struct Config {
     pub(crate) requests_per_connection: Option<u64>,
     /// Length of the kernel's accept queue. Default 4096, which the kernel caps to `net.core.somaxconn`.
     pub(crate) backlog: i32,
+    /// Is told what happens. Default: nobody.
+    pub(crate) observer: Watcher,
+}
+
+/// Whoever watches a server, if anybody does.
+#[derive(Clone, Default)]
+pub(crate) struct Watcher(pub(crate) Option<Arc<dyn Observer>>);
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "somebody" } else { "nobody" })
+    }
+}
+
+impl Config {
+    /// Tells the observer, if there is one.
+    #[inline]
+    pub(crate) fn observe(&self, event: &Event<'_>) {
+        if let Some(observer) = &self.observer.0 {
+            observer.observe(&self.name, event);
+        }
+    }
 }
 
 impl Default for Config {
@@ -85,6 +110,7 @@ impl Default for Config {
             connections: 65_536,
             requests_per_connection: None,
             backlog: 4096,
+            observer: Watcher::default(),
         }
     }
 }

@@ -64,6 +64,8 @@ pub mod http;
 #[cfg(not(loom))]
 mod net;
 #[cfg(not(loom))]
+pub mod observe;
+#[cfg(not(loom))]
 mod pipe;
 #[cfg(not(loom))]
 mod pool;

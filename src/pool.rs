@@ -28,8 +28,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::Token;
 
 use crate::{
+    config::Config,
     http::{IntoResponse, Response, StatusCode},
     net::{Mailbox, Message},
+    observe::Event,
     request::{Exchange, Request},
     router::{RouteId, Router},
     stop::Guard,
@@ -78,7 +80,7 @@ struct Growth {
 
 /// The queue and the threads.
 pub(crate) struct Pool {
-    name: String,
+    config: Arc<Config>,
     router: Arc<Router>,
     submit: Sender<Box<Job>>,
     waiting: Receiver<Box<Job>>,
@@ -86,7 +88,6 @@ pub(crate) struct Pool {
     taken: AtomicU64,
     seats: Mutex<Vec<Seat>>,
     threads: AtomicUsize,
-    most: usize,
     at_once: usize,
     dormitory: Dormitory,
 }
@@ -98,18 +99,17 @@ struct Seat {
 }
 
 impl Pool {
-    pub(crate) fn new(name: &str, router: Arc<Router>, most: usize, queue: usize) -> Arc<Pool> {
-        let (submit, waiting) = bounded(queue);
+    pub(crate) fn new(config: &Arc<Config>, router: Arc<Router>) -> Arc<Pool> {
+        let (submit, waiting) = bounded(config.queue);
         Arc::new(Pool {
-            name: name.to_owned(),
+            config: Arc::clone(config),
             router,
             submit,
             waiting,
             taken: AtomicU64::new(0),
             seats: Mutex::new(Vec::new()),
             threads: AtomicUsize::new(0),
-            most,
-            at_once: thread::available_parallelism().map_or(1, usize::from).min(most),
+            at_once: thread::available_parallelism().map_or(1, usize::from).min(config.workers),
             dormitory: Dormitory::default(),
         })
     }
@@ -120,13 +120,13 @@ impl Pool {
 
     /// Makes one more thread, if there may be one more: false if the system has none.
     fn grow(self: &Arc<Pool>) -> bool {
-        let free = |threads| (threads < self.most).then_some(threads + 1);
+        let free = |threads| (threads < self.config.workers).then_some(threads + 1);
         let Ok(number) = self.threads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free) else {
             return true;
         };
         let working = Arc::new(Mutex::new(None));
         let (pool, seat) = (Arc::clone(self), Arc::clone(&working));
-        let builder = thread::Builder::new().name(format!("{} worker {number}", self.name));
+        let builder = thread::Builder::new().name(format!("{} worker {number}", self.config.name));
         // Locked before there is a thread: its first handler may ask at once whether it is one of the workers.
         let mut seats = lock(&self.seats);
         match builder.spawn(move || pool.work(&seat)) {
@@ -136,7 +136,7 @@ impl Pool {
             }
             Err(error) => {
                 self.threads.fetch_sub(1, Ordering::Relaxed);
-                log::warn!("{}: no further worker thread beyond {number}: {error}", self.name);
+                log::warn!("{}: no further worker thread beyond {number}: {error}", self.config.name);
                 false
             }
         }
@@ -154,7 +154,7 @@ impl Pool {
             if !self.waiting.is_empty() {
                 self.dormitory.wake_one();
             }
-            let response = answer(&self.router, job.route, &job.request);
+            let response = answer(&self.config, &self.router, job.route, &job.request);
             *lock(seat) = None;
             job.reply(response);
         }
@@ -191,7 +191,7 @@ impl Pool {
         self.waiting.try_iter().for_each(drop);
         for seat in lock(&self.seats).drain(..) {
             if lock(&seat.working).is_none() && seat.thread.join().is_err() {
-                log::error!("{}: a worker thread panicked outside of any handler", self.name);
+                log::error!("{}: a worker thread panicked outside of any handler", self.config.name);
             }
         }
     }
@@ -206,7 +206,7 @@ impl Dispatcher {
         if threads == 0 || (threads < self.pool.at_once && self.pool.waiting.len() > 1) {
             self.pool.grow();
         }
-        if self.growth.is_none() && threads < self.pool.most {
+        if self.growth.is_none() && threads < self.pool.config.workers {
             self.plan(now);
         }
         Ok(())
@@ -242,7 +242,7 @@ impl Dispatcher {
             // Not a single thread to be had: nobody will ever take these.
             let unclaimed = self.pool.waiting.try_iter().filter(|job| job.request.exchange.claim());
             unclaimed.for_each(|job| job.reply_at_once(overloaded()));
-        } else if self.pool.threads.load(Ordering::Relaxed) < self.pool.most {
+        } else if self.pool.threads.load(Ordering::Relaxed) < self.pool.config.workers {
             self.plan(now + if grown { Duration::ZERO } else { EXHAUSTED });
         }
     }
@@ -282,13 +282,17 @@ pub(crate) struct Answered {
 }
 
 /// Runs the handler of a route; a panic in it becomes a 500.
-pub(crate) fn answer(router: &Router, route: RouteId, request: &Request) -> Response {
+pub(crate) fn answer(config: &Config, router: &Router, route: RouteId, request: &Request) -> Response {
     let handler = &router.get_route(route).handler;
-    catch_unwind(AssertUnwindSafe(|| handler.handle(request))).unwrap_or_else(|panic| {
+    let (connection, request_number) = request.exchange.id();
+    config.observe(&Event::HandlerStarted { connection, request: request_number });
+    let response = catch_unwind(AssertUnwindSafe(|| handler.handle(request))).unwrap_or_else(|panic| {
         let text = panic_text(&*panic);
         log::error!("the handler of {} {} panicked: {text}", request.method_str(), request.path());
         failed()
-    })
+    });
+    config.observe(&Event::HandlerFinished { connection, request: request_number });
+    response
 }
 
 /// The answer where there is no room: RFC 9110 section 15.6.4.

@@ -18,6 +18,7 @@ use percent_encoding::percent_decode;
 
 use crate::{
     http::{Head, Method, Version},
+    observe::ConnectionId,
     pipe::Pipe,
     router::{Found, Router},
     server::Handle,
@@ -49,6 +50,9 @@ pub(crate) struct Exchange {
     pub(crate) head: Head,
     pub(crate) began: Instant,
     peer: SocketAddr,
+    connection: ConnectionId,
+    /// Its number on the connection.
+    number: u64,
     /// Where in the path the values of the route's parameters are, in the order of their names.
     pub(crate) parameters: Vec<Range<usize>>,
     pub(crate) path_number: Option<usize>,
@@ -70,6 +74,8 @@ impl Exchange {
             head: Head::default(),
             began: Instant::now(),
             peer: SocketAddr::from(([0, 0, 0, 0], 0)),
+            connection: ConnectionId { loop_number: 0, token: 0 },
+            number: 0,
             parameters: Vec::new(),
             path_number: None,
             router,
@@ -105,6 +111,11 @@ impl Exchange {
         self.peer
     }
 
+    /// The connection and the request's number on it.
+    pub(crate) fn id(&self) -> (ConnectionId, u64) {
+        (self.connection, self.number)
+    }
+
     fn context(&self) -> &Context {
         let context = self.context.get_or_init(|| self.server_context.child());
         if self.client_gone.load(Ordering::SeqCst) {
@@ -127,10 +138,12 @@ impl Request {
     }
 
     /// Takes the request into use for a head that has just been parsed into it.
-    pub(crate) fn begin(&mut self, began: Instant, peer: SocketAddr) {
+    pub(crate) fn begin(&mut self, began: Instant, peer: SocketAddr, connection: ConnectionId, number: u64) {
         if let Some(exchange) = Arc::get_mut(&mut self.exchange) {
             exchange.began = began;
             exchange.peer = peer;
+            exchange.connection = connection;
+            exchange.number = number;
         }
     }
 

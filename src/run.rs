@@ -14,8 +14,10 @@ use std::{
 };
 
 use crate::{
+    config::Config,
     error::Error,
     net::{Mailbox, Message},
+    observe::Event,
     stop::{Cause, Context, Phase, StopPolicy, Timeline, WaitGroup},
     sync::lock,
 };
@@ -27,7 +29,7 @@ const SLACK: Duration = Duration::from_millis(50);
 const BUSY_SLACK: Duration = Duration::from_secs(2);
 
 pub(crate) struct Run {
-    name: String,
+    config: Arc<Config>,
     pub(crate) in_flight: WaitGroup,
     /// Ends when the grace period is over.
     pub(crate) hard: Context,
@@ -40,8 +42,6 @@ pub(crate) struct Run {
     state: Mutex<State>,
     changed: Condvar,
     loops: Vec<LoopAddress>,
-    /// The most connections at once; above it the first loop stops accepting.
-    most_connections: usize,
     connections: AtomicUsize,
     /// Whether the first loop waits for a connection to close before it accepts again.
     accept_paused: AtomicBool,
@@ -56,9 +56,10 @@ pub(crate) struct LoopAddress {
     pub(crate) in_user_code: AtomicBool,
 }
 
-#[derive(Default)]
 struct State {
     timeline: Option<Timeline>,
+    /// The last phase that an observer was told of.
+    told: Phase,
     loops_left: usize,
     /// When the last loop left.
     ended: Option<Instant>,
@@ -68,10 +69,9 @@ struct State {
 
 impl Run {
     pub(crate) fn new(
-        name: &str,
+        config: &Arc<Config>,
         parent: Option<&Context>,
         mailboxes: Vec<Mailbox<Message>>,
-        most_connections: usize,
     ) -> Run {
         let (hard, soft) = Context::root_with_hint(parent);
         let address = |mailbox| LoopAddress {
@@ -79,17 +79,24 @@ impl Run {
             connections: AtomicUsize::new(0),
             in_user_code: AtomicBool::new(false),
         };
+        let state = State {
+            timeline: None,
+            told: Phase::Running,
+            loops_left: mailboxes.len(),
+            ended: None,
+            failure: None,
+            when_ended: Vec::new(),
+        };
         Run {
-            name: name.to_owned(),
+            config: Arc::clone(config),
             in_flight: WaitGroup::new(),
             hard,
             soft,
             stopping: AtomicBool::new(false),
             announced: AtomicBool::new(false),
-            state: Mutex::new(State { loops_left: mailboxes.len(), ..State::default() }),
+            state: Mutex::new(state),
             changed: Condvar::new(),
             loops: mailboxes.into_iter().map(address).collect(),
-            most_connections,
             connections: AtomicUsize::new(0),
             accept_paused: AtomicBool::new(false),
         }
@@ -101,8 +108,9 @@ impl Run {
     pub(crate) fn stop(self: &Arc<Run>, policy: &StopPolicy) {
         // Before any loop can see it, and not behind the lock, as a logger may ask for the phase.
         if !self.announced.swap(true, Ordering::Relaxed) {
-            log::info!("{}: closing, within {:?}", self.name, policy.longest());
+            log::info!("{}: closing, within {:?}", self.config.name, policy.longest());
         }
+        self.config.observe(&Event::StopAsked { policy: *policy });
         let asked = Timeline::new(policy, Instant::now());
         let first = {
             let mut state = lock(&self.state);
@@ -148,6 +156,19 @@ impl Run {
         }
     }
 
+    /// A loop has come to a phase: the first one tells the observer.
+    pub(crate) fn entered(&self, phase: Phase) {
+        let first = {
+            let mut state = lock(&self.state);
+            let first = state.told < phase;
+            state.told = state.told.max(phase);
+            first
+        };
+        if first {
+            self.config.observe(&Event::PhaseEntered { phase });
+        }
+    }
+
     pub(crate) fn failure(&self) -> Option<Error> {
         lock(&self.state).failure.clone()
     }
@@ -170,7 +191,8 @@ impl Run {
             state.ended = Some(Instant::now());
             std::mem::take(&mut state.when_ended)
         };
-        log::info!("{}: closed", self.name);
+        self.config.observe(&Event::Stopped);
+        log::info!("{}: closed", self.config.name);
         self.changed.notify_all();
         callbacks.into_iter().for_each(|callback| callback());
     }
@@ -238,7 +260,7 @@ impl Run {
 
     /// Whether there may be one more connection. If not, the first loop is woken when one closes.
     pub(crate) fn may_accept(&self) -> bool {
-        let room = || self.connections.load(Ordering::SeqCst) < self.most_connections;
+        let room = || self.connections.load(Ordering::SeqCst) < self.config.connections;
         if room() {
             return true;
         }

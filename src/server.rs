@@ -26,6 +26,7 @@ use crate::{
     config::Config,
     error::Error,
     net::bind,
+    observe::Event,
     router::Router,
     stop::{Context, StopPolicy, StopReport},
     sync::lock,
@@ -229,6 +230,7 @@ impl Binding<'_> {
         for address in &live.addresses {
             log::info!("{}: listening on {address}", live.name);
         }
+        self.server.config.observe(&Event::Started);
         if let Some(policy) = early_stop {
             live.run.stop(&policy);
         }

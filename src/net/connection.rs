@@ -36,6 +36,7 @@ use super::{
 };
 use crate::{
     http::{Conn, ReadPhase, Refusal, Response, StatusCode},
+    observe::ConnectionId,
     pipe::Pipe,
     pool,
     request::{Exchange, Request},
@@ -149,6 +150,10 @@ impl Connection {
             pace: Pace::new(now),
             in_flight,
         }
+    }
+
+    pub(crate) fn id(&self, service: &Service) -> ConnectionId {
+        ConnectionId { loop_number: service.number, token: self.token.0 }
     }
 
     pub(crate) fn stream(&mut self) -> &mut TcpStream {

@@ -24,10 +24,9 @@ use super::{
 };
 use crate::{
     error::Error,
+    observe,
     pool::{Answered, panic_text},
-    stop::Cause,
-    stop::Guard,
-    stop::{CloseReason, Phase, Straggler, Tally},
+    stop::{Cause, CloseReason, Guard, Phase, Straggler, Tally},
 };
 
 /// The mailbox's token; listeners count down from the next one. A connection's generation keeps clear of both.
@@ -239,7 +238,11 @@ impl EventLoop {
             Ok::<_, io::Error>(connection)
         });
         match added {
-            Ok(token) => self.deal_with(token, |_, _| Flow::Wait),
+            Ok(token) => self.deal_with(token, |connection, service| {
+                let opened = observe::Event::ConnectionOpened { connection: connection.id(service), peer };
+                service.config.observe(&opened);
+                Flow::Wait
+            }),
             Err(error) => {
                 log::warn!("{}: cannot watch a connection: {error}", self.service.config.name);
                 self.service.tally.closes.count(CloseReason::Failed);
@@ -257,6 +260,9 @@ impl EventLoop {
         self.service.timeline = timeline;
         let target = self.service.phase();
         let changed = target != self.phase;
+        if target == Phase::LameDuck {
+            self.service.run.entered(target);
+        }
         for phase in [Phase::Draining, Phase::Cancelling, Phase::Stopped] {
             if self.phase < phase && phase <= target {
                 self.phase = phase;
@@ -283,6 +289,9 @@ impl EventLoop {
     }
 
     fn enter(&mut self, phase: Phase) {
+        if phase < Phase::Stopped {
+            self.service.run.entered(phase);
+        }
         match phase {
             Phase::Draining => {
                 self.service.in_user_code(|service| service.run.soft.cancel(Cause::Stopping));

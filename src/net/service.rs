@@ -11,6 +11,7 @@ use super::{date::Date, event_loop::Message, mailbox::Mailbox};
 use crate::{
     config::Config,
     http::Head,
+    observe::{ConnectionId, Event},
     pool::Dispatcher,
     request::{Exchange, Request},
     router::Router,
@@ -99,10 +100,18 @@ impl Service {
     }
 
     /// The request whose head was just parsed.
-    pub(crate) fn take_request(&mut self, peer: SocketAddr) -> Request {
+    pub(crate) fn take_request(
+        &mut self,
+        peer: SocketAddr,
+        connection: ConnectionId,
+        number: u64,
+    ) -> Request {
         let spare = self.spares.pop().unwrap_or_else(|| fresh_request(&self.router, &self.server, &self.run));
         let mut request = std::mem::replace(&mut self.next, spare);
-        request.begin(self.now, peer);
+        request.begin(self.now, peer, connection, number);
+        let head = &request.exchange.head;
+        let (method, target) = (head.method_str(), head.target());
+        self.config.observe(&Event::RequestRead { connection, request: number, method, target });
         request
     }
 

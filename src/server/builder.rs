@@ -4,8 +4,9 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use super::{Control, Handle, Server, State};
 use crate::{
-    config::{Config, Timeouts},
+    config::{Config, Timeouts, Watcher},
     http::Limits,
+    observe::Observer,
     router::Router,
 };
 
@@ -95,6 +96,13 @@ impl Builder {
     #[must_use]
     pub fn requests_per_connection(mut self, requests: u64) -> Self {
         self.config.requests_per_connection = Some(requests.max(1));
+        self
+    }
+
+    /// Has `observer` told what happens in the server: see [`Observer`]. The last one given is the one.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.config.observer = Watcher(Some(Arc::new(observer)));
         self
     }
 

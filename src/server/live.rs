@@ -62,8 +62,8 @@ impl Live {
         let (grounds, mailboxes) =
             grounds.map_err(|error| cannot("make an event loop", error))?.into_iter().unzip();
         let grounds: Vec<Ground> = grounds;
-        let run = Arc::new(Run::new(&config.name, parent, mailboxes, config.connections));
-        let pool = Pool::new(&config.name, Arc::clone(router), config.workers, config.queue);
+        let run = Arc::new(Run::new(config, parent, mailboxes));
+        let pool = Pool::new(config, Arc::clone(router));
         let mut loops = Vec::new();
         for (number, ground) in grounds.into_iter().enumerate() {
             let service = Service::new(
@@ -145,6 +145,7 @@ impl Live {
             phases: timeline.map_or_else(Vec::new, |timeline| timeline.phases(end)),
             closes: tally.closes,
             requests: tally.requests,
+            rescued: tally.rescued,
             stragglers,
             failure: self.run.failure(),
         };

@@ -117,11 +117,13 @@ pub struct Requests {
 pub(crate) struct Tally {
     pub(crate) closes: Closes,
     pub(crate) requests: Requests,
+    pub(crate) rescued: u64,
 }
 
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Tally) {
         self.closes.0.iter_mut().zip(other.closes.0).for_each(|(sum, more)| *sum += more);
+        self.rescued += other.rescued;
         self.requests.completed += other.requests.completed;
         self.requests.aborted += other.requests.aborted;
         self.requests.rejected += other.requests.rejected;
@@ -191,6 +193,9 @@ pub struct StopReport {
     pub closes: Closes,
     /// The requests of the run.
     pub requests: Requests,
+    /// Connections that waited in the accept queue when the listener began to close, or were on their way there, and
+    /// were served: a plain `close` would have reset them.
+    pub rescued: u64,
     /// What the stop left behind.
     pub stragglers: Vec<Straggler>,
     /// Why the run ended, where it was not a stop that ended it.
@@ -205,6 +210,7 @@ impl StopReport {
             phases: Vec::new(),
             closes: Closes::default(),
             requests: Requests::default(),
+            rescued: 0,
             stragglers: Vec::new(),
             failure: None,
         }
@@ -256,6 +262,9 @@ impl fmt::Display for StopReport {
         }
         if opening != " (" {
             f.write_str(")")?;
+        }
+        if self.rescued > 0 {
+            write!(f, "; rescued from the accept queue: {}", self.rescued)?;
         }
         for straggler in &self.stragglers {
             write!(f, "\n  left behind: {straggler}")?;

@@ -9,6 +9,7 @@ use super::{Activity, Connection, Flow, Input, Persistence, Plan, ReadSide};
 use crate::{
     http::{Event, ReadPhase, Refusal, StatusCode},
     net::{output::Flushed, pace::Pace, service::Service},
+    observe,
     stop::CloseReason,
 };
 
@@ -106,6 +107,10 @@ impl Connection {
         match flushed {
             Flushed::All => {
                 service.tally.requests.completed += self.owed;
+                if self.owed > 0 || matches!(self.persistence, Persistence::CloseWhenSent(_)) {
+                    let (connection, through) = (self.id(service), self.answered.saturating_sub(1));
+                    service.config.observe(&observe::Event::ResponsesWritten { connection, through });
+                }
                 self.owed = 0;
                 self.since = service.now;
             }

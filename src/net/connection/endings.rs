@@ -9,6 +9,7 @@ use super::{Activity, Connection, Flow, PREFIX, bytes::BYTES_A_TURN};
 use crate::{
     http::ReadPhase,
     net::service::Service,
+    observe::Event,
     stop::{CloseReason, Phase, Straggler, Stuck},
 };
 
@@ -52,6 +53,7 @@ impl Connection {
         }
         service.tally.requests.aborted += aborted;
         service.tally.closes.count(reason);
+        service.config.observe(&Event::ConnectionClosed { connection: self.id(service), reason });
         drop(self.stream);
         // Last, so that whoever sees zero sees every socket closed.
         drop(self.in_flight);

@@ -5,8 +5,9 @@ use std::{io, sync::Arc};
 use super::{Activity, Connection, Persistence, Plan, ReadSide};
 use crate::{
     handler::{Content, Place},
-    http::{After, Framing, Refusal, Respond, Response, body_is_separate},
+    http::{After, Framing, Refusal, Respond, Response, StatusCode, body_is_separate},
     net::{event_loop::Message, pace::Pace, service::Service},
+    observe::Event,
     pipe::Pipe,
     pool::{self, Job, Reply},
     request::Request,
@@ -16,7 +17,7 @@ use crate::{
 
 impl Connection {
     pub(super) fn on_head(&mut self, service: &mut Service) {
-        let mut request = service.take_request(self.peer);
+        let mut request = service.take_request(self.peer, self.id(service), self.answered);
         let plan = match request.route(&service.router) {
             Found::Route(route) => Plan::Handle(route),
             Found::Answer(response) if request.exchange.head.expects_continue() => {
@@ -82,7 +83,8 @@ impl Connection {
             Plan::Handle(route) => route,
         };
         if service.router.get_route(route).place == Place::Inline {
-            let response = service.in_user_code(|service| pool::answer(&service.router, route, &request));
+            let response = service
+                .in_user_code(|service| pool::answer(&service.config, &service.router, route, &request));
             self.respond(response, last, service);
             return service.recycle(request);
         }
@@ -123,6 +125,7 @@ impl Connection {
         let enough = service.config.requests_per_connection.is_some_and(|most| self.answered + 1 >= most);
         let close = stopping || enough;
         let separate = body_is_separate(&response, self.http.is_head_request());
+        self.tell_made(response.status(), service);
         let options = Respond { date: service.date.at(service.now), close };
         let after = self.http.respond(&response, options, &mut self.output.buffer);
         if separate {
@@ -153,8 +156,15 @@ impl Connection {
         }
         let options = Respond { date: service.date.at(service.now), close: true };
         self.http.refuse(refusal, options, &mut self.output.buffer);
+        self.tell_made(refusal.status(), service);
+        self.answered += 1;
         self.activity = Activity::Receiving;
         self.persistence = Persistence::CloseWhenSent(reason);
         self.since = service.now;
+    }
+
+    fn tell_made(&self, status: StatusCode, service: &Service) {
+        let (connection, request) = (self.id(service), self.answered);
+        service.config.observe(&Event::ResponseMade { connection, request, status });
     }
 }

@@ -26,6 +26,7 @@ use crate::{
         handshake::{is_half_open, refuse_new},
         listener::{Accepted, accept},
     },
+    observe,
     stop::{Guard, Phase},
 };
 
@@ -46,6 +47,8 @@ pub(super) struct Accepting {
     /// Not before then, after descriptors had run out.
     retry_at: Option<Instant>,
     last_accept: Option<Instant>,
+    /// Connections that were in the accept queue, or on the way there, when closing began.
+    rescued: u64,
     _in_flight: Guard,
 }
 
@@ -96,6 +99,7 @@ impl EventLoop {
             stage: Stage::Open,
             retry_at: None,
             last_accept: None,
+            rescued: 0,
             _in_flight: self.service.run.in_flight.guard(),
         };
         for (position, listener) in listeners.into_iter().enumerate() {
@@ -141,7 +145,13 @@ impl EventLoop {
                 !accepting.is_backlogged()
             }
         };
-        if !is_over {
+        if is_over {
+            let rescued = accepting.rescued;
+            // Closed before anybody is told so.
+            drop(accepting);
+            self.service.tally.rescued += rescued;
+            self.service.config.observe(&observe::Event::ListenerClosed { rescued, kept: false });
+        } else {
             self.accepting = Some(accepting);
         }
     }
@@ -159,6 +169,7 @@ impl EventLoop {
                 match accept(&listening.socket) {
                     Accepted::Connection(stream, peer) => {
                         accepting.last_accept = Some(self.service.now);
+                        accepting.rescued += u64::from(matches!(accepting.stage, Stage::Closing { .. }));
                         self.place(stream, peer);
                     }
                     Accepted::Empty => listening.backlogged = false,

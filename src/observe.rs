@@ -1,0 +1,137 @@
+//! Watching a server at work: what an [`Observer`] is told, and when. Nobody has to guess from the outside why a stop
+//! took as long as it did.
+//!
+//! ```text
+//!   Started ... StopAsked, PhaseEntered { Draining }, ListenerClosed, ... PhaseEntered { Cancelling }, ... Stopped
+//!
+//!   ConnectionOpened
+//!     RequestRead -> HandlerStarted -> HandlerFinished -> ResponseMade     for each request, one after the other
+//!     ResponsesWritten { through }                                         for one or several of them
+//!   ConnectionClosed
+//! ```
+
+use std::{fmt, net::SocketAddr};
+
+use crate::{
+    http::StatusCode,
+    stop::{CloseReason, Phase, StopPolicy},
+};
+
+/// Is told what happens in a server, as it happens: see [`Builder::observer`](crate::Builder::observer).
+///
+/// It is called on the event loops and on the workers, by several of them at once, so it must be quick and must not
+/// block: whatever it waits for, a loop waits for. A server without an observer pays one comparison an event.
+///
+/// ```
+/// use softstop::observe::{Event, Observer};
+///
+/// struct Closings;
+///
+/// impl Observer for Closings {
+///     fn observe(&self, server: &str, event: &Event<'_>) {
+///         if let Event::ConnectionClosed { connection, reason } = event {
+///             eprintln!("{server}: connection {connection} {reason}");
+///         }
+///     }
+/// }
+/// ```
+pub trait Observer: Send + Sync + 'static {
+    /// Something has happened just now in the server of that name.
+    fn observe(&self, server: &str, event: &Event<'_>);
+}
+
+/// What can happen in a server. Requests of a connection are numbered from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// It listens, and serves from now on.
+    Started,
+    /// Somebody asked for a stop; more may come, and make it stricter.
+    StopAsked {
+        /// What was asked for.
+        policy: StopPolicy,
+    },
+    /// The stop has come to its next phase.
+    PhaseEntered {
+        /// Which one. [`Phase::Stopped`] is [`Event::Stopped`].
+        phase: Phase,
+    },
+    /// The listener is closed, or kept for the next start; from now on nobody is accepted.
+    ListenerClosed {
+        /// Connections that were taken out of the accept queue after the drain had begun.
+        rescued: u64,
+        /// Whether the socket was kept, so that clients wait for the next start.
+        kept: bool,
+    },
+    /// A connection was accepted.
+    ConnectionOpened {
+        /// Which one.
+        connection: ConnectionId,
+        /// The other end.
+        peer: SocketAddr,
+    },
+    /// The head of a request is there. Its content may still be on its way.
+    RequestRead {
+        /// On which connection.
+        connection: ConnectionId,
+        /// Its number on the connection.
+        request: u64,
+        /// The method, as the client wrote it.
+        method: &'a str,
+        /// The target, as the client wrote it.
+        target: &'a str,
+    },
+    /// Its handler is called. Requests that no handler is for have no such event.
+    HandlerStarted {
+        /// On which connection.
+        connection: ConnectionId,
+        /// Its number on the connection.
+        request: u64,
+    },
+    /// Its handler has returned.
+    HandlerFinished {
+        /// On which connection.
+        connection: ConnectionId,
+        /// Its number on the connection.
+        request: u64,
+    },
+    /// Its response has been made, be it by its handler or by the server.
+    ResponseMade {
+        /// On which connection.
+        connection: ConnectionId,
+        /// Its number on the connection.
+        request: u64,
+        /// What the client is going to be told.
+        status: StatusCode,
+    },
+    /// All responses made so far were handed to the kernel, whole.
+    ResponsesWritten {
+        /// On which connection.
+        connection: ConnectionId,
+        /// The number of the last of their requests.
+        through: u64,
+    },
+    /// A connection was closed. What was owed and not written by now is lost.
+    ConnectionClosed {
+        /// Which one.
+        connection: ConnectionId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// All loops have left; what still runs was left behind.
+    Stopped,
+}
+
+/// Tells the connections of one run of a server apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId {
+    pub(crate) loop_number: usize,
+    /// Slot and generation: unique as long as no slot has had two thousand million tenants.
+    pub(crate) token: usize,
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.loop_number, self.token & 0xffff_ffff, self.token >> 32)
+    }
+}
