@@ -53,6 +53,8 @@ pub(crate) struct EventLoop {
     /// Connections whose turn's budget was used up.
     again: Vec<Token>,
     accepting: Option<Accepting>,
+    /// Listeners that stay open for the next start.
+    kept: Vec<std::net::TcpListener>,
     service: Service,
     /// The phase that was last acted upon.
     phase: Phase,
@@ -63,6 +65,8 @@ pub(crate) struct EventLoop {
 pub(crate) struct LoopReport {
     pub(crate) tally: Tally,
     pub(crate) stragglers: Vec<Straggler>,
+    /// Still listening.
+    pub(crate) kept: Vec<std::net::TcpListener>,
 }
 
 /// A loop's poll and mailbox, made before the run that the loop belongs to.
@@ -90,6 +94,7 @@ impl EventLoop {
             deadlines: Deadlines::new(),
             again: Vec::new(),
             accepting: None,
+            kept: Vec::new(),
             service,
             phase: Phase::Running,
             stragglers: Vec::new(),
@@ -118,7 +123,7 @@ impl EventLoop {
             self.accepting = None;
             self.close_all();
         }
-        LoopReport { tally: self.service.tally, stragglers: self.stragglers }
+        LoopReport { tally: self.service.tally, stragglers: self.stragglers, kept: self.kept }
     }
 
     fn turn(&mut self) -> io::Result<ControlFlow<()>> {
@@ -270,6 +275,9 @@ impl EventLoop {
             }
         }
         self.phase = self.phase.max(target);
+        if tightened && self.phase >= Phase::Draining {
+            self.close_kept_listeners();
+        }
         if self.phase == Phase::Stopped {
             return ControlFlow::Break(());
         }
@@ -296,7 +304,7 @@ impl EventLoop {
             Phase::Draining => {
                 self.service.in_user_code(|service| service.run.soft.cancel(Cause::Stopping));
                 // What waits in the accept queue has been promised an answer by the kernel.
-                self.close_listeners();
+                self.end_listening();
             }
             Phase::Cancelling => {
                 // First those that no worker has begun with, so that none begins now.

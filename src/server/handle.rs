@@ -2,11 +2,14 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     sync::{Arc, PoisonError},
 };
 
-use super::{Control, State, live::Live};
+use super::{
+    Control, State,
+    live::{Live, Past},
+};
 use crate::{
     error::Error,
     stop::{Phase, StopPolicy, StopReport},
@@ -62,11 +65,12 @@ impl Handle {
     }
 
     /// The addresses it listens on, in the order they were given, with the ports that the system chose for port 0.
-    /// Empty unless it runs.
+    /// Empty unless it runs, or has kept its listeners ([`StopPolicy::keep_listener`]).
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         match &*lock(&self.control.state) {
             State::Running(live) => live.addresses.clone(),
+            State::Stopped(past) => past.listeners.iter().flat_map(TcpListener::local_addr).collect(),
             _ => Vec::new(),
         }
     }
@@ -76,7 +80,7 @@ impl Handle {
         match self.running() {
             Some(live) => self.report_of(&live),
             None => match &*lock(&self.control.state) {
-                State::Stopped(report) => (**report).clone(),
+                State::Stopped(past) => past.report.clone(),
                 _ => StopReport::idle(&self.control.name),
             },
         }
@@ -131,7 +135,8 @@ impl Handle {
         if let State::Running(current) = &*state
             && Arc::ptr_eq(current, live)
         {
-            *state = State::Stopped(Box::new(report.clone()));
+            *state =
+                State::Stopped(Box::new(Past { report: report.clone(), listeners: live.take_listeners() }));
         }
         report
     }
