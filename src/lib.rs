@@ -82,13 +82,16 @@ mod server;
 pub use self::{
     config::Timeouts,
     error::Error,
-    group::{Group, GroupHandle, GroupReport, TaskOutcome, TaskReport, TaskResult},
+    group::{
+        Drain, DrainOutcome, DrainReport, Drained, Group, GroupHandle, GroupReport, TaskOutcome, TaskReport,
+        TaskResult,
+    },
     handler::{Handler, IntoRoute, Route, inline, streamed},
     http::{Body, IntoResponse, Limits, Method, Response, StatusCode, Version},
     request::Request,
     router::{RouteError, Router},
     server::{Builder, Handle, Server},
-    stop::{CloseReason, Closes, Phase, Requests, StopPolicy, StopReport, Straggler, Stuck},
+    stop::{CloseReason, Closes, Phase, Requests, Signal, StopPolicy, StopReport, Straggler, Stuck},
 };
 
 /// The README, so that its code is compiled.

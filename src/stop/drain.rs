@@ -78,6 +78,18 @@ impl Timeline {
         self.keep_listener &= other.keep_listener;
     }
 
+    /// What is left of it at `now`, for somebody who is told to stop only then.
+    pub(crate) fn left(&self, now: Instant) -> StopPolicy {
+        let from = |begin: Instant, until: Instant| until.saturating_duration_since(begin.max(now));
+        StopPolicy {
+            lame_duck: from(now, self.lame_duck_until),
+            grace: from(self.lame_duck_until, self.drain_until),
+            cancel_grace: from(self.drain_until, self.cancel_until),
+            quiet: self.quiet,
+            keep_listener: self.keep_listener,
+        }
+    }
+
     /// Whether the listener stays open for the next start.
     pub(crate) fn keeps_listener(&self) -> bool {
         self.keep_listener
@@ -207,6 +219,22 @@ mod tests {
         assert_eq!(line.phases(asked + second(2)), [(Phase::Draining, second(2))]);
         let whole = [(Phase::Draining, second(5)), (Phase::Cancelling, second(1))];
         assert_eq!(line.phases(asked + second(9)), whole);
+    }
+
+    #[test]
+    fn what_is_left_of_it_after_some_time() {
+        let asked = Instant::now();
+        let policy = StopPolicy::default().lame_duck(second(2)).grace(second(5)).cancel_grace(second(1));
+        let line = Timeline::new(&policy, asked);
+        let rows =
+            [(0, (2, 5, 1)), (1, (1, 5, 1)), (4, (0, 3, 1)), (7, (0, 0, 1)), (8, (0, 0, 0)), (99, (0, 0, 0))];
+        for (elapsed, (lame_duck, grace, cancel_grace)) in rows {
+            let now = asked + second(elapsed);
+            let left =
+                policy.lame_duck(second(lame_duck)).grace(second(grace)).cancel_grace(second(cancel_grace));
+            assert_eq!(line.left(now), left, "after {elapsed} s");
+            assert_eq!(Timeline::new(&left, now).end(), line.end().max(now), "the bound is the same");
+        }
     }
 
     #[test]

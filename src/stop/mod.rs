@@ -20,6 +20,7 @@ pub use self::{
     drain::Phase,
     policy::StopPolicy,
     report::{CloseReason, Closes, Requests, StopReport, Straggler, Stuck},
+    signal::Signal,
 };
 #[cfg(not(loom))]
 pub(crate) use self::{drain::Timeline, report::Tally, signal::SignalThread};

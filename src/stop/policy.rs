@@ -84,18 +84,6 @@ impl StopPolicy {
         StopPolicy { keep_listener: true, ..self }
     }
 
-    /// What is left of this policy when that much time has passed since it was asked for.
-    pub(crate) fn after(&self, elapsed: Duration) -> Self {
-        let past_lame_duck = elapsed.saturating_sub(self.lame_duck);
-        let past_grace = past_lame_duck.saturating_sub(self.grace);
-        StopPolicy {
-            lame_duck: self.lame_duck.saturating_sub(elapsed),
-            grace: self.grace.saturating_sub(past_lame_duck),
-            cancel_grace: self.cancel_grace.saturating_sub(past_grace),
-            ..*self
-        }
-    }
-
     /// The stricter of two policies, bound by bound.
     #[must_use]
     pub(crate) fn stricter(&self, other: &StopPolicy) -> Self {
@@ -118,22 +106,6 @@ impl StopPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_left_after_some_time() {
-        let seconds = Duration::from_secs;
-        let policy = StopPolicy::default().lame_duck(seconds(2)).grace(seconds(5)).cancel_grace(seconds(1));
-        let rows =
-            [(0, (2, 5, 1)), (1, (1, 5, 1)), (4, (0, 3, 1)), (7, (0, 0, 1)), (8, (0, 0, 0)), (99, (0, 0, 0))];
-        for (elapsed, (lame_duck, grace, cancel_grace)) in rows {
-            let left = policy.after(seconds(elapsed));
-            let expected = policy
-                .lame_duck(seconds(lame_duck))
-                .grace(seconds(grace))
-                .cancel_grace(seconds(cancel_grace));
-            assert_eq!(left, expected, "after {elapsed} s");
-        }
-    }
 
     #[test]
     fn one_that_closes_the_listener_is_stricter_than_one_that_keeps_it() {
