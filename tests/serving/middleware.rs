@@ -6,15 +6,16 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use softstop::{
-    IntoResponse, IntoRoute, Next, Request, Response, Router, StatusCode, Wrap, access_log, inline,
+    IntoResponse, IntoRoute, Next, Request, Response, Router, StatusCode, Wrap, access_log, inline, timeout,
 };
 
 use crate::support::{
     client::{Client, get, post},
-    local, serve, start,
+    local, serve, start, until,
 };
 
 /// Writes its name into the response, behind the names that are there.
@@ -208,11 +209,16 @@ fn the_access_log_has_a_line_for_each_request_that_no_client_can_forge() {
         log::set_logger(&LINES).unwrap();
         log::set_max_level(log::LevelFilter::Info);
     });
+    let late = |request: &Request| {
+        _ = request.context().wait();
+        "late"
+    };
     let gone = Arc::new(|_: &Request| -> &'static str { panic!("gone") });
     let (server, address) = serve(
         Router::new()
             .get("/", inline(|_: &Request| "twelve bytes"))
             .get("/empty", |_: &Request| StatusCode::NO_CONTENT)
+            .get("/late", timeout(Duration::from_millis(50), late))
             .get("/panic", move |request: &Request| gone(request))
             .wrap(access_log()),
     );
@@ -249,5 +255,10 @@ fn the_access_log_has_a_line_for_each_request_that_no_client_can_forge() {
         let month = &time[3..6];
         assert_eq!(shape, format!("99/{month}/9999:99:99:99 +9999"));
     }
+    // One that was answered at its deadline has that answer's status; its line is written when its handler returns.
+    assert_eq!(Client::once(address, get("/late")).status, 503);
+    until("the handler has returned", || !LINES.0.lock().unwrap().is_empty());
+    let lines = std::mem::take(&mut *LINES.0.lock().unwrap());
+    assert!(lines.len() == 1 && lines[0].ends_with(r#""GET /late HTTP/1.1" 503 - "-" "-""#), "{lines:?}");
     drop(server);
 }
