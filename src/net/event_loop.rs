@@ -53,6 +53,8 @@ pub(crate) struct EventLoop {
     /// Connections whose turn's budget was used up.
     again: Vec<Token>,
     accepting: Option<Accepting>,
+    /// Listeners that stay open for the next start.
+    kept: Vec<std::net::TcpListener>,
     service: Service,
     /// The phase that was last acted upon.
     phase: Phase,
@@ -62,6 +64,8 @@ pub(crate) struct EventLoop {
 /// What a loop has to say at its end.
 pub(crate) struct LoopReport {
     pub(crate) stragglers: Vec<Straggler>,
+    /// Still listening.
+    pub(crate) kept: Vec<std::net::TcpListener>,
 }
 
 /// A loop's poll and mailbox, made before the run that the loop belongs to.
@@ -89,6 +93,7 @@ impl EventLoop {
             deadlines: Deadlines::new(),
             again: Vec::new(),
             accepting: None,
+            kept: Vec::new(),
             service,
             phase: Phase::Running,
             stragglers: Vec::new(),
@@ -117,7 +122,7 @@ impl EventLoop {
             self.accepting = None;
             self.close_all();
         }
-        LoopReport { stragglers: self.stragglers }
+        LoopReport { stragglers: self.stragglers, kept: self.kept }
     }
 
     fn turn(&mut self) -> io::Result<ControlFlow<()>> {
@@ -269,6 +274,9 @@ impl EventLoop {
             }
         }
         self.phase = self.phase.max(target);
+        if tightened && self.phase >= Phase::Draining {
+            self.close_kept_listeners();
+        }
         if self.phase == Phase::Stopped {
             return ControlFlow::Break(());
         }
@@ -295,7 +303,7 @@ impl EventLoop {
             Phase::Draining => {
                 self.service.in_user_code(|service| service.run.soft.cancel(Cause::Stopping));
                 // What waits in the accept queue has been promised an answer by the kernel.
-                self.close_listeners();
+                self.end_listening();
             }
             Phase::Cancelling => {
                 // First those that no worker has begun with, so that none begins now.

@@ -112,7 +112,7 @@ impl Builder {
         let config = Arc::new(self.config);
         let control = Arc::new(Control {
             config: Arc::clone(&config),
-            past: Mutex::default(),
+            history: Mutex::default(),
             state: Mutex::new(State::New { stop: None }),
             started: Condvar::new(),
         });

@@ -2,11 +2,14 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     sync::{Arc, PoisonError},
 };
 
-use super::{Control, State, live::Live};
+use super::{
+    Control, State,
+    live::{Live, Past},
+};
 use crate::{
     error::Error,
     metrics::Metrics,
@@ -63,11 +66,12 @@ impl Handle {
     }
 
     /// The addresses it listens on, in the order they were given, with the ports that the system chose for port 0.
-    /// Empty unless it runs.
+    /// Empty unless it runs, or has kept its listeners ([`StopPolicy::keep_listener`]).
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         match &*lock(&self.control.state) {
             State::Running(live) => live.addresses.clone(),
+            State::Stopped(past) => past.listeners.iter().flat_map(TcpListener::local_addr).collect(),
             _ => Vec::new(),
         }
     }
@@ -79,8 +83,8 @@ impl Handle {
         let (live, starts, mut totals) = {
             let state = lock(&self.control.state);
             let live = if let State::Running(live) = &*state { Some(Arc::clone(live)) } else { None };
-            let past = lock(&self.control.past);
-            (live, past.starts, past.totals)
+            let history = lock(&self.control.history);
+            (live, history.starts, history.totals)
         };
         let config = &self.control.config;
         let (run, pool) = (live.as_ref().map(|live| &live.run), live.as_ref().map(|live| &live.pool));
@@ -116,7 +120,7 @@ impl Handle {
         match self.running() {
             Some(live) => self.report_of(&live),
             None => match &*lock(&self.control.state) {
-                State::Stopped(report) => (**report).clone(),
+                State::Stopped(past) => past.report.clone(),
                 _ => StopReport::idle(&self.control.config.name),
             },
         }
@@ -171,8 +175,9 @@ impl Handle {
         if let State::Running(current) = &*state
             && Arc::ptr_eq(current, live)
         {
-            *state = State::Stopped(Box::new(report.clone()));
-            lock(&self.control.past).totals += live.run.totals();
+            *state =
+                State::Stopped(Box::new(Past { report: report.clone(), listeners: live.take_listeners() }));
+            lock(&self.control.history).totals += live.run.totals();
         }
         report
     }

@@ -32,7 +32,15 @@ pub(super) struct Live {
 enum Ending {
     /// Nobody has joined the loops yet.
     Open(Vec<JoinHandle<LoopReport>>),
-    Collected(Box<StopReport>),
+    Collected(Box<Past>),
+}
+
+/// What a run has left.
+#[derive(Default)]
+pub(super) struct Past {
+    pub(super) report: StopReport,
+    /// Kept for the next start, until somebody takes them.
+    pub(super) listeners: Vec<TcpListener>,
 }
 
 /// Tells a run that one of its loops has left, however it did.
@@ -108,11 +116,11 @@ impl Live {
     pub(super) fn finish(&self) -> StopReport {
         let mut ending = lock(&self.ending);
         let threads = match &mut *ending {
-            Ending::Collected(report) => return (**report).clone(),
+            Ending::Collected(past) => return past.report.clone(),
             Ending::Open(threads) => threads,
         };
         let (timeline, ended) = self.run.wait_ended();
-        let mut stragglers = Vec::new();
+        let (mut stragglers, mut listeners) = (Vec::new(), Vec::new());
         for (number, thread) in threads.drain(..).enumerate() {
             if ended.is_none() && !thread.is_finished() {
                 stragglers.push(Straggler {
@@ -123,6 +131,7 @@ impl Live {
                 });
             } else if let Ok(report) = thread.join() {
                 stragglers.extend(report.stragglers);
+                listeners.extend(report.kept);
             }
         }
         // Handlers whose clients are gone, or were answered without them: the others were named with their connections.
@@ -148,8 +157,16 @@ impl Live {
             stragglers,
             failure: self.run.failure(),
         };
-        *ending = Ending::Collected(Box::new(report.clone()));
+        *ending = Ending::Collected(Box::new(Past { report: report.clone(), listeners }));
         report
+    }
+
+    /// The listeners that the run has left open: whoever asks first has them.
+    pub(super) fn take_listeners(&self) -> Vec<TcpListener> {
+        match &mut *lock(&self.ending) {
+            Ending::Open(_) => Vec::new(),
+            Ending::Collected(past) => std::mem::take(&mut past.listeners),
+        }
     }
 
     pub(super) fn is_own_thread(&self) -> bool {

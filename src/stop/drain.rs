@@ -52,6 +52,7 @@ pub(crate) struct Timeline {
     drain_until: Instant,
     cancel_until: Instant,
     quiet: Duration,
+    keep_listener: bool,
 }
 
 impl Timeline {
@@ -64,6 +65,7 @@ impl Timeline {
             drain_until,
             cancel_until: later(drain_until, policy.cancel_grace),
             quiet: policy.quiet,
+            keep_listener: policy.keep_listener,
         }
     }
 
@@ -73,6 +75,12 @@ impl Timeline {
         self.drain_until = self.drain_until.min(other.drain_until);
         self.cancel_until = self.cancel_until.min(other.cancel_until);
         self.quiet = self.quiet.min(other.quiet);
+        self.keep_listener &= other.keep_listener;
+    }
+
+    /// Whether the listener stays open for the next start.
+    pub(crate) fn keeps_listener(&self) -> bool {
+        self.keep_listener
     }
 
     pub(crate) fn asked(&self) -> Instant {

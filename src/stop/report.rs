@@ -184,7 +184,7 @@ impl fmt::Display for Straggler {
 }
 
 /// What a run of a server came to. Its `Display` is what belongs in the log.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct StopReport {
     /// The server's name.
     pub name: String,
@@ -206,15 +206,7 @@ pub struct StopReport {
 impl StopReport {
     /// The report of a server that was not running.
     pub(crate) fn idle(name: &str) -> StopReport {
-        StopReport {
-            name: name.to_owned(),
-            phases: Vec::new(),
-            closes: Closes::default(),
-            requests: Requests::default(),
-            rescued: 0,
-            stragglers: Vec::new(),
-            failure: None,
-        }
+        StopReport { name: name.to_owned(), ..StopReport::default() }
     }
 
     /// Whether there was a run to stop.
