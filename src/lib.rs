@@ -62,6 +62,10 @@ mod handler;
 #[cfg(not(loom))]
 pub mod http;
 #[cfg(not(loom))]
+pub mod metrics;
+#[cfg(not(loom))]
+mod middleware;
+#[cfg(not(loom))]
 mod net;
 #[cfg(not(loom))]
 pub mod observe;
@@ -86,8 +90,10 @@ pub use self::{
         Drain, DrainOutcome, DrainReport, Drained, Group, GroupHandle, GroupReport, TaskOutcome, TaskReport,
         TaskResult,
     },
-    handler::{Handler, IntoRoute, Route, inline, streamed},
+    handler::{Handler, IntoRoute, Route, TimedRoute, inline, streamed, timeout},
     http::{Body, IntoResponse, Limits, Method, Response, StatusCode, Version},
+    metrics::{Metrics, metrics_route},
+    middleware::{AccessLog, Next, Panic, Wrap, access_log},
     request::Request,
     router::{RouteError, Router},
     server::{Builder, Handle, Server},

@@ -15,7 +15,6 @@
 
 use std::{
     any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -30,6 +29,7 @@ use mio::Token;
 use crate::{
     config::Config,
     http::{IntoResponse, Response, StatusCode},
+    middleware,
     net::{Mailbox, Message},
     observe::Event,
     request::{Exchange, Request},
@@ -175,6 +175,15 @@ impl Pool {
         lock(&self.seats).iter().any(|seat| seat.thread.thread().id() == current)
     }
 
+    /// Requests that wait for a worker.
+    pub(crate) fn queued(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.threads.load(Ordering::Relaxed)
+    }
+
     /// What the workers are doing at this moment.
     pub(crate) fn working(&self) -> Vec<Arc<Exchange>> {
         lock(&self.seats).iter().filter_map(|seat| lock(&seat.working).clone()).collect()
@@ -286,11 +295,7 @@ pub(crate) fn answer(config: &Config, router: &Router, route: RouteId, request: 
     let handler = &router.get_route(route).handler;
     let (connection, request_number) = request.exchange.id();
     config.observe(&Event::HandlerStarted { connection, request: request_number });
-    let response = catch_unwind(AssertUnwindSafe(|| handler.handle(request))).unwrap_or_else(|panic| {
-        let text = panic_text(&*panic);
-        log::error!("the handler of {} {} panicked: {text}", request.method_str(), request.path());
-        failed()
-    });
+    let response = middleware::run(&**handler, request).unwrap_or_else(|panic| panic.answer(request));
     config.observe(&Event::HandlerFinished { connection, request: request_number });
     response
 }
@@ -300,10 +305,6 @@ pub(crate) fn overloaded() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "too busy at the moment, try again in a second\n")
         .into_response()
         .header("Retry-After", "1")
-}
-
-fn failed() -> Response {
-    (StatusCode::INTERNAL_SERVER_ERROR, "the handler of this path failed\n").into_response()
 }
 
 /// What a panic said, as far as it said it with a text.

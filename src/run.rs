@@ -16,6 +16,7 @@ use std::{
 use crate::{
     config::Config,
     error::Error,
+    metrics::{Tally, Totals},
     net::{Mailbox, Message},
     observe::Event,
     stop::{Cause, Context, Phase, StopPolicy, Timeline, WaitGroup},
@@ -54,6 +55,7 @@ pub(crate) struct LoopAddress {
     pub(crate) connections: AtomicUsize,
     /// Whether it runs an inline handler or a callback just now.
     pub(crate) in_user_code: AtomicBool,
+    pub(crate) tally: Arc<Tally>,
 }
 
 struct State {
@@ -78,6 +80,7 @@ impl Run {
             mailbox,
             connections: AtomicUsize::new(0),
             in_user_code: AtomicBool::new(false),
+            tally: Arc::default(),
         };
         let state = State {
             timeline: None,
@@ -243,6 +246,17 @@ impl Run {
 
     pub(crate) fn loops(&self) -> &[LoopAddress] {
         &self.loops
+    }
+
+    /// What all loops have counted so far.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        self.loops.iter().for_each(|address| totals += address.tally.read());
+        totals
+    }
+
+    pub(crate) fn open_connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub(crate) fn wake_loops(&self) {

@@ -25,6 +25,7 @@ use live::{Live, Past};
 use crate::{
     config::Config,
     error::Error,
+    metrics::Totals,
     net::bind,
     observe::Event,
     router::Router,
@@ -60,10 +61,19 @@ pub struct Server {
 }
 
 struct Control {
-    name: String,
+    config: Arc<Config>,
+    /// Of the runs before the one that is under way. Locked behind `state`, if with it.
+    history: Mutex<History>,
     state: Mutex<State>,
     /// Notified when a start has succeeded or failed.
     started: Condvar,
+}
+
+/// What a server has been through.
+#[derive(Default)]
+struct History {
+    starts: u64,
+    totals: Totals,
 }
 
 enum State {
@@ -229,6 +239,7 @@ impl Binding<'_> {
             let mut state = lock(&control.state);
             let stop = if let State::Starting { stop, .. } = &mut *state { stop.take() } else { None };
             *state = State::Running(Arc::clone(&live));
+            lock(&control.history).starts += 1;
             stop
         };
         control.started.notify_all();

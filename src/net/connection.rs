@@ -79,8 +79,14 @@ enum Activity {
     Receiving,
     /// The content is coming in.
     Content { request: Request, plan: Plan },
-    /// A worker has it; `incoming`, if its handler reads the content itself and the end has not come yet.
-    Handling { exchange: Arc<Exchange>, probes: usize, incoming: Option<Arc<Pipe>> },
+    /// A worker has it; `incoming`, if its handler reads the content itself and the end has not come yet; `due`, if its
+    /// route limits the time until it is answered.
+    Handling {
+        exchange: Arc<Exchange>,
+        probes: usize,
+        incoming: Option<Arc<Pipe>>,
+        due: Option<(Instant, RouteId)>,
+    },
     /// Our side is shut down; whatever comes is discarded until the peer closes too.
     Lingering { reason: CloseReason },
 }
@@ -182,11 +188,16 @@ impl Connection {
 
     /// A worker has answered.
     pub(crate) fn on_answer(&mut self, request: Request, response: Response, service: &mut Service) -> Flow {
-        service.recycle(request);
-        match self.activity {
-            Activity::Handling { probes, .. } => self.answer(response, probes, service),
+        let flow = match &self.activity {
+            Activity::Handling { exchange, probes, .. } if Arc::ptr_eq(exchange, &request.exchange) => {
+                let probes = *probes;
+                self.answer(response, probes, service)
+            }
+            // The client has been answered already, and may be one or more requests further.
             _ => Flow::Wait,
-        }
+        };
+        service.recycle(request);
+        flow
     }
 
     /// Answers the request that was being handled.
@@ -218,17 +229,38 @@ impl Connection {
     /// The grace period is over: a request that waits for a worker is answered, and a handler that waits for its client
     /// need not wait any longer.
     pub(crate) fn on_cancel(&mut self, service: &mut Service) -> Flow {
-        let Activity::Handling { exchange, incoming, probes } = &self.activity else { return Flow::Wait };
+        let Activity::Handling { exchange, incoming, probes, .. } = &self.activity else { return Flow::Wait };
         let probes = *probes;
         if let Some(pipe) = incoming {
             pipe.fail(io::ErrorKind::ConnectionAborted, "the server is stopping");
         }
         if !exchange.claim() {
-            service.tally.requests.cancelled += 1;
+            service.tally.cancelled.add(1);
             return Flow::Wait;
         }
-        service.tally.requests.rejected += 1;
+        service.tally.rejected.add(1);
         self.answer(pool::overloaded(), probes, service)
+    }
+
+    /// The time that the route gives its handler is over.
+    fn time_out(&mut self, service: &mut Service) -> Flow {
+        let Activity::Handling { exchange, incoming, probes, due: Some((_, route)) } = &self.activity else {
+            return Flow::Wait;
+        };
+        let (probes, limit) = (*probes, service.router.get_route(*route).limit.as_ref());
+        let Some(limit) = limit else { return Flow::Wait };
+        let response = service.in_user_code(|_| {
+            let response = (limit.answer)();
+            exchange.time_out(response.status());
+            response
+        });
+        if let Some(pipe) = incoming {
+            pipe.fail(io::ErrorKind::TimedOut, "the time for this request is over");
+        }
+        let has_begun = !exchange.claim();
+        service.tally.timed_out.add(1);
+        service.tally.cancelled.add(u64::from(has_begun));
+        self.answer(response, probes, service)
     }
 
     pub(crate) fn on_deadline(&mut self, service: &mut Service) -> Flow {
@@ -245,10 +277,11 @@ impl Connection {
             }
             Kind::Idle => Flow::Close(CloseReason::IdleTimeout),
             Kind::Quiet => Flow::Close(CloseReason::Drained),
+            Kind::Route => self.time_out(service),
             // The kernel says that there is room again only when there is plenty; a slow client takes bytes all the same.
             Kind::Write => match self.flush(service) {
                 Ok(Flushed::Blocked { .. })
-                    if self.deadline(service).is_none_or(|(_, at)| at <= service.now) =>
+                    if self.peer_deadline(service).is_none_or(|(_, at)| at <= service.now) =>
                 {
                     Flow::Close(CloseReason::WriteTimeout)
                 }
@@ -265,6 +298,16 @@ impl Connection {
 
     /// What the connection waits for, and until when: computed from its state.
     pub(crate) fn deadline(&self, service: &Service) -> Option<(Kind, Instant)> {
+        let handler = match &self.activity {
+            Activity::Handling { due: Some((at, _)), .. } => Some((Kind::Route, *at)),
+            _ => None,
+        };
+        // The first of two at the same time, so that a handler's limit holds whatever its client does.
+        handler.into_iter().chain(self.peer_deadline(service)).min_by_key(|(_, at)| *at)
+    }
+
+    /// What it waits for its peer to do, and until when.
+    fn peer_deadline(&self, service: &Service) -> Option<(Kind, Instant)> {
         let timeouts = &service.config.timeouts;
         let (kind, wait) = match &self.activity {
             Activity::Lingering { .. } => (Kind::Linger, timeouts.linger),

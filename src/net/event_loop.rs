@@ -26,7 +26,7 @@ use crate::{
     error::Error,
     observe,
     pool::{Answered, panic_text},
-    stop::{Cause, CloseReason, Guard, Phase, Straggler, Tally},
+    stop::{Cause, CloseReason, Guard, Phase, Straggler},
 };
 
 /// The mailbox's token; listeners count down from the next one. A connection's generation keeps clear of both.
@@ -63,7 +63,6 @@ pub(crate) struct EventLoop {
 
 /// What a loop has to say at its end.
 pub(crate) struct LoopReport {
-    pub(crate) tally: Tally,
     pub(crate) stragglers: Vec<Straggler>,
     /// Still listening.
     pub(crate) kept: Vec<std::net::TcpListener>,
@@ -123,7 +122,7 @@ impl EventLoop {
             self.accepting = None;
             self.close_all();
         }
-        LoopReport { tally: self.service.tally, stragglers: self.stragglers, kept: self.kept }
+        LoopReport { stragglers: self.stragglers, kept: self.kept }
     }
 
     fn turn(&mut self) -> io::Result<ControlFlow<()>> {
@@ -250,7 +249,7 @@ impl EventLoop {
             }),
             Err(error) => {
                 log::warn!("{}: cannot watch a connection: {error}", self.service.config.name);
-                self.service.tally.closes.count(CloseReason::Failed);
+                self.service.tally.closed(CloseReason::Failed);
                 self.service.run.connection_closed(self.service.number);
             }
         }

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    metrics::Metrics,
     stop::{Phase, StopPolicy, StopReport},
     sync::lock,
 };
@@ -27,7 +28,7 @@ impl Handle {
     /// The server's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.control.name
+        &self.control.config.name
     }
 
     /// Asks the server to stop, and returns at once. May be called from anywhere, a handler of the same server
@@ -75,13 +76,52 @@ impl Handle {
         }
     }
 
+    /// How the server is doing: what it has counted since its first start, and what it is at just now. Costs nothing to
+    /// the requests that are served meanwhile; see [`Metrics`].
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let (live, starts, mut totals) = {
+            let state = lock(&self.control.state);
+            let live = if let State::Running(live) = &*state { Some(Arc::clone(live)) } else { None };
+            let history = lock(&self.control.history);
+            (live, history.starts, history.totals)
+        };
+        let config = &self.control.config;
+        let (run, pool) = (live.as_ref().map(|live| &live.run), live.as_ref().map(|live| &live.pool));
+        if let Some(run) = run {
+            totals += run.totals();
+        }
+        Metrics {
+            name: config.name.clone(),
+            phase: run.map_or(Phase::Stopped, |run| run.phase()),
+            starts,
+            accepted: totals.accepted,
+            rescued: totals.rescued,
+            open_connections: run.map_or(0, |run| run.open_connections()),
+            most_connections: config.connections,
+            closes: totals.closes,
+            requests: totals.requests,
+            responses: totals.responses,
+            workers: pool.map_or(0, |pool| pool.threads()),
+            busy_workers: pool.map_or(0, |pool| pool.working().len()),
+            most_workers: config.workers,
+            queued: pool.map_or(0, |pool| pool.queued()),
+            most_queued: config.queue,
+        }
+    }
+
+    /// Whether both control one server.
+    pub(crate) fn is_same(&self, other: &Handle) -> bool {
+        Arc::ptr_eq(&self.control, &other.control)
+    }
+
     /// Waits until the server has stopped; see [`Server::wait`](crate::Server::wait).
     pub fn wait(&self) -> StopReport {
         match self.running() {
             Some(live) => self.report_of(&live),
             None => match &*lock(&self.control.state) {
                 State::Stopped(past) => past.report.clone(),
-                _ => StopReport::idle(&self.control.name),
+                _ => StopReport::idle(&self.control.config.name),
             },
         }
     }
@@ -105,8 +145,8 @@ impl Handle {
         if live.is_own_thread() {
             let advice =
                 "waiting on one of the server's own threads would wait for itself: use Handle::stop there";
-            let failure = Some(Error::Misuse(format!("{}: {advice}", self.control.name)));
-            return StopReport { failure, ..StopReport::idle(&self.control.name) };
+            let failure = Some(Error::Misuse(format!("{}: {advice}", self.control.config.name)));
+            return StopReport { failure, ..StopReport::idle(&self.control.config.name) };
         }
         self.collect(live)
     }
@@ -137,6 +177,7 @@ impl Handle {
         {
             *state =
                 State::Stopped(Box::new(Past { report: report.clone(), listeners: live.take_listeners() }));
+            lock(&self.control.history).totals += live.run.totals();
         }
         report
     }

@@ -15,7 +15,7 @@ use crate::{
     pool::Pool,
     router::Router,
     run::Run,
-    stop::{Context, StopReport, Straggler, Stuck, Tally},
+    stop::{Context, StopReport, Straggler, Stuck},
     sync::lock,
 };
 
@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Live {
     pub(super) name: String,
     pub(super) run: Arc<Run>,
-    pool: Arc<Pool>,
+    pub(super) pool: Arc<Pool>,
     pub(super) addresses: Vec<SocketAddr>,
     loop_threads: Vec<ThreadId>,
     ending: Mutex<Ending>,
@@ -120,7 +120,6 @@ impl Live {
             Ending::Open(threads) => threads,
         };
         let (timeline, ended) = self.run.wait_ended();
-        let mut tally = Tally::default();
         let (mut stragglers, mut listeners) = (Vec::new(), Vec::new());
         for (number, thread) in threads.drain(..).enumerate() {
             if ended.is_none() && !thread.is_finished() {
@@ -131,12 +130,11 @@ impl Live {
                     stuck: Stuck::EventLoop,
                 });
             } else if let Ok(report) = thread.join() {
-                tally += report.tally;
                 stragglers.extend(report.stragglers);
                 listeners.extend(report.kept);
             }
         }
-        // Handlers whose clients are gone: the others were named with their connections.
+        // Handlers whose clients are gone, or were answered without them: the others were named with their connections.
         let unnamed = self.pool.working().into_iter().filter(|exchange| exchange.name_once());
         stragglers.extend(unnamed.map(|exchange| Straggler {
             request: exchange.to_string(),
@@ -149,12 +147,13 @@ impl Live {
             self.pool.join();
         }
         let end = ended.unwrap_or_else(Instant::now);
+        let totals = self.run.totals();
         let report = StopReport {
             name: self.name.clone(),
             phases: timeline.map_or_else(Vec::new, |timeline| timeline.phases(end)),
-            closes: tally.closes,
-            requests: tally.requests,
-            rescued: tally.rescued,
+            closes: totals.closes,
+            requests: totals.requests,
+            rescued: totals.rescued,
             stragglers,
             failure: self.run.failure(),
         };

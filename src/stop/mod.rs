@@ -23,7 +23,7 @@ pub use self::{
     signal::Signal,
 };
 #[cfg(not(loom))]
-pub(crate) use self::{drain::Timeline, report::Tally, signal::SignalThread};
+pub(crate) use self::{drain::Timeline, signal::SignalThread};
 pub use context::{Cause, Context, OnCancel};
 pub use wait_group::{Guard, WaitGroup};
 

@@ -40,7 +40,7 @@ impl Connection {
                 }
                 aborted += 1;
                 if has_begun && service.phase() < Phase::Cancelling {
-                    service.tally.requests.cancelled += 1;
+                    service.tally.cancelled.add(1);
                 }
             }
             Activity::Receiving if !self.output.is_empty() => {
@@ -51,8 +51,8 @@ impl Connection {
             }
             Activity::Receiving | Activity::Lingering { .. } => {}
         }
-        service.tally.requests.aborted += aborted;
-        service.tally.closes.count(reason);
+        service.tally.aborted.add(aborted);
+        service.tally.closed(reason);
         service.config.observe(&Event::ConnectionClosed { connection: self.id(service), reason });
         drop(self.stream);
         // Last, so that whoever sees zero sees every socket closed.

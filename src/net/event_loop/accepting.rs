@@ -157,7 +157,7 @@ impl EventLoop {
             let rescued = accepting.rescued;
             // Closed before anybody is told so.
             drop(accepting);
-            self.service.tally.rescued += rescued;
+            self.service.tally.rescued.add(rescued);
             self.service.config.observe(&observe::Event::ListenerClosed { rescued, kept: false });
         } else {
             self.accepting = Some(accepting);
@@ -194,6 +194,7 @@ impl EventLoop {
     }
 
     fn place(&mut self, stream: TcpStream, peer: SocketAddr) {
+        self.service.tally.accepted.add(1);
         let run = Arc::clone(&self.service.run);
         let chosen = run.place_connection();
         let in_flight = run.in_flight.guard();
