@@ -236,6 +236,19 @@ fn restart() {
 }
 
 #[test]
+fn accept_strategies() {
+    // Longer than the 750 ms of nothing: it wakes for nothing once, after it has been told to stop.
+    let ending = Example::start("accept_strategies", &["1500"]).finish();
+    ending.succeeded();
+    let [waker, deadline] =
+        ["waker loop", "deadline loop"].map(|name| ending.printed[ending.line(name)].clone());
+    assert!(waker.contains("says hello; wakes for nothing: 0; closed"), "{waker}");
+    assert!(deadline.contains("says hello; wakes for nothing: "), "{deadline}");
+    assert!(!deadline.contains("nothing: 0;"), "{deadline}");
+    assert_eq!(ending.line("both are closed"), ending.printed.len() - 1, "{:#?}", ending.printed);
+}
+
+#[test]
 fn long_task_plays_its_own_clients() {
     let ending = Example::start("long_task", &[]).finish();
     ending.succeeded();

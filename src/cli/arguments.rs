@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::bench::arguments::Bench;
+
 /// An HTTP/1.1 server that can be stopped without losing a request.
 ///
 /// Without a subcommand it serves: three servers, hello, name and echo, until SIGINT or SIGTERM. A second signal ends
@@ -16,15 +18,19 @@ pub(crate) struct Arguments {
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) serve: Serve,
-    /// What to log: off, error, warn, info, debug, trace, or a list such as `info,softstop::net=debug`.
-    #[arg(long, global = true, env = "SOFTSTOP_LOG", default_value = "info", value_name = "LEVEL")]
-    pub(crate) log: String,
+    /// What to log: off, error, warn, info, debug, trace, or a list such as `info,softstop::net=debug` [default: info,
+    /// for bench warn]
+    #[arg(long, global = true, env = "SOFTSTOP_LOG", value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve hello, name and echo until a signal (the default).
     Serve(Serve),
+    /// Measure: what an accept loop costs, what a stop takes and loses, how quick a server is.
+    #[command(subcommand)]
+    Bench(Bench),
 }
 
 #[derive(Debug, Clone, Args)]
