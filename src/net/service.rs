@@ -17,7 +17,7 @@ use crate::{
     router::Router,
     run::Run,
     server::Handle,
-    stop::{Phase, Tally, Timeline},
+    stop::{Drain, Phase, Tally},
 };
 
 /// Requests that are kept to be used again: as many as one busy turn needs; the rest is freed.
@@ -34,8 +34,8 @@ pub(crate) struct Service {
     pub(crate) mailbox: Mailbox<Message>,
     /// Read once a turn.
     pub(crate) now: Instant,
-    /// The stop, if one has begun.
-    pub(crate) timeline: Option<Timeline>,
+    /// How far the stop has come.
+    pub(crate) drain: Drain,
     pub(crate) tally: Tally,
     pub(crate) date: Date,
     /// Where everything is read to first.
@@ -67,7 +67,7 @@ impl Service {
             dispatcher,
             mailbox,
             now: Instant::now(),
-            timeline: None,
+            drain: Drain::Running,
             tally: Tally::default(),
             date: Date::new(),
             scratch: vec![0; SCRATCH],
@@ -79,7 +79,7 @@ impl Service {
 
     /// How far the stop has come.
     pub(crate) fn phase(&self) -> Phase {
-        self.timeline.map_or(Phase::Running, |timeline| timeline.phase(self.now))
+        self.drain.phase()
     }
 
     /// Runs a handler or callbacks, and lets whoever waits for the end of a stop know that the loop is in it.

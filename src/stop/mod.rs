@@ -22,7 +22,11 @@ pub use self::{
     report::{CloseReason, Closes, Requests, StopReport, Straggler, Stuck},
 };
 #[cfg(not(loom))]
-pub(crate) use self::{drain::Timeline, report::Tally, signal::SignalThread};
+pub(crate) use self::{
+    drain::{Action, Drain, Standing, Timeline, Verdict},
+    report::Tally,
+    signal::SignalThread,
+};
 pub use context::{Cause, Context, OnCancel};
 pub use wait_group::{Guard, WaitGroup};
 

@@ -115,7 +115,7 @@ impl EventLoop {
         self.accepting
             .as_ref()
             .is_some_and(|accepting| accepting.retry_at.is_none() && accepting.is_backlogged())
-            && (self.phase >= Phase::Draining || self.service.run.may_accept())
+            && (self.service.phase() >= Phase::Draining || self.service.run.may_accept())
     }
 
     /// Takes connections from the accept queues, up to a turn's budget, and closes what may be closed.
@@ -163,7 +163,7 @@ impl EventLoop {
             while listening.backlogged
                 && left > 0
                 && accepting.retry_at.is_none()
-                && (self.phase >= Phase::Draining || self.service.run.may_accept())
+                && (self.service.phase() >= Phase::Draining || self.service.run.may_accept())
             {
                 left -= 1;
                 match accept(&listening.socket) {
@@ -210,7 +210,7 @@ impl EventLoop {
                 log::debug!("{}: handshakes of this moment will be reset: {error}", self.service.config.name);
             }
         }
-        let end = self.service.timeline.map_or(now, |timeline| timeline.drain_until());
+        let end = self.service.drain.timeline().map_or(now, |timeline| timeline.drain_until());
         accepting.stage = Stage::Closing { until: end.min(now + HANDSHAKE) };
         accepting.retry_at = None;
     }
