@@ -8,4 +8,5 @@ mod asking;
 mod cut_off;
 mod finishing;
 mod from_handlers;
+mod last_moment;
 mod last_requests;
