@@ -1,5 +1,5 @@
 //! The decisions of a stop, pure: times and facts go in, actions and deadlines come out. No clock, no socket, no thread,
-//! so that every race can be played in virtual time.
+//! so that every race can be played in virtual time: `drain/simulation.rs` does.
 //!
 //! ```text
 //!              asked            lame_duck        grace            cancel_grace
@@ -13,6 +13,8 @@
 //! A loop asks three things: what there is to do now ([`Drain::advance`]), until when a connection may stay
 //! ([`Drain::verdict`]), and whether it may leave ([`Drain::is_complete`]).
 
+#[cfg(test)]
+mod simulation;
 mod timeline;
 
 use std::{
