@@ -42,11 +42,9 @@ use crate::{
     request::{Exchange, Request},
     router::RouteId,
     stop::Guard,
-    stop::{CloseReason, Phase},
+    stop::{CloseReason, Verdict},
 };
 
-/// How long a head that is not complete may still take when the drain begins.
-const HEAD_WHILE_DRAINING: Duration = Duration::from_secs(1);
 /// The least time between two looks at a half-closed client.
 const SHORTEST_PROBE: Duration = Duration::from_millis(1);
 /// Every response begins with these; one at a time can be sent ahead without changing what the client reads.
@@ -268,6 +266,13 @@ impl Connection {
         if at > service.now {
             return Flow::Wait;
         }
+        if let Kind::Header | Kind::Body | Kind::Idle | Kind::Quiet = kind {
+            // What it waits for may have come since the loop was woken, or while another connection held the loop up.
+            let flow = self.look_again(service);
+            if flow != Flow::Wait || self.deadline(service) != Some((kind, at)) {
+                return flow;
+            }
+        }
         match kind {
             Kind::Header if self.http.phase() == ReadPhase::Idle => Flow::Close(CloseReason::IdleTimeout),
             Kind::Header | Kind::Body => {
@@ -326,17 +331,16 @@ impl Connection {
                 }
                 _ => return None,
             },
-            Activity::Receiving => match (self.http.phase(), &service.timeline) {
-                (ReadPhase::Idle, Some(timeline)) if service.phase() >= Phase::Draining => {
-                    return Some((Kind::Quiet, timeline.quiet_until(self.since)));
+            Activity::Receiving => match service.drain.verdict(self.standing()) {
+                Verdict::CloseAt(at) => return Some((Kind::Quiet, at)),
+                Verdict::RefuseAt(at) => {
+                    let own = self.since.checked_add(timeouts.header);
+                    return Some((Kind::Header, own.map_or(at, |own| own.min(at))));
                 }
-                (ReadPhase::Idle, _) if self.answered > 0 => (Kind::Idle, timeouts.idle),
-                // A stop does not wait for somebody who takes long over a few lines.
-                (_, Some(timeline)) if service.phase() >= Phase::Draining => {
-                    let due = timeline.drain_began().max(self.since) + HEAD_WHILE_DRAINING;
-                    return Some((Kind::Header, due.min(self.since.checked_add(timeouts.header)?)));
+                Verdict::Keep if self.http.phase() == ReadPhase::Idle && self.answered > 0 => {
+                    (Kind::Idle, timeouts.idle)
                 }
-                _ => (Kind::Header, timeouts.header),
+                Verdict::Keep => (Kind::Header, timeouts.header),
             },
         };
         Some((kind, self.since.checked_add(wait)?))

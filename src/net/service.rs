@@ -18,7 +18,7 @@ use crate::{
     router::Router,
     run::Run,
     server::Handle,
-    stop::{Phase, Timeline},
+    stop::{Drain, Phase},
 };
 
 /// Requests that are kept to be used again: as many as one busy turn needs; the rest is freed.
@@ -35,8 +35,8 @@ pub(crate) struct Service {
     pub(crate) mailbox: Mailbox<Message>,
     /// Read once a turn.
     pub(crate) now: Instant,
-    /// The stop, if one has begun.
-    pub(crate) timeline: Option<Timeline>,
+    /// How far the stop has come.
+    pub(crate) drain: Drain,
     /// This loop is the only one to add to it.
     pub(crate) tally: Arc<Tally>,
     pub(crate) date: Date,
@@ -70,7 +70,7 @@ impl Service {
             dispatcher,
             mailbox,
             now: Instant::now(),
-            timeline: None,
+            drain: Drain::Running,
             tally,
             date: Date::new(),
             scratch: vec![0; SCRATCH],
@@ -82,7 +82,7 @@ impl Service {
 
     /// How far the stop has come.
     pub(crate) fn phase(&self) -> Phase {
-        self.timeline.map_or(Phase::Running, |timeline| timeline.phase(self.now))
+        self.drain.phase()
     }
 
     /// Runs a handler or callbacks, and lets whoever waits for the end of a stop know that the loop is in it.

@@ -23,7 +23,10 @@ pub use self::{
     signal::Signal,
 };
 #[cfg(not(loom))]
-pub(crate) use self::{drain::Timeline, signal::SignalThread};
+pub(crate) use self::{
+    drain::{Action, Drain, Standing, Timeline, Verdict},
+    signal::SignalThread,
+};
 pub use context::{Cause, Context, OnCancel};
 pub use wait_group::{Guard, WaitGroup};
 

@@ -79,6 +79,11 @@ impl Closes {
         Closes(counts)
     }
 
+    #[cfg(test)]
+    pub(super) fn count(&mut self, reason: CloseReason) {
+        self.0[reason as usize] += 1;
+    }
+
     /// All connections that were closed.
     #[must_use]
     pub fn total(&self) -> u64 {

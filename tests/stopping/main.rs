@@ -9,4 +9,5 @@ mod cut_off;
 mod finishing;
 mod from_handlers;
 mod keeping_the_listener;
+mod last_moment;
 mod last_requests;

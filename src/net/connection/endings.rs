@@ -5,12 +5,12 @@ use std::{
     time::Instant,
 };
 
-use super::{Activity, Connection, Flow, PREFIX, bytes::BYTES_A_TURN};
+use super::{Activity, Connection, Flow, Input, PREFIX, ReadSide, bytes::BYTES_A_TURN};
 use crate::{
     http::ReadPhase,
     net::service::Service,
     observe::Event,
-    stop::{CloseReason, Phase, Straggler, Stuck},
+    stop::{CloseReason, Phase, Standing, Straggler, Stuck},
 };
 
 impl Connection {
@@ -60,15 +60,32 @@ impl Connection {
         straggler.filter(|_| reason == CloseReason::Aborted)
     }
 
-    /// The reason to close it for when the stop's time is over.
-    pub(crate) fn reason_at_the_end(&self) -> CloseReason {
-        match self.activity {
-            Activity::Lingering { reason } => reason,
-            Activity::Receiving if self.output.is_empty() && self.http.phase() == ReadPhase::Idle => {
-                CloseReason::Drained
-            }
-            _ => CloseReason::Aborted,
+    /// What a stop has to know of it.
+    pub(crate) fn standing(&self) -> Standing {
+        let since = self.since;
+        match (&self.activity, &self.input) {
+            (Activity::Lingering { reason }, _) => Standing::Lingering(*reason),
+            _ if !self.output.is_empty() => Standing::InFlight,
+            // Whole requests may stand in a backlog that one turn could not deal with.
+            (Activity::Receiving, Input::Backlog(_)) => Standing::InFlight,
+            (Activity::Receiving, _) if self.http.phase() == ReadPhase::Idle => Standing::Quiet { since },
+            (Activity::Receiving, _) => Standing::InHead { since },
+            (Activity::Content { .. } | Activity::Handling { .. }, _) => Standing::InFlight,
         }
+    }
+
+    /// Reads once more, whether or not there was an edge, before the clock has its way.
+    ///
+    /// A connection that is owed nothing is closed outright if there is nothing, without lingering. To linger is to spare
+    /// the peer a reset that takes a response from its hands (RFC 9112 section 9.6), and none is on its way: the last
+    /// one left an idle or quiet period ago. A request that is sent in the moment between this read and the close is
+    /// lost either way, as a lingering close would read it only to forget it; and a stop would have to wait for each
+    /// idle peer that does not close before it is about to use the connection again, as most do not.
+    pub(super) fn look_again(&mut self, service: &mut Service) -> Flow {
+        if let ReadSide::Waiting = self.read {
+            self.read = ReadSide::Ready;
+        }
+        self.drive(service)
     }
 
     /// The peer has reset the connection, or closed it in both directions.

@@ -30,7 +30,7 @@ use crate::{
         listener::{Accepted, accept},
     },
     observe,
-    stop::{Guard, Phase},
+    stop::{Guard, Phase, Timeline},
 };
 
 /// Connections accepted in one go before the connections there are have their turn.
@@ -123,7 +123,7 @@ impl EventLoop {
         self.accepting
             .as_ref()
             .is_some_and(|accepting| accepting.retry_at.is_none() && accepting.is_backlogged())
-            && (self.phase >= Phase::Draining || self.service.run.may_accept())
+            && (self.service.phase() >= Phase::Draining || self.service.run.may_accept())
     }
 
     /// Takes connections from the accept queues, up to a turn's budget, and closes what may be closed.
@@ -171,7 +171,7 @@ impl EventLoop {
             while listening.backlogged
                 && left > 0
                 && accepting.retry_at.is_none()
-                && (self.phase >= Phase::Draining || self.service.run.may_accept())
+                && (self.service.phase() >= Phase::Draining || self.service.run.may_accept())
             {
                 left -= 1;
                 match accept(&listening.socket) {
@@ -211,7 +211,7 @@ impl EventLoop {
 
     /// The drain begins: the listeners are closed, or kept.
     pub(super) fn end_listening(&mut self) {
-        if self.service.timeline.is_some_and(|timeline| timeline.keeps_listener()) {
+        if self.service.drain.timeline().is_some_and(Timeline::keeps_listener) {
             self.keep_listeners();
         } else {
             self.close_listeners();
@@ -233,7 +233,7 @@ impl EventLoop {
     /// A further stop does not keep the listeners: unless all is over already, they are closed as if it had been so from
     /// the beginning.
     pub(super) fn close_kept_listeners(&mut self) {
-        let keeps = self.service.timeline.is_some_and(|timeline| timeline.keeps_listener());
+        let keeps = self.service.drain.timeline().is_some_and(Timeline::keeps_listener);
         if self.kept.is_empty() || keeps {
             return;
         }
@@ -257,7 +257,7 @@ impl EventLoop {
                 log::debug!("{}: handshakes of this moment will be reset: {error}", self.service.config.name);
             }
         }
-        let end = self.service.timeline.map_or(now, |timeline| timeline.drain_until());
+        let end = self.service.drain.timeline().map_or(now, |timeline| timeline.drain_until());
         accepting.stage = Stage::Closing { until: end.min(now + HANDSHAKE) };
         accepting.retry_at = None;
     }
