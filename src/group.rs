@@ -7,6 +7,7 @@
 //!                                                    cancel the tasks' context, wait for them
 //! ```
 
+mod drain;
 mod report;
 
 use std::{
@@ -17,6 +18,7 @@ use std::{
     time::Instant,
 };
 
+pub use drain::{Drain, Drained};
 pub use report::{GroupReport, TaskOutcome, TaskReport};
 
 use crate::{

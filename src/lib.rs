@@ -64,6 +64,8 @@ pub mod http;
 #[cfg(not(loom))]
 mod net;
 #[cfg(not(loom))]
+pub mod patterns;
+#[cfg(not(loom))]
 mod pipe;
 #[cfg(not(loom))]
 mod pool;
@@ -80,7 +82,7 @@ mod server;
 pub use self::{
     config::Timeouts,
     error::Error,
-    group::{Group, GroupHandle, GroupReport, TaskOutcome, TaskReport, TaskResult},
+    group::{Drain, Drained, Group, GroupHandle, GroupReport, TaskOutcome, TaskReport, TaskResult},
     handler::{Handler, IntoRoute, Route, inline, streamed},
     http::{Body, IntoResponse, Limits, Method, Response, StatusCode, Version},
     request::Request,
