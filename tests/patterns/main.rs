@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bus;
+mod examples;
 mod job_queue;
 mod owner;
 #[path = "../support/mod.rs"]
