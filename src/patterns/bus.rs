@@ -50,7 +50,7 @@ use crate::{Drain, Drained, Guard, WaitGroup, sync::lock};
 /// use std::{thread, time::{Duration, Instant}};
 /// use softstop::{Context, Drain, patterns::{Bus, Ended}};
 ///
-/// let bus = Bus::new();
+/// let bus = Bus::<&str>::new();
 /// let news = bus.subscribe(100);
 /// let context = Context::new();
 /// let reader = thread::spawn(move || {
@@ -68,7 +68,7 @@ use crate::{Drain, Drained, Guard, WaitGroup, sync::lock};
 /// bus.publish("it is raining")?;
 /// bus.publish("it has stopped")?;
 /// let drained = bus.drain(Instant::now() + Duration::from_secs(30));
-/// assert_eq!(drained.to_string(), "2 finished, 0 left");
+/// assert!(drained.is_clean(), "{drained}");
 /// # reader.join().unwrap();
 /// # Ok::<(), softstop::patterns::Rejected<&str>>(())
 /// ```
@@ -204,15 +204,14 @@ impl<T: Send + Sync + 'static> Bus<T> {
     /// A message counts once for each subscription that got it. Left are those that are not acknowledged, and those
     /// that never will be, since their subscription was dropped with them (of which only one flush tells).
     pub fn flush(&self, deadline: Instant) -> Drained {
-        let epochs = {
-            let mut state = lock(&self.state);
-            let epoch = std::mem::take(&mut state.epoch);
-            state.former.push(epoch);
-            state.former.clone()
-        };
+        let epochs = lock(&self.state).begin_epoch();
+        self.wait_for(epochs, deadline)
+    }
+
+    fn wait_for(&self, epochs: Vec<(Arc<Epoch>, u64)>, deadline: Instant) -> Drained {
         let mut flushed = Drained::default();
-        for epoch in &epochs {
-            flushed += epoch.wait(deadline);
+        for (epoch, acknowledged) in epochs {
+            flushed += epoch.wait(acknowledged, deadline);
         }
         lock(&self.state).former.retain(|epoch| !epoch.is_over());
         flushed
@@ -231,10 +230,24 @@ impl<T: Send + Sync + 'static> Bus<T> {
 
 impl<T: Send + Sync + 'static> Drain for Bus<T> {
     fn drain(&self, deadline: Instant) -> Drained {
-        // Not dropped under the lock.
-        let outlets = lock(&self.state).outlets.take();
+        let (outlets, epochs) = {
+            let mut state = lock(&self.state);
+            (state.outlets.take(), state.begin_epoch())
+        };
+        // Not under the lock: this wakes subscribers.
         drop(outlets);
-        self.flush(deadline)
+        self.wait_for(epochs, deadline)
+    }
+}
+
+impl<T> State<T> {
+    /// The former ones, and how much of each is acknowledged by now.
+    fn begin_epoch(&mut self) -> Vec<(Arc<Epoch>, u64)> {
+        self.former.push(std::mem::take(&mut self.epoch));
+        self.former
+            .iter()
+            .map(|epoch| (Arc::clone(epoch), epoch.acknowledged.load(Ordering::Relaxed)))
+            .collect()
     }
 }
 
@@ -264,8 +277,7 @@ impl Epoch {
         self.unacknowledged.is_zero() && self.abandoned.load(Ordering::Relaxed) == 0
     }
 
-    fn wait(&self, deadline: Instant) -> Drained {
-        let before = self.acknowledged.load(Ordering::Relaxed);
+    fn wait(&self, before: u64, deadline: Instant) -> Drained {
         let open = if self.unacknowledged.wait_deadline(deadline) { 0 } else { self.unacknowledged.count() };
         let finished = self.acknowledged.load(Ordering::Relaxed) - before;
         Drained { finished, left: open as u64 + self.abandoned.swap(0, Ordering::Relaxed) }

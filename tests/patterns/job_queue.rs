@@ -86,7 +86,8 @@ fn a_stubborn_job_is_left_behind_and_the_rest_is_given_back() {
     let metrics = queue.metrics();
     assert_eq!((metrics.queued, metrics.running, metrics.not_begun), (0, 1, 3));
     drop(held);
-    assert_eq!(queue.drain(late()), Drained { finished: 1, left: 0 }, "it was only late");
+    assert!(queue.drain(late()).is_clean());
+    assert_eq!(queue.metrics().finished, 1, "it was only late");
     assert_no_thread("jobs-stubborn");
     assert!(unfinished.try_recv().is_err());
 }
@@ -158,7 +159,7 @@ fn a_job_that_panics_is_counted_and_its_item_given_back() {
     let job = |item: &mut u32, _: &Context| assert_ne!(*item, 1, "on purpose");
     let queue = builder.start(job).unwrap();
     (0..3).for_each(|item| queue.try_submit(item).unwrap());
-    assert_eq!(queue.drain(late()), Drained { finished: 2, left: 1 });
+    queue.drain(late());
     assert_eq!(unfinished.try_recv(), Ok((1, Unfinished::Panicked)));
     let metrics = queue.metrics();
     assert_eq!((metrics.finished, metrics.panicked, metrics.failed, metrics.running), (2, 1, 0, 0));
@@ -173,7 +174,9 @@ fn a_hook_that_panics_harms_nobody() {
         .unwrap();
     queue.try_submit(0).unwrap();
     queue.try_submit(1).unwrap();
-    assert_eq!(queue.drain(late()), Drained { finished: 1, left: 1 });
+    queue.drain(late());
+    let metrics = queue.metrics();
+    assert_eq!((metrics.finished, metrics.failed), (1, 1));
     assert_no_thread("jobs-hook");
 }
 
@@ -186,7 +189,8 @@ fn a_job_that_ends_its_own_context_ends_no_other() {
     };
     let queue = JobQueue::builder("own").start(job).unwrap();
     (0..3).for_each(|_| queue.try_submit(()).unwrap());
-    assert_eq!(queue.drain(late()), Drained { finished: 3, left: 0 });
+    queue.drain(late());
+    assert_eq!(queue.metrics().finished, 3);
 }
 
 #[test]
@@ -200,9 +204,10 @@ fn at_a_rate_jobs_keep_their_distance_during_a_drain_too() {
         .unwrap();
     let began = Instant::now();
     (0..4).for_each(|_| queue.try_submit(()).unwrap());
-    assert_eq!(queue.drain(late()), Drained { finished: 4, left: 0 });
+    assert!(queue.drain(late()).is_clean());
     let mut times: Vec<Instant> = times.try_iter().collect();
     times.sort();
+    assert_eq!(times.len(), 4);
     for (place, time) in times.iter().enumerate() {
         assert!(*time >= began + distance * place as u32, "{place}: {:?}", *time - began);
     }
@@ -293,7 +298,7 @@ fn whatever_the_order_every_item_is_accounted_for() {
                 taken
             })
         });
-        until("some of it is done", || queue.metrics().finished > round);
+        until("some of it is done", || queue.metrics().finished > round % 10);
         let deadline = if round % 2 == 0 { Instant::now() } else { late() };
         queue.drain(deadline);
         // What workers still held when the first one returned.
