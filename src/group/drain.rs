@@ -108,9 +108,7 @@ mod tests {
     fn a_wait_group_returns_as_soon_as_the_last_guard_is_gone() {
         let group = WaitGroup::new();
         let guard = group.guard();
-        group.on_zero(|| ());
         let drained = std::thread::scope(|scope| {
-            // Whichever comes first: the deadline is not what this waits for.
             scope.spawn(move || drop(guard));
             group.drain(Instant::now() + Duration::from_secs(3600))
         });
