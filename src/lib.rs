@@ -69,6 +69,7 @@ mod middleware;
 mod net;
 #[cfg(not(loom))]
 pub mod observe;
+#[cfg(not(loom))]
 pub mod patterns;
 #[cfg(not(loom))]
 mod pipe;
