@@ -100,6 +100,9 @@ impl Connection {
         service: &mut Service,
     ) {
         let exchange = Arc::clone(&request.exchange);
+        // Before: a worker may be faster than what comes after.
+        let (connection, number) = exchange.id();
+        service.config.observe(&Event::HandlerQueued { connection, request: number });
         let reply = Reply {
             mailbox: service.mailbox.clone(),
             connection: self.token,
