@@ -45,15 +45,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     thread::sleep(Duration::from_millis(350)); // the time that the servers serve
-    let policy = StopPolicy::default().grace(Duration::from_millis(400)).cancel_grace(Duration::from_millis(150));
+    let policy =
+        StopPolicy::default().grace(Duration::from_millis(400)).cancel_grace(Duration::from_millis(150));
     servers.iter().for_each(|server| server.handle().stop(policy));
     for server in &servers {
         println!("{}", server.wait());
     }
     fs::write(file, recorder.recording().to_svg())?;
     println!("drawn: {file}");
-    // What is stubborn would still be waited for by nobody, but its thread is there.
-    process::exit(0)
+    process::exit(0) // nobody waits for what is stubborn
 }
 
 fn routes() -> Router {
@@ -82,7 +82,10 @@ fn converse(address: SocketAddr, requests: &[String]) -> io::Result<()> {
     let mut stream = TcpStream::connect(address)?;
     for request in requests {
         write!(stream, "{request} HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
-        stream.read(&mut [0; 1024])?; // each response fits, and comes whole
+        // Each response fits, and comes whole.
+        if stream.read(&mut [0; 1024])? == 0 {
+            break;
+        }
     }
     stream.read(&mut [0]).map(drop) // until the server closes
 }

@@ -17,6 +17,8 @@
 mod parse;
 mod recorder;
 pub mod recording;
+#[cfg(test)]
+mod script;
 mod timeline;
 
 pub use self::{recorder::Recorder, recording::Recording};

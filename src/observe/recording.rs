@@ -60,7 +60,7 @@ pub struct Run {
     pub stops: Vec<StopAsked>,
     /// The phases of the stop, one after the other.
     pub phases: Vec<Phase>,
-    /// When the listener was closed.
+    /// When the listener was closed. `None` also if the stop allowed no time for it, as [`StopPolicy::now`] does.
     pub listener_closed: Option<ListenerClosed>,
     /// When all loops had left. Handlers that run on after it were left behind.
     pub ended: Option<Duration>,

@@ -15,6 +15,8 @@ mod panel;
 mod style;
 mod summary;
 mod svg;
+#[cfg(test)]
+mod tests;
 mod window;
 mod words;
 
@@ -35,7 +37,7 @@ const WIDTH: f64 = 1000.0;
 const LEFT: f64 = 128.0;
 const RIGHT: f64 = 980.0;
 /// Where the panels begin.
-const TOP: f64 = 150.0;
+const TOP: f64 = 168.0;
 const GAP: f64 = 14.0;
 /// Servers that have a panel: what a page can hold, and a bound for the size of the picture.
 const SERVERS: usize = 12;
@@ -106,29 +108,31 @@ fn draw_head(svg: &mut Svg, summary: &Summary, left_out: usize) {
 
 /// The colours that occur, the parts of a bar, and the mark of the listener.
 fn draw_legend(svg: &mut Svg, panels: &[Panel<'_>]) {
-    const Y: f64 = 98.0;
+    /// Of the outcomes, and, as both do not fit side by side, of the rest.
+    const OUTCOMES: f64 = 96.0;
+    const PARTS: f64 = 115.0;
     /// Of a character, generously.
     const CHARACTER: f64 = 5.9;
     let looks: BTreeSet<Look> = panels.iter().flat_map(Panel::looks).collect();
     let mut x = 24.0;
-    let beside = |svg: &mut Svg, x: &mut f64, text: &str| {
-        svg.text("small", (*x, Y + 3.5), Anchor::Start, text);
+    let beside = |svg: &mut Svg, x: &mut f64, y: f64, text: &str| {
+        svg.text("small", (*x, y + 3.5), Anchor::Start, text);
         *x += text.chars().count() as f64 * CHARACTER + 14.0;
     };
     for look in looks.iter().rev() {
         svg.group(look.class(), None, |svg| {
-            svg.rectangle("full", Area { x, y: Y - 5.0, width: 14.0, height: 10.0 });
+            svg.rectangle("full", Area { x, y: OUTCOMES - 5.0, width: 14.0, height: 10.0 });
             match look {
-                Look::Aborted => svg.path("cut", &lanes::cross(x + 14.0, Y)),
-                Look::Gone => svg.path("open", &lanes::circle(x + 14.0, Y)),
+                Look::Aborted => svg.path("cut", &lanes::cross(x + 14.0, OUTCOMES)),
+                Look::Gone => svg.path("open", &lanes::circle(x + 14.0, OUTCOMES)),
                 Look::Refused | Look::Unfinished | Look::Completed => {}
             }
         });
         x += 23.0;
-        beside(svg, &mut x, look.words());
+        beside(svg, &mut x, OUTCOMES, look.words());
     }
+    x = 24.0;
     if let Some(look) = looks.last() {
-        x += 10.0;
         let parts = [
             (Part::Arriving, "arriving"),
             (Part::Waiting, "waiting for a worker"),
@@ -136,15 +140,14 @@ fn draw_legend(svg: &mut Svg, panels: &[Panel<'_>]) {
             (Part::Written, "being written"),
         ];
         for (part, words) in parts {
-            svg.group(look.class(), None, |svg| lanes::draw_part(svg, part, x, 18.0, Y));
+            svg.group(look.class(), None, |svg| lanes::draw_part(svg, part, x, 18.0, PARTS));
             x += 24.0;
-            beside(svg, &mut x, words);
+            beside(svg, &mut x, PARTS, words);
         }
-        x += 10.0;
     }
-    svg.group("mark", None, |svg| svg.path("full", &panel::listener_mark(x + 5.0, Y)));
+    svg.group("mark", None, |svg| svg.path("full", &panel::listener_mark(x + 5.0, PARTS)));
     x += 15.0;
-    beside(svg, &mut x, "listener closed");
+    beside(svg, &mut x, PARTS, "listener closed");
 }
 
 fn draw_axis(svg: &mut Svg, window: &Window, bottom: f64) {

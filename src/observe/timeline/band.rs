@@ -51,10 +51,10 @@ impl Series {
         let height = |value: &f64| Pixels(floor - value * scale);
         let mut walk = |x: f64, y: Pixels| _ = write!(data, "V{y}H{}", Pixels(x));
         let right = |piece: usize| LEFT + (piece + 1) as f64 * PIECE;
-        steps(&above.0, &height, |piece, y| walk(right(piece), y));
+        steps(&above.0, height, |piece, y| walk(right(piece), y));
         let pieces = above.0.len();
         let backwards: Vec<f64> = below.0.iter().rev().copied().collect();
-        steps(&backwards, &height, |piece, y| walk(right(pieces - 1) - (piece + 1) as f64 * PIECE, y));
+        steps(&backwards, height, |piece, y| walk(right(pieces - 1) - (piece + 1) as f64 * PIECE, y));
         data + "z"
     }
 }

@@ -248,7 +248,8 @@ pub(super) fn draw_part(svg: &mut Svg, part: Part, x: f64, width: f64, middle: f
         Part::Arriving => ("arriving", 3.0),
         // The stroke is drawn half outside.
         Part::Waiting if width > 2.0 => {
-            let area = Area { x: x + 0.5, y: middle - BAR / 2.0 + 0.5, width: width - 1.0, height: BAR - 1.0 };
+            let area =
+                Area { x: x + 0.5, y: middle - BAR / 2.0 + 0.5, width: width - 1.0, height: BAR - 1.0 };
             return svg.rectangle("waiting", area);
         }
         Part::Waiting => ("written", BAR),
@@ -281,7 +282,9 @@ fn label(request: &Request) -> String {
     match (stuck, request.status) {
         _ if request.left_behind => format!("{line} \u{b7} {}, left behind", Stuck::Handling),
         (Some(stuck), _) => format!("{line} \u{b7} {stuck}"),
-        (None, Some(status)) if !(200..300).contains(&status.as_u16()) => format!("{line} \u{b7} {}", status.as_u16()),
+        (None, Some(status)) if !(200..300).contains(&status.as_u16()) => {
+            format!("{line} \u{b7} {}", status.as_u16())
+        }
         (None, _) => line,
     }
 }

@@ -36,8 +36,8 @@ const REQUESTS: usize = 400;
 const SINGLES: usize = 24;
 /// Of those, the ones that only took long.
 const LONGEST: usize = 5;
-/// Runs of a server: more of them within a window would be a blur.
-const RUNS: usize = 100;
+/// Phases, of all servers together: more of them would be a blur. A server that starts and stops all the time has many.
+const PHASES: usize = 240;
 /// From the top to the strip of phases, and from there to what is below.
 const STRIP: f64 = 24.0;
 const STRIP_HEIGHT: f64 = 16.0;
@@ -49,6 +49,8 @@ pub(super) struct Panel<'a> {
     name: &'a str,
     summary: String,
     runs: Vec<&'a Run>,
+    /// The most that are drawn, the last ones.
+    phases: usize,
     band: Option<Band<'a>>,
     lanes: Vec<Lane<'a>>,
     /// Said under the lanes: what has none.
@@ -67,10 +69,10 @@ impl<'a> Panel<'a> {
             let until = run.ended.unwrap_or(window.until);
             window.shows(Duration::ZERO, until)
         };
-        let mut runs: Vec<&Run> = server.runs.iter().filter(is_run_shown).collect();
-        runs.drain(..runs.len().saturating_sub(RUNS));
+        let runs: Vec<&Run> = server.runs.iter().filter(is_run_shown).collect();
         let all = || runs.iter().flat_map(|run| &run.connections);
-        let connections: Vec<_> = all().filter(|connection| is_connection_shown(connection, window)).collect();
+        let connections: Vec<_> =
+            all().filter(|connection| is_connection_shown(connection, window)).collect();
         let mut requests: Vec<(&Connection, &Request)> = Vec::new();
         for &connection in &connections {
             let shown = connection.requests.iter().filter(|request| is_shown(request, window));
@@ -80,8 +82,15 @@ impl<'a> Panel<'a> {
         let is_said = sharing == 1 && runs.len() == 1;
         let summary = if is_said { String::new() } else { summary::of_server(&runs, window) };
         let most = LANES / sharing;
-        let mut panel =
-            Panel { name: &server.name, summary, runs, band: None, lanes: Vec::new(), remark: None };
+        let mut panel = Panel {
+            name: &server.name,
+            summary,
+            runs,
+            phases: PHASES / sharing,
+            band: None,
+            lanes: Vec::new(),
+            remark: None,
+        };
         if requests.len() <= REQUESTS / sharing {
             let packed = connections.len() > most;
             panel.lanes = Lane::of(&connections, window, packed);
@@ -108,9 +117,8 @@ impl<'a> Panel<'a> {
             Look::Gone | Look::Unfinished => 2,
             Look::Refused | Look::Completed => 3,
         };
-        let age = |request: &Request| {
-            end(request, window).saturating_sub(request.began().unwrap_or_default())
-        };
+        let age =
+            |request: &Request| end(request, window).saturating_sub(request.began().unwrap_or_default());
         let mut order: Vec<&(&Connection, &Request)> = requests.iter().collect();
         order.sort_by_key(|(_, request)| (rank(request), Reverse(age(request))));
         let stragglers = order.iter().filter(|(_, request)| request.is_straggler()).count();
@@ -119,7 +127,8 @@ impl<'a> Panel<'a> {
         order.truncate(chosen);
         let shown = order.iter().filter(|(_, request)| request.is_straggler()).count();
         order.sort_by_key(|(_, request)| (rank(request), request.began()));
-        self.lanes = order.into_iter().map(|(connection, request)| Lane::single(connection, request)).collect();
+        self.lanes =
+            order.into_iter().map(|(connection, request)| Lane::single(connection, request)).collect();
         let all = words::count(requests.len(), "request");
         let bars = format!("bars for {} of {all}", self.lanes.len());
         self.remark = Some(match stragglers - shown {
@@ -165,7 +174,8 @@ impl<'a> Panel<'a> {
     /// The strip with the phases, their tints behind the lanes, and the marks of closed listeners.
     fn draw_phases(&self, svg: &mut Svg, top: f64, window: &Window) {
         svg.text("small quiet", (24.0, top + STRIP + 11.5), Anchor::Start, "phase");
-        let phases: Vec<Span> = self.runs.iter().flat_map(|run| spans(run, window)).collect();
+        let mut phases: Vec<Span> = self.runs.iter().flat_map(|run| spans(run, window)).collect();
+        phases.drain(..phases.len().saturating_sub(self.phases));
         // Where there is a label already.
         let mut taken: Vec<(f64, f64)> = Vec::new();
         for phase in &phases {
@@ -208,7 +218,7 @@ impl<'a> Panel<'a> {
                 taken.push((from, from + needed));
             }
         }
-        for closed in self.runs.iter().filter_map(|run| run.listener_closed) {
+        for closed in self.runs.iter().rev().take(self.phases).filter_map(|run| run.listener_closed) {
             if window.shows(closed.at, closed.at) {
                 let rescued = match closed.rescued {
                     0 => String::new(),

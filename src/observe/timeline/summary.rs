@@ -64,7 +64,10 @@ pub(super) fn of_server(runs: &[&Run], window: &Window) -> String {
                 format!("stopped in {}, NOT cleanly", words::duration(ended.saturating_sub(asked)))
             }
             (Some(asked), None) => {
-                format!("not stopped {} after it was asked", words::duration(window.until.saturating_sub(asked)))
+                format!(
+                    "not stopped {} after it was asked",
+                    words::duration(window.until.saturating_sub(asked))
+                )
             }
             (None, _) => "not stopped".to_owned(),
         },

@@ -127,7 +127,8 @@ mod tests {
     #[test]
     fn what_xml_cannot_hold_is_replaced() {
         let text = "a<b>&\"'\u{0}\u{1b}\u{7f}\u{85}\u{202e}\u{ffff}\u{e9}\u{1f600}";
-        let expected = "a&lt;b&gt;&amp;&quot;&#39;\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{e9}\u{1f600}";
+        let expected =
+            "a&lt;b&gt;&amp;&quot;&#39;\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{e9}\u{1f600}";
         assert_eq!(Escaped(text).to_string(), expected);
     }
 }
