@@ -2,7 +2,7 @@
 //! and nothing else.
 //!
 //! Outcomes differ in lightness too, and those that are not as they should be have a mark of their own, so that nobody
-//! needs to see colours. Every fill has a contrast of at least 3:1 to its background, every text one of 4.5:1 (WCAG 2.2,
+//! needs to see colours. Every fill or its outline has a contrast of at least 3:1 to its background, every text one of 4.5:1 (WCAG 2.2,
 //! sections 1.4.3 and 1.4.11).
 
 use crate::observe::recording::{Outcome, Request};
@@ -34,7 +34,7 @@ text{font-family:system-ui,-apple-system,'Segoe UI','Liberation Sans','DejaVu Sa
 .aborted{fill:#c8420b;stroke:#c8420b}
 .arriving,.handled,.written,.area,.full{stroke:none}
 .waiting{fill-opacity:.2;stroke-width:1}
-.written{fill-opacity:.6}
+.written{fill-opacity:.8}
 .cut,.left{fill:none;stroke-width:2}
 .halo{fill:none;stroke:#fff;stroke-width:5}
 .left{stroke-width:1.5}

@@ -203,6 +203,19 @@ fn the_stops_of_several_servers_are_one() {
 }
 
 #[test]
+fn servers_that_are_asked_one_after_the_other_stop_together() {
+    let mut script = Script::of(&["a", "b", "c"]);
+    (0..3).for_each(|server| _ = script.on(server, 0, Note::Started));
+    for (server, asked) in [(0, 100), (1, 1000), (2, 1090)] {
+        script.on(server, asked, Note::StopAsked { policy: Box::default() });
+        script.on(server, asked + 1, Note::Stopped);
+    }
+    let recording = script.recording(2000);
+    assert_eq!(Window::of(&recording).stop, Some(milliseconds(1000)));
+    check(&recording, |document| assert_says(document, "b and c stopped cleanly in 91.0 ms"));
+}
+
+#[test]
 fn nothing_at_all_and_no_stop_are_pictures_too() {
     check(&Script::of(&[]).recording(0), |document| assert_says(document, "nothing was recorded"));
     check(&Script::of(&["a"]).at(1, Note::Started).recording(1), |document| {

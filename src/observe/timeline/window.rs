@@ -13,12 +13,14 @@
 use std::time::Duration;
 
 use super::{LEFT, RIGHT};
-use crate::observe::recording::{Recording, Run};
+use crate::observe::recording::{Recording, Run, Server};
 
 /// With nothing to be seen in the stop, or no stop at all, the last requests are what there is to be seen.
 const LEAST_LEAD: Duration = Duration::from_secs(2);
 /// What is shown of a recording without a stop.
 const WITHOUT_STOP: Duration = Duration::from_secs(10);
+/// Servers that are asked to stop one after the other stop together, even if each is quicker than the next is asked.
+const TOGETHER: Duration = Duration::from_millis(100);
 /// No window is shorter, so that it can be divided by.
 const SHORTEST: Duration = Duration::from_micros(10);
 /// What is left free at the right, of the whole: the last marks would be cut in half otherwise.
@@ -36,7 +38,7 @@ pub(super) struct Window {
 impl Window {
     pub(super) fn of(recording: &Recording) -> Window {
         let runs = || recording.servers.iter().flat_map(|server| &server.runs);
-        let Some((asked, until)) = last_stop(runs(), recording.until) else {
+        let Some((asked, until)) = last_stop(recording) else {
             let until = recording.until.max(recording.from + SHORTEST);
             let from = recording.from.max(until.saturating_sub(WITHOUT_STOP));
             return Window { from, until, stop: None };
@@ -91,13 +93,14 @@ impl Window {
     }
 }
 
-/// The last stop of all, from its beginning to its end: those of several servers that overlap are one.
-fn last_stop<'a>(runs: impl Iterator<Item = &'a Run>, end: Duration) -> Option<(Duration, Duration)> {
-    let stop = |run: &Run| Some((run.stop_asked()?, run.ended.unwrap_or(end)));
-    let mut stops: Vec<_> = runs.filter_map(stop).collect();
+/// The last stop of all, from its beginning to its end: those of several servers are one, if they follow each other closely.
+fn last_stop(recording: &Recording) -> Option<(Duration, Duration)> {
+    let stop = |run: &Run| Some((run.stop_asked()?, run.ended.unwrap_or(recording.until)));
+    let last_stop = |server: &Server| server.runs.iter().rev().find_map(stop);
+    let mut stops: Vec<_> = recording.servers.iter().filter_map(last_stop).collect();
     stops.sort_unstable_by_key(|&(asked, ended)| (ended, asked));
     let (mut asked, ended) = stops.pop()?;
-    while let Some((earlier, _)) = stops.pop().filter(|&(_, ended)| ended >= asked) {
+    while let Some((earlier, _)) = stops.pop().filter(|&(_, ended)| ended + TOGETHER >= asked) {
         asked = asked.min(earlier);
     }
     Some((asked, ended))
