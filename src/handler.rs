@@ -41,6 +41,7 @@ pub struct Route {
     pub(crate) content: Content,
     pub(crate) body_limit: Option<u64>,
     pub(crate) limit: Option<Limit>,
+    pub(crate) on_stop: OnStop,
 }
 
 /// Where a handler runs.
@@ -61,6 +62,20 @@ pub(crate) enum Content {
     Unwanted,
 }
 
+/// What a stop of the server means for the requests of a route: see [`IntoRoute::on_stop`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnStop {
+    /// They run on; if they have not ended when the grace period is over, their contexts are cancelled.
+    Finish,
+    /// Their contexts are cancelled as soon as the drain begins, and what no worker has begun with by then is answered
+    /// 503: for work that is of no use to a client that has to go elsewhere anyway, or can be asked for again.
+    Cancel,
+    /// As [`OnStop::Finish`], but a streamed response is told to stop when the drain begins, and its body is ended properly,
+    /// so that its client has a complete message. The default.
+    #[default]
+    EndStream,
+}
+
 /// Whatever can be put behind a path: a handler, or a [`Route`].
 pub trait IntoRoute: Sized {
     /// The route.
@@ -70,6 +85,24 @@ pub trait IntoRoute: Sized {
     /// is [`Limits::body_bytes`](crate::Limits::body_bytes), or, for a [`streamed`] route, no limit.
     fn body_limit(self, bytes: u64) -> Route {
         Route { body_limit: Some(bytes), ..self.into_route() }
+    }
+
+    /// Says what a stop of the server means for the requests of this route. Without this: [`OnStop::EndStream`].
+    ///
+    /// ```
+    /// use softstop::{IntoRoute, OnStop, Request, Router};
+    /// use std::time::Duration;
+    ///
+    /// // Nobody is worse off without the answer to a long poll.
+    /// let poll = |request: &Request| match request.context().sleep(Duration::from_secs(60)) {
+    ///     Ok(()) => "nothing new\n",
+    ///     Err(_) => "come again\n",
+    /// };
+    /// let router = Router::new().get("/news", poll.on_stop(OnStop::Cancel));
+    /// # let _ = router;
+    /// ```
+    fn on_stop(self, on_stop: OnStop) -> Route {
+        Route { on_stop, ..self.into_route() }
     }
 
     /// Puts `wrapper` around the handler: see [`Wrap`]. Of several, the one that was added last is the outermost.
@@ -101,6 +134,7 @@ impl<H: Handler> IntoRoute for H {
             content: Content::Buffered,
             body_limit: None,
             limit: None,
+            on_stop: OnStop::default(),
         }
     }
 }

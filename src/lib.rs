@@ -92,7 +92,7 @@ pub use self::{
         Drain, DrainOutcome, DrainReport, Drained, Group, GroupHandle, GroupReport, TaskOutcome, TaskReport,
         TaskResult,
     },
-    handler::{Handler, IntoRoute, Route, TimedRoute, inline, streamed, timeout},
+    handler::{Handler, IntoRoute, OnStop, Route, TimedRoute, inline, streamed, timeout},
     http::{Body, IntoResponse, Limits, Method, Response, StatusCode, Version},
     metrics::{Metrics, metrics_route},
     middleware::{AccessLog, Next, Panic, Wrap, access_log},

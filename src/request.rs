@@ -17,6 +17,7 @@ use std::{
 use percent_encoding::percent_decode;
 
 use crate::{
+    handler::OnStop,
     http::{Head, Method, StatusCode, Version},
     middleware::Attachments,
     observe::ConnectionId,
@@ -61,6 +62,8 @@ pub(crate) struct Exchange {
     router: Arc<Router>,
     server: Handle,
     server_context: Context,
+    /// Of its route.
+    pub(crate) on_stop: OnStop,
     /// Made when the handler first asks for it.
     context: OnceLock<Context>,
     /// Whether, and why, the connection does not wait for the answer any more: [`WAITED_FOR`], [`GONE`], or the status of
@@ -88,6 +91,7 @@ impl Exchange {
             router,
             server,
             server_context,
+            on_stop: OnStop::default(),
             context: OnceLock::new(),
             abandoned: AtomicU16::new(WAITED_FOR),
             claimed: AtomicBool::new(false),
@@ -147,7 +151,11 @@ impl Exchange {
     }
 
     fn context(&self) -> &Context {
-        let context = self.context.get_or_init(|| self.server_context.child());
+        let context = self.context.get_or_init(|| match self.on_stop {
+            OnStop::Finish | OnStop::EndStream => self.server_context.child(),
+            // Below the server's hint, it ends when the drain begins.
+            OnStop::Cancel => self.server_context.stopping().child(),
+        });
         fence(Ordering::SeqCst);
         self.end_if_abandoned(context);
         context
@@ -181,11 +189,15 @@ impl Request {
         }
     }
 
-    /// Looks up the route, and keeps where its parameters are.
+    /// Looks up the route, and keeps where its parameters are, and what a stop means for it.
     pub(crate) fn route(&mut self, router: &Router) -> Found {
         match Arc::get_mut(&mut self.exchange) {
-            Some(Exchange { head, parameters, path_number, .. }) => {
-                router.find(head, parameters, path_number)
+            Some(Exchange { head, parameters, path_number, on_stop, .. }) => {
+                let found = router.find(head, parameters, path_number);
+                if let Found::Route(route) = &found {
+                    *on_stop = router.get_route(*route).on_stop;
+                }
+                found
             }
             // Only a request that is being handled is shared, and that has its route.
             None => router.find(&self.exchange.head, &mut Vec::new(), &mut None),

@@ -5,10 +5,10 @@
 //! process.
 
 use std::{
-    env,
+    env, fs,
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
@@ -198,6 +198,21 @@ fn exit_route_wait_group() {
     let jobs = ending.printed.iter().filter(|line| *line == "a job is done").count();
     assert_eq!(jobs, 2, "{:#?}", ending.printed);
     assert_eq!(ending.line("all jobs are done"), ending.printed.len() - 1, "{:#?}", ending.printed);
+}
+
+#[test]
+fn timeline() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("timeline.svg");
+    let file = file.to_str().expect("the target folder has a plain name");
+    let ending = Example::start("timeline", &[file, "30", "2", "stubborn"]).finish();
+    ending.succeeded();
+    assert_eq!(ending.printed.iter().filter(|line| line.contains("NOT cleanly")).count(), 2);
+    let picture = fs::read_to_string(file).expect("it says that it has drawn");
+    assert!(picture.contains("orders and search stopped in ") && picture.ends_with("</svg>\n"), "{picture}");
+    assert_eq!(
+        picture.matches(">GET /stubborn?order=42 \u{b7} still in its handler, left behind<").count(),
+        2
+    );
 }
 
 #[test]

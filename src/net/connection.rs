@@ -35,6 +35,7 @@ use super::{
     service::Service,
 };
 use crate::{
+    handler::OnStop,
     http::{Conn, ReadPhase, Refusal, Response, StatusCode},
     observe::ConnectionId,
     pipe::Pipe,
@@ -224,7 +225,15 @@ impl Connection {
         self.drive(service)
     }
 
-    /// The grace period is over: a request that waits for a worker is answered, and a handler that waits for its client
+    /// What a stop means for the request that is being handled, if there is one.
+    pub(crate) fn on_stop(&self) -> Option<OnStop> {
+        match &self.activity {
+            Activity::Handling { exchange, .. } => Some(exchange.on_stop),
+            _ => None,
+        }
+    }
+
+    /// Its handler's time is over: a request that waits for a worker is answered, and a handler that waits for its client
     /// need not wait any longer.
     pub(crate) fn on_cancel(&mut self, service: &mut Service) -> Flow {
         let Activity::Handling { exchange, incoming, probes, .. } = &self.activity else { return Flow::Wait };

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    handler::OnStop,
     observe,
     pool::{Answered, panic_text},
     run::Run,
@@ -265,10 +266,10 @@ impl EventLoop {
                 Action::Announce(phase) => self.service.run.entered(phase),
                 Action::Hint => self.cancel(|run| &run.soft),
                 Action::EndListening => self.end_listening(),
+                Action::RejectCancelled => self.reject(|on_stop| on_stop == OnStop::Cancel),
                 Action::RejectWaiting => {
-                    for token in self.table.tokens() {
-                        self.deal_with(token, Connection::on_cancel);
-                    }
+                    // Those of the other routes have been told before.
+                    self.reject(|on_stop| on_stop != OnStop::Cancel);
                     self.service.dispatcher.discard_waiting();
                 }
                 Action::CancelHandlers => self.cancel(|run| &run.hard),
@@ -277,6 +278,16 @@ impl EventLoop {
                     self.review_deadlines();
                 }
                 Action::CutOff => self.close_all(),
+            }
+        }
+    }
+
+    /// Tells the connections that have a request of such a route in flight that its handler is about to be cancelled.
+    fn reject(&mut self, of_route: fn(OnStop) -> bool) {
+        for token in self.table.tokens() {
+            let is_meant = |connection: &mut Connection| connection.on_stop().is_some_and(of_route);
+            if self.table.get_mut(token).is_some_and(is_meant) {
+                self.deal_with(token, Connection::on_cancel);
             }
         }
     }

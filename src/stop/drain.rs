@@ -25,6 +25,7 @@ use std::{
 pub(crate) use timeline::Timeline;
 
 use super::CloseReason;
+use crate::handler::OnStop;
 
 /// How long a head that is not complete may still take when the drain begins: a head is one packet for any honest
 /// client, and eight bytes must not make every stop take all of its grace.
@@ -73,7 +74,10 @@ pub(crate) enum Action {
     Hint,
     /// Accept what waits for it and nothing more, and close; or keep the listeners for the next start, if the timeline says so.
     EndListening,
-    /// Answer the requests that no worker has begun with, so that none begins now.
+    /// Of the routes that want it so ([`OnStop::Cancel`]), answer the requests that no worker has begun with, so that none
+    /// begins now.
+    RejectCancelled,
+    /// The same, of all routes.
     RejectWaiting,
     /// Tell handlers that their time is over.
     CancelHandlers,
@@ -168,6 +172,14 @@ impl Drain {
         }
     }
 
+    /// Whether a request of such a route is not begun any more, and, if it has been, has been told to end.
+    pub(crate) fn cancels(&self, on_stop: OnStop) -> bool {
+        match on_stop {
+            OnStop::Finish | OnStop::EndStream => self.phase() >= Phase::Cancelling,
+            OnStop::Cancel => self.phase() >= Phase::Draining,
+        }
+    }
+
     /// Whether the loop may leave. `nothing_in_flight` is of the whole run: another loop may have a connection for this
     /// one, as long as there are any.
     pub(crate) fn is_complete(&self, nothing_in_flight: bool) -> bool {
@@ -195,7 +207,9 @@ fn on_entering(phase: Phase) -> &'static [Action] {
         Phase::Running => &[],
         Phase::LameDuck => &[Action::Announce(Phase::LameDuck)],
         // What waits in the accept queue has been promised an answer by the kernel.
-        Phase::Draining => &[Action::Announce(Phase::Draining), Action::Hint, Action::EndListening],
+        Phase::Draining => {
+            &[Action::Announce(Phase::Draining), Action::RejectCancelled, Action::Hint, Action::EndListening]
+        }
         Phase::Cancelling => {
             &[Action::Announce(Phase::Cancelling), Action::RejectWaiting, Action::CancelHandlers]
         }
@@ -223,7 +237,13 @@ mod tests {
         let mut drain = Drain::Running;
         let expected: [&[Action]; 4] = [
             &[Action::Announce(Phase::LameDuck)],
-            &[Action::Announce(Phase::Draining), Action::Hint, Action::EndListening, Action::Review],
+            &[
+                Action::Announce(Phase::Draining),
+                Action::RejectCancelled,
+                Action::Hint,
+                Action::EndListening,
+                Action::Review,
+            ],
             &[
                 Action::Announce(Phase::Cancelling),
                 Action::RejectWaiting,
@@ -246,6 +266,7 @@ mod tests {
         let actions = advance(&mut drain, Timeline::new(&StopPolicy::now(), asked), asked);
         let expected = [
             Action::Announce(Phase::Draining),
+            Action::RejectCancelled,
             Action::Hint,
             Action::EndListening,
             Action::Announce(Phase::Cancelling),

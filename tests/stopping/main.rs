@@ -11,3 +11,4 @@ mod from_handlers;
 mod keeping_the_listener;
 mod last_moment;
 mod last_requests;
+mod on_stop;

@@ -10,7 +10,7 @@ use crate::{
     http::ReadPhase,
     net::service::Service,
     observe::Event,
-    stop::{CloseReason, Phase, Standing, Straggler, Stuck},
+    stop::{CloseReason, Standing, Straggler, Stuck},
 };
 
 impl Connection {
@@ -39,7 +39,7 @@ impl Connection {
                     pipe.fail(io::ErrorKind::ConnectionReset, "the client is gone");
                 }
                 aborted += 1;
-                if has_begun && service.phase() < Phase::Cancelling {
+                if has_begun && !service.drain.cancels(exchange.on_stop) {
                     service.tally.cancelled.add(1);
                 }
             }

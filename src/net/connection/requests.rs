@@ -110,9 +110,18 @@ impl Connection {
         last: bool,
         service: &mut Service,
     ) {
+        if service.drain.cancels(request.exchange.on_stop) {
+            // Nobody would begin with it, or it would be told to end at once.
+            service.tally.rejected.add(1);
+            self.respond(pool::overloaded(), last, service);
+            return service.recycle(request);
+        }
         let exchange = Arc::clone(&request.exchange);
         let limit = service.router.get_route(route).limit.as_ref();
         let due = limit.and_then(|limit| Some((service.now.checked_add(limit.after)?, route)));
+        // Before: a worker may be faster than what comes after.
+        let (connection, number) = exchange.id();
+        service.config.observe(&Event::HandlerQueued { connection, request: number });
         let reply = Reply {
             mailbox: service.mailbox.clone(),
             connection: self.token,

@@ -31,7 +31,10 @@ impl Oracle {
     pub(super) fn action(&self, action: Action, now: Instant) {
         let due = match action {
             Action::Announce(Phase::LameDuck) => self.asked(),
-            Action::Announce(Phase::Draining) | Action::Hint | Action::EndListening => self.drain_began(),
+            Action::Announce(Phase::Draining)
+            | Action::RejectCancelled
+            | Action::Hint
+            | Action::EndListening => self.drain_began(),
             Action::Announce(Phase::Cancelling) | Action::RejectWaiting | Action::CancelHandlers => {
                 self.drain_until()
             }

@@ -86,7 +86,7 @@ impl World<'_> {
         self.loops[number].done.push(action);
         self.oracle.action(action, self.now);
         match action {
-            Action::Announce(_) => {}
+            Action::Announce(_) | Action::RejectCancelled => {}
             Action::Review => self.owned(number).into_iter().for_each(|connection| self.arm(connection)),
             Action::Hint if !std::mem::replace(&mut self.hinted, true) => self.tell_handlers(),
             Action::CancelHandlers if !std::mem::replace(&mut self.cancelled, true) => self.tell_handlers(),
