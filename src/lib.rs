@@ -51,6 +51,12 @@ mod sync;
 
 pub use stop::{Cause, Context, Guard, OnCancel, WaitGroup};
 
+// Of a stream it can see the part where two sides meet.
+#[cfg(all(loom, test))]
+#[path = "stream/feed.rs"]
+#[allow(dead_code, reason = "the models use a part of it")]
+mod feed;
+
 #[cfg(not(loom))]
 mod config;
 #[cfg(not(loom))]
@@ -77,6 +83,8 @@ mod router;
 mod run;
 #[cfg(not(loom))]
 mod server;
+#[cfg(not(loom))]
+mod stream;
 
 #[cfg(not(loom))]
 pub use self::{
@@ -89,6 +97,7 @@ pub use self::{
     router::{RouteError, Router},
     server::{Builder, Handle, Server},
     stop::{CloseReason, Closes, Phase, Requests, StopPolicy, StopReport, Straggler, Stuck},
+    stream::{BodySender, SendError, Stream},
 };
 
 /// The README, so that its code is compiled.

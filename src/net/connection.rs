@@ -5,6 +5,8 @@
 //!   Receiving ----------> Content ------------------+   +-----------------------> Receiving
 //!       |                                           v   |
 //!       +-- refused, timed out, last response ->  Handling (on the pool; inline handlers answer at once)
+//!       |                                           |  its content comes bit by bit
+//!       +<----------- its end was sent -------- Streaming
 //!                      |
 //!                      v   all written
 //!                  Lingering ----------> closed
@@ -18,6 +20,7 @@
 mod bytes;
 mod endings;
 mod requests;
+mod streaming;
 
 use std::{
     io,
@@ -44,6 +47,7 @@ use crate::{
     stop::Guard,
     stop::{CloseReason, Phase},
 };
+use streaming::Streaming;
 
 /// How long a head that is not complete may still take when the drain begins.
 const HEAD_WHILE_DRAINING: Duration = Duration::from_secs(1);
@@ -81,6 +85,8 @@ enum Activity {
     Content { request: Request, plan: Plan },
     /// A worker has it; `incoming`, if its handler reads the content itself and the end has not come yet.
     Handling { exchange: Arc<Exchange>, probes: usize, incoming: Option<Arc<Pipe>> },
+    /// The head of a response has been made; its content is sent as it comes.
+    Streaming(Box<Streaming>),
     /// Our side is shut down; whatever comes is discarded until the peer closes too.
     Lingering { reason: CloseReason },
 }
@@ -164,13 +170,14 @@ impl Connection {
 
     pub(crate) fn on_readiness(&mut self, readiness: &Readiness, service: &mut Service) -> Flow {
         let gone = readiness.is_error() || readiness.is_write_closed();
-        if gone && let Activity::Handling { .. } = self.activity {
+        let answering = matches!(self.activity, Activity::Handling { .. } | Activity::Streaming(_));
+        if gone && answering {
             return self.client_gone();
         }
         if let ReadSide::Waiting | ReadSide::Ready = self.read {
             if gone || readiness.is_read_closed() {
                 self.read = ReadSide::HangingUp;
-                if let Activity::Handling { .. } = self.activity {
+                if answering {
                     self.since = service.now;
                 }
             } else if readiness.is_readable() {
@@ -182,20 +189,28 @@ impl Connection {
 
     /// A worker has answered.
     pub(crate) fn on_answer(&mut self, request: Request, response: Response, service: &mut Service) -> Flow {
+        let Activity::Handling { probes, .. } = self.activity else {
+            service.recycle(request);
+            return Flow::Wait;
+        };
+        let flow = self.answer(response, &request.exchange, probes, service);
         service.recycle(request);
-        match self.activity {
-            Activity::Handling { probes, .. } => self.answer(response, probes, service),
-            _ => Flow::Wait,
-        }
+        flow
     }
 
     /// Answers the request that was being handled.
-    fn answer(&mut self, response: Response, probes: usize, service: &mut Service) -> Flow {
+    fn answer(
+        &mut self,
+        response: Response,
+        exchange: &Arc<Exchange>,
+        probes: usize,
+        service: &mut Service,
+    ) -> Flow {
         self.activity = Activity::Receiving;
         self.since = service.now;
         let last = matches!(self.input, Input::Empty);
         self.borrow_buffer(service);
-        self.respond(response, last, service);
+        self.respond(response, exchange, last, service);
         self.output.skip(probes);
         self.drive(service)
     }
@@ -218,8 +233,11 @@ impl Connection {
     /// The grace period is over: a request that waits for a worker is answered, and a handler that waits for its client
     /// need not wait any longer.
     pub(crate) fn on_cancel(&mut self, service: &mut Service) -> Flow {
-        let Activity::Handling { exchange, incoming, probes } = &self.activity else { return Flow::Wait };
-        let probes = *probes;
+        let (exchange, incoming, probes) = match &self.activity {
+            Activity::Handling { exchange, incoming, probes } => (Arc::clone(exchange), incoming, *probes),
+            Activity::Streaming(_) => return self.cancel_stream(service),
+            _ => return Flow::Wait,
+        };
         if let Some(pipe) = incoming {
             pipe.fail(io::ErrorKind::ConnectionAborted, "the server is stopping");
         }
@@ -228,7 +246,7 @@ impl Connection {
             return Flow::Wait;
         }
         service.tally.requests.rejected += 1;
-        self.answer(pool::overloaded(), probes, service)
+        self.answer(pool::overloaded(), &exchange, probes, service)
     }
 
     pub(crate) fn on_deadline(&mut self, service: &mut Service) -> Flow {
@@ -260,6 +278,7 @@ impl Connection {
                 _ => Flow::Wait,
             },
             Kind::Probe => self.probe(service),
+            Kind::LastWords => self.drive(service),
         }
     }
 
@@ -283,6 +302,7 @@ impl Connection {
                 }
                 _ => return None,
             },
+            Activity::Streaming(streaming) => return streaming.deadline(&self.read, self.since, service),
             Activity::Receiving => match (self.http.phase(), &service.timeline) {
                 (ReadPhase::Idle, Some(timeline)) if service.phase() >= Phase::Draining => {
                     return Some((Kind::Quiet, timeline.quiet_until(self.since)));

@@ -21,9 +21,11 @@ pub(crate) enum Kind {
     Quiet,
     /// The next look whether a half-closed client is still there.
     Probe,
+    /// The end that a stream's senders give to it, while the server drains.
+    LastWords,
 }
 
-const KINDS: usize = 7;
+const KINDS: usize = 8;
 const NONE: u32 = u32::MAX;
 
 /// Deadlines by slot number (see [`slot_of`](super::table::slot_of)); at most one a slot.
@@ -129,8 +131,16 @@ mod tests {
     use proptest::prelude::*;
     use std::{collections::BTreeMap, time::Duration};
 
-    const ALL: [Kind; KINDS] =
-        [Kind::Header, Kind::Body, Kind::Idle, Kind::Write, Kind::Linger, Kind::Quiet, Kind::Probe];
+    const ALL: [Kind; KINDS] = [
+        Kind::Header,
+        Kind::Body,
+        Kind::Idle,
+        Kind::Write,
+        Kind::Linger,
+        Kind::Quiet,
+        Kind::Probe,
+        Kind::LastWords,
+    ];
 
     proptest! {
         /// Against a sorted map: the same next deadline after every step, the same slots when time passes.

@@ -173,6 +173,9 @@ impl EventLoop {
             while let Some(message) = self.inbox.take() {
                 self.on_message(message);
             }
+            for connection in self.inbox.take_noted() {
+                self.deal_with(connection, Connection::on_fed);
+            }
             return;
         }
         let is_listener = self.accepting.as_mut().is_some_and(|accepting| accepting.on_readiness(token));
@@ -295,6 +298,11 @@ impl EventLoop {
         match phase {
             Phase::Draining => {
                 self.service.in_user_code(|service| service.run.soft.cancel(Cause::Stopping));
+                for token in self.table.tokens() {
+                    if let Some(connection) = self.table.get_mut(token) {
+                        connection.on_drain(&self.service);
+                    }
+                }
                 // What waits in the accept queue has been promised an answer by the kernel.
                 self.close_listeners();
             }
