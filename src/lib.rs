@@ -62,6 +62,8 @@ mod config;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
+pub mod events;
+#[cfg(not(loom))]
 mod group;
 #[cfg(not(loom))]
 mod handler;

@@ -29,7 +29,7 @@ fn answer(body: Body) -> Response {
 }
 
 fn content(length: usize) -> Vec<u8> {
-    (0..length).map(|position| (position * 31 >> 3) as u8).collect()
+    (0..length).map(|position| (position * 31 % 251) as u8).collect()
 }
 
 /// The same route on the pool and on the loop.
