@@ -51,10 +51,18 @@ mod sync;
 
 pub use stop::{Cause, Context, Guard, OnCancel, WaitGroup};
 
+// Of a stream it can see the part where two sides meet.
+#[cfg(all(loom, test))]
+#[path = "stream/feed.rs"]
+#[allow(dead_code, reason = "the models use a part of it")]
+mod feed;
+
 #[cfg(not(loom))]
 mod config;
 #[cfg(not(loom))]
 mod error;
+#[cfg(not(loom))]
+pub mod events;
 #[cfg(not(loom))]
 mod group;
 #[cfg(not(loom))]
@@ -83,6 +91,8 @@ mod router;
 mod run;
 #[cfg(not(loom))]
 mod server;
+#[cfg(not(loom))]
+mod stream;
 
 #[cfg(not(loom))]
 pub use self::{
@@ -100,6 +110,7 @@ pub use self::{
     router::{RouteError, Router},
     server::{Builder, Handle, Server},
     stop::{CloseReason, Closes, Phase, Requests, Signal, StopPolicy, StopReport, Straggler, Stuck},
+    stream::{BodySender, SendError, Stream},
 };
 
 /// The README, so that its code is compiled.

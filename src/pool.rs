@@ -15,6 +15,7 @@
 
 use std::{
     any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -28,13 +29,14 @@ use mio::Token;
 
 use crate::{
     config::Config,
-    http::{IntoResponse, Response, StatusCode},
+    http::{Body, IntoResponse, Response, StatusCode},
     middleware,
     net::{Mailbox, Message},
     observe::Event,
     request::{Exchange, Request},
     router::{RouteId, Router},
     stop::Guard,
+    stream::Pump,
     sync::{Dormitory, lock},
 };
 
@@ -48,11 +50,12 @@ const THREADS_A_LOOK: usize = 128;
 /// How long it is not tried to add threads after the system had none to give: they may be somebody else's.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
-/// One request on its way through the pool.
-pub(crate) struct Job {
-    pub(crate) request: Request,
-    pub(crate) route: RouteId,
-    pub(crate) reply: Reply,
+/// Something on its way through the pool.
+pub(crate) enum Job {
+    /// A request is to be handled.
+    Handle { request: Request, route: RouteId, reply: Reply },
+    /// The content of an inline handler's response is to be read.
+    Pump { exchange: Arc<Exchange>, pump: Pump, in_flight: Guard },
 }
 
 /// Where a job's answer goes.
@@ -154,17 +157,30 @@ impl Pool {
             if !self.waiting.is_empty() {
                 self.dormitory.wake_one();
             }
-            let response = answer(&self.config, &self.router, job.route, &job.request);
-            *lock(seat) = None;
-            job.reply(response);
+            let (pump, in_flight) = match *job {
+                Job::Pump { pump, in_flight, .. } => (Some(pump), in_flight),
+                Job::Handle { request, route, reply } => {
+                    let response = answer(&self.config, &self.router, route, &request);
+                    let pump = take_pump(&response);
+                    if pump.is_none() {
+                        *lock(seat) = None;
+                    }
+                    (pump, reply.send(request, response))
+                }
+            };
+            if let Some(pump) = pump {
+                run_pump(pump);
+                *lock(seat) = None;
+            }
+            drop(in_flight);
         }
     }
 
     /// Takes a job and its seat in one step: whoever looks at the seat sees either a job in the queue or a worker on it.
     fn take(&self, seat: &Mutex<Option<Arc<Exchange>>>) -> Option<Box<Job>> {
         let mut seat = lock(seat);
-        let job = self.waiting.try_iter().find(|job| job.request.exchange.claim())?;
-        *seat = Some(Arc::clone(&job.request.exchange));
+        let job = self.waiting.try_iter().find(|job| job.exchange().claim())?;
+        *seat = Some(Arc::clone(job.exchange()));
         self.taken.fetch_add(1, Ordering::Relaxed);
         Some(job)
     }
@@ -249,7 +265,7 @@ impl Dispatcher {
         }
         if self.pool.threads.load(Ordering::Relaxed) == 0 {
             // Not a single thread to be had: nobody will ever take these.
-            let unclaimed = self.pool.waiting.try_iter().filter(|job| job.request.exchange.claim());
+            let unclaimed = self.pool.waiting.try_iter().filter(|job| job.exchange().claim());
             unclaimed.for_each(|job| job.reply_at_once(overloaded()));
         } else if self.pool.threads.load(Ordering::Relaxed) < self.pool.config.workers {
             self.plan(now + if grown { Duration::ZERO } else { EXHAUSTED });
@@ -268,18 +284,51 @@ impl Dispatcher {
 }
 
 impl Job {
-    /// Sends the answer, for a worker: it waits if the loop is behind.
-    fn reply(self, response: Response) {
-        let Job { request, reply: Reply { mailbox, connection, in_flight }, .. } = self;
-        mailbox.send(Message::Answered(Box::new(Answered { connection, request, response })));
-        drop(in_flight);
+    fn exchange(&self) -> &Arc<Exchange> {
+        match self {
+            Job::Handle { request, .. } => &request.exchange,
+            Job::Pump { exchange, .. } => exchange,
+        }
     }
 
-    /// The same for a loop, which never waits: where there is no room for the answer, there will be none.
+    /// The request, of a job that was not taken.
+    pub(crate) fn into_request(self) -> Option<Request> {
+        match self {
+            Job::Handle { request, .. } => Some(request),
+            Job::Pump { .. } => None,
+        }
+    }
+
+    /// Sends an answer for a loop, which never waits: where there is no room for the answer, there will be none.
     fn reply_at_once(self, response: Response) {
-        let Job { request, reply: Reply { mailbox, connection, .. }, .. } = self;
-        let answered = Answered { connection, request, response };
-        drop(mailbox.try_send(Message::Answered(Box::new(answered))));
+        if let Job::Handle { request, reply: Reply { mailbox, connection, .. }, .. } = self {
+            let answered = Answered { connection, request, response };
+            drop(mailbox.try_send(Message::Answered(Box::new(answered))));
+        }
+    }
+}
+
+impl Reply {
+    /// Sends the answer, for a worker: it waits if the loop is behind.
+    fn send(self, request: Request, response: Response) -> Guard {
+        let Reply { mailbox, connection, in_flight } = self;
+        mailbox.send(Message::Answered(Box::new(Answered { connection, request, response })));
+        in_flight
+    }
+}
+
+/// What is to be read for that response, if its content comes from a reader.
+pub(crate) fn take_pump(response: &Response) -> Option<Pump> {
+    match response.body() {
+        Body::Stream(stream) => stream.take_pump(),
+        _ => None,
+    }
+}
+
+/// Reads the content of a response; a panic of the reader cuts the response off.
+fn run_pump(pump: Pump) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| pump.run())) {
+        log::error!("the reader of a response's content panicked: {}", panic_text(&*panic));
     }
 }
 

@@ -376,3 +376,16 @@ fn middleware_serves_metrics() {
     assert_answer(&read(send(address, &["POST /exit"])), 200, "good bye");
     example.finish();
 }
+
+#[test]
+fn event_stream_ends_its_streams_properly() {
+    let ending = Example::start("event_stream", &[]).finish();
+    ending.succeeded();
+    ending.line("both ended as they should: true");
+    let last = &ending.printed[ending.line("the last of the events")];
+    assert!(last.contains("event: stopping") && last.contains("retry: "), "{last}");
+    assert!(ending.printed[ending.line("the last of the count")].contains("to be continued"));
+    ending.line("counter: the server is stopping");
+    ending.line("stopped cleanly");
+    assert_eq!(ending.printed.iter().filter(|line| *line == "page: HTTP/1.1 200 OK").count(), 3);
+}

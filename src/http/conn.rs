@@ -17,7 +17,7 @@ use std::ops::Range;
 use super::body::Decoder;
 use super::parse::{self, Parsed};
 use super::scan::Scan;
-use super::{Framing, Head, Limits, Method, Refusal, Response, Version, encode};
+use super::{Framing, Head, Limits, Method, Refusal, Response, Transfer, Version, encode};
 
 /// The state of one connection (RFC 9112). It holds no bytes: what it could not consume yet stays with the caller.
 ///
@@ -272,7 +272,8 @@ impl Conn {
     }
 
     /// Encodes the final response to the request in progress: appends its head to `out` and, unless
-    /// [`body_is_separate`](super::body_is_separate), its content. A response before [`Event::End`] closes the
+    /// [`body_is_separate`](super::body_is_separate), its content; content that is a stream is the caller's to send, as
+    /// [`Conn::transfer`] says. A response before [`Event::End`] closes the
     /// connection, for the rest of the request cannot be told from the next one.
     pub fn respond(&mut self, response: &Response, options: Respond<'_>, out: &mut Vec<u8>) -> After {
         let complete = match &self.state {
@@ -280,13 +281,20 @@ impl Conn {
             State::Handling => true,
             State::Head(_) | State::Content(..) | State::Closed => false,
         };
-        let after = if complete && !options.close { self.after } else { After::Close };
+        let persists = complete && !options.close && self.transfer(response) != Some(Transfer::UntilClose);
+        let after = if persists { self.after } else { After::Close };
         encode::response(response, (self.method, self.version), after, options, out);
         self.state = match after {
             After::KeepAlive => State::Head(Scan::START),
             After::Close => State::Closed,
         };
         after
+    }
+
+    /// How the content of that response to the request in progress is to be sent behind its head, if it is a stream; none
+    /// if the client does not want any. To be asked before [`Conn::respond`].
+    pub fn transfer(&self, response: &Response) -> Option<Transfer> {
+        encode::transfer(response, self.method, self.version)
     }
 
     /// Encodes the answer to a refusal, be it one of [`Conn::receive`] and [`Conn::read_body`] or the caller's own.

@@ -1,6 +1,6 @@
 //! Responses on the wire (RFC 9112 section 4).
 
-use super::{After, Method, Respond, Response, Version};
+use super::{After, Body, Method, Respond, Response, Transfer, Version};
 
 /// Content of more bytes than this is not copied behind its head; see [`body_is_separate`].
 pub const LARGE_BODY: usize = 16 * 1024;
@@ -16,7 +16,23 @@ fn has_content(response: &Response, is_head_request: bool) -> bool {
     !is_head_request && !response.status().forbids_content()
 }
 
-/// Appends the response's head and, unless it is separate, its content. Everything begins with `HTTP/1.1 `: a server
+/// How content that follows the response bit by bit is to be framed, if there is any.
+pub(super) fn transfer(response: &Response, method: Method, version: Version) -> Option<Transfer> {
+    if has_content(response, method == Method::Head) { framing(response, version) } else { None }
+}
+
+/// The same for a response to any method; none if the content is in memory.
+fn framing(response: &Response, version: Version) -> Option<Transfer> {
+    let Body::Stream(stream) = response.body() else { return None };
+    Some(match (stream.length(), version) {
+        (Some(length), _) => Transfer::Length(length),
+        (None, Version::Http11) => Transfer::Chunked,
+        // RFC 9112 section 6.1: such a client knows no transfer codings.
+        (None, Version::Http10) => Transfer::UntilClose,
+    })
+}
+
+/// Appends the response's head and, unless it is separate or a stream, its content. Everything begins with `HTTP/1.1 `: a server
 /// states its own version, not the client's (RFC 9110 section 2.5).
 pub(super) fn response(
     response: &Response,
@@ -46,10 +62,12 @@ pub(super) fn response(
     match status.as_u16() {
         204 | 304 => {}
         205 => out.extend_from_slice(b"\r\nContent-Length: 0"),
-        _ => {
-            out.extend_from_slice(b"\r\nContent-Length: ");
-            decimal(response.body().len() as u64, out);
-        }
+        _ => match framing(response, version) {
+            Some(Transfer::Chunked) => out.extend_from_slice(b"\r\nTransfer-Encoding: chunked"),
+            Some(Transfer::UntilClose) => {}
+            Some(Transfer::Length(length)) => content_length(length, out),
+            None => content_length(response.body().len() as u64, out),
+        },
     }
     // RFC 9112 section 9.3: persistence is what HTTP/1.1 assumes and HTTP/1.0 has to be told.
     match (after, version) {
@@ -65,6 +83,11 @@ pub(super) fn response(
     if has_content(response, is_head_request) && !body_is_separate(response, is_head_request) {
         out.extend_from_slice(response.body().as_slice());
     }
+}
+
+fn content_length(length: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\r\nContent-Length: ");
+    decimal(length, out);
 }
 
 fn decimal(mut number: u64, out: &mut Vec<u8>) {

@@ -38,6 +38,7 @@ mod request_line;
 mod response;
 mod scan;
 mod status;
+mod transfer;
 
 pub use conn::{After, Conn, Event, ReadPhase, Received, Respond};
 pub use encode::{LARGE_BODY, body_is_separate};
@@ -48,3 +49,4 @@ pub use message::{Framing, Method, Version};
 pub use refusal::Refusal;
 pub use response::{Body, InvalidHeader, Response};
 pub use status::StatusCode;
+pub use transfer::Transfer;

@@ -5,8 +5,9 @@ use std::fmt;
 
 use super::StatusCode;
 use super::grammar;
+use crate::stream::Stream;
 
-/// The content of a response.
+/// The content of a response: in memory, or sent while the client reads it (see [`Body::stream`]).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Body {
@@ -17,23 +18,26 @@ pub enum Body {
     Static(&'static [u8]),
     /// Content that was made for this response.
     Bytes(Vec<u8>),
+    /// Content that is sent bit by bit. A clone is the same content: the first response that goes out has it, and one with
+    /// a clone is cut off.
+    Stream(Stream),
 }
 
 impl Body {
-    /// The number of bytes.
+    /// The number of bytes in memory; those of a stream are not.
     pub fn len(&self) -> usize {
         self.as_slice().len()
     }
 
-    /// Whether there is not a single byte.
+    /// Whether there is not a single byte in memory.
     pub fn is_empty(&self) -> bool {
         self.as_slice().is_empty()
     }
 
-    /// The bytes.
+    /// The bytes in memory.
     pub fn as_slice(&self) -> &[u8] {
         match self {
-            Body::Empty => &[],
+            Body::Empty | Body::Stream(_) => &[],
             Body::Static(bytes) => bytes,
             Body::Bytes(bytes) => bytes,
         }
@@ -64,7 +68,8 @@ impl From<Vec<u8>> for Body {
     }
 }
 
-/// A response: a status code, fields and content. The server adds Date, Content-Length and Connection.
+/// A response: a status code, fields and content. The server adds Date, Connection, and Content-Length or
+/// Transfer-Encoding.
 ///
 /// ```
 /// use softstop::http::{Response, StatusCode};

@@ -5,6 +5,8 @@
 //!   Receiving ----------> Content ------------------+   +-----------------------> Receiving
 //!       |                                           v   |
 //!       +-- refused, timed out, last response ->  Handling (on the pool; inline handlers answer at once)
+//!       |                                           |  its content comes bit by bit
+//!       +<----------- its end was sent -------- Streaming
 //!                      |
 //!                      v   all written
 //!                  Lingering ----------> closed
@@ -18,6 +20,7 @@
 mod bytes;
 mod endings;
 mod requests;
+mod streaming;
 
 use std::{
     io,
@@ -45,6 +48,7 @@ use crate::{
     stop::Guard,
     stop::{CloseReason, Verdict},
 };
+use streaming::Streaming;
 
 /// The least time between two looks at a half-closed client.
 const SHORTEST_PROBE: Duration = Duration::from_millis(1);
@@ -86,6 +90,8 @@ enum Activity {
         incoming: Option<Arc<Pipe>>,
         due: Option<(Instant, RouteId)>,
     },
+    /// The head of a response has been made; its content is sent as it comes.
+    Streaming(Box<Streaming>),
     /// Our side is shut down; whatever comes is discarded until the peer closes too.
     Lingering { reason: CloseReason },
 }
@@ -169,13 +175,14 @@ impl Connection {
 
     pub(crate) fn on_readiness(&mut self, readiness: &Readiness, service: &mut Service) -> Flow {
         let gone = readiness.is_error() || readiness.is_write_closed();
-        if gone && let Activity::Handling { .. } = self.activity {
+        let answering = matches!(self.activity, Activity::Handling { .. } | Activity::Streaming(_));
+        if gone && answering {
             return self.client_gone();
         }
         if let ReadSide::Waiting | ReadSide::Ready = self.read {
             if gone || readiness.is_read_closed() {
                 self.read = ReadSide::HangingUp;
-                if let Activity::Handling { .. } = self.activity {
+                if answering {
                     self.since = service.now;
                 }
             } else if readiness.is_readable() {
@@ -190,7 +197,7 @@ impl Connection {
         let flow = match &self.activity {
             Activity::Handling { exchange, probes, .. } if Arc::ptr_eq(exchange, &request.exchange) => {
                 let probes = *probes;
-                self.answer(response, probes, service)
+                self.answer(response, &request.exchange, probes, service)
             }
             // The client has been answered already, and may be one or more requests further.
             _ => Flow::Wait,
@@ -200,12 +207,18 @@ impl Connection {
     }
 
     /// Answers the request that was being handled.
-    fn answer(&mut self, response: Response, probes: usize, service: &mut Service) -> Flow {
+    fn answer(
+        &mut self,
+        response: Response,
+        exchange: &Arc<Exchange>,
+        probes: usize,
+        service: &mut Service,
+    ) -> Flow {
         self.activity = Activity::Receiving;
         self.since = service.now;
         let last = matches!(self.input, Input::Empty);
         self.borrow_buffer(service);
-        self.respond(response, last, service);
+        self.respond(response, exchange, last, service);
         self.output.skip(probes);
         self.drive(service)
     }
@@ -229,6 +242,7 @@ impl Connection {
     pub(crate) fn on_stop(&self) -> Option<OnStop> {
         match &self.activity {
             Activity::Handling { exchange, .. } => Some(exchange.on_stop),
+            Activity::Streaming(streaming) => Some(streaming.exchange.on_stop),
             _ => None,
         }
     }
@@ -236,8 +250,13 @@ impl Connection {
     /// Its handler's time is over: a request that waits for a worker is answered, and a handler that waits for its client
     /// need not wait any longer.
     pub(crate) fn on_cancel(&mut self, service: &mut Service) -> Flow {
-        let Activity::Handling { exchange, incoming, probes, .. } = &self.activity else { return Flow::Wait };
-        let probes = *probes;
+        let (exchange, incoming, probes) = match &self.activity {
+            Activity::Handling { exchange, incoming, probes, .. } => {
+                (Arc::clone(exchange), incoming, *probes)
+            }
+            Activity::Streaming(_) => return self.cancel_stream(service),
+            _ => return Flow::Wait,
+        };
         if let Some(pipe) = incoming {
             pipe.fail(io::ErrorKind::ConnectionAborted, "the server is stopping");
         }
@@ -246,7 +265,7 @@ impl Connection {
             return Flow::Wait;
         }
         service.tally.rejected.add(1);
-        self.answer(pool::overloaded(), probes, service)
+        self.answer(pool::overloaded(), &exchange, probes, service)
     }
 
     /// The time that the route gives its handler is over.
@@ -254,7 +273,8 @@ impl Connection {
         let Activity::Handling { exchange, incoming, probes, due: Some((_, route)) } = &self.activity else {
             return Flow::Wait;
         };
-        let (probes, limit) = (*probes, service.router.get_route(*route).limit.as_ref());
+        let (exchange, probes) = (Arc::clone(exchange), *probes);
+        let limit = service.router.get_route(*route).limit.as_ref();
         let Some(limit) = limit else { return Flow::Wait };
         let response = service.in_user_code(|_| {
             let response = (limit.answer)();
@@ -267,7 +287,7 @@ impl Connection {
         let has_begun = !exchange.claim();
         service.tally.timed_out.add(1);
         service.tally.cancelled.add(u64::from(has_begun));
-        self.answer(response, probes, service)
+        self.answer(response, &exchange, probes, service)
     }
 
     pub(crate) fn on_deadline(&mut self, service: &mut Service) -> Flow {
@@ -307,6 +327,7 @@ impl Connection {
                 _ => Flow::Wait,
             },
             Kind::Probe => self.probe(service),
+            Kind::LastWords => self.drive(service),
         }
     }
 
@@ -340,6 +361,7 @@ impl Connection {
                 }
                 _ => return None,
             },
+            Activity::Streaming(streaming) => return streaming.deadline(&self.read, self.since, service),
             Activity::Receiving => match service.drain.verdict(self.standing()) {
                 Verdict::CloseAt(at) => return Some((Kind::Quiet, at)),
                 Verdict::RefuseAt(at) => {

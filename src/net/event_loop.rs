@@ -179,6 +179,9 @@ impl EventLoop {
             while let Some(message) = self.inbox.take() {
                 self.on_message(message);
             }
+            for connection in self.inbox.take_noted() {
+                self.deal_with(connection, Connection::on_fed);
+            }
             return;
         }
         let is_listener = self.accepting.as_mut().is_some_and(|accepting| accepting.on_readiness(token));
@@ -264,7 +267,14 @@ impl EventLoop {
         for action in self.service.drain.advance(timeline, self.service.now) {
             match action {
                 Action::Announce(phase) => self.service.run.entered(phase),
-                Action::Hint => self.cancel(|run| &run.soft),
+                Action::Hint => {
+                    self.cancel(|run| &run.soft);
+                    for token in self.table.tokens() {
+                        if let Some(connection) = self.table.get_mut(token) {
+                            connection.on_drain(&self.service);
+                        }
+                    }
+                }
                 Action::EndListening => self.end_listening(),
                 Action::RejectCancelled => self.reject(|on_stop| on_stop == OnStop::Cancel),
                 Action::RejectWaiting => {

@@ -7,7 +7,7 @@ use std::{io, sync::Arc};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use mio::{Registry, Token, Waker};
 
-use crate::sync::WakeFlag;
+use crate::sync::{Mutex, WakeFlag, lock};
 
 /// The senders' end. Cheap to clone.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(crate) struct Inbox<M> {
 #[derive(Debug)]
 struct Shared<M> {
     sender: Sender<M>,
+    /// Connections that have something to do: without a bound of its own, as each has itself noted once.
+    due: Mutex<Vec<Token>>,
     flag: WakeFlag,
     waker: Waker,
 }
@@ -35,7 +37,7 @@ pub(crate) fn mailbox<M>(
 ) -> io::Result<(Mailbox<M>, Inbox<M>)> {
     let (sender, receiver) = bounded(capacity);
     let waker = Waker::new(registry, token)?;
-    let shared = Arc::new(Shared { sender, flag: WakeFlag::new(), waker });
+    let shared = Arc::new(Shared { sender, due: Mutex::default(), flag: WakeFlag::new(), waker });
     Ok((Mailbox(Arc::clone(&shared)), Inbox { receiver, shared }))
 }
 
@@ -65,6 +67,13 @@ impl<M> Mailbox<M> {
         }
     }
 
+    /// Notes that a connection has something to do. Never blocks, whoever calls it; it must not be called again for the
+    /// same thing before the loop has looked.
+    pub(crate) fn note(&self, connection: Token) {
+        lock(&self.0.due).push(connection);
+        self.wake();
+    }
+
     /// Lets the loop take a turn.
     pub(crate) fn wake(&self) {
         if self.0.flag.raise()
@@ -84,6 +93,11 @@ impl<M> Inbox<M> {
 
     pub(crate) fn take(&self) -> Option<M> {
         self.receiver.try_recv().ok()
+    }
+
+    /// The connections that were noted.
+    pub(crate) fn take_noted(&self) -> Vec<Token> {
+        std::mem::take(&mut lock(&self.shared.due))
     }
 }
 

@@ -34,11 +34,13 @@ pub enum CloseReason {
     Aborted,
     /// Something else went wrong with the socket.
     Failed,
+    /// The content of a response came to no proper end: its sender has aborted it, or its reader has failed.
+    BodyFailed,
 }
 
 impl CloseReason {
     /// All of them, in the order in which a report lists them.
-    pub const ALL: [CloseReason; 10] = [
+    pub const ALL: [CloseReason; 11] = [
         CloseReason::PeerClosed,
         CloseReason::ClientGone,
         CloseReason::Completed,
@@ -49,6 +51,7 @@ impl CloseReason {
         CloseReason::Drained,
         CloseReason::Aborted,
         CloseReason::Failed,
+        CloseReason::BodyFailed,
     ];
 }
 
@@ -65,6 +68,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Drained => "drained",
             CloseReason::Aborted => "aborted",
             CloseReason::Failed => "failed",
+            CloseReason::BodyFailed => "response cut short",
         })
     }
 }
@@ -149,6 +153,8 @@ pub enum Stuck {
     Handling,
     /// The client had not taken the whole response.
     Writing,
+    /// The content of its response had not been sent to its end.
+    Streaming,
     /// An event loop did not return: an inline handler blocks it. Its thread is left behind.
     EventLoop,
 }
@@ -160,6 +166,7 @@ impl fmt::Display for Stuck {
             Stuck::Waiting => "still waiting for a worker",
             Stuck::Handling => "still in its handler",
             Stuck::Writing => "response not taken by the client",
+            Stuck::Streaming => "response not finished by its sender",
             Stuck::EventLoop => "blocks its event loop",
         })
     }

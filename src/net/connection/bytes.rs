@@ -5,7 +5,10 @@ use std::{
     net::Shutdown,
 };
 
-use super::{Activity, Connection, Flow, Input, Persistence, Plan, ReadSide};
+use super::{
+    Activity, Connection, Flow, Input, Persistence, Plan, ReadSide,
+    streaming::{Pulled, Streaming},
+};
 use crate::{
     http::{Event, ReadPhase, Refusal, StatusCode},
     net::{output::Flushed, pace::Pace, service::Service},
@@ -50,9 +53,20 @@ impl Connection {
                 Ok(Flushed::Blocked { .. }) => return Flow::Wait,
                 Err(_) => return self.client_gone(),
             }
+            if let Activity::Streaming(_) = self.activity {
+                match self.pull(service) {
+                    Pulled::Bytes(count) => bytes = bytes.saturating_sub(count),
+                    Pulled::Nothing => return Flow::Wait,
+                    Pulled::Cut => return Flow::Close(Streaming::CUT),
+                }
+                if bytes == 0 {
+                    return Flow::Again;
+                }
+                continue;
+            }
             match (&self.activity, &self.persistence) {
                 (Activity::Handling { incoming: Some(pipe), .. }, _) if !pipe.is_paused() => {}
-                (Activity::Handling { .. }, _) => return Flow::Wait,
+                (Activity::Handling { .. } | Activity::Streaming(_), _) => return Flow::Wait,
                 (Activity::Lingering { reason }, _) => {
                     let reason = *reason;
                     return self.discard(reason, service);
@@ -98,7 +112,8 @@ impl Connection {
     }
 
     pub(super) fn flush(&mut self, service: &mut Service) -> io::Result<Flushed> {
-        if self.output.is_empty() {
+        // A response may have left before its end was known.
+        if self.output.is_empty() && self.owed == 0 {
             return Ok(Flushed::All);
         }
         // What the kernel takes at once says nothing about the client.
@@ -199,7 +214,7 @@ impl Connection {
         match &self.activity {
             Activity::Receiving | Activity::Content { .. } => true,
             Activity::Handling { incoming, .. } => incoming.as_ref().is_some_and(|pipe| !pipe.is_paused()),
-            Activity::Lingering { .. } => false,
+            Activity::Streaming(_) | Activity::Lingering { .. } => false,
         }
     }
 

@@ -2,15 +2,17 @@
 
 use std::{
     io::{self, Write},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use super::{Activity, Connection, Flow, Input, PREFIX, ReadSide, bytes::BYTES_A_TURN};
+use socket2::SockRef;
+
+use super::{Activity, Connection, Flow, Input, PREFIX, ReadSide, bytes::BYTES_A_TURN, streaming::Streaming};
 use crate::{
-    http::ReadPhase,
+    http::{ReadPhase, Transfer},
     net::service::Service,
     observe::Event,
-    stop::{CloseReason, Standing, Straggler, Stuck},
+    stop::{Cause, CloseReason, Standing, Straggler, Stuck},
 };
 
 impl Connection {
@@ -43,6 +45,25 @@ impl Connection {
                     service.tally.cancelled.add(1);
                 }
             }
+            Activity::Streaming(streaming) => {
+                let Streaming { exchange, stream, transfer, .. } = &**streaming;
+                service.in_user_code(|_| {
+                    exchange.client_gone();
+                    stream.discard(match reason {
+                        CloseReason::Aborted => Cause::Stopping,
+                        CloseReason::BodyFailed => Cause::from("the body was cut off"),
+                        _ => Cause::ClientGone,
+                    });
+                });
+                let stuck = if self.output.is_empty() { Stuck::Streaming } else { Stuck::Writing };
+                if reason == CloseReason::Aborted && exchange.name_once() {
+                    straggler = unfinished(exchange.to_string(), exchange.began, stuck);
+                }
+                if let Transfer::UntilClose = transfer {
+                    self.reset_when_closed();
+                }
+                aborted += 1;
+            }
             Activity::Receiving if !self.output.is_empty() => {
                 straggler = unfinished("a response".to_owned(), self.since, Stuck::Writing);
             }
@@ -70,7 +91,16 @@ impl Connection {
             (Activity::Receiving, Input::Backlog(_)) => Standing::InFlight,
             (Activity::Receiving, _) if self.http.phase() == ReadPhase::Idle => Standing::Quiet { since },
             (Activity::Receiving, _) => Standing::InHead { since },
-            (Activity::Content { .. } | Activity::Handling { .. }, _) => Standing::InFlight,
+            (Activity::Content { .. } | Activity::Handling { .. } | Activity::Streaming(_), _) => {
+                Standing::InFlight
+            }
+        }
+    }
+
+    /// Makes the close a reset, so that the client does not take it for the end of what it reads.
+    fn reset_when_closed(&self) {
+        if let Err(error) = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)) {
+            log::debug!("a response that was cut off may look whole: {error}");
         }
     }
 
@@ -99,9 +129,19 @@ impl Connection {
     /// Sends the next byte of the response's first ones ahead. A client that has only closed its side takes it; one
     /// that is gone makes its kernel answer with a reset, which arrives as the next event. TCP has no other way to
     /// tell the two apart, as both send the same FIN.
+    ///
+    /// Of a response in chunks it is the next chunk's size, which may have any number of leading zeros (RFC 9112 section
+    /// 7.1).
     pub(super) fn probe(&mut self, service: &Service) -> Flow {
-        let Activity::Handling { probes, .. } = &mut self.activity else { return Flow::Wait };
-        match (&self.stream).write(&PREFIX[*probes..=*probes]) {
+        let (probes, byte) = match &mut self.activity {
+            Activity::Handling { probes, .. } => {
+                let byte = PREFIX[*probes];
+                (probes, byte)
+            }
+            Activity::Streaming(streaming) => (&mut streaming.probes, b'0'),
+            _ => return Flow::Wait,
+        };
+        match (&self.stream).write(&[byte]) {
             Ok(sent) => *probes += sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return self.client_gone(),

@@ -5,14 +5,14 @@ use std::{io, sync::Arc};
 use super::{Activity, Connection, Persistence, Plan, ReadSide};
 use crate::{
     handler::{Content, Place},
-    http::{After, Framing, Refusal, Respond, Response, StatusCode, body_is_separate},
+    http::{After, Body, Framing, Refusal, Respond, Response, StatusCode, body_is_separate},
     net::{event_loop::Message, pace::Pace, service::Service},
     observe::Event,
     pipe::Pipe,
     pool::{self, Job, Reply},
-    request::Request,
+    request::{Exchange, Request},
     router::{Found, RouteId},
-    stop::CloseReason,
+    stop::{Cause, CloseReason},
 };
 
 impl Connection {
@@ -28,7 +28,7 @@ impl Connection {
             }
             Found::Answer(response) if request.exchange.head.expects_continue() => {
                 // The client has been spared its content, so there is none to read past (RFC 9110 section 10.1.1).
-                self.respond(response, false, service);
+                self.respond(response, &request.exchange, false, service);
                 service.recycle(request);
                 return;
             }
@@ -83,7 +83,7 @@ impl Connection {
         let Activity::Content { request, plan } = activity else { return };
         let route = match plan {
             Plan::Answer(response) => {
-                self.respond(*response, last, service);
+                self.respond(*response, &request.exchange, last, service);
                 return service.recycle(request);
             }
             Plan::Handle(route) => route,
@@ -94,9 +94,18 @@ impl Connection {
     /// Runs the handler, or has it run.
     fn handle(&mut self, request: Request, route: RouteId, last: bool, service: &mut Service) {
         if service.router.get_route(route).place == Place::Inline {
-            let response = service
+            let mut response = service
                 .in_user_code(|service| pool::answer(&service.config, &service.router, route, &request));
-            self.respond(response, last, service);
+            if let Some(pump) = pool::take_pump(&response) {
+                // To read may block, and so it is done elsewhere.
+                let (exchange, in_flight) = (Arc::clone(&request.exchange), self.in_flight.clone());
+                let job = Job::Pump { exchange, pump, in_flight };
+                if service.dispatcher.submit(Box::new(job), service.now).is_err() {
+                    service.tally.rejected.add(1);
+                    response = pool::overloaded();
+                }
+            }
+            self.respond(response, &request.exchange, last, service);
             return service.recycle(request);
         }
         self.submit(request, route, None, last, service);
@@ -113,7 +122,7 @@ impl Connection {
         if service.drain.cancels(request.exchange.on_stop) {
             // Nobody would begin with it, or it would be told to end at once.
             service.tally.rejected.add(1);
-            self.respond(pool::overloaded(), last, service);
+            self.respond(pool::overloaded(), &request.exchange, last, service);
             return service.recycle(request);
         }
         let exchange = Arc::clone(&request.exchange);
@@ -127,39 +136,61 @@ impl Connection {
             connection: self.token,
             in_flight: self.in_flight.clone(),
         };
-        match service.dispatcher.submit(Box::new(Job { request, route, reply }), service.now) {
+        match service.dispatcher.submit(Box::new(Job::Handle { request, route, reply }), service.now) {
             Ok(()) => {
                 self.activity = Activity::Handling { exchange, probes: 0, incoming, due };
                 self.since = service.now;
             }
             Err(job) => {
                 service.tally.rejected.add(1);
-                self.respond(pool::overloaded(), last, service);
-                service.recycle(job.request);
+                self.respond(pool::overloaded(), &exchange, last, service);
+                drop(exchange);
+                if let Some(request) = job.into_request() {
+                    service.recycle(request);
+                }
             }
         }
     }
 
-    pub(super) fn respond(&mut self, response: Response, last: bool, service: &mut Service) {
+    pub(super) fn respond(
+        &mut self,
+        response: Response,
+        exchange: &Arc<Exchange>,
+        last: bool,
+        service: &mut Service,
+    ) {
         // While stopping, the last response says so; what has come in behind a request is still answered first.
         // (Asked anew, as an inline handler may have stopped its own server just now.)
         let stopping = service.run.is_stopping() && last && !matches!(self.read, ReadSide::Ready);
         let enough = service.config.requests_per_connection.is_some_and(|most| self.answered + 1 >= most);
         let close = stopping || enough;
         let separate = body_is_separate(&response, self.http.is_head_request());
+        let transfer = self.http.transfer(&response);
         self.tell_made(response.status(), service);
         let options = Respond { date: service.date.at(service.now), close };
         let after = self.http.respond(&response, options, &mut self.output.buffer);
-        if separate {
-            self.output.follow(response.into_body());
+        let then = match after {
+            After::KeepAlive => Persistence::KeepAlive,
+            After::Close if stopping => Persistence::CloseWhenSent(CloseReason::Drained),
+            After::Close => Persistence::CloseWhenSent(CloseReason::Completed),
+        };
+        match (response.into_body(), transfer) {
+            (Body::Stream(stream), Some(transfer)) => {
+                return self.begin_stream(stream, transfer, then, exchange, service);
+            }
+            (Body::Stream(stream), None) => stream.discard(Cause::from("the client wants no content")),
+            (body, _) if separate => self.output.follow(body),
+            _ => {}
         }
+        self.answered(then, service);
+    }
+
+    /// The response is in the output buffer, whole.
+    pub(super) fn answered(&mut self, then: Persistence, service: &Service) {
         self.owed += 1;
         self.answered += 1;
         self.since = service.now;
-        if let After::Close = after {
-            let reason = if stopping { CloseReason::Drained } else { CloseReason::Completed };
-            self.persistence = Persistence::CloseWhenSent(reason);
-        }
+        self.persistence = then;
     }
 
     /// Answers what is the peer's fault; nothing that follows is read as a request.

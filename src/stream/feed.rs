@@ -1,0 +1,596 @@
+//! The bytes of a response on their way from whoever sends them to the loop that writes them.
+//!
+//! ```text
+//!   senders:  push until there is no room; then wait for some, or hear that it is full
+//!   loop:     take what is there, as the socket has room for it; nothing there -> the next push tells the loop
+//!
+//!           finish                       the last byte is taken
+//!   Open ------------------> Finished ---------------------------> the loop ends the body
+//!     |--- abort, or not as long as declared ---> Aborted          ... cuts the connection
+//!     +--- the loop wants no more of it --------> Closed           (what is there can still be taken)
+//! ```
+//!
+//! It is the request's `Pipe` in the other direction: there the loop must not wait, and the handler does; here likewise.
+//! Whole messages go in, so that those of several senders do not mix. Shared ones are not copied before they are written:
+//! what is broadcast is there once, however many clients it waits for.
+
+use std::{collections::VecDeque, fmt, time::Instant};
+
+use crate::{
+    stop::Cause,
+    sync::{Condvar, Mutex, MutexGuard, lock, wait},
+};
+
+/// How the loop is told. Not one of `crate::sync`, as it is no part of the race.
+type Notify = std::sync::Arc<dyn Fn() + Send + Sync>;
+type Shared = std::sync::Arc<[u8]>;
+
+pub(crate) struct Feed {
+    state: Mutex<State>,
+    /// Notified when there is room, or never will be, if somebody waits.
+    room: Condvar,
+}
+
+struct State {
+    pieces: VecDeque<Piece>,
+    /// How many bytes of the first piece have been taken.
+    taken: usize,
+    /// How many bytes are left to take.
+    bytes: usize,
+    capacity: usize,
+    /// How many bytes have yet to be pushed, where that was declared.
+    missing: Option<u64>,
+    pushed: u64,
+    end: End,
+    /// Whether a stop has begun.
+    stopping: bool,
+    /// Why the senders' context has to end, if it has to: later than `end` where there is something left to take.
+    over: Option<Cause>,
+    /// Senders that wait for room.
+    waiting: usize,
+    taker: Taker,
+}
+
+enum Piece {
+    Copied(Vec<u8>),
+    Shared(Shared),
+}
+
+/// What stands behind the bytes.
+enum End {
+    Open,
+    Finished,
+    Aborted,
+    Closed(Cause),
+}
+
+/// The loop, as the senders see it.
+enum Taker {
+    /// No connection has it yet.
+    Absent,
+    /// It looks again by itself.
+    Awake(Notify),
+    /// It has seen that nothing is there.
+    Waiting(Notify),
+}
+
+/// What is to be sent.
+#[derive(Clone, Copy)]
+pub(crate) enum Message<'a> {
+    Bytes(&'a [u8]),
+    Shared(&'a Shared),
+}
+
+/// How long a sender waits for room.
+#[derive(Clone, Copy)]
+pub(crate) enum Patience {
+    None,
+    Until(Instant),
+    Endless,
+}
+
+/// Why a message was not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Full,
+    Closed(Cause),
+}
+
+/// What is behind the bytes that were taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// More bytes.
+    More,
+    /// Nothing for now; the loop will be told.
+    Nothing,
+    /// The end of the body.
+    End,
+    /// The body is not whole, and never will be.
+    Cut,
+}
+
+impl Feed {
+    pub(crate) fn new(capacity: usize) -> Feed {
+        let state = State {
+            pieces: VecDeque::new(),
+            taken: 0,
+            bytes: 0,
+            capacity,
+            missing: None,
+            pushed: 0,
+            end: End::Open,
+            stopping: false,
+            over: None,
+            waiting: 0,
+            taker: Taker::Absent,
+        };
+        Feed { state: Mutex::new(state), room: Condvar::new() }
+    }
+
+    // ---- senders ------------------------------------------------------------------------------------------------
+
+    /// Puts a message in, whole: at once if there is nothing or if it fits.
+    pub(crate) fn push(&self, message: Message<'_>, patience: Patience) -> Result<(), Refused> {
+        let length = message.bytes().len();
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(cause) = state.end.cause() {
+                return Err(Refused::Closed(cause));
+            }
+            if state.missing.is_some_and(|missing| missing < length as u64) {
+                self.end(state, End::Aborted);
+                return Err(Refused::Closed(Cause::from("the body is longer than was declared")));
+            }
+            if state.bytes == 0 || state.bytes + length <= state.capacity {
+                break;
+            }
+            let deadline = match patience {
+                Patience::None => return Err(Refused::Full),
+                Patience::Until(deadline) => Some(deadline),
+                Patience::Endless => None,
+            };
+            state.waiting += 1;
+            let woken = wait(&self.room, state, deadline);
+            let is_late = woken.is_err();
+            state = woken.unwrap_or_else(|state| state);
+            state.waiting -= 1;
+            if is_late {
+                return Err(Refused::Full);
+            }
+        }
+        state.append(message);
+        self.tell(state);
+        Ok(())
+    }
+
+    /// Puts a message in without regard to the capacity: for what stands at the beginning, and has a bound of its own.
+    pub(crate) fn push_front_matter(&self, message: &Shared) {
+        let mut state = lock(&self.state);
+        if let End::Open = state.end {
+            state.append(Message::Shared(message));
+            self.tell(state);
+        }
+    }
+
+    /// Nothing follows.
+    pub(crate) fn finish(&self) {
+        let state = lock(&self.state);
+        let is_whole = state.missing.is_none_or(|missing| missing == 0);
+        self.end(state, if is_whole { End::Finished } else { End::Aborted });
+    }
+
+    /// What follows is lost.
+    pub(crate) fn abort(&self) {
+        let mut state = lock(&self.state);
+        // What is complete stays so, until the loop has it.
+        if let End::Open = state.end {
+            state.clear();
+        }
+        self.end(state, End::Aborted);
+    }
+
+    /// Why nothing can be pushed any more, if that is so.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        lock(&self.state).end.cause()
+    }
+
+    // ---- the loop -----------------------------------------------------------------------------------------------
+
+    /// Declares how many bytes there are to be in all.
+    pub(crate) fn declare(&self, length: u64) {
+        let mut state = lock(&self.state);
+        state.missing = length.checked_sub(state.pushed);
+        match state.missing {
+            Some(0) => self.end(state, End::Finished),
+            None => self.end(state, End::Aborted),
+            Some(_) => {}
+        }
+    }
+
+    /// Has the loop told from now on when there is something to take; false if a connection has the feed already.
+    pub(crate) fn attach(&self, notify: Notify) -> bool {
+        let taker = &mut lock(&self.state).taker;
+        let is_first = matches!(taker, Taker::Absent);
+        if is_first {
+            *taker = Taker::Awake(notify);
+        }
+        is_first
+    }
+
+    /// Moves up to `limit` bytes to `out`: how many, and what is behind them. `frame` is told their number first, and
+    /// called again behind them, if there are any.
+    pub(crate) fn take(
+        &self,
+        limit: usize,
+        out: &mut Vec<u8>,
+        frame: impl Fn(Option<usize>, &mut Vec<u8>),
+    ) -> (usize, Rest) {
+        let mut state = lock(&self.state);
+        if let End::Aborted = state.end {
+            return (0, Rest::Cut);
+        }
+        let count = state.bytes.min(limit);
+        if count > 0 {
+            frame(Some(count), out);
+            state.take(count, out);
+            frame(None, out);
+            if state.waiting > 0 {
+                self.room.notify_all();
+            }
+        }
+        let rest = match state.end {
+            _ if state.bytes > 0 => Rest::More,
+            End::Open => {
+                state.taker.wait();
+                Rest::Nothing
+            }
+            End::Finished | End::Closed(_) => Rest::End,
+            End::Aborted => Rest::Cut,
+        };
+        (count, rest)
+    }
+
+    /// Takes no more messages.
+    pub(crate) fn close(&self, cause: Cause) {
+        self.end(lock(&self.state), End::Closed(cause));
+    }
+
+    /// Forgets what nobody will take.
+    pub(crate) fn discard(&self) {
+        lock(&self.state).clear();
+    }
+
+    /// Notes that a stop has begun.
+    pub(crate) fn note_stop(&self) {
+        lock(&self.state).stopping = true;
+    }
+
+    /// Notes that it is over for the senders; the first cause is the one that stays.
+    pub(crate) fn note_over(&self, cause: Cause) {
+        lock(&self.state).over.get_or_insert(cause);
+    }
+
+    /// Whether a stop has begun, and whether it is over.
+    pub(crate) fn noted(&self) -> (bool, Option<Cause>) {
+        let state = lock(&self.state);
+        (state.stopping, state.over.clone())
+    }
+
+    /// Ends it, if it has not ended yet, and lets both sides know.
+    fn end(&self, mut state: MutexGuard<'_, State>, end: End) {
+        if let End::Open = state.end {
+            state.end = end;
+            self.room.notify_all();
+            self.tell(state);
+        }
+    }
+
+    /// Tells the loop, if it waits, without the lock.
+    fn tell(&self, mut state: MutexGuard<'_, State>) {
+        let notify = state.taker.wake();
+        drop(state);
+        if let Some(notify) = notify {
+            notify();
+        }
+    }
+}
+
+impl State {
+    fn append(&mut self, message: Message<'_>) {
+        let bytes = message.bytes();
+        if bytes.is_empty() {
+            return;
+        }
+        match (message, self.pieces.back_mut()) {
+            (Message::Bytes(bytes), Some(Piece::Copied(last))) => last.extend_from_slice(bytes),
+            (Message::Bytes(bytes), _) => self.pieces.push_back(Piece::Copied(bytes.to_vec())),
+            (Message::Shared(bytes), _) => self.pieces.push_back(Piece::Shared(Shared::clone(bytes))),
+        }
+        self.bytes += bytes.len();
+        self.pushed += bytes.len() as u64;
+        if let Some(missing) = &mut self.missing {
+            *missing -= bytes.len() as u64;
+            if *missing == 0 {
+                self.end = End::Finished;
+            }
+        }
+    }
+
+    fn take(&mut self, count: usize, out: &mut Vec<u8>) {
+        self.bytes -= count;
+        let mut left = count;
+        while let Some(piece) = self.pieces.front() {
+            let rest = &piece.bytes()[self.taken..];
+            if left < rest.len() {
+                out.extend_from_slice(&rest[..left]);
+                self.taken += left;
+                return;
+            }
+            out.extend_from_slice(rest);
+            left -= rest.len();
+            self.pieces.pop_front();
+            self.taken = 0;
+        }
+        // Most streams have nothing to send most of the time: they keep no memory for it.
+        self.pieces = VecDeque::new();
+    }
+
+    fn clear(&mut self) {
+        (self.pieces, self.taken, self.bytes) = (VecDeque::new(), 0, 0);
+    }
+}
+
+impl End {
+    fn cause(&self) -> Option<Cause> {
+        match self {
+            End::Open => None,
+            End::Finished => Some(Cause::from("the body is finished")),
+            End::Aborted => Some(Cause::from("the body was aborted")),
+            End::Closed(cause) => Some(cause.clone()),
+        }
+    }
+}
+
+impl Taker {
+    fn wait(&mut self) {
+        if let Taker::Awake(notify) = self {
+            *self = Taker::Waiting(Notify::clone(notify));
+        }
+    }
+
+    /// What is to be called, if it waits.
+    fn wake(&mut self) -> Option<Notify> {
+        let Taker::Waiting(notify) = self else { return None };
+        let notify = Notify::clone(notify);
+        *self = Taker::Awake(Notify::clone(&notify));
+        Some(notify)
+    }
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Piece::Copied(bytes) => bytes,
+            Piece::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl<'a> Message<'a> {
+    fn bytes(self) -> &'a [u8] {
+        match self {
+            Message::Bytes(bytes) => bytes,
+            Message::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = lock(&self.state);
+        f.debug_struct("Feed").field("bytes", &state.bytes).field("missing", &state.missing).finish()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    fn frame(count: Option<usize>, out: &mut Vec<u8>) {
+        out.extend_from_slice(count.map_or("]".to_owned(), |count| format!("{count}[")).as_bytes());
+    }
+
+    fn taken(feed: &Feed, limit: usize) -> (String, Rest) {
+        let mut out = Vec::new();
+        let (_, rest) = feed.take(limit, &mut out, frame);
+        (String::from_utf8(out).unwrap(), rest)
+    }
+
+    fn try_push(feed: &Feed, text: &str) -> Result<(), Refused> {
+        feed.push(Message::Bytes(text.as_bytes()), Patience::None)
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_at_every_limit() {
+        for limit in 1..12 {
+            let feed = Feed::new(100);
+            for text in ["ab", "", "cde"] {
+                try_push(&feed, text).unwrap();
+            }
+            feed.push(Message::Shared(&Shared::from(&b"fghi"[..])), Patience::None).unwrap();
+            try_push(&feed, "j").unwrap();
+            feed.finish();
+            let (mut out, mut rest) = (Vec::new(), Rest::More);
+            while rest == Rest::More {
+                let before = out.len();
+                let (count, then) = feed.take(limit, &mut out, |_, _| ());
+                assert_eq!(count, limit.min(10 - before));
+                rest = then;
+            }
+            assert_eq!((&*out, rest), (&b"abcdefghij"[..], Rest::End));
+        }
+    }
+
+    #[test]
+    fn a_message_fits_whole_or_not_at_all_and_a_large_one_fits_what_is_empty() {
+        let feed = Feed::new(4);
+        assert_eq!(try_push(&feed, "larger"), Ok(()));
+        assert_eq!(try_push(&feed, "x"), Err(Refused::Full));
+        assert_eq!(taken(&feed, 9), ("6[larger]".into(), Rest::Nothing));
+        assert_eq!(try_push(&feed, "abc"), Ok(()));
+        assert_eq!(try_push(&feed, "de"), Err(Refused::Full));
+        assert_eq!(try_push(&feed, "d"), Ok(()));
+        assert_eq!(taken(&feed, 9), ("4[abcd]".into(), Rest::Nothing));
+    }
+
+    #[test]
+    fn the_loop_is_told_once_for_each_time_it_found_nothing() {
+        let told = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&told);
+        let feed = Feed::new(100);
+        try_push(&feed, "early").unwrap();
+        assert!(feed.attach(Arc::new(move || _ = count.fetch_add(1, Ordering::SeqCst))));
+        assert!(!feed.attach(Arc::new(|| ())), "it has one already");
+        assert_eq!(told.load(Ordering::SeqCst), 0, "whoever attaches looks");
+        assert_eq!(taken(&feed, 2).1, Rest::More);
+        try_push(&feed, "x").unwrap();
+        assert_eq!(told.load(Ordering::SeqCst), 0, "it looks again by itself");
+        assert_eq!(taken(&feed, 9), ("4[rlyx]".into(), Rest::Nothing));
+        try_push(&feed, "y").unwrap();
+        try_push(&feed, "z").unwrap();
+        feed.finish();
+        assert_eq!(told.load(Ordering::SeqCst), 1, "one wake for a batch");
+        assert_eq!(taken(&feed, 9), ("2[yz]".into(), Rest::End));
+    }
+
+    #[test]
+    fn a_declared_length_is_kept_or_the_body_is_cut() {
+        let rows: [(&[&str], Rest); 5] = [
+            (&["abc"], Rest::End),
+            (&["a", "bc"], Rest::End),
+            (&["ab"], Rest::Cut),
+            (&["ab", "cd"], Rest::Cut),
+            (&["abcd"], Rest::Cut),
+        ];
+        for (texts, expected) in rows {
+            for declared_late in [false, true] {
+                let feed = Feed::new(100);
+                if !declared_late {
+                    feed.declare(3);
+                }
+                let accepted = texts.iter().filter(|text| try_push(&feed, text).is_ok()).count();
+                if declared_late {
+                    feed.declare(3);
+                }
+                assert!(declared_late || accepted == texts.len() || expected == Rest::Cut);
+                feed.finish();
+                assert_eq!(taken(&feed, 9).1, expected, "{texts:?}, late: {declared_late}");
+            }
+        }
+        let empty = Feed::new(1);
+        empty.declare(0);
+        assert_eq!(taken(&empty, 9), (String::new(), Rest::End), "complete from the beginning");
+    }
+
+    #[test]
+    fn what_was_sent_before_a_close_can_be_taken_and_after_an_abort_cannot() {
+        let feed = Feed::new(9);
+        try_push(&feed, "ab").unwrap();
+        feed.close(Cause::Stopping);
+        assert_eq!(try_push(&feed, "c"), Err(Refused::Closed(Cause::Stopping)));
+        feed.abort();
+        assert_eq!(taken(&feed, 9), ("2[ab]".into(), Rest::End), "the first end is the one that stays");
+        let feed = Feed::new(9);
+        try_push(&feed, "ab").unwrap();
+        feed.abort();
+        assert_eq!(taken(&feed, 9), (String::new(), Rest::Cut));
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::sync::{AtomicBool, Ordering};
+    use loom::{sync::Arc, thread};
+
+    /// The loop: takes whenever it is told, and sleeps on the bell otherwise, so that a push which nobody is told of
+    /// would be a deadlock.
+    #[derive(Default)]
+    struct Bell {
+        rung: Mutex<bool>,
+        changed: Condvar,
+        ever: AtomicBool,
+    }
+
+    impl Bell {
+        fn ring(&self) {
+            *lock(&self.rung) = true;
+            self.ever.store(true, Ordering::Relaxed);
+            self.changed.notify_one();
+        }
+
+        fn wait(&self) {
+            let mut rung = lock(&self.rung);
+            while !*rung {
+                rung = wait(&self.changed, rung, None).unwrap_or_else(|rung| rung);
+            }
+            *rung = false;
+        }
+    }
+
+    fn take_all(feed: &Feed, bell: &std::sync::Arc<Bell>) -> usize {
+        let notify = std::sync::Arc::clone(bell);
+        assert!(feed.attach(std::sync::Arc::new(move || notify.ring())));
+        let mut out = Vec::new();
+        loop {
+            match feed.take(1, &mut out, |_, _| ()).1 {
+                Rest::More => {}
+                Rest::Nothing => bell.wait(),
+                Rest::End => return out.len(),
+                Rest::Cut => unreachable!("nobody aborts"),
+            }
+        }
+    }
+
+    /// The second byte has to wait for room, and the loop for the bytes and the end.
+    #[test]
+    fn neither_side_waits_for_ever() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let feed = Arc::new(Feed::new(1));
+            let bell = std::sync::Arc::new(Bell::default());
+            let sender = thread::spawn({
+                let feed = Arc::clone(&feed);
+                move || {
+                    for _ in 0..2 {
+                        assert_eq!(feed.push(Message::Bytes(b"x"), Patience::Endless), Ok(()));
+                    }
+                    feed.finish();
+                }
+            });
+            assert_eq!(take_all(&feed, &bell), 2);
+            sender.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_sender_that_waits_for_room_hears_of_the_close() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let feed = Arc::new(Feed::new(1));
+            feed.push(Message::Bytes(b"x"), Patience::None).unwrap();
+            let sender = thread::spawn({
+                let feed = Arc::clone(&feed);
+                move || feed.push(Message::Bytes(b"y"), Patience::Endless)
+            });
+            feed.close(Cause::ClientGone);
+            assert_eq!(sender.join().unwrap(), Err(Refused::Closed(Cause::ClientGone)));
+        });
+    }
+}

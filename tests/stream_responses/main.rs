@@ -1,0 +1,103 @@
+//! Responses that are sent bit by bit: every way to frame them, every way in which they can end, and what both sides see
+//! of it. The client reads them with a reader of its own.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod endings;
+mod flow;
+mod framing;
+mod readers;
+mod stopping;
+
+use std::{net::SocketAddr, sync::mpsc};
+
+use softstop::{Body, BodySender, Builder, Request, Response, Router, Server, StatusCode, inline};
+use support::{
+    client::{Client, get},
+    local, soon, start,
+};
+
+/// A server whose `/` is a stream that the test sends to, and `/plain` an ordinary answer.
+struct Streams {
+    server: Server,
+    address: SocketAddr,
+    senders: mpsc::Receiver<BodySender>,
+}
+
+impl Streams {
+    fn new(capacity: usize) -> Streams {
+        Streams::with(|builder| builder, move || Body::stream(capacity))
+    }
+
+    fn with(
+        configure: impl FnOnce(Builder) -> Builder,
+        make: impl Fn() -> (BodySender, Body) + Send + Sync + 'static,
+    ) -> Streams {
+        let (tell, senders) = mpsc::channel();
+        let handler = move |_: &Request| {
+            let (sender, body) = make();
+            tell.send(sender).unwrap();
+            Response::new(StatusCode::OK).with_body(body)
+        };
+        let routes = Router::new().get("/", handler).get("/plain", inline(|_: &Request| "plain"));
+        let (server, address) = start(configure(local().routes(routes)));
+        Streams { server, address, senders }
+    }
+
+    /// A client that has asked for a stream and has read the head, and the sender of that stream.
+    #[track_caller]
+    fn open(&self) -> (Client, BodySender) {
+        let mut client = Client::connect(self.address);
+        let sender = self.ask(&mut client);
+        (client, sender)
+    }
+
+    #[track_caller]
+    fn ask(&self, client: &mut Client) -> BodySender {
+        client.send(get("/"));
+        let head = client.read_response_head();
+        assert_eq!((head.status, head.field("Transfer-Encoding")), (200, Some("chunked")), "{head:?}");
+        assert_eq!((head.field("Content-Length"), head.says_close()), (None, false));
+        soon(&self.senders)
+    }
+}
+
+/// The next chunk; an empty one is the last.
+#[track_caller]
+fn read_chunk(client: &mut Client) -> Vec<u8> {
+    let size = usize::from_str_radix(&read_line(client), 16).unwrap();
+    let chunk = client.read_bytes(size);
+    assert_eq!(client.read_bytes(2), b"\r\n");
+    chunk
+}
+
+/// All that is left of a content, to its proper end.
+#[track_caller]
+fn read_chunks(client: &mut Client) -> Vec<u8> {
+    let mut content = Vec::new();
+    loop {
+        match &*read_chunk(client) {
+            [] => return content,
+            chunk => content.extend_from_slice(chunk),
+        }
+    }
+}
+
+#[track_caller]
+fn read_line(client: &mut Client) -> String {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\r\n") {
+        line.extend(client.read_bytes(1));
+    }
+    line.truncate(line.len() - 2);
+    String::from_utf8(line).unwrap()
+}
+
+/// The connection is over without an end of the content.
+#[track_caller]
+fn assert_cut(client: &mut Client) {
+    let rest = client.read_all_there_is();
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "it looks whole: {}", String::from_utf8_lossy(&rest));
+}
