@@ -89,6 +89,8 @@ mod request;
 mod router;
 #[cfg(not(loom))]
 mod run;
+#[cfg(all(feature = "serde", not(loom)))]
+mod serialize;
 #[cfg(not(loom))]
 mod server;
 #[cfg(not(loom))]

@@ -84,7 +84,7 @@ impl Closes {
     }
 
     #[cfg(test)]
-    pub(super) fn count(&mut self, reason: CloseReason) {
+    pub(crate) fn count(&mut self, reason: CloseReason) {
         self.0[reason as usize] += 1;
     }
 
@@ -195,7 +195,8 @@ impl fmt::Display for Straggler {
     }
 }
 
-/// What a run of a server came to. Its `Display` is what belongs in the log.
+/// What a run of a server came to. Its `Display` is what belongs in the log; with the feature `serde` it can be written as
+/// JSON and the like, times in seconds.
 #[derive(Debug, Clone, Default)]
 pub struct StopReport {
     /// The server's name.
