@@ -5,6 +5,8 @@
 //! handler before its connection is gone; so once the count is zero during a stop, it stays zero, and the loops, which
 //! it wakes, may leave.
 
+mod detached;
+
 use std::{
     sync::{
         Arc, Condvar, Mutex, PoisonError,
@@ -13,13 +15,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use detached::Detached;
+
 use crate::{
     config::Config,
     error::Error,
     metrics::{Tally, Totals},
     net::{Mailbox, Message},
     observe::Event,
-    stop::{Cause, Context, Phase, StopPolicy, Timeline, WaitGroup},
+    stop::{Cause, Context, Phase, StopPolicy, Straggler, Timeline, WaitGroup},
     sync::lock,
 };
 
@@ -32,6 +36,7 @@ const BUSY_SLACK: Duration = Duration::from_secs(2);
 pub(crate) struct Run {
     config: Arc<Config>,
     pub(crate) in_flight: WaitGroup,
+    detached: Detached,
     /// Ends when the grace period is over.
     pub(crate) hard: Context,
     /// Ends when the drain begins.
@@ -93,6 +98,7 @@ impl Run {
         Run {
             config: Arc::clone(config),
             in_flight: WaitGroup::new(),
+            detached: Detached::default(),
             hard,
             soft,
             stopping: AtomicBool::new(false),
@@ -210,6 +216,11 @@ impl Run {
             }
         }
         callback();
+    }
+
+    /// Detached work that is still at it.
+    pub(crate) fn detached_stragglers(&self) -> Vec<Straggler> {
+        self.detached.stragglers()
     }
 
     pub(crate) fn has_ended(&self) -> bool {

@@ -142,6 +142,7 @@ impl Live {
             age: exchange.began.elapsed(),
             stuck: Stuck::Handling,
         }));
+        stragglers.extend(self.run.detached_stragglers());
         self.pool.close();
         if ended.is_some() {
             self.pool.join();

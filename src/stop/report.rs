@@ -155,6 +155,8 @@ pub enum Stuck {
     Writing,
     /// The content of its response had not been sent to its end.
     Streaming,
+    /// Detached work had not returned ([`Handle::detach`](crate::Handle::detach)). Its thread is left behind.
+    Detached,
     /// An event loop did not return: an inline handler blocks it. Its thread is left behind.
     EventLoop,
 }
@@ -167,6 +169,7 @@ impl fmt::Display for Stuck {
             Stuck::Handling => "still in its handler",
             Stuck::Writing => "response not taken by the client",
             Stuck::Streaming => "response not finished by its sender",
+            Stuck::Detached => "detached, had not ended",
             Stuck::EventLoop => "blocks its event loop",
         })
     }

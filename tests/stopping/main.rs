@@ -6,6 +6,7 @@ mod support;
 
 mod asking;
 mod cut_off;
+mod detached;
 mod finishing;
 mod from_handlers;
 mod keeping_the_listener;
