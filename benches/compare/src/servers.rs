@@ -16,6 +16,8 @@ pub struct Server {
     pub arguments: &'static [&'static str],
     /// Whether a signal stops it gracefully.
     pub has_stop: bool,
+    /// Whether it has the route with a streamed response.
+    pub has_stream: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,21 +31,31 @@ pub enum Program {
 }
 
 const fn peer(name: &'static str, package: &'static str) -> Server {
-    Server { name, program: Program::Peer(package), arguments: &[], has_stop: true }
+    Server { name, program: Program::Peer(package), arguments: &[], has_stop: true, has_stream: false }
 }
 
 pub const SERVERS: [Server; 11] = [
-    Server { name: "softstop", program: Program::Softstop, arguments: &[], has_stop: true },
-    Server { arguments: &["--place", "inline"], ..peer("softstop-inline", "peer-softstop") },
-    Server { arguments: &["--place", "pool"], ..peer("softstop-pool", "peer-softstop") },
+    Server {
+        name: "softstop",
+        program: Program::Softstop,
+        arguments: &[],
+        has_stop: true,
+        has_stream: false,
+    },
+    Server {
+        arguments: &["--place", "inline"],
+        has_stream: true,
+        ..peer("softstop-inline", "peer-softstop")
+    },
+    Server { arguments: &["--place", "pool"], has_stream: true, ..peer("softstop-pool", "peer-softstop") },
     Server { has_stop: false, ..peer("bare-loop", "peer-bare-loop") },
     peer("hyper", "peer-hyper"),
     peer("axum", "peer-axum"),
     peer("actix-web", "peer-actix-web"),
     peer("tiny_http", "peer-tiny-http"),
     Server { has_stop: false, ..peer("may_minihttp", "peer-may-minihttp") },
-    Server { name: "go", program: Program::Go, arguments: &[], has_stop: true },
-    Server { name: "nginx", program: Program::Nginx, arguments: &[], has_stop: true },
+    Server { name: "go", program: Program::Go, arguments: &[], has_stop: true, has_stream: false },
+    Server { name: "nginx", program: Program::Nginx, arguments: &[], has_stop: true, has_stream: false },
 ];
 
 /// For the command line.

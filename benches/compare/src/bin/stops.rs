@@ -35,7 +35,7 @@ struct Arguments {
         long,
         value_delimiter = ',',
         value_enum,
-        default_value = "new,kept,pipelined,slow-body,slow-handler,mix"
+        default_value = "new,kept,pipelined,slow-body,slow-handler,stream,mix"
     )]
     kinds: Vec<Kind>,
     /// Three stops of each only.
@@ -59,7 +59,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     }
     let mut rows = Vec::new();
     for server in built(&arguments.servers) {
-        for &kind in &arguments.kinds {
+        for &kind in arguments.kinds.iter().filter(|kind| server.has_stream || **kind != Kind::Stream) {
             let row = stop_often(&arguments, server, kind)
                 .map_err(|error| format!("{}, {kind}: {error}", server.name))?;
             eprintln!(

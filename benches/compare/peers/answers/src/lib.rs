@@ -6,6 +6,7 @@
 //! | `GET /kib`, `GET /big` | 1 KiB, 1 MiB |
 //! | `POST /echo` | the content it was sent, at most [`LARGEST_ECHO`] bytes |
 //! | `GET /sleep?ms=N` | [`SLEPT`], after N milliseconds, waited for in the way that the server recommends |
+//! | `GET /stream` | [`STREAMED`] times [`PIECE`], with [`PAUSE`] between, as a stream, which a stop may end early; of softstop only |
 //! | `GET /block` | [`SLEPT`], after [`BLOCK`] of work that blocks a thread, run where the server wants such work |
 //!
 //! SIGTERM is a graceful stop, within [`GRACE`].
@@ -23,6 +24,9 @@ pub const KIB: [u8; 1 << 10] = [b'k'; 1 << 10];
 pub static BIG: [u8; 1 << 20] = [b'M'; 1 << 20];
 pub const SLEPT: &str = "slept";
 pub const BLOCK: Duration = Duration::from_millis(5);
+pub const STREAMED: usize = 5;
+pub const PIECE: [u8; 200] = [b'p'; 200];
+pub const PAUSE: Duration = Duration::from_millis(25);
 pub const GRACE: Duration = Duration::from_secs(5);
 pub const LARGEST_ECHO: usize = 2 << 20;
 

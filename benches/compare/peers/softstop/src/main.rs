@@ -4,9 +4,13 @@
 use std::thread;
 
 use peer_answers::{
-    Arguments, BIG, BLOCK, GRACE, HELLO, KIB, LARGEST_ECHO, SLEPT, announce, milliseconds, value,
+    Arguments, BIG, BLOCK, GRACE, HELLO, KIB, LARGEST_ECHO, PAUSE, PIECE, SLEPT, STREAMED, announce,
+    milliseconds, value,
 };
-use softstop::{Error, Group, IntoResponse, IntoRoute, Request, Route, Router, Server, StopPolicy, inline};
+use softstop::{
+    Body, Error, Group, IntoResponse, IntoRoute, Request, Response, Route, Router, Server, StatusCode,
+    StopPolicy, inline,
+};
 
 fn main() -> Result<(), Error> {
     let arguments = Arguments::parse();
@@ -58,8 +62,26 @@ fn routes(place: &Place) -> Router {
                 Err(cause) => format!("woken early: {cause}"),
             }
         })
+        .get("/stream", stream)
         .get("/block", |_: &Request| {
             thread::sleep(BLOCK);
             SLEPT
         })
+}
+
+/// A piece now and then, from a thread that the stop knows of.
+fn stream(request: &Request) -> Response {
+    let (sender, body) = Body::stream(4096);
+    let begun = request.server().detach("stream", move |context| {
+        let stopping = context.stopping();
+        for _ in 0..STREAMED {
+            if sender.send(PIECE).is_err() || stopping.sleep(PAUSE).is_err() {
+                return;
+            }
+        }
+    });
+    match begun {
+        Ok(()) => Response::new(StatusCode::OK).with_body(body),
+        Err(_) => Response::new(StatusCode::SERVICE_UNAVAILABLE),
+    }
 }
