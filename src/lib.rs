@@ -87,6 +87,8 @@ mod run;
 mod server;
 #[cfg(not(loom))]
 mod stream;
+#[cfg(not(loom))]
+mod upgrade;
 
 #[cfg(not(loom))]
 pub use self::{
@@ -100,6 +102,7 @@ pub use self::{
     server::{Builder, Handle, Server},
     stop::{CloseReason, Closes, Phase, Requests, StopPolicy, StopReport, Straggler, Stuck},
     stream::{BodySender, SendError, Stream},
+    upgrade::{Upgrade, Upgraded},
 };
 
 /// The README, so that its code is compiled.

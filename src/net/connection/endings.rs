@@ -2,18 +2,29 @@
 
 use std::{
     io::{self, Write},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use socket2::SockRef;
 
-use super::{Activity, Connection, Flow, PREFIX, bytes::BYTES_A_TURN, streaming::Streaming};
+use super::{Activity, Connection, Flow, Input, PREFIX, bytes::BYTES_A_TURN, streaming::Streaming};
 use crate::{
     http::{ReadPhase, Transfer},
     net::service::Service,
-    observe::Event,
+    observe::{ConnectionId, Event},
+    run::Run,
     stop::{Cause, CloseReason, Phase, Straggler, Stuck},
 };
+
+/// An upgraded connection is one of the server's to its end: their number bounds the threads.
+struct Counted(Arc<Run>, usize);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connection_closed(self.1);
+    }
+}
 
 impl Connection {
     /// Closes it, whatever it is at. What the stop cuts off is named.
@@ -70,7 +81,7 @@ impl Connection {
             Activity::Receiving if self.http.phase() == ReadPhase::InHead => {
                 straggler = unfinished("a request head".to_owned(), self.since, Stuck::Reading);
             }
-            Activity::Receiving | Activity::Lingering { .. } => {}
+            Activity::Receiving | Activity::Upgrading { .. } | Activity::Lingering { .. } => {}
         }
         service.tally.requests.aborted += aborted;
         service.tally.closes.count(reason);
@@ -79,6 +90,28 @@ impl Connection {
         // Last, so that whoever sees zero sees every socket closed.
         drop(self.in_flight);
         straggler.filter(|_| reason == CloseReason::Aborted)
+    }
+
+    /// Gives it to its handler, on a thread of its own, with what was read already.
+    pub(crate) fn hand_over(self, service: &mut Service) {
+        let Activity::Upgrading { exchange, upgrade } = self.activity else { return };
+        let early = match self.input {
+            Input::Empty => Vec::new(),
+            Input::Partial(bytes) | Input::Backlog(bytes) => bytes,
+        };
+        let reason = CloseReason::Upgraded;
+        let connection = ConnectionId { loop_number: service.number, token: self.token.0 };
+        let counted = Counted(Arc::clone(&service.run), service.number);
+        let stream = self.stream.into();
+        let handled = service.dispatcher.spawn(&exchange, self.in_flight, move || {
+            let _counted = counted;
+            if let Err(error) = upgrade.run(stream, early) {
+                log::warn!("a connection could not be handed over: {error}");
+            }
+        });
+        let reason = if handled { reason } else { CloseReason::Failed };
+        service.tally.closes.count(reason);
+        service.config.observe(&Event::ConnectionClosed { connection, reason });
     }
 
     /// Makes the close a reset, so that the client does not take it for the end of what it reads.
