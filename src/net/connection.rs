@@ -7,6 +7,7 @@
 //!       +-- refused, timed out, last response ->  Handling (on the pool; inline handlers answer at once)
 //!       |                                           |  its content comes bit by bit
 //!       +<----------- its end was sent -------- Streaming
+//!                                               Upgrading ----------> handed over
 //!                      |
 //!                      v   all written
 //!                  Lingering ----------> closed
@@ -47,6 +48,7 @@ use crate::{
     router::RouteId,
     stop::Guard,
     stop::{CloseReason, Verdict},
+    upgrade::Upgrade,
 };
 use streaming::Streaming;
 
@@ -92,6 +94,8 @@ enum Activity {
     },
     /// The head of a response has been made; its content is sent as it comes.
     Streaming(Box<Streaming>),
+    /// The answer is 101: once it is written, the connection is the handler's.
+    Upgrading { exchange: Arc<Exchange>, upgrade: Upgrade },
     /// Our side is shut down; whatever comes is discarded until the peer closes too.
     Lingering { reason: CloseReason },
 }
@@ -135,6 +139,8 @@ pub(crate) enum Flow {
     /// Deal with it again after the others.
     Again,
     Close(CloseReason),
+    /// It is no longer the loop's.
+    HandOver,
 }
 
 impl Connection {
@@ -175,7 +181,10 @@ impl Connection {
 
     pub(crate) fn on_readiness(&mut self, readiness: &Readiness, service: &mut Service) -> Flow {
         let gone = readiness.is_error() || readiness.is_write_closed();
-        let answering = matches!(self.activity, Activity::Handling { .. } | Activity::Streaming(_));
+        let answering = matches!(
+            self.activity,
+            Activity::Handling { .. } | Activity::Streaming(_) | Activity::Upgrading { .. }
+        );
         if gone && answering {
             return self.client_gone();
         }
@@ -361,6 +370,7 @@ impl Connection {
                 }
                 _ => return None,
             },
+            Activity::Upgrading { .. } => return None,
             Activity::Streaming(streaming) => return streaming.deadline(&self.read, self.since, service),
             Activity::Receiving => match service.drain.verdict(self.standing()) {
                 Verdict::CloseAt(at) => return Some((Kind::Quiet, at)),

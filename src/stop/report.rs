@@ -36,11 +36,13 @@ pub enum CloseReason {
     Failed,
     /// The content of a response came to no proper end: its sender has aborted it, or its reader has failed.
     BodyFailed,
+    /// It was handed over to its handler, for another protocol. The stop still waits for that.
+    Upgraded,
 }
 
 impl CloseReason {
     /// All of them, in the order in which a report lists them.
-    pub const ALL: [CloseReason; 11] = [
+    pub const ALL: [CloseReason; 12] = [
         CloseReason::PeerClosed,
         CloseReason::ClientGone,
         CloseReason::Completed,
@@ -52,6 +54,7 @@ impl CloseReason {
         CloseReason::Aborted,
         CloseReason::Failed,
         CloseReason::BodyFailed,
+        CloseReason::Upgraded,
     ];
 }
 
@@ -69,6 +72,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Aborted => "aborted",
             CloseReason::Failed => "failed",
             CloseReason::BodyFailed => "response cut short",
+            CloseReason::Upgraded => "upgraded",
         })
     }
 }

@@ -64,9 +64,14 @@ impl Connection {
                 }
                 continue;
             }
+            if let Activity::Upgrading { .. } = self.activity {
+                return Flow::HandOver;
+            }
             match (&self.activity, &self.persistence) {
                 (Activity::Handling { incoming: Some(pipe), .. }, _) if !pipe.is_paused() => {}
-                (Activity::Handling { .. } | Activity::Streaming(_), _) => return Flow::Wait,
+                (Activity::Handling { .. } | Activity::Streaming(_) | Activity::Upgrading { .. }, _) => {
+                    return Flow::Wait;
+                }
                 (Activity::Lingering { reason }, _) => {
                     let reason = *reason;
                     return self.discard(reason, service);
@@ -214,7 +219,7 @@ impl Connection {
         match &self.activity {
             Activity::Receiving | Activity::Content { .. } => true,
             Activity::Handling { incoming, .. } => incoming.as_ref().is_some_and(|pipe| !pipe.is_paused()),
-            Activity::Streaming(_) | Activity::Lingering { .. } => false,
+            Activity::Streaming(_) | Activity::Upgrading { .. } | Activity::Lingering { .. } => false,
         }
     }
 

@@ -179,6 +179,9 @@ impl Connection {
                 return self.begin_stream(stream, transfer, then, exchange, service);
             }
             (Body::Stream(stream), None) => stream.discard(Cause::from("the client wants no content")),
+            (Body::Upgrade(upgrade), _) => {
+                self.activity = Activity::Upgrading { exchange: Arc::clone(exchange), upgrade };
+            }
             (body, _) if separate => self.output.follow(body),
             _ => {}
         }
