@@ -1,30 +1,35 @@
-//! Several servers and tasks that start, fail and stop together.
+//! Several servers, and what they feed, that start, fail and stop together.
 //!
 //! ```text
 //!   bind all --ok--> serve all, start tasks --> wait for: a stop | a failure | the end of all servers (or tasks)
 //!      |                    |                                      |
-//!      +-- error ----> release all, return it        stop all servers at once, wait for them;
-//!                                                    cancel the tasks' context, wait for them
+//!      +-- error ----> release all, return it        stage by stage: its servers drain, all at once;
+//!                                                    then its tasks are cancelled and its drains emptied, all at once
 //! ```
+//!
+//! All stages share the one time that the stop has: what the first has not used is left for the next.
 
+mod control;
+mod drain;
 mod report;
 
 use std::{
     fmt, io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::Arc,
     thread,
-    time::Instant,
 };
 
-pub use report::{GroupReport, TaskOutcome, TaskReport};
+pub use control::GroupHandle;
+use control::{Ending, Until};
+pub use drain::{Drain, Drained};
+pub use report::{DrainOutcome, DrainReport, GroupReport, TaskOutcome, TaskReport};
 
 use crate::{
     error::Error,
     pool::panic_text,
     server::{Handle, Server},
-    stop::{Cause, Context, SignalThread, StopPolicy, StopReport},
-    sync::lock,
+    stop::{Cause, Context, Signal, SignalThread, StopPolicy, StopReport},
 };
 
 /// Servers and tasks that live and die together.
@@ -48,35 +53,20 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct Group {
-    servers: Vec<Server>,
-    tasks: Vec<Task>,
+    servers: Vec<Member<Server>>,
+    tasks: Vec<Member<TaskBody>>,
+    drains: Vec<Member<Arc<dyn Drain>>>,
+    /// The number of the last stage.
+    stage: usize,
     handle: GroupHandle,
     signals: Option<io::Result<SignalThread>>,
-    context: Context,
 }
 
-/// Stops a [`Group`] from anywhere. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct GroupHandle {
-    control: Arc<Control>,
-}
-
-struct Control {
-    state: Mutex<State>,
-    changed: Condvar,
-    hint: Context,
-}
-
-#[derive(Default)]
-struct State {
-    /// Of a stop that a signal or a failure begins.
-    policy: StopPolicy,
-    /// The strictest stop so far, and when the first one came.
-    stop: Option<(StopPolicy, Instant)>,
-    servers: Vec<Handle>,
-    servers_left: usize,
-    tasks_left: usize,
-    outcomes: Vec<TaskReport>,
+/// A part of the group, and the stage in which it is stopped.
+struct Member<T> {
+    name: String,
+    stage: usize,
+    part: T,
 }
 
 type TaskBody = Box<dyn FnOnce(&Context) -> Result<(), String> + Send>;
@@ -103,36 +93,36 @@ impl<E: fmt::Display> TaskResult for Result<(), E> {
     }
 }
 
-struct Task {
-    name: String,
-    body: TaskBody,
-}
-
 impl Group {
     /// A group of nobody yet.
     #[must_use]
     pub fn new() -> Group {
-        let (context, hint) = Context::root_with_hint(None);
-        let control = Control { state: Mutex::default(), changed: Condvar::new(), hint };
         Group {
             servers: Vec::new(),
             tasks: Vec::new(),
-            handle: GroupHandle { control: Arc::new(control) },
+            drains: Vec::new(),
+            stage: 0,
+            handle: GroupHandle::new(),
             signals: None,
-            context,
         }
+    }
+
+    fn member<T>(&self, name: impl Into<String>, part: T) -> Member<T> {
+        Member { name: name.into(), stage: self.stage, part }
     }
 
     /// Adds a server, which must not be running.
     #[must_use]
     pub fn server(mut self, server: Server) -> Self {
-        self.servers.push(server);
+        let member = self.member(server.handle().name(), server);
+        self.servers.push(member);
         self
     }
 
     /// Adds a task: a thread of its own that runs beside the servers. Its context says when to end: `stopping()` when
-    /// the group's stop begins, the context itself when the servers have stopped. A task that returns `Ok` is done; one
-    /// that returns an error or panics stops the group. (One that returns nothing cannot fail but by a panic.)
+    /// the group's stop begins, the context itself when the servers of its stage have stopped, or their grace period is
+    /// over. A task that returns `Ok` is done; one that returns an error or panics stops the group. (One that returns
+    /// nothing cannot fail but by a panic.)
     #[must_use]
     pub fn task<R: TaskResult>(
         mut self,
@@ -140,28 +130,100 @@ impl Group {
         body: impl FnOnce(&Context) -> R + Send + 'static,
     ) -> Self {
         let body: TaskBody = Box::new(move |context| body(context).into_result());
-        self.tasks.push(Task { name: name.into(), body });
+        let member = self.member(name, body);
+        self.tasks.push(member);
+        self
+    }
+
+    /// Adds something that the servers feed, such as a queue: it is emptied when the servers of its stage have stopped,
+    /// in what is left of the grace period.
+    ///
+    /// ```
+    /// use softstop::{Group, WaitGroup};
+    ///
+    /// let background = WaitGroup::new(); // handlers take guards of it, for work that outlives their requests
+    /// let group = Group::new().drain("background work", background.clone());
+    /// # drop(group);
+    /// ```
+    #[must_use]
+    pub fn drain(mut self, name: impl Into<String>, drain: impl Drain) -> Self {
+        let part: Arc<dyn Drain> = Arc::new(drain);
+        let member = self.member(name, part);
+        self.drains.push(member);
+        self
+    }
+
+    /// Begins the next stage of the stop: what is added from now on goes on undisturbed until everything before has
+    /// ended. Within a stage all servers stop first, at once; then all drains are emptied and all tasks are
+    /// cancelled, at once. So, without a single `then`, servers are followed by what they feed.
+    ///
+    /// ```
+    /// use softstop::{Group, Server};
+    ///
+    /// let (front, back) = (Server::builder().name("front").build(), Server::builder().name("back").build());
+    /// // The front asks the back, which must not stop before the front has; both hand lines to the writer.
+    /// let group = Group::new().server(front).then().server(back).then().task("writer", |context| {
+    ///     context.wait();
+    /// });
+    /// # drop(group);
+    /// ```
+    #[must_use]
+    pub fn then(mut self) -> Self {
+        self.stage += 1;
         self
     }
 
     /// The policy of a stop that a signal or a failure begins. Default [`StopPolicy::default`].
     #[must_use]
     pub fn policy(self, policy: StopPolicy) -> Self {
-        lock(&self.handle.control.state).policy = policy;
+        self.handle.control.set_policy(policy);
         self
     }
 
     /// Stops the group on SIGINT and SIGTERM; a second one makes it a hard stop. From this call on, so that a signal
     /// during the start is not lost, until [`Group::run`] returns.
     #[must_use]
-    pub fn stop_on_signals(mut self) -> Self {
+    pub fn stop_on_signals(self) -> Self {
         let handle = self.handle();
-        let mut signals = 0;
-        self.signals = Some(SignalThread::new(move |name| {
-            signals += 1;
-            let policy = if signals == 1 { handle.policy() } else { StopPolicy::now() };
-            log::info!("{name}: stopping within {:?}", policy.longest());
-            handle.stop(policy);
+        let policy_of =
+            move |_, count| Some(if count == 1 { handle.control.policy() } else { StopPolicy::now() });
+        self.stop_on(&[Signal::Interrupt, Signal::Terminate], policy_of)
+    }
+
+    /// Stops the group on these signals, as `policy_of` says: it is told the signal and how many of them have come, this
+    /// one included, and answers with the policy of the stop, or `None` for a signal that is to be ignored. In place
+    /// of [`stop_on_signals`](Group::stop_on_signals), and from this call on as that.
+    ///
+    /// ```
+    /// use softstop::{Group, Signal, StopPolicy};
+    /// use std::time::Duration;
+    ///
+    /// // The service manager's is patient, the keyboard's is not, and a second one of any kind ends it at once.
+    /// let group = Group::new().stop_on(&[Signal::Terminate, Signal::Interrupt], |signal, count| {
+    ///     Some(match (signal, count) {
+    ///         (Signal::Terminate, 1) => StopPolicy::default().lame_duck(Duration::from_secs(10)),
+    ///         (_, 1) => StopPolicy::default().grace(Duration::from_secs(1)),
+    ///         _ => StopPolicy::now(),
+    ///     })
+    /// });
+    /// # drop(group);
+    /// ```
+    #[must_use]
+    pub fn stop_on(
+        mut self,
+        signals: &[Signal],
+        mut policy_of: impl FnMut(Signal, u32) -> Option<StopPolicy> + Send + 'static,
+    ) -> Self {
+        let handle = self.handle();
+        let mut count = 0;
+        // Whoever listened before goes first.
+        self.signals = None;
+        self.signals = Some(SignalThread::new(signals, move |signal| {
+            count += 1;
+            if let Some(policy) = policy_of(signal, count) {
+                log::info!("{signal}: stopping within {:?}", policy.longest());
+                handle.stop(policy);
+            }
         }));
         self
     }
@@ -182,16 +244,31 @@ impl Group {
     pub fn run(mut self) -> Result<GroupReport, Error> {
         let signals = self.signals.take().transpose();
         let _signals = signals.map_err(|error| Error::io("cannot listen to signals", error))?;
-        self.start_servers()?;
-        let tasks: Vec<String> = self.tasks.iter().map(|task| task.name.clone()).collect();
-        self.start_tasks();
-        self.wait_for_the_end();
-        self.handle.stop(self.handle.policy());
-
-        let servers: Vec<StopReport> = self.servers.iter().map(Server::wait).collect();
-        self.context.cancel(Cause::Stopping);
-        let tasks = self.wait_for_tasks(tasks);
-        let report = GroupReport { servers, tasks };
+        // What a server's context is a child of. It ends with the group; the stop's phases are each server's own.
+        let lifetime = Context::new();
+        let (context, hint) = Context::root_with_hint(None);
+        let stages: Vec<Context> = (0..=self.stage).map(|_| context.child()).collect();
+        self.start_servers(&lifetime)?;
+        let task_names: Vec<String> = self.tasks.iter().map(|task| task.name.clone()).collect();
+        self.start_tasks(&stages);
+        let control = Arc::clone(&self.handle.control);
+        control.wait_for_the_end();
+        control.begin_stop();
+        hint.cancel(Cause::Stopping);
+        for (stage, context) in stages.iter().enumerate() {
+            control.enter_stage(stage).iter().for_each(|(server, policy)| server.stop(*policy));
+            control.wait(Until::Grace, |ending| ending.servers_ended(stage));
+            context.cancel(Cause::Stopping);
+            self.start_drains(stage);
+            let until = if stage == self.stage { Until::End } else { Until::Grace };
+            control.wait(until, |ending| ending.others_ended(stage));
+        }
+        let servers: Vec<StopReport> = self.servers.iter().map(|server| server.part.wait()).collect();
+        control.wait(Until::End, Ending::all_ended);
+        lifetime.cancel(Cause::Stopping);
+        let drain_names = self.drains.iter().map(|drain| drain.name.clone()).collect();
+        let (tasks, drains) = control.take_outcomes(task_names, drain_names);
+        let report = GroupReport { servers, tasks, drains };
         match report.failure() {
             Some(error) => {
                 log::info!("{report}");
@@ -201,50 +278,33 @@ impl Group {
         }
     }
 
-    fn start_servers(&self) -> Result<(), Error> {
-        let bindings = self.servers.iter().map(Server::bind).collect::<Result<Vec<_>, _>>()?;
+    fn start_servers(&self, lifetime: &Context) -> Result<(), Error> {
+        let bindings = self.servers.iter().map(|server| server.part.bind()).collect::<Result<Vec<_>, _>>()?;
         // Those behind the one that fails give their addresses back here: a server that is being started can't be waited for.
-        let served = bindings.into_iter().try_for_each(|binding| binding.serve(Some(&self.context)));
+        let served = bindings.into_iter().try_for_each(|binding| binding.serve(Some(lifetime)));
         if let Err(error) = served {
-            self.servers.iter().for_each(|server| drop(server.stop(StopPolicy::now())));
+            self.servers.iter().for_each(|server| drop(server.part.stop(StopPolicy::now())));
             return Err(error);
         }
-        let control = &self.handle.control;
-        let handles: Vec<Handle> = self.servers.iter().map(Server::handle).collect();
-        let early_stop = {
-            let mut state = lock(&control.state);
-            state.servers_left = handles.len();
-            state.servers.clone_from(&handles);
-            state.stop
-        };
-        for handle in &handles {
-            let control = Arc::clone(control);
-            handle.when_stopped(Box::new(move || {
-                lock(&control.state).servers_left -= 1;
-                control.changed.notify_all();
-            }));
-            if let Some((policy, _)) = early_stop {
-                handle.stop(policy);
-            }
+        let handles: Vec<(usize, Handle)> =
+            self.servers.iter().map(|server| (server.stage, server.part.handle())).collect();
+        self.handle.control.watch(&handles);
+        for (number, (_, handle)) in handles.iter().enumerate() {
+            let control = Arc::clone(&self.handle.control);
+            handle.when_stopped(Box::new(move || control.server_ended(number)));
         }
         Ok(())
     }
 
-    fn start_tasks(&mut self) {
+    fn start_tasks(&mut self, stages: &[Context]) {
         let control = &self.handle.control;
-        lock(&control.state).tasks_left = self.tasks.len();
-        for Task { name, body } in self.tasks.drain(..) {
+        control.expect_tasks(self.tasks.iter().map(|task| task.stage));
+        for (number, Member { name, stage, part: body }) in self.tasks.drain(..).enumerate() {
+            let context = stages[stage].child();
             let finish = {
-                let (control, name) = (Arc::clone(control), name.clone());
-                move |outcome| {
-                    let mut state = lock(&control.state);
-                    state.tasks_left -= 1;
-                    state.outcomes.push(TaskReport { name, outcome });
-                    drop(state);
-                    control.changed.notify_all();
-                }
+                let control = Arc::clone(control);
+                move |outcome| control.task_ended(number, outcome)
             };
-            let context = self.context.child();
             let refuse = finish.clone();
             let thread = move || {
                 let result = catch_unwind(AssertUnwindSafe(|| body(&context)));
@@ -261,42 +321,11 @@ impl Group {
         }
     }
 
-    fn wait_for_the_end(&self) {
+    fn start_drains(&self, stage: usize) {
         let control = &self.handle.control;
-        let mut state = lock(&control.state);
-        let failed = |report: &TaskReport| matches!(report.outcome, TaskOutcome::Failed(_));
-        loop {
-            let somebody_failed = state.outcomes.iter().any(failed);
-            let nobody_left =
-                if self.servers.is_empty() { state.tasks_left } else { state.servers_left } == 0;
-            if state.stop.is_some() || somebody_failed || nobody_left || state.server_failed() {
-                return;
-            }
-            state = control.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// The tasks' reports, in the order of `names`; those that do not return in time are left behind.
-    fn wait_for_tasks(&self, names: Vec<String>) -> Vec<TaskReport> {
-        let control = &self.handle.control;
-        let mut state = lock(&control.state);
-        let now = Instant::now();
-        while state.tasks_left > 0 {
-            // A second stop may have come meanwhile, so the bound is computed anew each time.
-            let (policy, asked) = state.stop.unwrap_or((state.policy, now));
-            let until = (asked + policy.longest()).max(now + policy.cancel_grace);
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            state = control.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        let mut outcomes = std::mem::take(&mut state.outcomes);
-        let outcome_of = |name: String| match outcomes.iter().position(|outcome| outcome.name == name) {
-            Some(position) => outcomes.swap_remove(position),
-            None => TaskReport { name, outcome: TaskOutcome::LeftBehind },
-        };
-        names.into_iter().map(outcome_of).collect()
+        let drains = self.drains.iter().filter(|drain| drain.stage == stage);
+        control
+            .start_drains(stage, drains.map(|drain| (drain.name.clone(), Arc::clone(&drain.part))).collect());
     }
 }
 
@@ -306,45 +335,8 @@ impl Default for Group {
     }
 }
 
-impl State {
-    /// Whether a server has ended though nobody asked it to.
-    fn server_failed(&self) -> bool {
-        self.servers_left < self.servers.len() && self.servers.iter().any(Handle::has_failed)
-    }
-}
-
-impl GroupHandle {
-    fn policy(&self) -> StopPolicy {
-        lock(&self.control.state).policy
-    }
-
-    /// Asks the whole group to stop, and returns at once. The strictest of several stops wins. A stop that comes before
-    /// [`Group::run`] is remembered.
-    pub fn stop(&self, policy: StopPolicy) {
-        let servers = {
-            let mut state = lock(&self.control.state);
-            let stop = match state.stop {
-                Some((known, asked)) => (known.stricter(&policy), asked),
-                None => (policy, Instant::now()),
-            };
-            state.stop = Some(stop);
-            state.servers.clone()
-        };
-        servers.iter().for_each(|server| server.stop(policy));
-        self.control.hint.cancel(Cause::Stopping);
-        self.control.changed.notify_all();
-    }
-}
-
-impl fmt::Debug for Control {
+impl<T> fmt::Debug for Member<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = lock(&self.state);
-        f.debug_struct("Control").field("stop", &state.stop).field("servers", &state.servers).finish()
-    }
-}
-
-impl fmt::Debug for Task {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Task").field("name", &self.name).finish_non_exhaustive()
+        write!(f, "{:?} (stage {})", self.name, self.stage)
     }
 }

@@ -1,7 +1,15 @@
-//! What answers a request, and where it runs.
+//! What answers a request, where it runs, and how long it may take.
+
+mod timeout;
+
+use std::sync::Arc;
+
+pub(crate) use self::timeout::Limit;
+pub use self::timeout::{TimedRoute, timeout};
 
 use crate::{
     http::{IntoResponse, Response},
+    middleware::{Wrap, Wrapped},
     request::Request,
 };
 
@@ -25,12 +33,15 @@ where
 }
 
 /// A handler together with how it is to be run; what a [`Router`](crate::Router) holds for a path and a method.
-/// Handlers become one by themselves; [`inline`] makes one that runs on the event loop.
+/// Handlers become one by themselves; [`inline`] makes one that runs on the event loop, [`streamed`] one that reads its
+/// content as it comes, [`timeout`] one whose time is limited, and [`IntoRoute::wrap`] puts something around it.
 pub struct Route {
     pub(crate) handler: Box<dyn Handler>,
     pub(crate) place: Place,
     pub(crate) content: Content,
     pub(crate) body_limit: Option<u64>,
+    pub(crate) limit: Option<Limit>,
+    pub(crate) on_stop: OnStop,
 }
 
 /// Where a handler runs.
@@ -47,6 +58,22 @@ pub(crate) enum Content {
     Buffered,
     /// When the head is there; it reads the content itself.
     Streamed,
+    /// As [`Content::Buffered`], but it answers whatever the content is: a client that asks first is not made to send it.
+    Unwanted,
+}
+
+/// What a stop of the server means for the requests of a route: see [`IntoRoute::on_stop`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnStop {
+    /// They run on; if they have not ended when the grace period is over, their contexts are cancelled.
+    Finish,
+    /// Their contexts are cancelled as soon as the drain begins, and what no worker has begun with by then is answered
+    /// 503: for work that is of no use to a client that has to go elsewhere anyway, or can be asked for again.
+    Cancel,
+    /// As [`OnStop::Finish`], but a streamed response is told to stop when the drain begins, and its body is ended properly,
+    /// so that its client has a complete message. The default.
+    #[default]
+    EndStream,
 }
 
 /// Whatever can be put behind a path: a handler, or a [`Route`].
@@ -59,6 +86,38 @@ pub trait IntoRoute: Sized {
     fn body_limit(self, bytes: u64) -> Route {
         Route { body_limit: Some(bytes), ..self.into_route() }
     }
+
+    /// Says what a stop of the server means for the requests of this route. Without this: [`OnStop::EndStream`].
+    ///
+    /// ```
+    /// use softstop::{IntoRoute, OnStop, Request, Router};
+    /// use std::time::Duration;
+    ///
+    /// // Nobody is worse off without the answer to a long poll.
+    /// let poll = |request: &Request| match request.context().sleep(Duration::from_secs(60)) {
+    ///     Ok(()) => "nothing new\n",
+    ///     Err(_) => "come again\n",
+    /// };
+    /// let router = Router::new().get("/news", poll.on_stop(OnStop::Cancel));
+    /// # let _ = router;
+    /// ```
+    fn on_stop(self, on_stop: OnStop) -> Route {
+        Route { on_stop, ..self.into_route() }
+    }
+
+    /// Puts `wrapper` around the handler: see [`Wrap`]. Of several, the one that was added last is the outermost.
+    ///
+    /// ```
+    /// use softstop::{IntoRoute, Next, Request, Router, inline};
+    ///
+    /// let hello = inline(|_: &Request| "Hello, world!");
+    /// let router = Router::new()
+    ///     .get("/", hello.wrap(|request: &Request, next: &Next| next.run(request).header("Cache-Control", "no-store")));
+    /// # let _ = router;
+    /// ```
+    fn wrap(self, wrapper: impl Wrap) -> Route {
+        self.into_route().wrap_shared(Arc::new(wrapper))
+    }
 }
 
 impl IntoRoute for Route {
@@ -69,7 +128,14 @@ impl IntoRoute for Route {
 
 impl<H: Handler> IntoRoute for H {
     fn into_route(self) -> Route {
-        Route { handler: Box::new(self), place: Place::Pool, content: Content::Buffered, body_limit: None }
+        Route {
+            handler: Box::new(self),
+            place: Place::Pool,
+            content: Content::Buffered,
+            body_limit: None,
+            limit: None,
+            on_stop: OnStop::default(),
+        }
     }
 }
 
@@ -86,7 +152,8 @@ impl<H: Handler> IntoRoute for H {
 ///
 /// # Panics
 ///
-/// If the route is [`streamed`]: such a handler waits for its client, which the loop cannot.
+/// If the route is [`streamed`]: such a handler waits for its client, which the loop cannot. If it has a [`timeout`]: it
+/// is the loop that watches over that, and it cannot while it runs the handler.
 #[track_caller]
 pub fn inline(route: impl IntoRoute) -> Route {
     Route { place: Place::Inline, ..route.into_route() }.checked()
@@ -121,13 +188,23 @@ pub fn streamed(route: impl IntoRoute) -> Route {
 }
 
 impl Route {
+    /// Puts something around the handler that other routes may have around theirs.
+    pub(crate) fn wrap_shared(self, wrapper: Arc<dyn Wrap>) -> Route {
+        Route { handler: Box::new(Wrapped::new(wrapper, self.handler)), ..self }
+    }
+
     #[track_caller]
     fn checked(self) -> Route {
-        let blocks_the_loop = (self.place, self.content) == (Place::Inline, Content::Streamed);
-        assert!(
-            !blocks_the_loop,
-            "a route cannot be both inline and streamed: the loop must not wait for a client"
-        );
+        if self.place == Place::Inline {
+            assert!(
+                self.content != Content::Streamed,
+                "a route cannot be both inline and streamed: the loop must not wait for a client"
+            );
+            assert!(
+                self.limit.is_none(),
+                "a route cannot be both inline and have a time-out: the loop cannot watch what it runs itself"
+            );
+        }
         self
     }
 }

@@ -70,9 +70,15 @@ mod handler;
 #[cfg(not(loom))]
 pub mod http;
 #[cfg(not(loom))]
+pub mod metrics;
+#[cfg(not(loom))]
+mod middleware;
+#[cfg(not(loom))]
 mod net;
 #[cfg(not(loom))]
 pub mod observe;
+#[cfg(not(loom))]
+pub mod patterns;
 #[cfg(not(loom))]
 mod pipe;
 #[cfg(not(loom))]
@@ -83,6 +89,8 @@ mod request;
 mod router;
 #[cfg(not(loom))]
 mod run;
+#[cfg(all(feature = "serde", not(loom)))]
+mod serialize;
 #[cfg(not(loom))]
 mod server;
 #[cfg(not(loom))]
@@ -94,13 +102,18 @@ mod upgrade;
 pub use self::{
     config::Timeouts,
     error::Error,
-    group::{Group, GroupHandle, GroupReport, TaskOutcome, TaskReport, TaskResult},
-    handler::{Handler, IntoRoute, Route, inline, streamed},
+    group::{
+        Drain, DrainOutcome, DrainReport, Drained, Group, GroupHandle, GroupReport, TaskOutcome, TaskReport,
+        TaskResult,
+    },
+    handler::{Handler, IntoRoute, OnStop, Route, TimedRoute, inline, streamed, timeout},
     http::{Body, IntoResponse, Limits, Method, Response, StatusCode, Version},
+    metrics::{Metrics, metrics_route},
+    middleware::{AccessLog, Next, Panic, Wrap, access_log},
     request::Request,
     router::{RouteError, Router},
     server::{Builder, Handle, Server},
-    stop::{CloseReason, Closes, Phase, Requests, StopPolicy, StopReport, Straggler, Stuck},
+    stop::{CloseReason, Closes, Phase, Requests, Signal, StopPolicy, StopReport, Straggler, Stuck},
     stream::{BodySender, SendError, Stream},
     upgrade::{Upgrade, Upgraded},
 };

@@ -5,10 +5,23 @@
 //!   Started ... StopAsked, PhaseEntered { Draining }, ListenerClosed, ... PhaseEntered { Cancelling }, ... Stopped
 //!
 //!   ConnectionOpened
-//!     RequestRead -> HandlerStarted -> HandlerFinished -> ResponseMade     for each request, one after the other
+//!     RequestRead -> HandlerQueued -> HandlerStarted -> HandlerFinished -> ResponseMade
+//!                                                                          for each request, one after the other
 //!     ResponsesWritten { through }                                         for one or several of them
 //!   ConnectionClosed
 //! ```
+//!
+//! A [`Recorder`] is an observer that writes all of it down. Its [`Recording`] is a value to be looked at by programs, or
+//! by people: [`Recording::to_svg`] draws it.
+
+mod parse;
+mod recorder;
+pub mod recording;
+#[cfg(test)]
+mod script;
+mod timeline;
+
+pub use self::{recorder::Recorder, recording::Recording};
 
 use std::{fmt, net::SocketAddr};
 
@@ -80,6 +93,14 @@ pub enum Event<'a> {
         method: &'a str,
         /// The target, as the client wrote it.
         target: &'a str,
+    },
+    /// It has arrived as far as its handler wants it before it begins, and waits for a worker. Inline handlers, which
+    /// need none, have no such event.
+    HandlerQueued {
+        /// On which connection.
+        connection: ConnectionId,
+        /// Its number on the connection.
+        request: u64,
     },
     /// Its handler is called. Requests that no handler is for have no such event.
     HandlerStarted {

@@ -30,6 +30,7 @@ use mio::Token;
 use crate::{
     config::Config,
     http::{Body, IntoResponse, Response, StatusCode},
+    middleware,
     net::{Mailbox, Message},
     observe::Event,
     request::{Exchange, Request},
@@ -188,6 +189,15 @@ impl Pool {
     pub(crate) fn is_own_thread(&self) -> bool {
         let current = thread::current().id();
         lock(&self.seats).iter().any(|seat| seat.thread.thread().id() == current)
+    }
+
+    /// Requests that wait for a worker.
+    pub(crate) fn queued(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.threads.load(Ordering::Relaxed)
     }
 
     /// What the workers are doing at this moment.
@@ -364,11 +374,7 @@ pub(crate) fn answer(config: &Config, router: &Router, route: RouteId, request: 
     let handler = &router.get_route(route).handler;
     let (connection, request_number) = request.exchange.id();
     config.observe(&Event::HandlerStarted { connection, request: request_number });
-    let response = catch_unwind(AssertUnwindSafe(|| handler.handle(request))).unwrap_or_else(|panic| {
-        let text = panic_text(&*panic);
-        log::error!("the handler of {} {} panicked: {text}", request.method_str(), request.path());
-        failed()
-    });
+    let response = middleware::run(&**handler, request).unwrap_or_else(|panic| panic.answer(request));
     config.observe(&Event::HandlerFinished { connection, request: request_number });
     response
 }
@@ -378,10 +384,6 @@ pub(crate) fn overloaded() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "too busy at the moment, try again in a second\n")
         .into_response()
         .header("Retry-After", "1")
-}
-
-fn failed() -> Response {
-    (StatusCode::INTERNAL_SERVER_ERROR, "the handler of this path failed\n").into_response()
 }
 
 /// What a panic said, as far as it said it with a text.

@@ -9,7 +9,7 @@ use std::{
     ops::Range,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU16, Ordering, fence},
     },
     time::Instant,
 };
@@ -17,7 +17,9 @@ use std::{
 use percent_encoding::percent_decode;
 
 use crate::{
-    http::{Head, Method, Version},
+    handler::OnStop,
+    http::{Head, Method, StatusCode, Version},
+    middleware::Attachments,
     observe::ConnectionId,
     pipe::Pipe,
     router::{Found, Router},
@@ -43,6 +45,7 @@ pub struct Request {
     pub(crate) body: Vec<u8>,
     /// Where the content comes from, if the handler reads it itself.
     pub(crate) pipe: Option<Arc<Pipe>>,
+    attachments: Attachments,
 }
 
 /// What a request and the connection that waits for its answer share.
@@ -59,14 +62,21 @@ pub(crate) struct Exchange {
     router: Arc<Router>,
     server: Handle,
     server_context: Context,
+    /// Of its route.
+    pub(crate) on_stop: OnStop,
     /// Made when the handler first asks for it.
     context: OnceLock<Context>,
-    client_gone: AtomicBool,
+    /// Whether, and why, the connection does not wait for the answer any more: [`WAITED_FOR`], [`GONE`], or the status of
+    /// what its client was sent when the route's time was over.
+    abandoned: AtomicU16,
     /// Whether a worker has begun with it, or the loop has answered before one could.
     claimed: AtomicBool,
     /// Whether a report has it as a straggler already.
     named: AtomicBool,
 }
+
+const WAITED_FOR: u16 = 0;
+const GONE: u16 = 1;
 
 impl Exchange {
     pub(crate) fn new(router: Arc<Router>, server: Handle, server_context: Context) -> Exchange {
@@ -81,8 +91,9 @@ impl Exchange {
             router,
             server,
             server_context,
+            on_stop: OnStop::default(),
             context: OnceLock::new(),
-            client_gone: AtomicBool::new(false),
+            abandoned: AtomicU16::new(WAITED_FOR),
             claimed: AtomicBool::new(false),
             named: AtomicBool::new(false),
         }
@@ -98,12 +109,35 @@ impl Exchange {
         !self.claimed.swap(true, Ordering::AcqRel)
     }
 
-    /// Ends the handler's context, whether it has been made yet or not.
+    /// Nobody reads the answer any more. Ends the handler's context, whether it has been made yet or not.
     pub(crate) fn client_gone(&self) {
-        // Flag, then context; `context()` makes the context, then reads the flag. One of the two sees the other.
-        self.client_gone.store(true, Ordering::SeqCst);
+        self.abandon(GONE);
+    }
+
+    /// The route's time is over, and the client is sent something of that status instead. Ends the handler's context.
+    pub(crate) fn time_out(&self, status: StatusCode) {
+        self.abandon(status.as_u16());
+    }
+
+    /// What the client was sent when the route's time was over, if it was.
+    pub(crate) fn timed_out(&self) -> Option<StatusCode> {
+        StatusCode::from_u16(self.abandoned.load(Ordering::Relaxed))
+    }
+
+    fn abandon(&self, why: u16) {
+        // Note, then context; `context()` makes the context, then reads the note. One of the two sees the other.
+        self.abandoned.store(why, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
         if let Some(context) = self.context.get() {
-            context.cancel(Cause::ClientGone);
+            self.end_if_abandoned(context);
+        }
+    }
+
+    fn end_if_abandoned(&self, context: &Context) {
+        match self.abandoned.load(Ordering::Relaxed) {
+            WAITED_FOR => {}
+            GONE => _ = context.cancel(Cause::ClientGone),
+            _ => _ = context.cancel(Cause::DeadlineExceeded),
         }
     }
 
@@ -117,10 +151,13 @@ impl Exchange {
     }
 
     fn context(&self) -> &Context {
-        let context = self.context.get_or_init(|| self.server_context.child());
-        if self.client_gone.load(Ordering::SeqCst) {
-            context.cancel(Cause::ClientGone);
-        }
+        let context = self.context.get_or_init(|| match self.on_stop {
+            OnStop::Finish | OnStop::EndStream => self.server_context.child(),
+            // Below the server's hint, it ends when the drain begins.
+            OnStop::Cancel => self.server_context.stopping().child(),
+        });
+        fence(Ordering::SeqCst);
+        self.end_if_abandoned(context);
         context
     }
 }
@@ -134,7 +171,12 @@ impl fmt::Display for Exchange {
 
 impl Request {
     pub(crate) fn new(exchange: Exchange) -> Request {
-        Request { exchange: Arc::new(exchange), body: Vec::new(), pipe: None }
+        Request {
+            exchange: Arc::new(exchange),
+            body: Vec::new(),
+            pipe: None,
+            attachments: Attachments::default(),
+        }
     }
 
     /// Takes the request into use for a head that has just been parsed into it.
@@ -147,11 +189,15 @@ impl Request {
         }
     }
 
-    /// Looks up the route, and keeps where its parameters are.
+    /// Looks up the route, and keeps where its parameters are, and what a stop means for it.
     pub(crate) fn route(&mut self, router: &Router) -> Found {
         match Arc::get_mut(&mut self.exchange) {
-            Some(Exchange { head, parameters, path_number, .. }) => {
-                router.find(head, parameters, path_number)
+            Some(Exchange { head, parameters, path_number, on_stop, .. }) => {
+                let found = router.find(head, parameters, path_number);
+                if let Found::Route(route) = &found {
+                    *on_stop = router.get_route(*route).on_stop;
+                }
+                found
             }
             // Only a request that is being handled is shared, and that has its route.
             None => router.find(&self.exchange.head, &mut Vec::new(), &mut None),
@@ -163,11 +209,12 @@ impl Request {
         self.body.clear();
         self.body.shrink_to(KEPT_BODY);
         self.pipe = None;
+        self.attachments.clear();
         let Some(exchange) = Arc::get_mut(&mut self.exchange) else { return false };
         exchange.parameters.clear();
         exchange.path_number = None;
         exchange.context.take();
-        *exchange.client_gone.get_mut() = false;
+        *exchange.abandoned.get_mut() = WAITED_FOR;
         *exchange.claimed.get_mut() = false;
         *exchange.named.get_mut() = false;
         true
@@ -279,8 +326,21 @@ impl Request {
         &self.exchange.server
     }
 
-    /// The context of this request: it ends when the client goes away while the handler runs, and when the server's
-    /// stop reaches the handler. It is made when it is first asked for.
+    /// Attaches a value, for the handler and those around it to find: see [`Wrap`](crate::Wrap). It replaces an earlier
+    /// one of the same type, so use a type of your own.
+    pub fn attach<T: Send + Sync + 'static>(&self, value: T) {
+        drop(self.attachments.set(value));
+    }
+
+    /// The value of that type that was [attached](Request::attach), if one was.
+    #[must_use]
+    pub fn attached<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.attachments.get()
+    }
+
+    /// The context of this request: it ends when the client goes away while the handler runs, when the route's
+    /// [time](crate::timeout) is over, and when the server's stop reaches the handler. It is made when it is first asked
+    /// for.
     ///
     /// A handler that runs [`inline`](crate::inline) has the loop to itself, so nobody can see its client go; its
     /// context ends with the server's only.

@@ -1,10 +1,18 @@
-//! Which handler a request belongs to: paths are matched by `matchit`, methods by a short list behind each path.
+//! Which handler a request belongs to: paths are matched by `matchit`, methods by a short list behind each path. How a
+//! router is put together is here; `find` is how a request goes through it, and `nest` how one gets into another.
 
-use std::{fmt, ops::Range};
+mod find;
+mod nest;
+mod refuse;
+
+use std::{fmt, sync::Arc};
+
+pub(crate) use self::find::{Found, RouteId};
 
 use crate::{
     handler::{IntoRoute, Route},
-    http::{Head, IntoResponse, Method, Response, StatusCode},
+    http::Method,
+    middleware::Wrap,
 };
 
 /// Paths, methods and the handlers behind them.
@@ -12,7 +20,8 @@ use crate::{
 /// A path is matched exactly; `{name}` stands for one segment and `{*name}` for all that is left. The more specific
 /// path wins, in whatever order they were added. `HEAD` is answered by the `GET` handler, without its content;
 /// `OPTIONS` with the methods that the path has. A path that nobody has is answered 404, a known one with another
-/// method 405 and `Allow`, a method that no RFC knows 501.
+/// method 405 and `Allow`, a method that no RFC knows 501. [`Router::fallback`] takes the place of the 404,
+/// [`Router::wrap`] stands around all of it, and [`Router::nest`] puts one router into another.
 ///
 /// ```
 /// use softstop::{Request, Router};
@@ -25,32 +34,35 @@ use crate::{
 /// ```
 #[derive(Default)]
 pub struct Router {
+    /// Both lead to the number of a table.
     paths: matchit::Router<usize>,
+    fallbacks: matchit::Router<usize>,
     tables: Vec<PathTable>,
+    /// The table for what nothing else is for.
+    fallback: Option<usize>,
+    /// The innermost first. None any more once the router is finished.
+    wrappers: Vec<Arc<dyn Wrap>>,
 }
 
-/// The methods of one path.
+/// What there is behind one path, or below it.
 struct PathTable {
+    reach: Reach,
     pattern: String,
     parameters: Vec<String>,
     methods: Vec<(Method, Route)>,
     any: Option<Route>,
+    /// Refuses the methods that are not there, where it takes more than a look to do so: behind wrappers.
+    refused: Option<Route>,
+    /// Whether it came with a nested router, whose wrappers are around what it has.
+    nested: bool,
 }
 
-/// A path and a method that have a route: made by [`Router::find`] only, so that what it points at is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RouteId {
-    path: usize,
-    /// `None`: the route for any method.
-    method: Option<usize>,
-}
-
-/// What a router makes of a request head.
-#[derive(Debug)]
-pub(crate) enum Found {
-    Route(RouteId),
-    /// No handler: this is the answer.
-    Answer(Response),
+enum Reach {
+    /// Exactly the path.
+    Path,
+    /// The path and whatever is below it, as far as nobody has it: for a fallback.
+    Below,
 }
 
 /// A route that cannot be added.
@@ -172,84 +184,118 @@ impl Router {
         Ok(self)
     }
 
+    /// Puts `wrapper` around everything that this router answers: its routes, in whatever order they are added and this
+    /// is called, the routers that are [nested](Router::nest) in it, its fallback, and the answers that it gives without
+    /// any handler (404, 405, 501, and those to `OPTIONS`). Of several, the one that was added last is the outermost: it
+    /// sees a request first and its response last. What stands around a nested router or a
+    /// [single route](IntoRoute::wrap) is inside of what stands around the router.
+    ///
+    /// A wrapper runs where its route runs. Around an answer without any handler it runs on the worker pool, unless all
+    /// routes of the router are [`inline`](crate::inline()): then it is made for the loop anyway.
+    ///
+    /// ```
+    /// use softstop::{Next, Request, Router, access_log};
+    ///
+    /// let version = |request: &Request, next: &Next| next.run(request).header("X-Version", "7");
+    /// let router = Router::new().wrap(version).wrap(access_log()).get("/", |_: &Request| "home");
+    /// # let _ = router;
+    /// ```
+    ///
+    /// There is more that one can do with it at [`Wrap`].
+    #[must_use]
+    pub fn wrap(mut self, wrapper: impl Wrap) -> Router {
+        self.wrappers.push(Arc::new(wrapper));
+        self
+    }
+
+    /// Answers what has no path here, instead of the 404: whatever its method, and `OPTIONS *` too. A known path with a
+    /// method that it does not have is still answered 405.
+    ///
+    /// ```
+    /// use softstop::{Request, Router, StatusCode};
+    ///
+    /// let router = Router::new()
+    ///     .get("/", |_: &Request| "home")
+    ///     .fallback(|request: &Request| (StatusCode::NOT_FOUND, format!("no {} here\n", request.path())));
+    /// # let _ = router;
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If it has one already.
+    #[must_use]
+    #[track_caller]
+    pub fn fallback(mut self, route: impl IntoRoute) -> Router {
+        assert!(self.fallback.is_none(), "the router has a fallback already: a path can only fall once");
+        self.fallback = Some(self.tables.len());
+        self.tables.push(PathTable { any: Some(route.into_route()), ..PathTable::new(Reach::Below, "") });
+        self
+    }
+
     fn table(&mut self, path: &str) -> Result<&mut PathTable, RouteError> {
-        if let Some(known) = self.tables.iter().position(|table| table.pattern == path) {
-            return Ok(&mut self.tables[known]);
-        }
-        if !path.starts_with('/') {
-            return Err(RouteError(format!("the path {path:?} does not begin with a slash")));
-        }
-        self.paths
-            .insert(path, self.tables.len())
-            .map_err(|error| RouteError(format!("the path {path:?} cannot be added: {error}")))?;
-        let parameters = parameter_names(path);
-        self.tables.push(PathTable { pattern: path.to_owned(), parameters, methods: Vec::new(), any: None });
-        let last = self.tables.len() - 1;
-        Ok(&mut self.tables[last])
-    }
-
-    /// The route of a request. Where its path's parameters stand is written to `parameters`, the path's number (for
-    /// [`Router::parameter_names`]) to `path_number`.
-    pub(crate) fn find(
-        &self,
-        head: &Head,
-        parameters: &mut Vec<Range<usize>>,
-        path_number: &mut Option<usize>,
-    ) -> Found {
-        let (method, path) = (head.method(), head.path());
-        let Ok(matched) = self.paths.at(path) else {
-            return Found::Answer(match (method, path) {
-                // RFC 9110 section 9.3.7: about the server as a whole.
-                (Method::Options, "*") => Response::new(StatusCode::NO_CONTENT),
-                (Method::Other | Method::Connect, _) => not_implemented(),
-                _ => (StatusCode::NOT_FOUND, "no such path\n").into_response(),
-            });
+        let known = |table: &PathTable| table.reach == Reach::Path && table.pattern == path;
+        let number = match self.tables.iter().position(known) {
+            Some(known) if self.tables[known].nested => {
+                return Err(RouteError(format!(
+                    "the path {path:?} belongs to a nested router: add the route there"
+                )));
+            }
+            Some(known) => known,
+            None => self.insert(PathTable::new(Reach::Path, path))?,
         };
-        let number = *matched.value;
-        let table = &self.tables[number];
-        let Some(route) = table.find(method) else { return Found::Answer(table.refuse(method)) };
-        let begin = path.as_ptr() as usize;
-        parameters.extend(matched.params.iter().map(|(_, value)| {
-            let offset = value.as_ptr() as usize - begin;
-            offset..offset + value.len()
-        }));
-        *path_number = Some(number);
-        Found::Route(RouteId { path: number, method: route })
+        Ok(&mut self.tables[number])
     }
 
-    pub(crate) fn get_route(&self, id: RouteId) -> &Route {
-        let table = &self.tables[id.path];
-        match id.method {
-            Some(position) => &table.methods[position].1,
-            None => table.any.as_ref().expect("found only where there is one"),
+    /// Adds a path, or what is below one: its number.
+    fn insert(&mut self, table: PathTable) -> Result<usize, RouteError> {
+        let (number, pattern) = (self.tables.len(), &table.pattern);
+        let cannot = |error: &dyn fmt::Display| {
+            Err(RouteError(format!("the path {pattern:?} cannot be added: {error}")))
+        };
+        if !pattern.starts_with('/') && table.reach == Reach::Path {
+            return Err(RouteError(format!("the path {pattern:?} does not begin with a slash")));
         }
-    }
-
-    pub(crate) fn parameter_names(&self, path_number: usize) -> &[String] {
-        &self.tables[path_number].parameters
+        let parameters = &table.parameters;
+        let is_doubled = |(position, name)| parameters[..position].contains(name);
+        if let Some((_, name)) = parameters.iter().enumerate().find(|parameter| is_doubled(*parameter)) {
+            return cannot(&format_args!("it has two parameters named {name:?}"));
+        }
+        match table.reach {
+            Reach::Path => {
+                if let Err(error) = self.paths.insert(pattern, number) {
+                    return cannot(&error);
+                }
+            }
+            Reach::Below if pattern.is_empty() => self.fallback = Some(number),
+            Reach::Below => {
+                // What takes the rest of a path does not take an empty rest.
+                for end in ["", "/", "/{*below}"] {
+                    if let Err(error) = self.fallbacks.insert(format!("{pattern}{end}"), number) {
+                        return cannot(&error);
+                    }
+                }
+            }
+        }
+        self.tables.push(table);
+        Ok(number)
     }
 }
 
 impl PathTable {
-    /// The position of the route for `method`, `Some(None)` if it is the one for any method.
-    fn find(&self, method: Method) -> Option<Option<usize>> {
-        let exact = |wanted| self.methods.iter().position(|(known, _)| *known == wanted);
-        let named = match method {
-            Method::Head => exact(Method::Head).or_else(|| exact(Method::Get)),
-            method => exact(method),
-        };
-        named.map(Some).or(self.any.as_ref().map(|_| None))
+    fn new(reach: Reach, pattern: &str) -> PathTable {
+        PathTable {
+            reach,
+            pattern: pattern.to_owned(),
+            parameters: parameter_names(pattern),
+            methods: Vec::new(),
+            any: None,
+            refused: None,
+            nested: false,
+        }
     }
 
-    /// The answer to a method that the path does not have.
-    fn refuse(&self, method: Method) -> Response {
-        match method {
-            Method::Other | Method::Connect => not_implemented(),
-            Method::Options => Response::new(StatusCode::NO_CONTENT).header("Allow", &self.allow()),
-            _ => (StatusCode::METHOD_NOT_ALLOWED, "this path does not have that method\n")
-                .into_response()
-                .header("Allow", &self.allow()),
-        }
+    fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.methods.iter().map(|(_, route)| route).chain(&self.any).chain(&self.refused)
     }
 
     /// RFC 9110 section 10.2.1.
@@ -266,10 +312,6 @@ impl PathTable {
     }
 }
 
-fn not_implemented() -> Response {
-    (StatusCode::NOT_IMPLEMENTED, "this server does not know that method\n").into_response()
-}
-
 /// The names in the braces of a pattern, in order; doubled braces are literal ones.
 fn parameter_names(pattern: &str) -> Vec<String> {
     let literal_free = pattern.replace("{{", "").replace("}}", "");
@@ -279,6 +321,7 @@ fn parameter_names(pattern: &str) -> Vec<String> {
 
 impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.tables.iter().map(|table| &table.pattern)).finish()
+        let paths = self.tables.iter().filter(|table| table.reach == Reach::Path);
+        f.debug_list().entries(paths.map(|table| &table.pattern)).finish()
     }
 }

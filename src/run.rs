@@ -5,6 +5,8 @@
 //! handler before its connection is gone; so once the count is zero during a stop, it stays zero, and the loops, which
 //! it wakes, may leave.
 
+mod detached;
+
 use std::{
     sync::{
         Arc, Condvar, Mutex, PoisonError,
@@ -13,12 +15,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use detached::Detached;
+
 use crate::{
     config::Config,
     error::Error,
+    metrics::{Tally, Totals},
     net::{Mailbox, Message},
     observe::Event,
-    stop::{Cause, Context, Phase, StopPolicy, Timeline, WaitGroup},
+    stop::{Cause, Context, Phase, StopPolicy, Straggler, Timeline, WaitGroup},
     sync::lock,
 };
 
@@ -31,6 +36,7 @@ const BUSY_SLACK: Duration = Duration::from_secs(2);
 pub(crate) struct Run {
     config: Arc<Config>,
     pub(crate) in_flight: WaitGroup,
+    detached: Detached,
     /// Ends when the grace period is over.
     pub(crate) hard: Context,
     /// Ends when the drain begins.
@@ -54,6 +60,7 @@ pub(crate) struct LoopAddress {
     pub(crate) connections: AtomicUsize,
     /// Whether it runs an inline handler or a callback just now.
     pub(crate) in_user_code: AtomicBool,
+    pub(crate) tally: Arc<Tally>,
 }
 
 struct State {
@@ -78,6 +85,7 @@ impl Run {
             mailbox,
             connections: AtomicUsize::new(0),
             in_user_code: AtomicBool::new(false),
+            tally: Arc::default(),
         };
         let state = State {
             timeline: None,
@@ -90,6 +98,7 @@ impl Run {
         Run {
             config: Arc::clone(config),
             in_flight: WaitGroup::new(),
+            detached: Detached::default(),
             hard,
             soft,
             stopping: AtomicBool::new(false),
@@ -209,6 +218,11 @@ impl Run {
         callback();
     }
 
+    /// Detached work that is still at it.
+    pub(crate) fn detached_stragglers(&self) -> Vec<Straggler> {
+        self.detached.stragglers()
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         lock(&self.state).ended.is_some()
     }
@@ -243,6 +257,17 @@ impl Run {
 
     pub(crate) fn loops(&self) -> &[LoopAddress] {
         &self.loops
+    }
+
+    /// What all loops have counted so far.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        self.loops.iter().for_each(|address| totals += address.tally.read());
+        totals
+    }
+
+    pub(crate) fn open_connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub(crate) fn wake_loops(&self) {

@@ -14,17 +14,18 @@ mod live;
 
 use std::{
     fmt,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     sync::{Arc, Condvar, Mutex},
 };
 
 pub use builder::Builder;
 pub use handle::Handle;
-use live::Live;
+use live::{Live, Past};
 
 use crate::{
     config::Config,
     error::Error,
+    metrics::Totals,
     net::bind,
     observe::Event,
     router::Router,
@@ -60,10 +61,19 @@ pub struct Server {
 }
 
 struct Control {
-    name: String,
+    config: Arc<Config>,
+    /// Of the runs before the one that is under way. Locked behind `state`, if with it.
+    history: Mutex<History>,
     state: Mutex<State>,
     /// Notified when a start has succeeded or failed.
     started: Condvar,
+}
+
+/// What a server has been through.
+#[derive(Default)]
+struct History {
+    starts: u64,
+    totals: Totals,
 }
 
 enum State {
@@ -71,13 +81,13 @@ enum State {
     New {
         stop: Option<StopPolicy>,
     },
-    /// `before`: what the last run came to, for the case that this start fails.
+    /// `before`: what the last run has left, for the case that this start fails.
     Starting {
         stop: Option<StopPolicy>,
-        before: Option<Box<StopReport>>,
+        before: Option<Box<Past>>,
     },
     Running(Arc<Live>),
-    Stopped(Box<StopReport>),
+    Stopped(Box<Past>),
 }
 
 impl Server {
@@ -102,7 +112,8 @@ impl Server {
     /// Binds all addresses, starts the loops and returns: from now on the server serves, and this thread is free.
     ///
     /// A stop that was asked for before the first start, or comes during a start, is not lost: the server starts, and
-    /// stops at once.
+    /// stops at once. Listeners that the last stop has kept ([`StopPolicy::keep_listener`]) are used again, and whoever
+    /// waits in their accept queues is served.
     ///
     /// # Errors
     ///
@@ -137,20 +148,19 @@ impl Server {
 
     /// Binds without serving: clients that connect wait.
     pub(crate) fn bind(&self) -> Result<Binding<'_>, Error> {
-        self.claim()?;
-        let binding = Binding { server: self, listeners: Vec::new(), served: false };
-        binding.listen()
+        let listeners = self.claim()?;
+        Binding { server: self, listeners, served: false }.listen()
     }
 
-    /// Takes the right to start, which one thread has at a time.
-    fn claim(&self) -> Result<(), Error> {
+    /// Takes the right to start, which one thread has at a time, and the listeners that the last run has left open.
+    fn claim(&self) -> Result<Vec<TcpListener>, Error> {
         let name = &self.config.name;
         loop {
             {
                 let mut state = lock(&self.handle.control.state);
-                let (stop, before) = match &mut *state {
+                let (stop, mut before) = match &mut *state {
                     State::New { stop } => (stop.take(), None),
-                    State::Stopped(report) => (None, Some(report.clone())),
+                    State::Stopped(past) => (None, Some(std::mem::take(past))),
                     State::Starting { .. } => {
                         return Err(Error::Misuse(format!("{name}: is being started by another thread")));
                     }
@@ -167,9 +177,10 @@ impl Server {
                         return Err(Error::Misuse(format!("{name}: is running already: stop() it first")));
                     }
                 };
+                let listeners = before.as_mut().map(|past| std::mem::take(&mut past.listeners));
                 *state = State::Starting { stop, before };
+                return Ok(listeners.unwrap_or_default());
             }
-            return Ok(());
         }
     }
 }
@@ -177,6 +188,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop(StopPolicy::default());
+        // Handles live on, kept listeners do not: there is no next start any more.
+        if let State::Stopped(past) = &mut *lock(&self.handle.control.state) {
+            past.listeners.clear();
+        }
     }
 }
 
@@ -193,7 +208,7 @@ impl fmt::Debug for Server {
 /// A server that has its addresses, but does not serve yet. Dropped, it gives them back.
 pub(crate) struct Binding<'a> {
     server: &'a Server,
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Vec<TcpListener>,
     served: bool,
 }
 
@@ -204,7 +219,8 @@ impl Binding<'_> {
             let advice = format!("{name}: has no address: call Builder::listen before build");
             return Err(Error::Misuse(advice));
         }
-        for address in listen {
+        // Those of the last run, if it has kept them, are these very addresses.
+        for address in &listen[self.listeners.len()..] {
             let cannot = |error| Error::io(format!("{name}: cannot listen on {address}"), error);
             self.listeners.push(bind(address, *backlog).map_err(cannot)?);
         }
@@ -223,6 +239,7 @@ impl Binding<'_> {
             let mut state = lock(&control.state);
             let stop = if let State::Starting { stop, .. } = &mut *state { stop.take() } else { None };
             *state = State::Running(Arc::clone(&live));
+            lock(&control.history).starts += 1;
             stop
         };
         control.started.notify_all();
@@ -247,7 +264,10 @@ impl Drop for Binding<'_> {
                 *state = match before.take() {
                     // It is as if it had not been tried: a stop still waits for the first start.
                     None => State::New { stop: stop.take() },
-                    Some(report) => State::Stopped(report),
+                    Some(past) => State::Stopped(Box::new(Past {
+                        listeners: std::mem::take(&mut self.listeners),
+                        ..*past
+                    })),
                 };
             }
             drop(state);

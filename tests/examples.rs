@@ -5,10 +5,10 @@
 //! process.
 
 use std::{
-    env,
+    env, fs,
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
@@ -201,6 +201,21 @@ fn exit_route_wait_group() {
 }
 
 #[test]
+fn timeline() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("timeline.svg");
+    let file = file.to_str().expect("the target folder has a plain name");
+    let ending = Example::start("timeline", &[file, "30", "2", "stubborn"]).finish();
+    ending.succeeded();
+    assert_eq!(ending.printed.iter().filter(|line| line.contains("NOT cleanly")).count(), 2);
+    let picture = fs::read_to_string(file).expect("it says that it has drawn");
+    assert!(picture.contains("orders and search stopped in ") && picture.ends_with("</svg>\n"), "{picture}");
+    assert_eq!(
+        picture.matches(">GET /stubborn?order=42 \u{b7} still in its handler, left behind<").count(),
+        2
+    );
+}
+
+#[test]
 fn token_login() {
     let mut example = Example::start("token_login", &[]);
     let address = example.address();
@@ -233,6 +248,19 @@ fn restart() {
         assert_eq!(ending.line(&stopped), listening + 2);
         assert!(ending.printed[listening + 2].contains("requests: 1 completed"), "{:#?}", ending.printed);
     }
+}
+
+#[test]
+fn accept_strategies() {
+    // Longer than the 750 ms of nothing: it wakes for nothing once, after it has been told to stop.
+    let ending = Example::start("accept_strategies", &["1500"]).finish();
+    ending.succeeded();
+    let [waker, deadline] =
+        ["waker loop", "deadline loop"].map(|name| ending.printed[ending.line(name)].clone());
+    assert!(waker.contains("says hello; wakes for nothing: 0; closed"), "{waker}");
+    assert!(deadline.contains("says hello; wakes for nothing: "), "{deadline}");
+    assert!(!deadline.contains("nothing: 0;"), "{deadline}");
+    assert_eq!(ending.line("both are closed"), ending.printed.len() - 1, "{:#?}", ending.printed);
 }
 
 #[test]
@@ -298,6 +326,55 @@ fn group_fails_before_anything_serves() {
     assert_eq!(ending.code, Some(1));
     assert_eq!(ending.printed, [""; 0], "neither server nor task has begun");
     assert!(ending.errors.contains(&format!("green: cannot listen on {address}")), "{}", ending.errors);
+}
+
+#[test]
+fn route_timeout() {
+    let ending = Example::start("route_timeout", &[]).finish();
+    ending.succeeded();
+    let answers: Vec<_> =
+        ending.printed.iter().filter_map(|line| line.strip_prefix("answer: HTTP/1.1 ")).collect();
+    assert_eq!(answers, ["503 Service Unavailable", "504 Gateway Timeout", "200 OK", "200 OK"]);
+    assert!(ending.line("polite: given up, the deadline has passed") < ending.line("stopped cleanly"));
+    // The answers were there long before it was done, and the stop waited for it.
+    assert!(ending.line("all after") < ending.line("stubborn: done"), "{:#?}", ending.printed);
+    assert!(ending.line("stubborn: done") < ending.line("stopped cleanly"));
+    ending.line("requests: 4 completed, 2 timed out, 2 cancelled");
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn middleware() {
+    let ending = Example::start("middleware", &[]).finish();
+    assert_eq!(ending.code, Some(0), "{:#?} {}", ending.printed, ending.errors);
+    let lines = [
+        "GET /: you are request 1 (id 1, origin none)",
+        "reported: GET /fail: the disk is on fire",
+        "GET /fail: we have been told, and are sorry (id 2, origin none)",
+        "GET /none: no such path (id 3, origin none)",
+        "GET /api: this is the api (id 4, origin https://example.org)",
+        "GET /api/none: the api has no /api/none (id 5, origin https://example.org)",
+        "POST /exit: good bye (id 6, origin none)",
+        "stopped cleanly",
+    ];
+    let places: Vec<usize> = lines.iter().map(|line| ending.line(line)).collect();
+    assert!(places.is_sorted(), "{:#?}", ending.printed);
+    let log: Vec<_> = ending.errors.lines().filter(|line| line.contains("softstop::access")).collect();
+    assert_eq!(log.len(), 6, "{log:#?}");
+    for (line, status) in log.iter().zip([200, 500, 404, 200, 404, 200]) {
+        assert!(line.contains(&format!(" HTTP/1.1\" {status} ")), "{line}");
+        assert!(line.ends_with(r#""-" "curl\x22 200 0 \x22-\x22 \x22-""#), "{line}");
+    }
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn middleware_serves_metrics() {
+    let mut example = Example::start("middleware", &["127.0.0.1:0"]);
+    let address = example.address();
+    assert_answer(&get(address, "/metrics"), 200, "softstop_phase{server=\"server\",phase=\"running\"} 1\n");
+    assert_answer(&read(send(address, &["POST /exit"])), 200, "good bye");
+    example.finish();
 }
 
 #[test]

@@ -12,7 +12,8 @@ use std::{
 };
 
 use softstop::{
-    Cause, Error, Group, GroupReport, Handle, Request, Router, Server, StopPolicy, Stuck, TaskOutcome, inline,
+    Cause, Drain, DrainOutcome, Drained, Error, Group, GroupReport, Handle, Request, Router, Server,
+    StopPolicy, Stuck, TaskOutcome, WaitGroup, inline,
 };
 use support::{
     HUNG, NOISE,
@@ -321,4 +322,192 @@ fn a_server_that_runs_already_cannot_be_in_a_group() {
     running.start().unwrap();
     let error = Group::new().server(server("other")).server(running).run().unwrap_err();
     assert!(matches!(&error, Error::Misuse(advice) if advice.contains("busy")), "{error}");
+}
+
+/// A drain that says when it was asked, and until when, and then does what it is told.
+struct Watched<F>(std::sync::mpsc::Sender<Instant>, F);
+
+impl<F: Fn(Instant) -> Drained + Send + Sync + 'static> Drain for Watched<F> {
+    fn drain(&self, deadline: Instant) -> Drained {
+        self.0.send(deadline).unwrap();
+        (self.1)(deadline)
+    }
+}
+
+#[test]
+fn what_the_servers_feed_is_emptied_after_them() {
+    let (gate, held) = gate();
+    let server = held_server("busy", gate);
+    let handle = server.handle();
+    let (asked, was_asked) = channel();
+    let empty = |_| Drained { finished: 3, ..Drained::default() };
+    let group = Group::new().drain("queue", Watched(asked, empty)).server(server);
+    let stop = group.handle();
+    let ended = run(group);
+    let mut client = Client::connect(address(&handle));
+    client.send(get("/"));
+    held.wait_entered();
+    stop.stop(patient());
+    until("the server drains", || !handle.is_ready());
+    assert!(was_asked.try_recv().is_err(), "its server still has a request");
+    held.let_one_go();
+    client.read_response();
+    drop(client);
+    let deadline = soon(&was_asked);
+    assert!(deadline > Instant::now(), "what is left of the grace period is its own");
+    let report = soon(&ended).unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert!(report.to_string().ends_with("queue: drained: 3 finished, 0 left"), "{report}");
+}
+
+#[test]
+fn work_that_outlives_its_request_is_waited_for() {
+    let background = WaitGroup::new();
+    let (release, released) = crossbeam_channel::bounded::<()>(0);
+    let work = background.clone();
+    let routes = Router::new().post("/", move |_: &Request| {
+        let (guard, released) = (work.guard(), released.clone());
+        std::thread::spawn(move || {
+            _ = released.recv();
+            drop(guard);
+        });
+        softstop::StatusCode::ACCEPTED
+    });
+    let server = local().routes(routes).build();
+    let handle = server.handle();
+    let group = Group::new().server(server).drain("background", background.clone());
+    let stop = group.handle();
+    let ended = run(group);
+    assert_eq!(Client::once(address(&handle), support::client::post("/", b"")).status, 202);
+    stop.stop(patient());
+    handle.wait();
+    assert!(ended.try_recv().is_err(), "the work goes on");
+    drop(release);
+    let report = soon(&ended).unwrap();
+    assert!(report.is_clean() && background.is_zero(), "{report}");
+}
+
+#[test]
+fn a_later_stage_serves_until_the_one_before_has_ended() {
+    let (gate, held) = gate();
+    let (front, back) = (held_server("front", gate), server("back"));
+    let (front_handle, back_handle) = (front.handle(), back.handle());
+    let (tells, told) = channel();
+    let writer = move |context: &softstop::Context| {
+        tells.send(context.stopping().wait_timeout(HUNG)).unwrap();
+        tells.send(context.wait_timeout(HUNG)).unwrap();
+    };
+    let group = Group::new().server(front).then().server(back).then().task("writer", writer);
+    let stop = group.handle();
+    let ended = run(group);
+    let mut client = Client::connect(address(&front_handle));
+    client.send(get("/"));
+    held.wait_entered();
+    let back_address = address(&back_handle);
+    stop.stop(patient());
+    assert_eq!(soon(&told), Some(Cause::Stopping), "a task hears at once that a stop has begun");
+    until("the front drains", || !front_handle.is_ready());
+    assert_eq!(Client::once(back_address, get("/")).text(), "served", "the back is not stopped yet");
+    assert!(back_handle.is_ready());
+    assert!(told.try_recv().is_err(), "nor is the task told to end");
+    held.let_one_go();
+    client.read_response();
+    drop(client);
+    assert_eq!(soon(&told), Some(Cause::Stopping));
+    let report = soon(&ended).unwrap();
+    assert!(report.is_clean() && !back_handle.is_ready(), "{report}");
+}
+
+#[test]
+fn a_stage_that_uses_up_the_grace_period_leaves_the_next_one_no_more_than_its_end() {
+    let (gate, held) = gate();
+    let (front, back) = (held_server("front", gate), server("back"));
+    let (front_handle, back_handle) = (front.handle(), back.handle());
+    let (asked, was_asked) = channel();
+    let group =
+        Group::new().server(front).then().server(back).drain("queue", Watched(asked, |_| Drained::default()));
+    let stop = group.handle();
+    let ended = run(group);
+    let mut client = Client::connect(address(&front_handle));
+    client.send(get("/"));
+    held.wait_entered();
+    assert_eq!(Client::once(address(&back_handle), get("/")).text(), "served");
+    let policy =
+        StopPolicy::default().grace(Duration::from_millis(50)).cancel_grace(Duration::from_millis(50));
+    let began = Instant::now();
+    stop.stop(policy);
+    assert!(soon(&was_asked) < began + policy.longest());
+    let report = soon(&ended).unwrap();
+    assert!(began.elapsed() < policy.longest() + NOISE, "{report}");
+    assert!(!report.servers[0].is_clean() && report.servers[1].is_clean(), "{report}");
+    drop(held);
+}
+
+#[test]
+fn a_drain_that_never_returns_is_left_behind_and_a_panicking_one_is_named() {
+    let (gate, held) = gate();
+    let (asked, was_asked) = channel();
+    let stubborn = move |_| {
+        gate.pass();
+        Drained::default()
+    };
+    let group = Group::new()
+        .server(server("done"))
+        .drain("stubborn", Watched(asked.clone(), stubborn))
+        .drain("broken", Watched(asked, |_| panic!("out of paper")));
+    let stop = group.handle();
+    // Time enough to panic.
+    stop.stop(StopPolicy::default().grace(Duration::from_secs(3)).cancel_grace(Duration::ZERO));
+    let report = soon(&run(group)).unwrap();
+    let outcomes: Vec<&DrainOutcome> = report.drains.iter().map(|drain| &drain.outcome).collect();
+    assert!(
+        matches!(outcomes[..], [DrainOutcome::LeftBehind, DrainOutcome::Failed(text)] if text.contains("out of paper")),
+        "{report}"
+    );
+    assert!(!report.is_clean() && report.to_string().contains("stubborn: left behind"), "{report}");
+    drop((held, was_asked));
+}
+
+#[test]
+fn a_drain_under_way_hears_of_a_stricter_stop() {
+    let (asked, was_asked) = channel();
+    let (leave, leaving) = crossbeam_channel::unbounded::<()>();
+    let calls = std::sync::atomic::AtomicUsize::new(0);
+    let waits = move |_| {
+        if calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 {
+            // Returns when it is told a second time.
+            leaving.recv().unwrap();
+        } else {
+            leave.send(()).unwrap();
+        }
+        Drained::default()
+    };
+    let group = Group::new().server(server("done")).drain("queue", Watched(asked, waits));
+    let stop = group.handle();
+    stop.stop(patient());
+    let ended = run(group);
+    let first = soon(&was_asked);
+    stop.stop(StopPolicy::default().grace(HUNG / 2));
+    assert!(soon(&was_asked) < first);
+    let report = soon(&ended).unwrap();
+    assert!(matches!(report.drains[0].outcome, DrainOutcome::Emptied(_)) && report.is_clean(), "{report}");
+}
+
+#[test]
+fn a_looser_policy_than_the_group_s_own_is_not_tightened_by_it() {
+    let (gate, held) = gate();
+    let server = held_server("busy", gate);
+    let handle = server.handle();
+    let group = Group::new().policy(StopPolicy::now()).server(server);
+    let stop = group.handle();
+    let ended = run(group);
+    let mut client = Client::connect(address(&handle));
+    client.send(get("/"));
+    held.wait_entered();
+    stop.stop(patient());
+    assert!(ended.try_recv().is_err());
+    held.let_one_go();
+    assert_eq!(client.read_response().text(), "None");
+    drop(client);
+    assert!(soon(&ended).unwrap().is_clean());
 }

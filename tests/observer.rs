@@ -32,6 +32,7 @@ impl Observer for Notes {
             }
             Event::ConnectionOpened { .. } => "opened".to_owned(),
             Event::RequestRead { request, method, target, .. } => format!("{request}: {method} {target}"),
+            Event::HandlerQueued { request, .. } => format!("{request}: handler queued"),
             Event::HandlerStarted { request, .. } => format!("{request}: handler started"),
             Event::HandlerFinished { request, .. } => format!("{request}: handler finished"),
             Event::ResponseMade { request, status, .. } => format!("{request}: {status}"),
@@ -93,6 +94,7 @@ fn a_run_from_its_start_to_its_end() {
         "2: 200 OK",
         "written through 2",
         "3: GET /pool",
+        "3: handler queued",
         "3: handler started",
         "3: handler finished",
         "3: 200 OK",

@@ -1,8 +1,10 @@
 //! The command line.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
+
+use super::bench::arguments::Bench;
 
 /// An HTTP/1.1 server that can be stopped without losing a request.
 ///
@@ -16,15 +18,19 @@ pub(crate) struct Arguments {
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) serve: Serve,
-    /// What to log: off, error, warn, info, debug, trace, or a list such as `info,softstop::net=debug`.
-    #[arg(long, global = true, env = "SOFTSTOP_LOG", default_value = "info", value_name = "LEVEL")]
-    pub(crate) log: String,
+    /// What to log: off, error, warn, info, debug, trace, or a list such as `info,softstop::net=debug` [default: info,
+    /// for bench warn]
+    #[arg(long, global = true, env = "SOFTSTOP_LOG", value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve hello, name and echo until a signal (the default).
     Serve(Serve),
+    /// Measure: what an accept loop costs, what a stop takes and loses, how quick a server is.
+    #[command(subcommand)]
+    Bench(Bench),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -38,9 +44,21 @@ pub(crate) struct Serve {
     /// Where echo listens: whatever is sent to / comes back.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
     pub(crate) echo: String,
-    /// How long requests in flight may take to finish when a stop begins.
+    /// How long to go on serving when a stop begins, with /readyz saying no already.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub(crate) lame_duck: Duration,
+    /// How long requests in flight may then take to finish.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub(crate) grace: Duration,
+    /// How long handlers may take to return when they are cancelled after that.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub(crate) cancel_grace: Duration,
+    /// Write what the stop came to, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Draw a picture of the stop: who was in flight, and what was waited for.
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) timeline: Option<PathBuf>,
     /// Event loops of each server [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) loops: Option<u16>,

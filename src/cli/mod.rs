@@ -1,6 +1,7 @@
 //! The program: what it is told, what it does, and how it ends.
 
 mod arguments;
+mod bench;
 mod serve;
 mod services;
 
@@ -23,8 +24,15 @@ pub(crate) fn main() -> ExitCode {
             };
         }
     };
-    env_logger::Builder::new().parse_filters(&arguments.log).init();
-    match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
+    let command = arguments.command.unwrap_or(Command::Serve(arguments.serve));
+    let log = arguments.log.as_deref().unwrap_or(match command {
+        Command::Serve(_) => "info",
+        // It starts and stops a server many times; that each did is not what it is about.
+        Command::Bench(_) => "warn",
+    });
+    env_logger::Builder::new().parse_filters(log).init();
+    match command {
         Command::Serve(options) => serve::serve(&options),
+        Command::Bench(what) => bench::bench(&what),
     }
 }

@@ -39,6 +39,7 @@ use super::{
     service::Service,
 };
 use crate::{
+    handler::OnStop,
     http::{Conn, ReadPhase, Refusal, Response, StatusCode},
     observe::ConnectionId,
     pipe::Pipe,
@@ -46,13 +47,11 @@ use crate::{
     request::{Exchange, Request},
     router::RouteId,
     stop::Guard,
-    stop::{CloseReason, Phase},
+    stop::{CloseReason, Verdict},
     upgrade::Upgrade,
 };
 use streaming::Streaming;
 
-/// How long a head that is not complete may still take when the drain begins.
-const HEAD_WHILE_DRAINING: Duration = Duration::from_secs(1);
 /// The least time between two looks at a half-closed client.
 const SHORTEST_PROBE: Duration = Duration::from_millis(1);
 /// Every response begins with these; one at a time can be sent ahead without changing what the client reads.
@@ -85,8 +84,14 @@ enum Activity {
     Receiving,
     /// The content is coming in.
     Content { request: Request, plan: Plan },
-    /// A worker has it; `incoming`, if its handler reads the content itself and the end has not come yet.
-    Handling { exchange: Arc<Exchange>, probes: usize, incoming: Option<Arc<Pipe>> },
+    /// A worker has it; `incoming`, if its handler reads the content itself and the end has not come yet; `due`, if its
+    /// route limits the time until it is answered.
+    Handling {
+        exchange: Arc<Exchange>,
+        probes: usize,
+        incoming: Option<Arc<Pipe>>,
+        due: Option<(Instant, RouteId)>,
+    },
     /// The head of a response has been made; its content is sent as it comes.
     Streaming(Box<Streaming>),
     /// The answer is 101: once it is written, the connection is the handler's.
@@ -198,11 +203,14 @@ impl Connection {
 
     /// A worker has answered.
     pub(crate) fn on_answer(&mut self, request: Request, response: Response, service: &mut Service) -> Flow {
-        let Activity::Handling { probes, .. } = self.activity else {
-            service.recycle(request);
-            return Flow::Wait;
+        let flow = match &self.activity {
+            Activity::Handling { exchange, probes, .. } if Arc::ptr_eq(exchange, &request.exchange) => {
+                let probes = *probes;
+                self.answer(response, &request.exchange, probes, service)
+            }
+            // The client has been answered already, and may be one or more requests further.
+            _ => Flow::Wait,
         };
-        let flow = self.answer(response, &request.exchange, probes, service);
         service.recycle(request);
         flow
     }
@@ -239,11 +247,22 @@ impl Connection {
         self.drive(service)
     }
 
-    /// The grace period is over: a request that waits for a worker is answered, and a handler that waits for its client
+    /// What a stop means for the request that is being handled, if there is one.
+    pub(crate) fn on_stop(&self) -> Option<OnStop> {
+        match &self.activity {
+            Activity::Handling { exchange, .. } => Some(exchange.on_stop),
+            Activity::Streaming(streaming) => Some(streaming.exchange.on_stop),
+            _ => None,
+        }
+    }
+
+    /// Its handler's time is over: a request that waits for a worker is answered, and a handler that waits for its client
     /// need not wait any longer.
     pub(crate) fn on_cancel(&mut self, service: &mut Service) -> Flow {
         let (exchange, incoming, probes) = match &self.activity {
-            Activity::Handling { exchange, incoming, probes } => (Arc::clone(exchange), incoming, *probes),
+            Activity::Handling { exchange, incoming, probes, .. } => {
+                (Arc::clone(exchange), incoming, *probes)
+            }
             Activity::Streaming(_) => return self.cancel_stream(service),
             _ => return Flow::Wait,
         };
@@ -251,17 +270,46 @@ impl Connection {
             pipe.fail(io::ErrorKind::ConnectionAborted, "the server is stopping");
         }
         if !exchange.claim() {
-            service.tally.requests.cancelled += 1;
+            service.tally.cancelled.add(1);
             return Flow::Wait;
         }
-        service.tally.requests.rejected += 1;
+        service.tally.rejected.add(1);
         self.answer(pool::overloaded(), &exchange, probes, service)
+    }
+
+    /// The time that the route gives its handler is over.
+    fn time_out(&mut self, service: &mut Service) -> Flow {
+        let Activity::Handling { exchange, incoming, probes, due: Some((_, route)) } = &self.activity else {
+            return Flow::Wait;
+        };
+        let (exchange, probes) = (Arc::clone(exchange), *probes);
+        let limit = service.router.get_route(*route).limit.as_ref();
+        let Some(limit) = limit else { return Flow::Wait };
+        let response = service.in_user_code(|_| {
+            let response = (limit.answer)();
+            exchange.time_out(response.status());
+            response
+        });
+        if let Some(pipe) = incoming {
+            pipe.fail(io::ErrorKind::TimedOut, "the time for this request is over");
+        }
+        let has_begun = !exchange.claim();
+        service.tally.timed_out.add(1);
+        service.tally.cancelled.add(u64::from(has_begun));
+        self.answer(response, &exchange, probes, service)
     }
 
     pub(crate) fn on_deadline(&mut self, service: &mut Service) -> Flow {
         let Some((kind, at)) = self.deadline(service) else { return Flow::Wait };
         if at > service.now {
             return Flow::Wait;
+        }
+        if let Kind::Header | Kind::Body | Kind::Idle | Kind::Quiet = kind {
+            // What it waits for may have come since the loop was woken, or while another connection held the loop up.
+            let flow = self.look_again(service);
+            if flow != Flow::Wait || self.deadline(service) != Some((kind, at)) {
+                return flow;
+            }
         }
         match kind {
             Kind::Header if self.http.phase() == ReadPhase::Idle => Flow::Close(CloseReason::IdleTimeout),
@@ -272,10 +320,11 @@ impl Connection {
             }
             Kind::Idle => Flow::Close(CloseReason::IdleTimeout),
             Kind::Quiet => Flow::Close(CloseReason::Drained),
+            Kind::Route => self.time_out(service),
             // The kernel says that there is room again only when there is plenty; a slow client takes bytes all the same.
             Kind::Write => match self.flush(service) {
                 Ok(Flushed::Blocked { .. })
-                    if self.deadline(service).is_none_or(|(_, at)| at <= service.now) =>
+                    if self.peer_deadline(service).is_none_or(|(_, at)| at <= service.now) =>
                 {
                     Flow::Close(CloseReason::WriteTimeout)
                 }
@@ -293,6 +342,16 @@ impl Connection {
 
     /// What the connection waits for, and until when: computed from its state.
     pub(crate) fn deadline(&self, service: &Service) -> Option<(Kind, Instant)> {
+        let handler = match &self.activity {
+            Activity::Handling { due: Some((at, _)), .. } => Some((Kind::Route, *at)),
+            _ => None,
+        };
+        // The first of two at the same time, so that a handler's limit holds whatever its client does.
+        handler.into_iter().chain(self.peer_deadline(service)).min_by_key(|(_, at)| *at)
+    }
+
+    /// What it waits for its peer to do, and until when.
+    fn peer_deadline(&self, service: &Service) -> Option<(Kind, Instant)> {
         let timeouts = &service.config.timeouts;
         let (kind, wait) = match &self.activity {
             Activity::Lingering { .. } => (Kind::Linger, timeouts.linger),
@@ -313,17 +372,16 @@ impl Connection {
             },
             Activity::Upgrading { .. } => return None,
             Activity::Streaming(streaming) => return streaming.deadline(&self.read, self.since, service),
-            Activity::Receiving => match (self.http.phase(), &service.timeline) {
-                (ReadPhase::Idle, Some(timeline)) if service.phase() >= Phase::Draining => {
-                    return Some((Kind::Quiet, timeline.quiet_until(self.since)));
+            Activity::Receiving => match service.drain.verdict(self.standing()) {
+                Verdict::CloseAt(at) => return Some((Kind::Quiet, at)),
+                Verdict::RefuseAt(at) => {
+                    let own = self.since.checked_add(timeouts.header);
+                    return Some((Kind::Header, own.map_or(at, |own| own.min(at))));
                 }
-                (ReadPhase::Idle, _) if self.answered > 0 => (Kind::Idle, timeouts.idle),
-                // A stop does not wait for somebody who takes long over a few lines.
-                (_, Some(timeline)) if service.phase() >= Phase::Draining => {
-                    let due = timeline.drain_began().max(self.since) + HEAD_WHILE_DRAINING;
-                    return Some((Kind::Header, due.min(self.since.checked_add(timeouts.header)?)));
+                Verdict::Keep if self.http.phase() == ReadPhase::Idle && self.answered > 0 => {
+                    (Kind::Idle, timeouts.idle)
                 }
-                _ => (Kind::Header, timeouts.header),
+                Verdict::Keep => (Kind::Header, timeouts.header),
             },
         };
         Some((kind, self.since.checked_add(wait)?))

@@ -21,11 +21,14 @@ pub(crate) enum Kind {
     Quiet,
     /// The next look whether a half-closed client is still there.
     Probe,
+    /// The answer of a handler whose route limits its time. (Limits differ, but there are no more of these than requests
+    /// that the pool takes, so that finding their place stays cheap.)
+    Route,
     /// The end that a stream's senders give to it, while the server drains.
     LastWords,
 }
 
-const KINDS: usize = 8;
+const KINDS: usize = 9;
 const NONE: u32 = u32::MAX;
 
 /// Deadlines by slot number (see [`slot_of`](super::table::slot_of)); at most one a slot.
@@ -139,6 +142,7 @@ mod tests {
         Kind::Linger,
         Kind::Quiet,
         Kind::Probe,
+        Kind::Route,
         Kind::LastWords,
     ];
 

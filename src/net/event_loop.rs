@@ -24,9 +24,11 @@ use super::{
 };
 use crate::{
     error::Error,
+    handler::OnStop,
     observe,
     pool::{Answered, panic_text},
-    stop::{Cause, CloseReason, Guard, Phase, Straggler, Tally},
+    run::Run,
+    stop::{Action, Cause, CloseReason, Context, Guard, Phase, Straggler, Timeline},
 };
 
 /// The mailbox's token; listeners count down from the next one. A connection's generation keeps clear of both.
@@ -53,16 +55,17 @@ pub(crate) struct EventLoop {
     /// Connections whose turn's budget was used up.
     again: Vec<Token>,
     accepting: Option<Accepting>,
+    /// Listeners that stay open for the next start.
+    kept: Vec<std::net::TcpListener>,
     service: Service,
-    /// The phase that was last acted upon.
-    phase: Phase,
     stragglers: Vec<Straggler>,
 }
 
 /// What a loop has to say at its end.
 pub(crate) struct LoopReport {
-    pub(crate) tally: Tally,
     pub(crate) stragglers: Vec<Straggler>,
+    /// Still listening.
+    pub(crate) kept: Vec<std::net::TcpListener>,
 }
 
 /// A loop's poll and mailbox, made before the run that the loop belongs to.
@@ -90,8 +93,8 @@ impl EventLoop {
             deadlines: Deadlines::new(),
             again: Vec::new(),
             accepting: None,
+            kept: Vec::new(),
             service,
-            phase: Phase::Running,
             stragglers: Vec::new(),
         }
     }
@@ -118,7 +121,7 @@ impl EventLoop {
             self.accepting = None;
             self.close_all();
         }
-        LoopReport { tally: self.service.tally, stragglers: self.stragglers }
+        LoopReport { stragglers: self.stragglers, kept: self.kept }
     }
 
     fn turn(&mut self) -> io::Result<ControlFlow<()>> {
@@ -128,8 +131,11 @@ impl EventLoop {
         if self.events.iter().any(|event| event.token() == WAKE) {
             self.inbox.lower();
         }
-        if self.service.run.is_stopping() && self.follow_stop().is_break() {
-            return Ok(ControlFlow::Break(()));
+        if let Some(timeline) = self.service.run.timeline() {
+            self.follow_stop(timeline);
+            if self.service.phase() == Phase::Stopped {
+                return Ok(ControlFlow::Break(()));
+            }
         }
         let waiting = std::mem::take(&mut self.again);
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
@@ -143,8 +149,8 @@ impl EventLoop {
             }
         }
         self.service.dispatcher.end_turn(self.service.now);
-        let nothing_left = self.phase >= Phase::Draining && self.service.run.in_flight.is_zero();
-        Ok(if nothing_left { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        let is_complete = self.service.drain.is_complete(self.service.run.in_flight.is_zero());
+        Ok(if is_complete { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
     /// Sleeps until something happens, or exactly to the next deadline if there is one.
@@ -154,7 +160,7 @@ impl EventLoop {
                 self.deadlines.next(),
                 self.accepting.as_ref().and_then(Accepting::deadline),
                 self.service.dispatcher.next_look(),
-                self.service.timeline.and_then(|timeline| timeline.next(self.service.now)),
+                self.service.drain.next(self.service.now),
             ];
             let next = deadlines.into_iter().flatten().min();
             next.map(|at| at.saturating_duration_since(Instant::now()))
@@ -259,7 +265,7 @@ impl EventLoop {
             }),
             Err(error) => {
                 log::warn!("{}: cannot watch a connection: {error}", self.service.config.name);
-                self.service.tally.closes.count(CloseReason::Failed);
+                self.service.tally.closed(CloseReason::Failed);
                 self.service.run.connection_closed(self.service.number);
             }
         }
@@ -267,73 +273,70 @@ impl EventLoop {
 
     // ---- stopping -------------------------------------------------------------------------------------------------
 
-    /// Acts on every phase that has been entered since the last turn, in order.
-    fn follow_stop(&mut self) -> ControlFlow<()> {
-        let timeline = self.service.run.timeline();
-        let tightened = timeline != self.service.timeline;
-        self.service.timeline = timeline;
-        let target = self.service.phase();
-        let changed = target != self.phase;
-        if target == Phase::LameDuck {
-            self.service.run.entered(target);
-        }
-        for phase in [Phase::Draining, Phase::Cancelling, Phase::Stopped] {
-            if self.phase < phase && phase <= target {
-                self.phase = phase;
-                self.enter(phase);
-            }
-        }
-        self.phase = self.phase.max(target);
-        if self.phase == Phase::Stopped {
-            return ControlFlow::Break(());
-        }
-        if self.phase >= Phase::Draining && (changed || tightened) {
-            // Whoever owes nothing now waits for the end of its quiet period, which may be over already.
-            // In order of time, as each of them goes to the tail of its list then.
-            let mut waiting = self.table.tokens();
-            waiting.sort_by_cached_key(|token| {
-                let connection = self.table.get_mut(*token);
-                connection.and_then(|connection| connection.deadline(&self.service)).map(|(_, at)| at)
-            });
-            for token in waiting {
-                self.deal_with(token, |_, _| Flow::Wait);
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn enter(&mut self, phase: Phase) {
-        if phase < Phase::Stopped {
-            self.service.run.entered(phase);
-        }
-        match phase {
-            Phase::Draining => {
-                self.service.in_user_code(|service| service.run.soft.cancel(Cause::Stopping));
-                for token in self.table.tokens() {
-                    if let Some(connection) = self.table.get_mut(token) {
-                        connection.on_drain(&self.service);
+    /// Does what the stop demands by now.
+    fn follow_stop(&mut self, timeline: Timeline) {
+        for action in self.service.drain.advance(timeline, self.service.now) {
+            match action {
+                Action::Announce(phase) => self.service.run.entered(phase),
+                Action::Hint => {
+                    self.cancel(|run| &run.soft);
+                    for token in self.table.tokens() {
+                        if let Some(connection) = self.table.get_mut(token) {
+                            connection.on_drain(&self.service);
+                        }
                     }
                 }
-                // What waits in the accept queue has been promised an answer by the kernel.
-                self.close_listeners();
-            }
-            Phase::Cancelling => {
-                // First those that no worker has begun with, so that none begins now.
-                for token in self.table.tokens() {
-                    self.deal_with(token, Connection::on_cancel);
+                Action::EndListening => self.end_listening(),
+                Action::RejectCancelled => self.reject(|on_stop| on_stop == OnStop::Cancel),
+                Action::RejectWaiting => {
+                    // Those of the other routes have been told before.
+                    self.reject(|on_stop| on_stop != OnStop::Cancel);
+                    self.service.dispatcher.discard_waiting();
                 }
-                self.service.dispatcher.discard_waiting();
-                self.service.in_user_code(|service| service.run.hard.cancel(Cause::Stopping));
+                Action::CancelHandlers => self.cancel(|run| &run.hard),
+                Action::Review => {
+                    self.close_kept_listeners();
+                    self.review_deadlines();
+                }
+                Action::CutOff => self.close_all(),
             }
-            Phase::Stopped => self.close_all(),
-            Phase::Running | Phase::LameDuck => {}
+        }
+    }
+
+    /// Tells the connections that have a request of such a route in flight that its handler is about to be cancelled.
+    fn reject(&mut self, of_route: fn(OnStop) -> bool) {
+        for token in self.table.tokens() {
+            let is_meant = |connection: &mut Connection| connection.on_stop().is_some_and(of_route);
+            if self.table.get_mut(token).is_some_and(is_meant) {
+                self.deal_with(token, Connection::on_cancel);
+            }
+        }
+    }
+
+    /// Ends a context; what its handlers have asked to be called on that runs here.
+    fn cancel(&self, context: impl FnOnce(&Run) -> &Context) {
+        self.service.in_user_code(|service| context(&service.run).cancel(Cause::Stopping));
+    }
+
+    /// Sets the deadline of every connection anew. In order of time, and none before all are taken out of their lists:
+    /// so each of them belongs at the tail of its list, and thousands cost no more than to sort them.
+    fn review_deadlines(&mut self) {
+        let mut waiting = Vec::new();
+        for token in self.table.tokens() {
+            self.deadlines.set(slot_of(token), None);
+            let connection = self.table.get_mut(token);
+            waiting.push((connection.and_then(|connection| connection.deadline(&self.service)), token));
+        }
+        waiting.sort_unstable_by_key(|(deadline, _)| deadline.map(|(_, at)| at));
+        for (deadline, token) in waiting {
+            self.deadlines.set(slot_of(token), deadline);
         }
     }
 
     fn close_all(&mut self) {
         for token in self.table.tokens() {
             if let Some(connection) = self.table.get_mut(token) {
-                let reason = connection.reason_at_the_end();
+                let reason = connection.standing().reason_at_the_end();
                 self.close(token, reason);
             }
         }

@@ -11,13 +11,14 @@ use super::{date::Date, event_loop::Message, mailbox::Mailbox};
 use crate::{
     config::Config,
     http::Head,
+    metrics::Tally,
     observe::{ConnectionId, Event},
     pool::Dispatcher,
     request::{Exchange, Request},
     router::Router,
     run::Run,
     server::Handle,
-    stop::{Phase, Tally, Timeline},
+    stop::{Drain, Phase},
 };
 
 /// Requests that are kept to be used again: as many as one busy turn needs; the rest is freed.
@@ -34,9 +35,10 @@ pub(crate) struct Service {
     pub(crate) mailbox: Mailbox<Message>,
     /// Read once a turn.
     pub(crate) now: Instant,
-    /// The stop, if one has begun.
-    pub(crate) timeline: Option<Timeline>,
-    pub(crate) tally: Tally,
+    /// How far the stop has come.
+    pub(crate) drain: Drain,
+    /// This loop is the only one to add to it.
+    pub(crate) tally: Arc<Tally>,
     pub(crate) date: Date,
     /// Where everything is read to first.
     pub(crate) scratch: Vec<u8>,
@@ -56,7 +58,8 @@ impl Service {
         server: Handle,
         dispatcher: Dispatcher,
     ) -> Service {
-        let mailbox = run.loops()[number].mailbox.clone();
+        let address = &run.loops()[number];
+        let (mailbox, tally) = (address.mailbox.clone(), Arc::clone(&address.tally));
         let next = fresh_request(&router, &server, &run);
         Service {
             number,
@@ -67,8 +70,8 @@ impl Service {
             dispatcher,
             mailbox,
             now: Instant::now(),
-            timeline: None,
-            tally: Tally::default(),
+            drain: Drain::Running,
+            tally,
             date: Date::new(),
             scratch: vec![0; SCRATCH],
             output: Vec::new(),
@@ -79,7 +82,7 @@ impl Service {
 
     /// How far the stop has come.
     pub(crate) fn phase(&self) -> Phase {
-        self.timeline.map_or(Phase::Running, |timeline| timeline.phase(self.now))
+        self.drain.phase()
     }
 
     /// Runs a handler or callbacks, and lets whoever waits for the end of a stop know that the loop is in it.

@@ -45,7 +45,7 @@ impl Builder {
     /// What it serves.
     #[must_use]
     pub fn routes(mut self, router: Router) -> Self {
-        self.router = router;
+        self.router = router.finish();
         self
     }
 
@@ -109,11 +109,13 @@ impl Builder {
     /// The server, not started yet.
     #[must_use]
     pub fn build(self) -> Server {
+        let config = Arc::new(self.config);
         let control = Arc::new(Control {
-            name: self.config.name.clone(),
+            config: Arc::clone(&config),
+            history: Mutex::default(),
             state: Mutex::new(State::New { stop: None }),
             started: Condvar::new(),
         });
-        Server { handle: Handle { control }, config: Arc::new(self.config), router: Arc::new(self.router) }
+        Server { handle: Handle { control }, config, router: Arc::new(self.router) }
     }
 }

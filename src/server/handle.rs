@@ -2,14 +2,18 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     sync::{Arc, PoisonError},
 };
 
-use super::{Control, State, live::Live};
+use super::{
+    Control, State,
+    live::{Live, Past},
+};
 use crate::{
     error::Error,
-    stop::{Phase, StopPolicy, StopReport},
+    metrics::Metrics,
+    stop::{Context, Phase, StopPolicy, StopReport},
     sync::lock,
 };
 
@@ -24,7 +28,7 @@ impl Handle {
     /// The server's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.control.name
+        &self.control.config.name
     }
 
     /// Asks the server to stop, and returns at once. May be called from anywhere, a handler of the same server
@@ -45,6 +49,46 @@ impl Handle {
         live.run.stop(&policy);
     }
 
+    /// Runs `body` on a thread of its own, for work that outlives its request but not the server: a stop waits for it as
+    /// for a handler. Its context hints when a stop begins ([`Context::stopping`]) and ends when the grace period is over;
+    /// what has not returned when the stop's time is over is named in the report and left behind.
+    ///
+    /// For work that comes in crowds there is [`JobQueue`](crate::patterns::JobQueue), which is bounded and has its workers.
+    ///
+    /// ```
+    /// use softstop::{Request, Router, StatusCode};
+    ///
+    /// let router = Router::new().post("/rebuild", |request: &Request| {
+    ///     let begun = request.server().detach("rebuild", |context| {
+    ///         while context.check().is_ok() {
+    ///             // ... one piece after the other
+    ///             # break;
+    ///         }
+    ///     });
+    ///     if begun.is_ok() { StatusCode::ACCEPTED } else { StatusCode::SERVICE_UNAVAILABLE }
+    /// });
+    /// # let _ = router;
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`] if the server does not run (any more), or if as many of them run already as there may be workers;
+    /// [`Error::Io`] if there is no thread to be had. `body` is dropped then.
+    pub fn detach(
+        &self,
+        name: impl Into<String>,
+        body: impl FnOnce(&Context) + Send + 'static,
+    ) -> Result<(), Error> {
+        let run = match &*lock(&self.control.state) {
+            State::Running(live) => Some(Arc::clone(&live.run)),
+            State::New { .. } | State::Starting { .. } | State::Stopped(_) => None,
+        };
+        match run {
+            Some(run) => run.detach(name.into(), body),
+            None => Err(Error::Misuse(format!("{}: does not run: start it first", self.name()))),
+        }
+    }
+
     /// Where the server is between its start and its end. [`Phase::Stopped`] before the first start too.
     #[must_use]
     pub fn phase(&self) -> Phase {
@@ -62,13 +106,53 @@ impl Handle {
     }
 
     /// The addresses it listens on, in the order they were given, with the ports that the system chose for port 0.
-    /// Empty unless it runs.
+    /// Empty unless it runs, or has kept its listeners ([`StopPolicy::keep_listener`]).
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         match &*lock(&self.control.state) {
             State::Running(live) => live.addresses.clone(),
+            State::Stopped(past) => past.listeners.iter().flat_map(TcpListener::local_addr).collect(),
             _ => Vec::new(),
         }
+    }
+
+    /// How the server is doing: what it has counted since its first start, and what it is at just now. Costs nothing to
+    /// the requests that are served meanwhile; see [`Metrics`].
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let (live, starts, mut totals) = {
+            let state = lock(&self.control.state);
+            let live = if let State::Running(live) = &*state { Some(Arc::clone(live)) } else { None };
+            let history = lock(&self.control.history);
+            (live, history.starts, history.totals)
+        };
+        let config = &self.control.config;
+        let (run, pool) = (live.as_ref().map(|live| &live.run), live.as_ref().map(|live| &live.pool));
+        if let Some(run) = run {
+            totals += run.totals();
+        }
+        Metrics {
+            name: config.name.clone(),
+            phase: run.map_or(Phase::Stopped, |run| run.phase()),
+            starts,
+            accepted: totals.accepted,
+            rescued: totals.rescued,
+            open_connections: run.map_or(0, |run| run.open_connections()),
+            most_connections: config.connections,
+            closes: totals.closes,
+            requests: totals.requests,
+            responses: totals.responses,
+            workers: pool.map_or(0, |pool| pool.threads()),
+            busy_workers: pool.map_or(0, |pool| pool.working().len()),
+            most_workers: config.workers,
+            queued: pool.map_or(0, |pool| pool.queued()),
+            most_queued: config.queue,
+        }
+    }
+
+    /// Whether both control one server.
+    pub(crate) fn is_same(&self, other: &Handle) -> bool {
+        Arc::ptr_eq(&self.control, &other.control)
     }
 
     /// Waits until the server has stopped; see [`Server::wait`](crate::Server::wait).
@@ -76,8 +160,8 @@ impl Handle {
         match self.running() {
             Some(live) => self.report_of(&live),
             None => match &*lock(&self.control.state) {
-                State::Stopped(report) => (**report).clone(),
-                _ => StopReport::idle(&self.control.name),
+                State::Stopped(past) => past.report.clone(),
+                _ => StopReport::idle(&self.control.config.name),
             },
         }
     }
@@ -101,8 +185,8 @@ impl Handle {
         if live.is_own_thread() {
             let advice =
                 "waiting on one of the server's own threads would wait for itself: use Handle::stop there";
-            let failure = Some(Error::Misuse(format!("{}: {advice}", self.control.name)));
-            return StopReport { failure, ..StopReport::idle(&self.control.name) };
+            let failure = Some(Error::Misuse(format!("{}: {advice}", self.control.config.name)));
+            return StopReport { failure, ..StopReport::idle(&self.control.config.name) };
         }
         self.collect(live)
     }
@@ -131,7 +215,9 @@ impl Handle {
         if let State::Running(current) = &*state
             && Arc::ptr_eq(current, live)
         {
-            *state = State::Stopped(Box::new(report.clone()));
+            *state =
+                State::Stopped(Box::new(Past { report: report.clone(), listeners: live.take_listeners() }));
+            lock(&self.control.history).totals += live.run.totals();
         }
         report
     }

@@ -15,7 +15,7 @@ use crate::{
     pool::Pool,
     router::Router,
     run::Run,
-    stop::{Context, StopReport, Straggler, Stuck, Tally},
+    stop::{Context, StopReport, Straggler, Stuck},
     sync::lock,
 };
 
@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Live {
     pub(super) name: String,
     pub(super) run: Arc<Run>,
-    pool: Arc<Pool>,
+    pub(super) pool: Arc<Pool>,
     pub(super) addresses: Vec<SocketAddr>,
     loop_threads: Vec<ThreadId>,
     ending: Mutex<Ending>,
@@ -32,7 +32,15 @@ pub(super) struct Live {
 enum Ending {
     /// Nobody has joined the loops yet.
     Open(Vec<JoinHandle<LoopReport>>),
-    Collected(Box<StopReport>),
+    Collected(Box<Past>),
+}
+
+/// What a run has left.
+#[derive(Default)]
+pub(super) struct Past {
+    pub(super) report: StopReport,
+    /// Kept for the next start, until somebody takes them.
+    pub(super) listeners: Vec<TcpListener>,
 }
 
 /// Tells a run that one of its loops has left, however it did.
@@ -108,12 +116,11 @@ impl Live {
     pub(super) fn finish(&self) -> StopReport {
         let mut ending = lock(&self.ending);
         let threads = match &mut *ending {
-            Ending::Collected(report) => return (**report).clone(),
+            Ending::Collected(past) => return past.report.clone(),
             Ending::Open(threads) => threads,
         };
         let (timeline, ended) = self.run.wait_ended();
-        let mut tally = Tally::default();
-        let mut stragglers = Vec::new();
+        let (mut stragglers, mut listeners) = (Vec::new(), Vec::new());
         for (number, thread) in threads.drain(..).enumerate() {
             if ended.is_none() && !thread.is_finished() {
                 stragglers.push(Straggler {
@@ -123,11 +130,11 @@ impl Live {
                     stuck: Stuck::EventLoop,
                 });
             } else if let Ok(report) = thread.join() {
-                tally += report.tally;
                 stragglers.extend(report.stragglers);
+                listeners.extend(report.kept);
             }
         }
-        // Handlers whose clients are gone: the others were named with their connections.
+        // Handlers whose clients are gone, or were answered without them: the others were named with their connections.
         let unnamed = self.pool.working().into_iter().filter(|exchange| exchange.name_once());
         stragglers.extend(unnamed.map(|exchange| Straggler {
             request: exchange.to_string(),
@@ -135,22 +142,32 @@ impl Live {
             age: exchange.began.elapsed(),
             stuck: Stuck::Handling,
         }));
+        stragglers.extend(self.run.detached_stragglers());
         self.pool.close();
         if ended.is_some() {
             self.pool.join();
         }
         let end = ended.unwrap_or_else(Instant::now);
+        let totals = self.run.totals();
         let report = StopReport {
             name: self.name.clone(),
             phases: timeline.map_or_else(Vec::new, |timeline| timeline.phases(end)),
-            closes: tally.closes,
-            requests: tally.requests,
-            rescued: tally.rescued,
+            closes: totals.closes,
+            requests: totals.requests,
+            rescued: totals.rescued,
             stragglers,
             failure: self.run.failure(),
         };
-        *ending = Ending::Collected(Box::new(report.clone()));
+        *ending = Ending::Collected(Box::new(Past { report: report.clone(), listeners }));
         report
+    }
+
+    /// The listeners that the run has left open: whoever asks first has them.
+    pub(super) fn take_listeners(&self) -> Vec<TcpListener> {
+        match &mut *lock(&self.ending) {
+            Ending::Open(_) => Vec::new(),
+            Ending::Collected(past) => std::mem::take(&mut past.listeners),
+        }
     }
 
     pub(super) fn is_own_thread(&self) -> bool {

@@ -1,5 +1,5 @@
-//! The decisions of a stop, pure: times and facts go in, phases and deadlines come out. No clock, no socket, no thread,
-//! so that every race can be played in virtual time.
+//! The decisions of a stop, pure: times and facts go in, actions and deadlines come out. No clock, no socket, no thread,
+//! so that every race can be played in virtual time: `drain/simulation.rs` does.
 //!
 //! ```text
 //!              asked            lame_duck        grace            cancel_grace
@@ -9,13 +9,27 @@
 //! ```
 //!
 //! (A lame duck that has nothing in flight still serves out its time: it is there for those who have not come yet.)
+//!
+//! A loop asks three things: what there is to do now ([`Drain::advance`]), until when a connection may stay
+//! ([`Drain::verdict`]), and whether it may leave ([`Drain::is_complete`]).
+
+#[cfg(test)]
+mod simulation;
+mod timeline;
 
 use std::{
     fmt,
     time::{Duration, Instant},
 };
 
-use super::StopPolicy;
+pub(crate) use timeline::Timeline;
+
+use super::CloseReason;
+use crate::handler::OnStop;
+
+/// How long a head that is not complete may still take when the drain begins: a head is one packet for any honest
+/// client, and eight bytes must not make every stop take all of its grace.
+const HEAD_WHILE_DRAINING: Duration = Duration::from_secs(1);
 
 /// Where a server is between its start and its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,167 +58,290 @@ impl fmt::Display for Phase {
     }
 }
 
-/// A stop that has been asked for, in absolute times: until when each phase may last.
+/// One loop's part in a stop: the timeline that it follows, and the phase it has come to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Drain {
+    Running,
+    Stopping { timeline: Timeline, phase: Phase },
+}
+
+/// What a loop has to do when a stop has come further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Timeline {
-    asked: Instant,
-    lame_duck_until: Instant,
-    drain_until: Instant,
-    cancel_until: Instant,
-    quiet: Duration,
+pub(crate) enum Action {
+    /// Say that the phase has been entered.
+    Announce(Phase),
+    /// Tell handlers that the stop has begun, so that those who go on for ever end by themselves.
+    Hint,
+    /// Accept what waits for it and nothing more, and close; or keep the listeners for the next start, if the timeline says so.
+    EndListening,
+    /// Of the routes that want it so ([`OnStop::Cancel`]), answer the requests that no worker has begun with, so that none
+    /// begins now.
+    RejectCancelled,
+    /// The same, of all routes.
+    RejectWaiting,
+    /// Tell handlers that their time is over.
+    CancelHandlers,
+    /// Look at the deadline of each connection again: [`Drain::verdict`] may have changed; and whether listeners are still
+    /// kept.
+    Review,
+    /// Close whatever there is.
+    CutOff,
 }
 
-impl Timeline {
-    pub(crate) fn new(policy: &StopPolicy, asked: Instant) -> Timeline {
-        let lame_duck_until = later(asked, policy.lame_duck);
-        let drain_until = later(lame_duck_until, policy.grace);
-        Timeline {
-            asked,
-            lame_duck_until,
-            drain_until,
-            cancel_until: later(drain_until, policy.cancel_grace),
-            quiet: policy.quiet,
+/// What a stop has to know of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is owed nothing, and nothing of a further request has come since then.
+    Quiet { since: Instant },
+    /// The head of a request has begun to come in then.
+    InHead { since: Instant },
+    /// There is a request whose response has not left, or the content of one is coming in.
+    InFlight,
+    /// It is closed but for the peer's own close.
+    Lingering(CloseReason),
+}
+
+/// What a stop means for a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing: what it is at has the time that it has anyway, until everything is cut off.
+    Keep,
+    /// Unless something of a request is there by then, it is closed: [`CloseReason::Drained`].
+    CloseAt(Instant),
+    /// Unless the request's head is there by then, it is refused: [`CloseReason::RequestTimeout`].
+    RefuseAt(Instant),
+}
+
+impl Drain {
+    pub(crate) fn timeline(&self) -> Option<&Timeline> {
+        match self {
+            Drain::Running => None,
+            Drain::Stopping { timeline, .. } => Some(timeline),
         }
     }
 
-    /// A further stop can only make this one stricter: each phase ends at the earlier of the two times.
-    pub(crate) fn tighten(&mut self, other: &Timeline) {
-        self.lame_duck_until = self.lame_duck_until.min(other.lame_duck_until);
-        self.drain_until = self.drain_until.min(other.drain_until);
-        self.cancel_until = self.cancel_until.min(other.cancel_until);
-        self.quiet = self.quiet.min(other.quiet);
-    }
-
-    pub(crate) fn asked(&self) -> Instant {
-        self.asked
-    }
-
-    /// When the listener began to close.
-    pub(crate) fn drain_began(&self) -> Instant {
-        self.lame_duck_until
-    }
-
-    /// When requests in flight have had their time.
-    pub(crate) fn drain_until(&self) -> Instant {
-        self.drain_until
-    }
-
-    /// When the last phase is over, whatever still runs.
-    pub(crate) fn end(&self) -> Instant {
-        self.cancel_until
-    }
-
-    /// The phase that the clock alone gives.
-    pub(crate) fn phase(&self, now: Instant) -> Phase {
-        match () {
-            () if now < self.lame_duck_until => Phase::LameDuck,
-            () if now < self.drain_until => Phase::Draining,
-            () if now < self.cancel_until => Phase::Cancelling,
-            () => Phase::Stopped,
+    /// The phase that has been acted upon.
+    pub(crate) fn phase(&self) -> Phase {
+        match self {
+            Drain::Running => Phase::Running,
+            Drain::Stopping { phase, .. } => *phase,
         }
     }
 
-    /// When the phase changes next by the clock alone.
+    /// Goes on to `now` on a timeline that may have become stricter: what there is to do, in this order. A loop that was
+    /// held up makes up for every phase that it has missed.
+    pub(crate) fn advance(
+        &mut self,
+        timeline: Timeline,
+        now: Instant,
+    ) -> impl Iterator<Item = Action> + use<> {
+        let before = self.phase();
+        // None is ever left, whatever the clock says.
+        let phase = before.max(timeline.phase(now));
+        let has_changed = phase != before || self.timeline() != Some(&timeline);
+        *self = Drain::Stopping { timeline, phase };
+        let entered = [Phase::LameDuck, Phase::Draining, Phase::Cancelling, Phase::Stopped].into_iter();
+        // A lame duck whose time was over before anybody saw it was none.
+        let entered = entered
+            .filter(move |&next| before < next && next <= phase)
+            .filter(move |&next| next != Phase::LameDuck || phase == Phase::LameDuck);
+        let reviewed = has_changed && phase >= Phase::Draining && phase < Phase::Stopped;
+        entered.flat_map(on_entering).copied().chain(reviewed.then_some(Action::Review))
+    }
+
+    /// When the next phase begins by the clock alone.
     pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
-        [self.lame_duck_until, self.drain_until, self.cancel_until].into_iter().find(|&until| now < until)
+        self.timeline().and_then(|timeline| timeline.next(now))
     }
 
-    /// Until when a connection that owes nothing may still send a request: to the end of its quiet period, counted
-    /// from its last byte (or from its accept), never past the grace period.
-    pub(crate) fn quiet_until(&self, last_byte: Instant) -> Instant {
-        later(last_byte, self.quiet).min(self.drain_until)
+    /// What becomes of a connection.
+    pub(crate) fn verdict(&self, standing: Standing) -> Verdict {
+        let timeline = match self {
+            Drain::Stopping { timeline, phase } if *phase >= Phase::Draining => timeline,
+            _ => return Verdict::Keep,
+        };
+        match standing {
+            // It may have sent a last request just now, as nobody could tell it not to.
+            Standing::Quiet { since } => Verdict::CloseAt(timeline.quiet_until(since)),
+            // A stop does not wait for somebody who takes long over a few lines.
+            Standing::InHead { since } => {
+                Verdict::RefuseAt(timeline.drain_began().max(since) + HEAD_WHILE_DRAINING)
+            }
+            // Its client waits; or, after a response, may have to be spared a reset that overtakes it.
+            Standing::InFlight | Standing::Lingering(_) => Verdict::Keep,
+        }
     }
 
-    /// Each phase that was entered and how long it lasted, for a stop that came to its end at `ended`.
-    pub(crate) fn phases(&self, ended: Instant) -> Vec<(Phase, Duration)> {
-        let bounds = [
-            (Phase::LameDuck, self.asked, self.lame_duck_until),
-            (Phase::Draining, self.lame_duck_until, self.drain_until),
-            (Phase::Cancelling, self.drain_until, self.cancel_until),
-        ];
-        bounds
-            .into_iter()
-            .filter(|&(phase, from, until)| match phase {
-                Phase::Draining => from <= ended,
-                _ => from < until && from < ended,
-            })
-            .map(|(phase, from, until)| (phase, until.min(ended).saturating_duration_since(from)))
-            .collect()
+    /// Whether a request of such a route is not begun any more, and, if it has been, has been told to end.
+    pub(crate) fn cancels(&self, on_stop: OnStop) -> bool {
+        match on_stop {
+            OnStop::Finish | OnStop::EndStream => self.phase() >= Phase::Cancelling,
+            OnStop::Cancel => self.phase() >= Phase::Draining,
+        }
+    }
+
+    /// Whether the loop may leave. `nothing_in_flight` is of the whole run: another loop may have a connection for this
+    /// one, as long as there are any.
+    pub(crate) fn is_complete(&self, nothing_in_flight: bool) -> bool {
+        match self.phase() {
+            Phase::Running | Phase::LameDuck => false,
+            Phase::Draining | Phase::Cancelling => nothing_in_flight,
+            Phase::Stopped => true,
+        }
     }
 }
 
-/// `at + by`, or, where that is past what the clock can hold, a time that this process will not live to see.
-fn later(at: Instant, by: Duration) -> Instant {
-    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-    at.checked_add(by).unwrap_or_else(|| at + CENTURY)
+impl Standing {
+    /// The reason for which a connection is cut off.
+    pub(crate) fn reason_at_the_end(self) -> CloseReason {
+        match self {
+            Standing::Lingering(reason) => reason,
+            Standing::Quiet { .. } => CloseReason::Drained,
+            Standing::InHead { .. } | Standing::InFlight => CloseReason::Aborted,
+        }
+    }
+}
+
+fn on_entering(phase: Phase) -> &'static [Action] {
+    match phase {
+        Phase::Running => &[],
+        Phase::LameDuck => &[Action::Announce(Phase::LameDuck)],
+        // What waits in the accept queue has been promised an answer by the kernel.
+        Phase::Draining => {
+            &[Action::Announce(Phase::Draining), Action::RejectCancelled, Action::Hint, Action::EndListening]
+        }
+        Phase::Cancelling => {
+            &[Action::Announce(Phase::Cancelling), Action::RejectWaiting, Action::CancelHandlers]
+        }
+        // Announced by the last loop that leaves.
+        Phase::Stopped => &[Action::CutOff],
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stop::StopPolicy;
 
-    fn second(n: u64) -> Duration {
-        Duration::from_secs(n)
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn advance(drain: &mut Drain, timeline: Timeline, now: Instant) -> Vec<Action> {
+        drain.advance(timeline, now).collect()
     }
 
     #[test]
-    fn phases_follow_the_policy() {
+    fn each_phase_is_acted_upon_once_and_in_order() {
         let asked = Instant::now();
-        let policy = StopPolicy::default().lame_duck(second(2)).grace(second(5)).cancel_grace(second(1));
-        let line = Timeline::new(&policy, asked);
-        let expected = [
-            (0, Phase::LameDuck, Some(2)),
-            (1, Phase::LameDuck, Some(2)),
-            (2, Phase::Draining, Some(7)),
-            (6, Phase::Draining, Some(7)),
-            (7, Phase::Cancelling, Some(8)),
-            (8, Phase::Stopped, None),
+        let policy = StopPolicy::default().lame_duck(SECOND).grace(SECOND).cancel_grace(SECOND);
+        let timeline = Timeline::new(&policy, asked);
+        let mut drain = Drain::Running;
+        let expected: [&[Action]; 4] = [
+            &[Action::Announce(Phase::LameDuck)],
+            &[
+                Action::Announce(Phase::Draining),
+                Action::RejectCancelled,
+                Action::Hint,
+                Action::EndListening,
+                Action::Review,
+            ],
+            &[
+                Action::Announce(Phase::Cancelling),
+                Action::RejectWaiting,
+                Action::CancelHandlers,
+                Action::Review,
+            ],
+            &[Action::CutOff],
         ];
-        for (at, phase, next) in expected {
-            let now = asked + second(at);
-            assert_eq!(line.phase(now), phase, "at {at} s");
-            assert_eq!(line.next(now), next.map(|n| asked + second(n)), "at {at} s");
+        for (second, actions) in (0..).zip(expected) {
+            let now = asked + SECOND * second;
+            assert_eq!(advance(&mut drain, timeline, now), actions, "after {second} s");
+            assert_eq!(advance(&mut drain, timeline, now), [], "nothing twice");
         }
-        assert_eq!(line.end(), asked + second(8));
     }
 
     #[test]
-    fn the_strictest_of_two_stops_wins_and_none_can_loosen() {
+    fn a_loop_that_was_held_up_makes_up_for_what_it_missed() {
         let asked = Instant::now();
-        let mut line = Timeline::new(&StopPolicy::default(), asked);
-        line.tighten(&Timeline::new(&StopPolicy::default().grace(second(60)), asked + second(1)));
-        assert_eq!(line, Timeline::new(&StopPolicy::default(), asked), "a looser stop changes nothing");
-        let now = asked + second(2);
-        line.tighten(&Timeline::new(&StopPolicy::now(), now));
-        assert_eq!(line.phase(now), Phase::Stopped, "a hard stop ends it at once");
-        assert_eq!(line.asked(), asked, "the stop still began when it was first asked for");
+        let mut drain = Drain::Running;
+        let actions = advance(&mut drain, Timeline::new(&StopPolicy::now(), asked), asked);
+        let expected = [
+            Action::Announce(Phase::Draining),
+            Action::RejectCancelled,
+            Action::Hint,
+            Action::EndListening,
+            Action::Announce(Phase::Cancelling),
+            Action::RejectWaiting,
+            Action::CancelHandlers,
+            Action::CutOff,
+        ];
+        assert_eq!(actions, expected);
+        assert!(drain.is_complete(false));
     }
 
     #[test]
-    fn a_quiet_connection_closes_at_once_and_a_young_one_gets_the_rest() {
-        let asked = Instant::now() + second(10);
-        let line = Timeline::new(&StopPolicy::default(), asked);
-        assert!(line.quiet_until(asked - second(1)) <= asked);
-        let young = asked - Duration::from_millis(40);
-        assert_eq!(line.quiet_until(young), asked + Duration::from_millis(60));
-        let strict = Timeline::new(&StopPolicy::default().grace(Duration::ZERO), asked);
-        assert_eq!(strict.quiet_until(young), asked, "never past the grace period");
-    }
-
-    #[test]
-    fn only_phases_that_were_entered_are_reported() {
+    fn a_stop_that_becomes_stricter_has_every_connection_looked_at_again() {
         let asked = Instant::now();
-        let line = Timeline::new(&StopPolicy::default(), asked);
-        assert_eq!(line.phases(asked), [(Phase::Draining, Duration::ZERO)]);
-        assert_eq!(line.phases(asked + second(2)), [(Phase::Draining, second(2))]);
-        let whole = [(Phase::Draining, second(5)), (Phase::Cancelling, second(1))];
-        assert_eq!(line.phases(asked + second(9)), whole);
+        let mut timeline = Timeline::new(&StopPolicy::default(), asked);
+        let mut drain = Drain::Running;
+        advance(&mut drain, timeline, asked);
+        let quiet = Standing::Quiet { since: asked };
+        assert_eq!(drain.verdict(quiet), Verdict::CloseAt(asked + Duration::from_millis(100)));
+        timeline.tighten(&Timeline::new(&StopPolicy::default().quiet(Duration::ZERO), asked));
+        assert_eq!(advance(&mut drain, timeline, asked), [Action::Review]);
+        assert_eq!(drain.verdict(quiet), Verdict::CloseAt(asked));
     }
 
     #[test]
-    fn a_boundless_policy_does_not_overflow() {
+    fn what_a_stop_means_for_a_connection() {
+        let asked = Instant::now() + SECOND * 10;
+        let timeline = Timeline::new(&StopPolicy::default().lame_duck(SECOND), asked);
+        let began = asked + SECOND;
+        let standings = [
+            Standing::Quiet { since: asked },
+            Standing::InHead { since: asked },
+            Standing::InHead { since: began + SECOND },
+            Standing::InFlight,
+            Standing::Lingering(CloseReason::Completed),
+        ];
+        let mut drain = Drain::Running;
+        for standing in standings {
+            assert_eq!(drain.verdict(standing), Verdict::Keep, "nobody has asked for a stop");
+        }
+        advance(&mut drain, timeline, asked);
+        for standing in standings {
+            assert_eq!(drain.verdict(standing), Verdict::Keep, "still accepting");
+        }
+        advance(&mut drain, timeline, began);
+        let verdicts = [
+            Verdict::CloseAt(asked + Duration::from_millis(100)),
+            Verdict::RefuseAt(began + SECOND),
+            Verdict::RefuseAt(began + SECOND * 2),
+            Verdict::Keep,
+            Verdict::Keep,
+        ];
+        assert_eq!(standings.map(|standing| drain.verdict(standing)), verdicts);
+        let reasons = [
+            CloseReason::Drained,
+            CloseReason::Aborted,
+            CloseReason::Aborted,
+            CloseReason::Aborted,
+            CloseReason::Completed,
+        ];
+        assert_eq!(standings.map(Standing::reason_at_the_end), reasons);
+    }
+
+    #[test]
+    fn a_loop_leaves_when_nothing_is_left_but_not_as_a_lame_duck() {
         let asked = Instant::now();
-        let line = Timeline::new(&StopPolicy::default().grace(Duration::MAX), asked);
-        assert_eq!(line.phase(asked + second(1_000_000)), Phase::Draining);
+        let timeline = Timeline::new(&StopPolicy::default().lame_duck(SECOND), asked);
+        let mut drain = Drain::Running;
+        assert!(!drain.is_complete(true));
+        for (second, complete) in [(0, false), (1, true), (6, true)] {
+            advance(&mut drain, timeline, asked + SECOND * second);
+            assert_eq!(drain.is_complete(true), complete, "after {second} s");
+            assert!(!drain.is_complete(false), "after {second} s");
+        }
+        advance(&mut drain, timeline, asked + SECOND * 7);
+        assert!(drain.is_complete(false));
     }
 }

@@ -20,9 +20,13 @@ pub use self::{
     drain::Phase,
     policy::StopPolicy,
     report::{CloseReason, Closes, Requests, StopReport, Straggler, Stuck},
+    signal::Signal,
 };
 #[cfg(not(loom))]
-pub(crate) use self::{drain::Timeline, report::Tally, signal::SignalThread};
+pub(crate) use self::{
+    drain::{Action, Drain, Standing, Timeline, Verdict},
+    signal::SignalThread,
+};
 pub use context::{Cause, Context, OnCancel};
 pub use wait_group::{Guard, WaitGroup};
 

@@ -20,6 +20,7 @@ pub struct StopPolicy {
     pub(crate) grace: Duration,
     pub(crate) cancel_grace: Duration,
     pub(crate) quiet: Duration,
+    pub(crate) keep_listener: bool,
 }
 
 impl Default for StopPolicy {
@@ -30,6 +31,7 @@ impl Default for StopPolicy {
             grace: Duration::from_secs(5),
             cancel_grace: Duration::from_secs(1),
             quiet: Duration::from_millis(100),
+            keep_listener: false,
         }
     }
 }
@@ -43,6 +45,7 @@ impl StopPolicy {
             grace: Duration::ZERO,
             cancel_grace: Duration::ZERO,
             quiet: Duration::ZERO,
+            keep_listener: false,
         }
     }
 
@@ -71,6 +74,16 @@ impl StopPolicy {
         StopPolicy { quiet, ..self }
     }
 
+    /// Leaves the sockets listening: everything else is drained, but clients that connect from now on wait in the
+    /// kernel's accept queue, and the next [`start`](crate::Server::start) serves them. Nobody is refused.
+    ///
+    /// It is for a restart within the process. If there is no next start, those who wait are reset when the server is
+    /// dropped. A further stop that does not keep the listener closes it.
+    #[must_use]
+    pub fn keep_listener(self) -> Self {
+        StopPolicy { keep_listener: true, ..self }
+    }
+
     /// The stricter of two policies, bound by bound.
     #[must_use]
     pub(crate) fn stricter(&self, other: &StopPolicy) -> Self {
@@ -79,6 +92,7 @@ impl StopPolicy {
             grace: self.grace.min(other.grace),
             cancel_grace: self.cancel_grace.min(other.cancel_grace),
             quiet: self.quiet.min(other.quiet),
+            keep_listener: self.keep_listener && other.keep_listener,
         }
     }
 
@@ -86,5 +100,17 @@ impl StopPolicy {
     #[must_use]
     pub fn longest(&self) -> Duration {
         self.lame_duck.saturating_add(self.grace).saturating_add(self.cancel_grace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_closes_the_listener_is_stricter_than_one_that_keeps_it() {
+        let (keeps, closes) = (StopPolicy::default().keep_listener(), StopPolicy::default());
+        assert!(keeps.stricter(&keeps).keep_listener);
+        assert!(!keeps.stricter(&closes).keep_listener && !closes.stricter(&keeps).keep_listener);
     }
 }

@@ -82,6 +82,12 @@ impl fmt::Display for CloseReason {
 pub struct Closes([u64; CloseReason::ALL.len()]);
 
 impl Closes {
+    /// Counts in the order of [`CloseReason::ALL`].
+    pub(crate) fn new(counts: [u64; CloseReason::ALL.len()]) -> Closes {
+        Closes(counts)
+    }
+
+    #[cfg(test)]
     pub(crate) fn count(&mut self, reason: CloseReason) {
         self.0[reason as usize] += 1;
     }
@@ -98,6 +104,12 @@ impl Closes {
     }
 }
 
+impl AddAssign for Closes {
+    fn add_assign(&mut self, other: Closes) {
+        self.0.iter_mut().zip(other.0).for_each(|(sum, more)| *sum += more);
+    }
+}
+
 impl Index<CloseReason> for Closes {
     type Output = u64;
 
@@ -107,7 +119,7 @@ impl Index<CloseReason> for Closes {
 }
 
 /// What became of the requests of a run. One that was not refused for its form is either completed or aborted; some of the
-/// completed were rejected, and some of both had their handler cancelled.
+/// completed were rejected or timed out, and some of both had their handler cancelled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Requests {
     /// The whole response was handed to the kernel.
@@ -116,26 +128,20 @@ pub struct Requests {
     pub aborted: u64,
     /// Answered 503 because the queue was full, or because the stop came before a worker did.
     pub rejected: u64,
-    /// The handler's context was cancelled while it ran, because its client had gone or the grace period was over.
+    /// The handler's context was cancelled while it ran, because its client had gone, or its route's time or the grace
+    /// period was over.
     pub cancelled: u64,
+    /// Answered without the handler, because the [time](crate::timeout) of its route was over.
+    pub timed_out: u64,
 }
 
-/// What one loop, or all loops of a run, counted.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Tally {
-    pub(crate) closes: Closes,
-    pub(crate) requests: Requests,
-    pub(crate) rescued: u64,
-}
-
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Tally) {
-        self.closes.0.iter_mut().zip(other.closes.0).for_each(|(sum, more)| *sum += more);
-        self.rescued += other.rescued;
-        self.requests.completed += other.requests.completed;
-        self.requests.aborted += other.requests.aborted;
-        self.requests.rejected += other.requests.rejected;
-        self.requests.cancelled += other.requests.cancelled;
+impl AddAssign for Requests {
+    fn add_assign(&mut self, other: Requests) {
+        self.completed += other.completed;
+        self.aborted += other.aborted;
+        self.rejected += other.rejected;
+        self.cancelled += other.cancelled;
+        self.timed_out += other.timed_out;
     }
 }
 
@@ -153,6 +159,8 @@ pub enum Stuck {
     Writing,
     /// The content of its response had not been sent to its end.
     Streaming,
+    /// Detached work had not returned ([`Handle::detach`](crate::Handle::detach)). Its thread is left behind.
+    Detached,
     /// An event loop did not return: an inline handler blocks it. Its thread is left behind.
     EventLoop,
 }
@@ -165,6 +173,7 @@ impl fmt::Display for Stuck {
             Stuck::Handling => "still in its handler",
             Stuck::Writing => "response not taken by the client",
             Stuck::Streaming => "response not finished by its sender",
+            Stuck::Detached => "detached, had not ended",
             Stuck::EventLoop => "blocks its event loop",
         })
     }
@@ -193,8 +202,9 @@ impl fmt::Display for Straggler {
     }
 }
 
-/// What a run of a server came to. Its `Display` is what belongs in the log.
-#[derive(Debug, Clone)]
+/// What a run of a server came to. Its `Display` is what belongs in the log; with the feature `serde` it can be written as
+/// JSON and the like, times in seconds.
+#[derive(Debug, Clone, Default)]
 pub struct StopReport {
     /// The server's name.
     pub name: String,
@@ -216,15 +226,7 @@ pub struct StopReport {
 impl StopReport {
     /// The report of a server that was not running.
     pub(crate) fn idle(name: &str) -> StopReport {
-        StopReport {
-            name: name.to_owned(),
-            phases: Vec::new(),
-            closes: Closes::default(),
-            requests: Requests::default(),
-            rescued: 0,
-            stragglers: Vec::new(),
-            failure: None,
-        }
+        StopReport { name: name.to_owned(), ..StopReport::default() }
     }
 
     /// Whether there was a run to stop.
@@ -258,9 +260,15 @@ impl fmt::Display for StopReport {
             let comma = if position == 0 { "" } else { ", " };
             write!(f, "{comma}{phase} {duration:.3?}")?;
         }
-        let Requests { completed, aborted, rejected, cancelled } = self.requests;
+        let Requests { completed, aborted, rejected, cancelled, timed_out } = self.requests;
         write!(f, "); requests: {completed} completed")?;
-        for (count, what) in [(aborted, "aborted"), (rejected, "rejected"), (cancelled, "cancelled")] {
+        let others = [
+            (aborted, "aborted"),
+            (rejected, "rejected"),
+            (timed_out, "timed out"),
+            (cancelled, "cancelled"),
+        ];
+        for (count, what) in others {
             if count > 0 {
                 write!(f, ", {count} {what}")?;
             }
@@ -297,8 +305,7 @@ mod tests {
         assert_eq!(report.to_string(), "hello: was not running");
         report.phases = vec![(Phase::Draining, Duration::from_millis(12))];
         report.requests.completed = 3;
-        report.closes.count(CloseReason::Drained);
-        report.closes.count(CloseReason::Drained);
+        report.closes.0[CloseReason::Drained as usize] += 2;
         assert!(report.is_clean());
         assert_eq!(
             report.to_string(),

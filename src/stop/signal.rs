@@ -2,7 +2,8 @@
 //! polled, and nothing but that write happens in the signal handler.
 
 use std::{
-    io,
+    collections::{BTreeMap, btree_map::Entry},
+    fmt, io,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -11,31 +12,80 @@ use std::{
 };
 
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2},
     flag::register_conditional_default,
     iterator::{Handle, Signals},
 };
 
 use crate::sync::lock;
 
-/// The signals that ask for a stop: the terminal's and the service manager's.
-const STOPPING: [i32; 2] = [SIGINT, SIGTERM];
+/// A signal that can ask for a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Signal {
+    /// SIGINT: Ctrl-C.
+    Interrupt,
+    /// SIGTERM: the service manager, or `kill`.
+    Terminate,
+    /// SIGHUP: the terminal is gone, or somebody wants a reload.
+    Hangup,
+    /// SIGQUIT: Ctrl-\\.
+    Quit,
+    /// SIGUSR1.
+    User1,
+    /// SIGUSR2.
+    User2,
+}
+
+impl Signal {
+    const ALL: [Signal; 6] =
+        [Signal::Interrupt, Signal::Terminate, Signal::Hangup, Signal::Quit, Signal::User1, Signal::User2];
+
+    fn number(self) -> i32 {
+        match self {
+            Signal::Interrupt => SIGINT,
+            Signal::Terminate => SIGTERM,
+            Signal::Hangup => SIGHUP,
+            Signal::Quit => SIGQUIT,
+            Signal::User1 => SIGUSR1,
+            Signal::User2 => SIGUSR2,
+        }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Signal::Interrupt => "SIGINT",
+            Signal::Terminate => "SIGTERM",
+            Signal::Hangup => "SIGHUP",
+            Signal::Quit => "SIGQUIT",
+            Signal::User1 => "SIGUSR1",
+            Signal::User2 => "SIGUSR2",
+        })
+    }
+}
 
 /// Calls back for each signal, from the moment it is made until it is dropped.
 #[derive(Debug)]
 pub(crate) struct SignalThread {
     handle: Handle,
     thread: Option<JoinHandle<()>>,
+    listened_to: Vec<Signal>,
 }
 
 impl SignalThread {
-    pub(crate) fn new(mut on_signal: impl FnMut(&'static str) + Send + 'static) -> io::Result<SignalThread> {
-        let mut signals = Signals::new(STOPPING)?;
-        listen(1)?;
-        let handle = signals.handle();
-        let body = move || signals.forever().for_each(|signal| on_signal(name(signal)));
+    pub(crate) fn new(
+        signals: &[Signal],
+        mut on_signal: impl FnMut(Signal) + Send + 'static,
+    ) -> io::Result<SignalThread> {
+        let mut incoming = Signals::new(signals.iter().map(|signal| signal.number()))?;
+        listen(signals, 1)?;
+        let handle = incoming.handle();
+        let signal_of = |number| Signal::ALL.into_iter().find(|signal| signal.number() == number);
+        let body = move || incoming.forever().filter_map(signal_of).for_each(&mut on_signal);
         let thread = thread::Builder::new().name("signals".to_owned()).spawn(body)?;
-        Ok(SignalThread { handle, thread: Some(thread) })
+        Ok(SignalThread { handle, thread: Some(thread), listened_to: signals.to_vec() })
     }
 }
 
@@ -47,35 +97,35 @@ impl Drop for SignalThread {
         {
             log::error!("the signal thread panicked");
         }
-        if let Err(error) = listen(-1) {
+        if let Err(error) = listen(&self.listened_to, -1) {
             log::error!("signals are still held back: {error}");
         }
     }
 }
 
-/// Notes one listener more or less. `signal-hook` leaves its handler in place when nobody listens any more, where it would
-/// swallow the signal; while there is no listener, a signal does what it does by default.
-fn listen(change: isize) -> io::Result<()> {
-    static LISTENERS: Mutex<(isize, Option<Arc<AtomicBool>>)> = Mutex::new((0, None));
-    let mut listeners = lock(&LISTENERS);
-    if listeners.1.is_none() {
-        let unheard = Arc::new(AtomicBool::new(false));
-        for signal in STOPPING {
-            register_conditional_default(signal, Arc::clone(&unheard))?;
-        }
-        listeners.1 = Some(unheard);
-    }
-    listeners.0 += change;
-    if let (count, Some(unheard)) = &*listeners {
-        unheard.store(*count == 0, Ordering::SeqCst);
-    }
-    Ok(())
+/// Who listens to a signal: how many, and what the signal's default depends on.
+struct Listeners {
+    count: isize,
+    nobody: Arc<AtomicBool>,
 }
 
-fn name(signal: i32) -> &'static str {
-    match signal {
-        SIGINT => "SIGINT",
-        SIGTERM => "SIGTERM",
-        _ => "signal",
+/// Notes one listener more or less. `signal-hook` leaves its handler in place when nobody listens any more, where it would
+/// swallow the signal; while there is no listener, a signal does what it does by default.
+fn listen(signals: &[Signal], change: isize) -> io::Result<()> {
+    static LISTENERS: Mutex<BTreeMap<i32, Listeners>> = Mutex::new(BTreeMap::new());
+    let mut known = lock(&LISTENERS);
+    for signal in signals {
+        let number = signal.number();
+        let listeners = match known.entry(number) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let nobody = Arc::new(AtomicBool::new(false));
+                register_conditional_default(number, Arc::clone(&nobody))?;
+                entry.insert(Listeners { count: 0, nobody })
+            }
+        };
+        listeners.count += change;
+        listeners.nobody.store(listeners.count == 0, Ordering::SeqCst);
     }
+    Ok(())
 }

@@ -115,6 +115,15 @@ impl WaitGroup {
         Guard::new(&self.shared)
     }
 
+    /// Counts one more, but not from zero: for whoever must not revive what has ended.
+    #[cfg(not(loom))]
+    pub(crate) fn guard_unless_zero(&self) -> Option<Guard> {
+        let add = |state| (state >= ONE).then_some(state + ONE);
+        let shared = Arc::clone(&self.shared);
+        shared.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, add).ok()?;
+        Some(Guard { shared })
+    }
+
     /// How many guards there are. A snapshot: it may be outdated when it is looked at.
     pub fn count(&self) -> usize {
         self.shared.state.load(Ordering::Acquire) / ONE

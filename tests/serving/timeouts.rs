@@ -10,7 +10,7 @@ use softstop::{CloseReason, Request, Router, Server, StopPolicy, Timeouts, inlin
 use crate::support::{
     client::{Client, get},
     gate::gate,
-    local, patient, start,
+    local, patient, start, until,
 };
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -131,4 +131,52 @@ fn no_time_out_ends_a_request_that_is_being_handled() {
     }
     held.let_one_go();
     assert_eq!(client.read_response().text(), "done");
+}
+
+/// The loop is held until the time is over, then in the turn in which it would act on that: what comes meanwhile is in
+/// the kernel, and the loop has not been told of it.
+#[test]
+fn what_is_there_when_the_time_is_over_counts() {
+    let upload = |target: &str| format!("POST {target} HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n");
+    // A connection that has not spoken yet has that time too, here to be accepted and to send.
+    let longer = SHORT * 10;
+    let idle = Timeouts { idle: SHORT, ..Timeouts::default() };
+    let header = Timeouts { header: longer, ..Timeouts::default() };
+    let body = Timeouts { body: SHORT, ..Timeouts::default() };
+    for (timeouts, time, begun, rest, [other_begun, other_rest]) in [
+        (idle, SHORT, String::new(), get("/"), [&*upload("/held"), "whole"]),
+        (
+            header,
+            longer,
+            "GET / HTTP/1.1\r\n".to_owned(),
+            "Host: test\r\n\r\n".to_owned(),
+            ["", &get("/held")],
+        ),
+        (body, SHORT, upload("/") + "wh", "ole".to_owned(), ["", &get("/held")]),
+    ] {
+        let (gate, held) = gate();
+        let routes = Router::new()
+            .any("/", inline(|request: &Request| request.body().to_vec()))
+            .any("/held", inline(move |_: &Request| gate.pass()));
+        let (server, address) = start(local().loops(1).timeouts(timeouts).routes(routes));
+        let mut other = Client::connect(address);
+        // What the other one is at has another time-out than the one that this is about.
+        other.send(if other_begun.is_empty() { get("/") } else { other_begun.to_owned() });
+        let mut client = Client::connect(address);
+        // Its time begins when the loop's turn does, which is held for longer than that.
+        client.send(get("/held") + &begun);
+        held.wait_entered();
+        let entered = Instant::now();
+        other.send(other_rest);
+        until("its time is over", || entered.elapsed() > time);
+        held.let_one_go();
+        held.wait_entered();
+        assert_eq!(client.read_response().status, 204);
+        client.send(rest);
+        held.let_one_go();
+        let response = client.read_response();
+        assert_eq!((response.status, response.says_close()), (200, false), "{begun:?}");
+        drop((client, other));
+        assert!(server.stop(patient()).is_clean());
+    }
 }

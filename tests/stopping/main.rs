@@ -6,6 +6,10 @@ mod support;
 
 mod asking;
 mod cut_off;
+mod detached;
 mod finishing;
 mod from_handlers;
+mod keeping_the_listener;
+mod last_moment;
 mod last_requests;
+mod on_stop;

@@ -126,7 +126,7 @@ impl Connection {
         let flushed = self.output.flush(&self.stream)?;
         match flushed {
             Flushed::All => {
-                service.tally.requests.completed += self.owed;
+                service.tally.completed.add(self.owed);
                 if self.owed > 0 || matches!(self.persistence, Persistence::CloseWhenSent(_)) {
                     let (connection, through) = (self.id(service), self.answered.saturating_sub(1));
                     service.config.observe(&observe::Event::ResponsesWritten { connection, through });

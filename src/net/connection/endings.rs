@@ -8,13 +8,13 @@ use std::{
 
 use socket2::SockRef;
 
-use super::{Activity, Connection, Flow, Input, PREFIX, bytes::BYTES_A_TURN, streaming::Streaming};
+use super::{Activity, Connection, Flow, Input, PREFIX, ReadSide, bytes::BYTES_A_TURN, streaming::Streaming};
 use crate::{
     http::{ReadPhase, Transfer},
     net::service::Service,
     observe::{ConnectionId, Event},
     run::Run,
-    stop::{Cause, CloseReason, Phase, Straggler, Stuck},
+    stop::{Cause, CloseReason, Standing, Straggler, Stuck},
 };
 
 /// An upgraded connection is one of the server's to its end: their number bounds the threads.
@@ -52,8 +52,8 @@ impl Connection {
                     pipe.fail(io::ErrorKind::ConnectionReset, "the client is gone");
                 }
                 aborted += 1;
-                if has_begun && service.phase() < Phase::Cancelling {
-                    service.tally.requests.cancelled += 1;
+                if has_begun && !service.drain.cancels(exchange.on_stop) {
+                    service.tally.cancelled.add(1);
                 }
             }
             Activity::Streaming(streaming) => {
@@ -83,13 +83,33 @@ impl Connection {
             }
             Activity::Receiving | Activity::Upgrading { .. } | Activity::Lingering { .. } => {}
         }
-        service.tally.requests.aborted += aborted;
-        service.tally.closes.count(reason);
+        service.tally.aborted.add(aborted);
+        service.tally.closed(reason);
         service.config.observe(&Event::ConnectionClosed { connection: self.id(service), reason });
         drop(self.stream);
         // Last, so that whoever sees zero sees every socket closed.
         drop(self.in_flight);
         straggler.filter(|_| reason == CloseReason::Aborted)
+    }
+
+    /// What a stop has to know of it.
+    pub(crate) fn standing(&self) -> Standing {
+        let since = self.since;
+        match (&self.activity, &self.input) {
+            (Activity::Lingering { reason }, _) => Standing::Lingering(*reason),
+            _ if !self.output.is_empty() => Standing::InFlight,
+            // Whole requests may stand in a backlog that one turn could not deal with.
+            (Activity::Receiving, Input::Backlog(_)) => Standing::InFlight,
+            (Activity::Receiving, _) if self.http.phase() == ReadPhase::Idle => Standing::Quiet { since },
+            (Activity::Receiving, _) => Standing::InHead { since },
+            (
+                Activity::Content { .. }
+                | Activity::Handling { .. }
+                | Activity::Streaming(_)
+                | Activity::Upgrading { .. },
+                _,
+            ) => Standing::InFlight,
+        }
     }
 
     /// Gives it to its handler, on a thread of its own, with what was read already.
@@ -110,7 +130,7 @@ impl Connection {
             }
         });
         let reason = if handled { reason } else { CloseReason::Failed };
-        service.tally.closes.count(reason);
+        service.tally.closed(reason);
         service.config.observe(&Event::ConnectionClosed { connection, reason });
     }
 
@@ -121,15 +141,18 @@ impl Connection {
         }
     }
 
-    /// The reason to close it for when the stop's time is over.
-    pub(crate) fn reason_at_the_end(&self) -> CloseReason {
-        match self.activity {
-            Activity::Lingering { reason } => reason,
-            Activity::Receiving if self.output.is_empty() && self.http.phase() == ReadPhase::Idle => {
-                CloseReason::Drained
-            }
-            _ => CloseReason::Aborted,
+    /// Reads once more, whether or not there was an edge, before the clock has its way.
+    ///
+    /// A connection that is owed nothing is closed outright if there is nothing, without lingering. To linger is to spare
+    /// the peer a reset that takes a response from its hands (RFC 9112 section 9.6), and none is on its way: the last
+    /// one left an idle or quiet period ago. A request that is sent in the moment between this read and the close is
+    /// lost either way, as a lingering close would read it only to forget it; and a stop would have to wait for each
+    /// idle peer that does not close before it is about to use the connection again, as most do not.
+    pub(super) fn look_again(&mut self, service: &mut Service) -> Flow {
+        if let ReadSide::Waiting = self.read {
+            self.read = ReadSide::Ready;
         }
+        self.drive(service)
     }
 
     /// The peer has reset the connection, or closed it in both directions.

@@ -19,7 +19,13 @@ impl Connection {
     pub(super) fn on_head(&mut self, service: &mut Service) {
         let mut request = service.take_request(self.peer, self.id(service), self.answered);
         let plan = match request.route(&service.router) {
-            Found::Route(route) => Plan::Handle(route),
+            Found::Route(route) => {
+                let content = service.router.get_route(route).content;
+                if content == Content::Unwanted && request.exchange.head.expects_continue() {
+                    return self.handle(request, route, false, service);
+                }
+                Plan::Handle(route)
+            }
             Found::Answer(response) if request.exchange.head.expects_continue() => {
                 // The client has been spared its content, so there is none to read past (RFC 9110 section 10.1.1).
                 self.respond(response, &request.exchange, false, service);
@@ -34,7 +40,7 @@ impl Connection {
             Plan::Handle(id) => {
                 let route = service.router.get_route(*id);
                 let default = match route.content {
-                    Content::Buffered => limits.body_bytes,
+                    Content::Buffered | Content::Unwanted => limits.body_bytes,
                     Content::Streamed => u64::MAX,
                 };
                 (route.content, route.body_limit.unwrap_or(default))
@@ -82,6 +88,11 @@ impl Connection {
             }
             Plan::Handle(route) => route,
         };
+        self.handle(request, route, last, service);
+    }
+
+    /// Runs the handler, or has it run.
+    fn handle(&mut self, request: Request, route: RouteId, last: bool, service: &mut Service) {
         if service.router.get_route(route).place == Place::Inline {
             let mut response = service
                 .in_user_code(|service| pool::answer(&service.config, &service.router, route, &request));
@@ -90,7 +101,7 @@ impl Connection {
                 let (exchange, in_flight) = (Arc::clone(&request.exchange), self.in_flight.clone());
                 let job = Job::Pump { exchange, pump, in_flight };
                 if service.dispatcher.submit(Box::new(job), service.now).is_err() {
-                    service.tally.requests.rejected += 1;
+                    service.tally.rejected.add(1);
                     response = pool::overloaded();
                 }
             }
@@ -108,7 +119,18 @@ impl Connection {
         last: bool,
         service: &mut Service,
     ) {
+        if service.drain.cancels(request.exchange.on_stop) {
+            // Nobody would begin with it, or it would be told to end at once.
+            service.tally.rejected.add(1);
+            self.respond(pool::overloaded(), &request.exchange, last, service);
+            return service.recycle(request);
+        }
         let exchange = Arc::clone(&request.exchange);
+        let limit = service.router.get_route(route).limit.as_ref();
+        let due = limit.and_then(|limit| Some((service.now.checked_add(limit.after)?, route)));
+        // Before: a worker may be faster than what comes after.
+        let (connection, number) = exchange.id();
+        service.config.observe(&Event::HandlerQueued { connection, request: number });
         let reply = Reply {
             mailbox: service.mailbox.clone(),
             connection: self.token,
@@ -116,11 +138,11 @@ impl Connection {
         };
         match service.dispatcher.submit(Box::new(Job::Handle { request, route, reply }), service.now) {
             Ok(()) => {
-                self.activity = Activity::Handling { exchange, probes: 0, incoming };
+                self.activity = Activity::Handling { exchange, probes: 0, incoming, due };
                 self.since = service.now;
             }
             Err(job) => {
-                service.tally.requests.rejected += 1;
+                service.tally.rejected.add(1);
                 self.respond(pool::overloaded(), &exchange, last, service);
                 drop(exchange);
                 if let Some(request) = job.into_request() {
@@ -186,7 +208,7 @@ impl Connection {
             // In this order: whoever sees the read fail sees the context ended.
             exchange.client_gone();
             pipe.fail(kind, refusal.reason());
-            service.tally.requests.cancelled += 1;
+            service.tally.cancelled.add(1);
         }
         let options = Respond { date: service.date.at(service.now), close: true };
         self.http.refuse(refusal, options, &mut self.output.buffer);
@@ -198,6 +220,7 @@ impl Connection {
     }
 
     fn tell_made(&self, status: StatusCode, service: &Service) {
+        service.tally.responded(status);
         let (connection, request) = (self.id(service), self.answered);
         service.config.observe(&Event::ResponseMade { connection, request, status });
     }

@@ -16,6 +16,7 @@ use std::{
 
 use super::{Activity, Connection, Flow, PREFIX, Persistence, ReadSide, SHORTEST_PROBE};
 use crate::{
+    handler::OnStop,
     http::Transfer,
     net::{deadlines::Kind, service::Service},
     request::Exchange,
@@ -139,12 +140,13 @@ impl Connection {
 }
 
 impl Streaming {
-    /// Until when the senders may go on, once the drain has begun. One whose length is declared has the grace period.
+    /// Until when the senders may go on, once the drain has begun. One whose length is declared
+    /// has the grace period, and so has one whose route wants it so.
     fn last_words(&self, service: &Service) -> Option<Instant> {
-        let timeline = service.timeline.filter(|_| service.phase() >= Phase::Draining)?;
-        match self.transfer {
-            Transfer::Length(_) => None,
-            Transfer::Chunked | Transfer::UntilClose => {
+        let timeline = service.drain.timeline().filter(|_| service.phase() >= Phase::Draining)?;
+        match (self.transfer, self.exchange.on_stop) {
+            (Transfer::Length(_), _) | (_, OnStop::Finish) => None,
+            (Transfer::Chunked | Transfer::UntilClose, OnStop::EndStream | OnStop::Cancel) => {
                 let until = timeline.drain_began().max(self.began) + LAST_WORDS;
                 Some(until.min(timeline.drain_until()))
             }

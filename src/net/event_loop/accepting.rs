@@ -4,8 +4,11 @@
 //! ```text
 //!           the drain begins                  nobody waits, and no handshake is half open; or it is time
 //!   Open -----------------------> Closing -----------------------------------------------------------> closed
-//!           new handshakes are    whatever was promised a connection is still accepted
-//!           not heard any more
+//!     |     new handshakes are    whatever was promised a connection is still accepted
+//!     |     not heard any more       ^
+//!     |                              | a further stop does not keep it
+//!     +---------------------------> kept, for the next start: whoever connects waits in the accept queue
+//!           a stop that keeps it
 //! ```
 
 use std::{
@@ -27,7 +30,7 @@ use crate::{
         listener::{Accepted, accept},
     },
     observe,
-    stop::{Guard, Phase},
+    stop::{Guard, Phase, Timeline},
 };
 
 /// Connections accepted in one go before the connections there are have their turn.
@@ -94,13 +97,18 @@ impl Accepting {
 impl EventLoop {
     /// Gives the listeners to this loop.
     pub(crate) fn listen(&mut self, listeners: Vec<std::net::TcpListener>) -> io::Result<()> {
+        let in_flight = self.service.run.in_flight.guard();
+        self.accept_from(listeners, in_flight)
+    }
+
+    fn accept_from(&mut self, listeners: Vec<std::net::TcpListener>, in_flight: Guard) -> io::Result<()> {
         let mut accepting = Accepting {
             listeners: Vec::new(),
             stage: Stage::Open,
             retry_at: None,
             last_accept: None,
             rescued: 0,
-            _in_flight: self.service.run.in_flight.guard(),
+            _in_flight: in_flight,
         };
         for (position, listener) in listeners.into_iter().enumerate() {
             let mut socket = TcpListener::from_std(listener);
@@ -115,7 +123,7 @@ impl EventLoop {
         self.accepting
             .as_ref()
             .is_some_and(|accepting| accepting.retry_at.is_none() && accepting.is_backlogged())
-            && (self.phase >= Phase::Draining || self.service.run.may_accept())
+            && (self.service.phase() >= Phase::Draining || self.service.run.may_accept())
     }
 
     /// Takes connections from the accept queues, up to a turn's budget, and closes what may be closed.
@@ -149,7 +157,7 @@ impl EventLoop {
             let rescued = accepting.rescued;
             // Closed before anybody is told so.
             drop(accepting);
-            self.service.tally.rescued += rescued;
+            self.service.tally.rescued.add(rescued);
             self.service.config.observe(&observe::Event::ListenerClosed { rescued, kept: false });
         } else {
             self.accepting = Some(accepting);
@@ -163,7 +171,7 @@ impl EventLoop {
             while listening.backlogged
                 && left > 0
                 && accepting.retry_at.is_none()
-                && (self.phase >= Phase::Draining || self.service.run.may_accept())
+                && (self.service.phase() >= Phase::Draining || self.service.run.may_accept())
             {
                 left -= 1;
                 match accept(&listening.socket) {
@@ -186,6 +194,7 @@ impl EventLoop {
     }
 
     fn place(&mut self, stream: TcpStream, peer: SocketAddr) {
+        self.service.tally.accepted.add(1);
         let run = Arc::clone(&self.service.run);
         let chosen = run.place_connection();
         let in_flight = run.in_flight.guard();
@@ -200,8 +209,46 @@ impl EventLoop {
         }
     }
 
+    /// The drain begins: the listeners are closed, or kept.
+    pub(super) fn end_listening(&mut self) {
+        if self.service.drain.timeline().is_some_and(Timeline::keeps_listener) {
+            self.keep_listeners();
+        } else {
+            self.close_listeners();
+        }
+    }
+
+    /// Accepts nobody any more, and leaves the sockets listening.
+    fn keep_listeners(&mut self) {
+        let Some(accepting) = self.accepting.take() else { return };
+        for mut listening in accepting.listeners {
+            if let Err(error) = self.poll.registry().deregister(&mut listening.socket) {
+                log::debug!("{}: a kept listener is still watched: {error}", self.service.config.name);
+            }
+            self.kept.push(listening.socket.into());
+        }
+        self.service.config.observe(&observe::Event::ListenerClosed { rescued: 0, kept: true });
+    }
+
+    /// A further stop does not keep the listeners: unless all is over already, they are closed as if it had been so from
+    /// the beginning.
+    pub(super) fn close_kept_listeners(&mut self) {
+        let keeps = self.service.drain.timeline().is_some_and(Timeline::keeps_listener);
+        if self.kept.is_empty() || keeps {
+            return;
+        }
+        let listeners = std::mem::take(&mut self.kept);
+        let Some(in_flight) = self.service.run.in_flight.guard_unless_zero() else { return };
+        match self.accept_from(listeners, in_flight) {
+            Ok(()) => self.close_listeners(),
+            Err(error) => {
+                log::warn!("{}: who waits to be accepted is reset: {error}", self.service.config.name)
+            }
+        }
+    }
+
     /// Begins to close the listeners: see the picture above.
-    pub(super) fn close_listeners(&mut self) {
+    fn close_listeners(&mut self) {
         let Some(accepting) = &mut self.accepting else { return };
         let now = self.service.now;
         for listening in &mut accepting.listeners {
@@ -210,7 +257,7 @@ impl EventLoop {
                 log::debug!("{}: handshakes of this moment will be reset: {error}", self.service.config.name);
             }
         }
-        let end = self.service.timeline.map_or(now, |timeline| timeline.drain_until());
+        let end = self.service.drain.timeline().map_or(now, |timeline| timeline.drain_until());
         accepting.stage = Stage::Closing { until: end.min(now + HANDSHAKE) };
         accepting.retry_at = None;
     }

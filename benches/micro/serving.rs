@@ -1,0 +1,31 @@
+//! A request and its answer over a socket: inline, on the pool, and in batches.
+//!
+//! Pool less inline is the way to a worker and back: the queue, the worker's wake, the mailbox and the loop's wake. In a batch
+//! the wakes are shared. Every request arms and cancels its connection's deadlines.
+
+use criterion::{Criterion, Throughput};
+use softstop::{Request, Router, inline};
+
+use crate::support::{Asking, serve};
+
+pub(crate) fn bench(criterion: &mut Criterion) {
+    let routes =
+        Router::new().get("/inline", inline(|_: &Request| "ok")).get("/pool", |_: &Request| "ok").get(
+            "/context",
+            inline(|request: &Request| if request.context().is_cancelled() { "no" } else { "ok" }),
+        );
+    let (_server, address) = serve(routes);
+    let mut group = criterion.benchmark_group("serve");
+    for (name, target, depth) in [
+        ("inline", "/inline", 1),
+        ("inline, with its context", "/context", 1),
+        ("pool", "/pool", 1),
+        ("inline, 16 pipelined", "/inline", 16),
+        ("pool, 16 pipelined", "/pool", 16),
+    ] {
+        group.throughput(Throughput::Elements(depth as u64));
+        let mut client = Asking::new(address, target, depth);
+        group.bench_function(name, |bencher| bencher.iter(|| client.ask()));
+    }
+    group.finish();
+}

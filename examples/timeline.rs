@@ -1,0 +1,91 @@
+//! A picture of a stop: who was in flight, who was waited for, and who kept everybody waiting.
+//!
+//! What goes wrong elsewhere: a shutdown takes five seconds, or loses a request, and all there is to see is the first and
+//! the last line of a log. One adds prints, and tries again, and this time it takes one second.
+//!
+//! Here an observer is told what happens in a server, and a recorder writes it down. The recording is a value that a
+//! program can look into, and it can draw itself: phases as bands, connections as lanes, requests as bars, the stop as a
+//! line; whoever is left behind has its method, its target and where it was stuck written beside it.
+//!
+//! Try: `cargo run --example timeline`, and open `timeline.svg` in a browser; then `timeline FILE.svg 3 1`, `30 3`
+//! or `3000 1` for so many requests to so many servers, with `stubborn` behind it for a handler that does not listen.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::{env, fs, process, thread, time::Duration};
+
+use softstop::observe::Recorder;
+use softstop::{Request, Router, Server, StatusCode, StopPolicy, inline};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let argument = |place: usize| arguments.get(place).map(String::as_str);
+    let file = argument(0).unwrap_or("timeline.svg");
+    let requests: usize = argument(1).unwrap_or("30").parse()?;
+    let number: usize = argument(2).unwrap_or("2").parse()?;
+    let is_stubborn = argument(3) == Some("stubborn");
+
+    let recorder = Recorder::new();
+    let names = ["orders", "search", "images"];
+    let servers: Vec<Server> = names[..number.clamp(1, 3)]
+        .iter()
+        .map(|name| {
+            let builder = Server::builder().name(*name).listen("127.0.0.1:0").routes(routes()).workers(64);
+            builder.observer(recorder.clone()).build()
+        })
+        .collect();
+    for (place, server) in servers.iter().enumerate() {
+        server.start()?;
+        let address = server.addresses()[0];
+        for client in 0..requests.div_ceil(3 * servers.len()) {
+            thread::spawn(move || ask(address, place + client, 3));
+        }
+        if is_stubborn {
+            thread::spawn(move || converse(address, &["GET /stubborn?order=42".to_owned()]));
+        }
+    }
+    thread::sleep(Duration::from_millis(350)); // the time that the servers serve
+    let policy =
+        StopPolicy::default().grace(Duration::from_millis(400)).cancel_grace(Duration::from_millis(150));
+    servers.iter().for_each(|server| server.handle().stop(policy));
+    for server in &servers {
+        println!("{}", server.wait());
+    }
+    fs::write(file, recorder.recording().to_svg())?;
+    println!("drawn: {file}");
+    process::exit(0) // nobody waits for what is stubborn
+}
+
+fn routes() -> Router {
+    let work = |request: &Request| {
+        let time = request.query("ms").and_then(|ms| ms.parse().ok()).unwrap_or(100);
+        match request.context().sleep(Duration::from_millis(time)) {
+            Ok(()) => (StatusCode::OK, "done\n".to_owned()),
+            Err(cause) => (StatusCode::SERVICE_UNAVAILABLE, format!("given up: {cause}\n")),
+        }
+    };
+    let stubborn = |_: &Request| thread::sleep(Duration::from_secs(60)); // nobody can end this
+    Router::new().get("/", inline(|_: &Request| "quick\n")).get("/work", work).get("/stubborn", stubborn)
+}
+
+/// A client's requests, one after the other on one connection. Some are quick, some are not.
+fn ask(address: SocketAddr, client: usize, requests: usize) -> io::Result<()> {
+    thread::sleep(Duration::from_millis(client as u64 * 37 % 290));
+    let target = |request: usize| match (client * 7 + request * 3) % 8 {
+        0 => "GET /".to_owned(),
+        kind => format!("GET /work?ms={}", kind * kind * 6),
+    };
+    converse(address, &(0..requests).map(target).collect::<Vec<_>>())
+}
+
+fn converse(address: SocketAddr, requests: &[String]) -> io::Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    for request in requests {
+        write!(stream, "{request} HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
+        // Each response fits, and comes whole.
+        if stream.read(&mut [0; 1024])? == 0 {
+            break;
+        }
+    }
+    stream.read(&mut [0]).map(drop) // until the server closes
+}

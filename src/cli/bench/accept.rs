@@ -1,0 +1,177 @@
+//! `softstop bench accept`: the accept strategies side by side.
+
+use std::{collections::BTreeMap, error::Error, io, process::ExitCode, sync::Arc, time::Duration};
+
+use serde::Serialize;
+use softstop::Context;
+
+use super::{
+    arguments::Accept,
+    chart::Panel,
+    distribution::{Distribution, Summary},
+    generator::{Failure, Generator, Outcome, Persistence, Plan},
+    output,
+    strategies::{Kind, Running},
+    watch::{Seen, Watch},
+};
+
+/// Connections at once. Both ends are in this process, and many systems give a process 1024 descriptors; whoever finds
+/// none free waits, and that counts.
+const CONNECTIONS: usize = 256;
+/// How long answers are waited for in the end.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The time over which stops are spread where the loop has no period: longer than a loop takes to begin.
+const MOMENTS: Duration = Duration::from_millis(20);
+
+/// What was measured of one strategy.
+struct Measured {
+    kind: Kind,
+    load: Outcome,
+    seen: Seen,
+    close: Distribution,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    interrupted: bool,
+    rate: f64,
+    seconds: f64,
+    strategies: Vec<StrategyReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct StrategyReport {
+    strategy: &'static str,
+    requests_sent: u64,
+    requests_answered: u64,
+    requests_never_sent: u64,
+    failures: BTreeMap<Failure, u64>,
+    connect_to_accept: Summary,
+    accept_to_first_byte: Summary,
+    request_to_response: Summary,
+    /// How late the client was itself: the part of `connect_to_accept` that is not the strategy's.
+    lag: Summary,
+    close: Summary,
+}
+
+pub(crate) fn run(options: &Accept, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
+    let mut measured = Vec::new();
+    for &kind in &options.strategies {
+        if context.is_cancelled() {
+            break;
+        }
+        let (load, seen) = under_load(kind, options, context)?;
+        let close = closes(kind, options.closes, context)?;
+        measured.push(Measured { kind, load, seen, close });
+    }
+    let report = Report {
+        interrupted: context.is_cancelled(),
+        rate: options.rate,
+        seconds: options.seconds.as_secs_f64(),
+        strategies: measured.iter().map(StrategyReport::new).collect(),
+    };
+    output::tell(&options.output, &report, &text(&report), &panels(&measured))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn under_load(kind: Kind, options: &Accept, context: &Context) -> io::Result<(Outcome, Seen)> {
+    let watch = Arc::new(Watch::new());
+    let running = Running::start(kind, Arc::clone(&watch))?;
+    running.warm_up()?;
+    let plan = Plan {
+        address: running.address,
+        request: format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", running.address).into_bytes(),
+        is_head: false,
+        connections: CONNECTIONS,
+        idle: 0,
+        pipeline: 1,
+        persistence: Persistence::Once,
+        rate: Some(options.rate),
+        length: Some(options.seconds),
+        patience: PATIENCE,
+        handshake: PATIENCE,
+        watch: Some(Arc::clone(&watch)),
+    };
+    let bar = output::bar_of_time(options.seconds, kind.name());
+    let load = Generator::new(plan)?.run(context, &bar)?;
+    bar.finish_and_clear();
+    running.close()?;
+    Ok((load, watch.seen()))
+}
+
+/// Closes a strategy that nobody is connected to, at moments that its loop cannot know.
+fn closes(kind: Kind, count: u32, context: &Context) -> io::Result<Distribution> {
+    let mut close = Distribution::new();
+    let bar = output::bar_of_count(count.into(), &format!("{}: closing", kind.name()));
+    for _ in 0..count {
+        let running = Running::start(kind, Arc::new(Watch::new()))?;
+        let moment = kind.period().unwrap_or(MOMENTS).mul_f64(fastrand::f64());
+        let interrupted = context.sleep(moment).is_err();
+        let took = running.close()?;
+        // A moment that somebody has chosen is not a random one.
+        if interrupted {
+            break;
+        }
+        close.record(took);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(close)
+}
+
+impl StrategyReport {
+    fn new(measured: &Measured) -> StrategyReport {
+        let Measured { kind, load, seen, close } = measured;
+        StrategyReport {
+            strategy: kind.name(),
+            requests_sent: load.sent,
+            requests_answered: load.answered(),
+            requests_never_sent: load.never_sent,
+            failures: load.failures.clone(),
+            connect_to_accept: seen.connect_to_accept.summary(),
+            accept_to_first_byte: seen.accept_to_first_byte.summary(),
+            request_to_response: load.latency.summary(),
+            lag: load.lag.summary(),
+            close: close.summary(),
+        }
+    }
+}
+
+fn text(report: &Report) -> String {
+    let table = |what: &str, pick: fn(&StrategyReport) -> Summary| {
+        let rows: Vec<_> = report.strategies.iter().map(|one| (one.strategy, pick(one))).collect();
+        format!("\n{}\n", output::table_of(what, &rows))
+    };
+    let mut text = format!("{} connections/s for {} s\n", report.rate, report.seconds);
+    text += &table("connect to accept", |one| one.connect_to_accept);
+    text += &table("accept to first byte", |one| one.accept_to_first_byte);
+    text += &table("request to response", |one| one.request_to_response);
+    text += &table("stop to closed", |one| one.close);
+    text += &table("(connected too late by)", |one| one.lag);
+    for one in &report.strategies {
+        for (failure, count) in &one.failures {
+            text += &format!("{}: {count} {failure}\n", one.strategy);
+        }
+        if one.requests_never_sent > 0 {
+            let advice = "were due but found no connection free: it is slower than the rate";
+            text += &format!("{}: {} {advice}\n", one.strategy, one.requests_never_sent);
+        }
+    }
+    if report.interrupted {
+        text += "(interrupted: this is what was measured so far)\n";
+    }
+    text
+}
+
+fn panels(measured: &[Measured]) -> [Panel<'_>; 4] {
+    fn panel<'a>(title: &str, measured: &'a [Measured], pick: fn(&Measured) -> &Distribution) -> Panel<'a> {
+        let lines = measured.iter().map(|one| (one.kind.name(), pick(one))).collect();
+        Panel { title: title.to_owned(), lines }
+    }
+    [
+        panel("connect to accept", measured, |one| &one.seen.connect_to_accept),
+        panel("accept to first byte", measured, |one| &one.seen.accept_to_first_byte),
+        panel("request to response", measured, |one| &one.load.latency),
+        panel("stop to closed", measured, |one| &one.close),
+    ]
+}

@@ -1,0 +1,145 @@
+//! How long something took, as a distribution: an average hides what a user remembers.
+
+use std::{fmt, time::Duration};
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// The longest time that is told from longer ones.
+const LONGEST: Duration = Duration::from_secs(600);
+/// Significant decimal digits: 0.1 %, for a quarter of a megabyte.
+const DIGITS: u8 = 3;
+
+/// Times, counted in a histogram: as large after a thousand of them as after a thousand million.
+#[derive(Debug, Clone)]
+pub(crate) struct Distribution(Histogram<u64>);
+
+impl Distribution {
+    pub(crate) fn new() -> Distribution {
+        let longest = u64::try_from(LONGEST.as_nanos()).unwrap_or(u64::MAX);
+        let histogram = Histogram::new_with_bounds(1, longest, DIGITS);
+        Distribution(histogram.expect("1 is less than half of ten minutes, and 3 digits are fewer than 6"))
+    }
+
+    pub(crate) fn record(&mut self, time: Duration) {
+        self.0.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1));
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// The time within which that part of all were done.
+    pub(crate) fn quantile(&self, quantile: f64) -> Duration {
+        Duration::from_nanos(self.0.value_at_quantile(quantile))
+    }
+
+    pub(crate) fn summary(&self) -> Summary {
+        let at = |quantile| self.0.value_at_quantile(quantile);
+        Summary {
+            count: self.0.len(),
+            // A whole nanosecond is finer than the histogram.
+            mean_ns: self.0.mean() as u64,
+            min_ns: if self.0.is_empty() { 0 } else { self.0.min() },
+            p50_ns: at(0.5),
+            p90_ns: at(0.9),
+            p99_ns: at(0.99),
+            p99_9_ns: at(0.999),
+            p99_99_ns: at(0.9999),
+            max_ns: self.0.max(),
+        }
+    }
+}
+
+/// A distribution in a few figures; all zero if nothing was counted.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) count: u64,
+    mean_ns: u64,
+    min_ns: u64,
+    p50_ns: u64,
+    p90_ns: u64,
+    p99_ns: u64,
+    p99_9_ns: u64,
+    p99_99_ns: u64,
+    max_ns: u64,
+}
+
+impl Summary {
+    /// What `cells` are about.
+    pub(crate) const TITLES: [&'static str; 7] = ["count", "p50", "p90", "p99", "p99.9", "p99.99", "max"];
+
+    pub(crate) fn cells(&self) -> [String; 7] {
+        let &Summary { count, p50_ns, p90_ns, p99_ns, p99_9_ns, p99_99_ns, max_ns, .. } = self;
+        let time = |nanoseconds| {
+            if count == 0 { "-".to_owned() } else { Time(Duration::from_nanos(nanoseconds)).to_string() }
+        };
+        [
+            count.to_string(),
+            time(p50_ns),
+            time(p90_ns),
+            time(p99_ns),
+            time(p99_9_ns),
+            time(p99_99_ns),
+            time(max_ns),
+        ]
+    }
+}
+
+/// A time in three digits or so, which is what the histogram knows.
+pub(crate) struct Time(pub(crate) Duration);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanoseconds = self.0.as_nanos() as f64;
+        let (value, unit) = match nanoseconds {
+            0.0..1e3 => (nanoseconds, "ns"),
+            1e3..1e6 => (nanoseconds / 1e3, "µs"),
+            1e6..1e9 => (nanoseconds / 1e6, "ms"),
+            _ => (nanoseconds / 1e9, "s"),
+        };
+        let decimals = if unit == "ns" || value >= 100.0 { 0 } else { 1 + usize::from(value < 10.0) };
+        write!(f, "{value:.decimals$} {unit}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_those_of_the_times() {
+        let mut times = Distribution::new();
+        (1..=1000).for_each(|ms| times.record(Duration::from_millis(ms)));
+        for (quantile, ms) in [(0.5, 500.0), (0.9, 900.0), (0.999, 999.0), (1.0, 1000.0)] {
+            let found = times.quantile(quantile).as_secs_f64() * 1e3;
+            assert!((found / ms - 1.0).abs() < 2e-3, "{quantile}: {found}");
+        }
+        assert_eq!(times.summary().count, 1000);
+    }
+
+    #[test]
+    fn no_time_is_too_short_or_too_long() {
+        let mut times = Distribution::new();
+        times.record(Duration::ZERO);
+        times.record(Duration::MAX);
+        assert_eq!(times.count(), 2);
+        assert!(times.quantile(1.0) >= LONGEST);
+        assert_eq!(Distribution::new().summary().cells()[..2], ["0", "-"]);
+    }
+
+    #[test]
+    fn times_are_short() {
+        for (nanoseconds, text) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_234, "1.23 µs"),
+            (45_678, "45.7 µs"),
+            (456_789, "457 µs"),
+            (2_000_000, "2.00 ms"),
+            (61_000_000_000, "61.0 s"),
+        ] {
+            assert_eq!(Time(Duration::from_nanos(nanoseconds)).to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! `softstop bench load`: requests to any HTTP/1.1 server.
+
+use std::{collections::BTreeMap, error::Error, fmt::Write, process::ExitCode, time::Duration};
+
+use serde::Serialize;
+use softstop::Context;
+
+use super::{
+    arguments::Load,
+    chart::Panel,
+    distribution::Summary,
+    generator::{Failure, Generator, Outcome, Persistence, Plan},
+    output,
+};
+
+/// How long answers are waited for once no more requests are sent, and connections likewise.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is printed as JSON. Requests that were sent were answered or failed: `sent` is the sum of both.
+#[derive(Debug, Serialize)]
+struct Report {
+    interrupted: bool,
+    seconds: f64,
+    connections_opened: u64,
+    requests_sent: u64,
+    requests_answered: u64,
+    requests_never_sent: u64,
+    requests_per_second: f64,
+    bytes_received: u64,
+    bytes_per_second: f64,
+    statuses: BTreeMap<&'static str, u64>,
+    failures: BTreeMap<Failure, u64>,
+    malformed: Option<String>,
+    latency: Summary,
+    /// Only of an open loop.
+    lag: Option<Summary>,
+}
+
+pub(crate) fn run(options: &Load, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
+    let plan = Plan {
+        address: options.url.resolve()?,
+        request: options.url.request(&options.method, options.body_bytes as usize),
+        is_head: options.method == "HEAD",
+        connections: options.connections as usize,
+        idle: 0,
+        pipeline: options.pipeline as usize,
+        persistence: Persistence::Kept,
+        rate: options.rate,
+        length: Some(options.seconds),
+        patience: PATIENCE,
+        handshake: PATIENCE,
+        watch: None,
+    };
+    let bar = output::bar_of_time(options.seconds, "load");
+    let outcome = Generator::new(plan)?.run(context, &bar)?;
+    bar.finish_and_clear();
+    let report = report(options, &outcome, context.is_cancelled());
+    let panel = Panel { title: "request to response".to_owned(), lines: vec![("latency", &outcome.latency)] };
+    output::tell(&options.output, &report, &text(&report), &[panel])?;
+    if report.requests_answered == 0 && !report.interrupted {
+        eprintln!("softstop: nothing was answered");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn report(options: &Load, outcome: &Outcome, interrupted: bool) -> Report {
+    // The waiting at the end included, as are the answers that came then.
+    let seconds = outcome.took.as_secs_f64();
+    let answered = outcome.answered();
+    Report {
+        interrupted,
+        seconds,
+        connections_opened: outcome.connections,
+        requests_sent: outcome.sent,
+        requests_answered: answered,
+        requests_never_sent: outcome.never_sent,
+        requests_per_second: answered as f64 / seconds,
+        bytes_received: outcome.bytes_received,
+        bytes_per_second: outcome.bytes_received as f64 / seconds,
+        statuses: outcome.classes(),
+        failures: outcome.failures.clone(),
+        malformed: outcome.malformed.map(|malformed| malformed.to_string()),
+        latency: outcome.latency.summary(),
+        lag: options.rate.map(|_| outcome.lag.summary()),
+    }
+}
+
+fn text(report: &Report) -> String {
+    let mut rows = vec![("request to response", report.latency)];
+    rows.extend(report.lag.map(|lag| ("sent too late by", lag)));
+    let mut text = format!("{}\n\n", output::table_of("latency", &rows));
+    let mut line = |what: &str, value: &str| _ = writeln!(text, "{what:<20} {value}");
+    line("requests/s", &format!("{:.0}", report.requests_per_second));
+    line("bytes/s", &format!("{:.0}", report.bytes_per_second));
+    line("requests sent", &report.requests_sent.to_string());
+    for (class, count) in &report.statuses {
+        line(&format!("answered {class}"), &count.to_string());
+    }
+    for (failure, count) in &report.failures {
+        let detail = report.malformed.as_deref().filter(|_| *failure == Failure::Malformed);
+        let detail = detail.map_or_else(String::new, |detail| format!(" ({detail})"));
+        line(&failure.to_string(), &format!("{count}{detail}"));
+    }
+    if report.requests_never_sent > 0 {
+        let advice = "were due but found no connection free: the rate is more than was answered";
+        line("never sent", &format!("{} {advice}", report.requests_never_sent));
+    }
+    if report.interrupted {
+        text += "(interrupted: this is what was measured so far)\n";
+    }
+    text
+}

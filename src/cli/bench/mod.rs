@@ -1,0 +1,81 @@
+//! `softstop bench`: the microscope. It measures what an accept loop costs ([`accept`]), what a stop of softstop's server
+//! takes and loses ([`stop`]), and how quick any HTTP/1.1 server is ([`load`]).
+//!
+//! All three send with the one [`generator`], count into [`distribution`]s, and end early with what they have at a Ctrl-C.
+//! What is to be learned from `accept` is in [`strategies`].
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub(crate) mod arguments;
+
+mod accept;
+mod chart;
+mod distribution;
+mod generator;
+mod load;
+mod output;
+mod response;
+mod stop;
+mod strategies;
+mod target;
+mod watch;
+
+use std::{
+    error::Error,
+    io,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use arguments::Bench;
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    flag::register_conditional_default,
+    iterator::Signals,
+};
+use softstop::Context;
+
+/// Measures, and prints what it has found.
+pub(crate) fn bench(what: &Bench) -> ExitCode {
+    let outcome = until_interrupted().map_err(Into::into).and_then(|context| match what {
+        Bench::Accept(options) => accept::run(options, &context),
+        Bench::Stop(options) => stop::run(options, &context),
+        Bench::Load(options) => load::run(options, &context),
+    });
+    outcome.unwrap_or_else(|error: Box<dyn Error>| {
+        eprintln!("softstop: {}", advised(&*error));
+        ExitCode::FAILURE
+    })
+}
+
+/// A context that the first signal ends. The second one ends the process.
+fn until_interrupted() -> io::Result<Context> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        register_conditional_default(signal, Arc::clone(&interrupted))?;
+    }
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let context = Context::new();
+    let ending = context.clone();
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        if signals.forever().next().is_some() {
+            interrupted.store(true, Ordering::SeqCst);
+            ending.cancel("interrupted");
+        }
+    })?;
+    Ok(context)
+}
+
+/// What went wrong, with what to do about it where that is known.
+fn advised(error: &(dyn Error + 'static)) -> String {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    let code = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+    if matches!(code, Some(ENFILE | EMFILE)) {
+        return format!("{error}: raise the limit with `ulimit -n`, or use fewer connections");
+    }
+    error.to_string()
+}

@@ -1,0 +1,350 @@
+//! A strict reader of HTTP/1.1 responses: bytes go in as they come, and out comes each response that has ended.
+//!
+//! ```text
+//!            a whole head, with          Content-Length --> Length ----+
+//!   Head ------------------------------> chunked ---------> Chunked ---+--> a response, and Head again
+//!    ^ ^     1xx: another head follows   neither ---------> ToTheEnd --+--> a response, at the peer's close
+//!    | +---- no content (HEAD, 204, 304, length 0): a response at once |
+//!    +-----------------------------------------------------------------+
+//! ```
+//!
+//! A generator of load must not take for an answer what is none: what RFC 9112 lets a recipient repair is an error here.
+
+mod chunked;
+
+use std::fmt;
+
+use chunked::Chunked;
+
+/// Bytes of a head. Servers send some hundred; whoever sends more than this is no server to be measured.
+const HEAD_BYTES: usize = 16 * 1024;
+/// Fields of a head, for the same reason.
+const FIELDS: usize = 64;
+
+/// A response that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) status: u16,
+    /// Whether another request may follow on this connection.
+    pub(crate) keeps_alive: bool,
+}
+
+/// What is wrong with a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Malformed(&'static str);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// Reads the responses of one connection.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    /// The requests are HEAD: their responses have no content, whatever their heads say.
+    is_head: bool,
+    position: Position,
+    /// The beginning of a head that came in pieces.
+    partial: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Position {
+    Head,
+    Length { left: u64, then: Ended },
+    Chunked { coding: Chunked, then: Ended },
+    ToTheEnd { then: Ended },
+}
+
+impl Reader {
+    pub(crate) fn new(is_head: bool) -> Reader {
+        Reader { is_head, position: Position::Head, partial: Vec::new() }
+    }
+
+    /// Takes from the front of `input` until a response has ended or nothing is left.
+    pub(crate) fn read(&mut self, input: &mut &[u8]) -> Result<Option<Ended>, Malformed> {
+        while !input.is_empty() {
+            let ended = match &mut self.position {
+                Position::Head => self.read_head(input)?,
+                Position::Length { left, then } => {
+                    let count = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                    *input = &input[count..];
+                    *left -= count as u64;
+                    (*left == 0).then_some(*then)
+                }
+                Position::Chunked { coding, then } => coding.read(input)?.then_some(*then),
+                Position::ToTheEnd { .. } => {
+                    *input = &[];
+                    None
+                }
+            };
+            if ended.is_some() {
+                self.position = Position::Head;
+                return Ok(ended);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The peer has closed: the response that ends with that, if there is one.
+    pub(crate) fn end(&mut self) -> Option<Ended> {
+        match std::mem::replace(&mut self.position, Position::Head) {
+            Position::ToTheEnd { then } => Some(then),
+            Position::Head | Position::Length { .. } | Position::Chunked { .. } => None,
+        }
+    }
+
+    fn read_head(&mut self, input: &mut &[u8]) -> Result<Option<Ended>, Malformed> {
+        let before = self.partial.len();
+        // Mostly a head comes whole, and is read where it is.
+        let bytes = if before == 0 {
+            *input
+        } else {
+            let room = HEAD_BYTES + 1 - before;
+            self.partial.extend_from_slice(&input[..input.len().min(room)]);
+            &self.partial
+        };
+        let mut fields = [httparse::EMPTY_HEADER; FIELDS];
+        let mut head = httparse::Response::new(&mut fields);
+        match head.parse(bytes) {
+            Ok(httparse::Status::Complete(length)) if length <= HEAD_BYTES => {
+                let after = self.after(&head, &bytes[..length])?;
+                *input = &input[length - before..];
+                self.partial.clear();
+                match after {
+                    After::Interim => Ok(None),
+                    After::End(ended) => Ok(Some(ended)),
+                    After::Content(position) => {
+                        self.position = position;
+                        Ok(None)
+                    }
+                }
+            }
+            Ok(_) if bytes.len() > HEAD_BYTES => Err(Malformed("a head of more than 16 KiB")),
+            Ok(_) => {
+                if before == 0 {
+                    self.partial.extend_from_slice(input);
+                }
+                *input = &[];
+                Ok(None)
+            }
+            Err(httparse::Error::TooManyHeaders) => Err(Malformed("more than 64 fields")),
+            Err(_) => Err(Malformed("no HTTP/1.1 response head")),
+        }
+    }
+
+    /// What follows a head (RFC 9112 section 6.3).
+    fn after(&self, head: &httparse::Response<'_, '_>, bytes: &[u8]) -> Result<After, Malformed> {
+        // httparse lets a bare LF end a line.
+        if bytes.first() == Some(&b'\n') || bytes.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r')
+        {
+            return Err(Malformed("a bare line feed in a head"));
+        }
+        let (Some(status), Some(minor)) = (head.code, head.version) else {
+            return Err(Malformed("no HTTP/1.1 response head"));
+        };
+        let (mut length, mut is_chunked) = (None, false);
+        let (mut says_close, mut says_keep_alive) = (false, false);
+        for field in &*head.headers {
+            if field.name.eq_ignore_ascii_case("Content-Length") {
+                if length.replace(parse_length(field.value)?).is_some() {
+                    return Err(Malformed("two lengths"));
+                }
+            } else if field.name.eq_ignore_ascii_case("Transfer-Encoding") {
+                if is_chunked || minor == 0 || !field.value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Malformed("a transfer coding other than chunked"));
+                }
+                is_chunked = true;
+            } else if field.name.eq_ignore_ascii_case("Connection") {
+                for option in field.value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                    says_close |= option.eq_ignore_ascii_case(b"close");
+                    says_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
+            }
+        }
+        let keeps_alive = !says_close && (minor == 1 || says_keep_alive);
+        let then = Ended { status, keeps_alive };
+        Ok(match (status, length) {
+            (101, _) => return Err(Malformed("another protocol that nobody asked for")),
+            (100..200, _) => After::Interim,
+            (204 | 304, _) => After::End(then),
+            _ if self.is_head => After::End(then),
+            (_, Some(_)) if is_chunked => return Err(Malformed("a length and chunks")),
+            _ if is_chunked => After::Content(Position::Chunked { coding: Chunked::new(), then }),
+            (_, Some(0)) => After::End(then),
+            (_, Some(left)) => After::Content(Position::Length { left, then }),
+            (_, None) => After::Content(Position::ToTheEnd { then: Ended { keeps_alive: false, ..then } }),
+        })
+    }
+}
+
+enum After {
+    Interim,
+    End(Ended),
+    Content(Position),
+}
+
+fn parse_length(value: &[u8]) -> Result<u64, Malformed> {
+    let digits =
+        std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|text| text.parse().ok()).ok_or(Malformed("a length that is no number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a connection came to: the responses, and what was wrong in the end.
+    type Story = (Vec<Ended>, Option<Malformed>);
+
+    fn play<'a>(is_head: bool, pieces: impl IntoIterator<Item = &'a [u8]>) -> Story {
+        let mut reader = Reader::new(is_head);
+        let mut ended = Vec::new();
+        for mut piece in pieces {
+            loop {
+                match reader.read(&mut piece) {
+                    Ok(Some(response)) => ended.push(response),
+                    Ok(None) => break,
+                    Err(malformed) => return (ended, Some(malformed)),
+                }
+            }
+            assert!(piece.is_empty(), "nothing is left lying");
+        }
+        ended.extend(reader.end());
+        (ended, None)
+    }
+
+    /// The story of these bytes, which has to be the same whole, byte by byte and at every split.
+    #[track_caller]
+    fn story(is_head: bool, bytes: &[u8]) -> Story {
+        let whole = play(is_head, [bytes]);
+        assert_eq!(play(is_head, bytes.chunks(1)), whole, "byte by byte");
+        for split in 0..=bytes.len() {
+            let (one, other) = bytes.split_at(split);
+            assert_eq!(play(is_head, [one, other]), whole, "split at {split}");
+        }
+        whole
+    }
+
+    fn ended(status: u16, keeps_alive: bool) -> Ended {
+        Ended { status, keeps_alive }
+    }
+
+    #[test]
+    fn responses_end_where_they_say() {
+        let rows: [(&str, &[Ended]); 12] = [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", &[ended(200, true)]),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", &[ended(200, true)]),
+            ("HTTP/1.1 200\r\nContent-Length: 1\r\nConnection: Close\r\n\r\nx", &[ended(200, false)]),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: a, close\r\n\r\nx", &[ended(200, false)]),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", &[ended(200, false)]),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\nx", &[ended(200, true)]),
+            ("HTTP/1.1 200 OK\r\n\r\nas much as comes", &[ended(200, false)]),
+            ("HTTP/1.1 200 OK\r\n\r\n", &[ended(200, false)]),
+            ("HTTP/1.1 204 No Content\r\n\r\n", &[ended(204, true)]),
+            ("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", &[ended(304, true)]),
+            (
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\n\
+                 HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno",
+                &[ended(404, true)],
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabHTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
+                &[ended(200, true), ended(503, true)],
+            ),
+        ];
+        for (bytes, expected) in rows {
+            assert_eq!(story(false, bytes.as_bytes()), (expected.to_vec(), None), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn chunks_end_with_the_last_one() {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for content in [
+            "0\r\n\r\n",
+            "5\r\nhello\r\n0\r\n\r\n",
+            "5;name=value\r\nhello\r\n1;x\r\n!\r\n000\r\n\r\n",
+            "a\r\n0123456789\r\n0\r\nDigest: x\r\nOther: y\r\n\r\n",
+            "1A\r\n0123456789ABCDEF0123456789\r\n0\r\n\r\n",
+        ] {
+            let two = format!("{head}{content}HTTP/1.1 204 No Content\r\n\r\n");
+            let both = vec![ended(200, true), ended(204, true)];
+            assert_eq!(story(false, two.as_bytes()), (both, None), "{content:?}");
+        }
+        for content in [
+            "",
+            "\r\n",
+            "5",
+            "5\r\nhello",
+            "5\r\nhello\r\n",
+            "5\r\nhello\r\n0\r\n",
+            "0\r\n\r",
+            "0\r\nA: b\r\n",
+        ] {
+            let (responses, _) = story(false, format!("{head}{content}").as_bytes());
+            assert_eq!(responses, [], "it has not ended: {content:?}");
+        }
+        for content in
+            ["g\r\n", "5\nhello", "5\r\nhelloX", "-1\r\n", " 5\r\n", "5\rX", "10000000000000000\r\n"]
+        {
+            let (responses, malformed) = story(false, format!("{head}{content}").as_bytes());
+            assert!(responses.is_empty() && malformed.is_some(), "{content:?}");
+        }
+    }
+
+    #[test]
+    fn an_endless_overhead_is_not_read_for_ever() {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let endless = "x".repeat(HEAD_BYTES + 1);
+        for bytes in [
+            format!("HTTP/1.1 200 OK\r\nA: {endless}"),
+            format!("{head}1;{endless}"),
+            format!("{head}0\r\nA: {endless}"),
+            format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(FIELDS + 1)),
+        ] {
+            let (whole, pieces) =
+                (play(false, [bytes.as_bytes()]), play(false, bytes.as_bytes().chunks(1000)));
+            assert!(whole.1.is_some() && whole == pieces, "{whole:?} {pieces:?}");
+        }
+    }
+
+    #[test]
+    fn a_response_to_head_has_no_content() {
+        let two = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n\
+                   HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(story(true, two.as_bytes()), (vec![ended(200, true); 2], None));
+    }
+
+    #[test]
+    fn a_response_that_is_cut_off_is_none() {
+        for bytes in ["", "HTTP", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"] {
+            assert_eq!(story(false, bytes.as_bytes()), (vec![], None), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_not_read() {
+        for bytes in [
+            "SSH-2.0-OpenSSH_9.2\r\n\r\n",
+            "HTTP/2 200 OK\r\n\r\n",
+            "HTTP/1.1 2000 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello",
+            "HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello",
+            "HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\nhello",
+            "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+        ] {
+            let (responses, malformed) = story(false, bytes.as_bytes());
+            assert!(responses.is_empty() && malformed.is_some(), "{bytes:?}");
+        }
+    }
+}

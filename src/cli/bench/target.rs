@@ -1,0 +1,138 @@
+//! Where a load goes: an `http://` URL, and the request that is made of it.
+
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+    str::FromStr,
+};
+
+/// `http://host[:port][/path][?query]`, the fragment dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// `host:port`, to be resolved.
+    endpoint: String,
+    /// The Host field: as it stood in the URL.
+    host: String,
+    /// The path and the query.
+    path: String,
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Target, String> {
+        let rest = match text.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+            Some((scheme, _)) => return Err(format!("only http:// is spoken here, not {scheme}://")),
+            None => return Err(format!("write it like http://127.0.0.1:7000/, not {text}")),
+        };
+        // RFC 3986 allows neither of them; sent as they are, they would end the request line early.
+        if let Some(odd) = text.chars().find(|c| !c.is_ascii_graphic()) {
+            return Err(format!("{odd:?} has to be percent-encoded in a URL"));
+        }
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if host.contains('@') {
+            return Err("a user name in a URL is not sent: leave it out".to_owned());
+        }
+        let port_at = host.rfind(':').filter(|&position| !host[position..].contains(']'));
+        let (name, port) = match port_at {
+            Some(position) => (&host[..position], &host[position + 1..]),
+            None => (host, ""),
+        };
+        if name.is_empty() {
+            return Err("names no host".to_owned());
+        }
+        let port = match port {
+            "" => 80,
+            port => port.parse::<u16>().map_err(|error| format!("port {port}: {error}"))?,
+        };
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        Ok(Target {
+            endpoint: format!("{name}:{port}"),
+            host: host.to_owned(),
+            path: format!("{slash}{path}"),
+        })
+    }
+}
+
+impl Target {
+    /// The first address that the host has.
+    pub(crate) fn resolve(&self) -> io::Result<SocketAddr> {
+        let says = |error: String| io::Error::other(format!("{}: {error}", self.endpoint));
+        let mut addresses = self.endpoint.to_socket_addrs().map_err(|error| says(error.to_string()))?;
+        addresses.next().ok_or_else(|| says("has no address".to_owned()))
+    }
+
+    /// The whole request, with so many bytes of content.
+    pub(crate) fn request(&self, method: &str, content: usize) -> Vec<u8> {
+        let Target { host, path, .. } = self;
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n");
+        // A method for which content is usual says so when there is none (RFC 9110 section 8.6).
+        if content > 0 || matches!(method, "POST" | "PUT" | "PATCH") {
+            request += &format!("Content-Length: {content}\r\n");
+        }
+        request += "\r\n";
+        let mut request = request.into_bytes();
+        request.resize(request.len() + content, b'x');
+        request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_falls_into_its_parts() {
+        for (text, endpoint, host, path) in [
+            ("http://localhost", "localhost:80", "localhost", "/"),
+            ("HTTP://a.example:8080/b/c?d=e#f", "a.example:8080", "a.example:8080", "/b/c?d=e"),
+            ("http://[::1]:7000?x", "[::1]:7000", "[::1]:7000", "/?x"),
+            ("http://[::1]/", "[::1]:80", "[::1]", "/"),
+            ("http://a:/x", "a:80", "a:", "/x"),
+        ] {
+            let target: Target = text.parse().unwrap();
+            let parts = (&*target.endpoint, &*target.host, &*target.path);
+            assert_eq!(parts, (endpoint, host, path), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_refused() {
+        for text in [
+            "",
+            "localhost:7000",
+            "https://localhost/",
+            "ftp://localhost/",
+            "http://",
+            "http:///path",
+            "http://:80/",
+            "http://a:65536/",
+            "http://a:x/",
+            "http://user@a/",
+            "http://a/b c",
+            "http://a/\r\n",
+            "http://a/ü",
+        ] {
+            assert!(text.parse::<Target>().is_err(), "{text:?}");
+        }
+        let https = "https://localhost/".parse::<Target>().unwrap_err();
+        assert!(https.contains("only http://"), "{https}");
+    }
+
+    #[test]
+    fn a_request_is_whole() {
+        let target: Target = "http://a:1/b?c".parse().unwrap();
+        assert_eq!(target.request("GET", 0), b"GET /b?c HTTP/1.1\r\nHost: a:1\r\n\r\n");
+        let post = b"POST /b?c HTTP/1.1\r\nHost: a:1\r\nContent-Length: 3\r\n\r\nxxx";
+        assert_eq!(target.request("POST", 3), post);
+        assert!(target.request("PUT", 0).ends_with(b"Content-Length: 0\r\n\r\n"));
+    }
+
+    #[test]
+    fn addresses_resolve() {
+        let target: Target = "http://127.0.0.1:1234/".parse().unwrap();
+        assert_eq!(target.resolve().unwrap(), SocketAddr::from(([127, 0, 0, 1], 1234)));
+    }
+}

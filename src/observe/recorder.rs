@@ -1,0 +1,260 @@
+//! Writing down what an observer is told, so cheaply that a server can be recorded while it serves: one short lock an
+//! event, no copying that grows with what there is already.
+//!
+//! ```text
+//!   event -> page -> page -> ... -> page        full pages are shared, not copied, with whoever asks for a recording
+//!            oldest: thrown away                the newest one is being filled
+//! ```
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{ConnectionId, Event, Observer, recording::Recording};
+use crate::{
+    http::StatusCode,
+    stop::{CloseReason, Phase, StopPolicy},
+    sync::lock,
+};
+
+/// How many events are kept: some 150,000 requests, and some 100 MB of memory at most. When there are more, the oldest
+/// go, as what one wants to see, the stop, comes last.
+const EVENTS: usize = 1_000_000;
+/// Events are thrown away by the page. Small enough to fill one, or free one, within the time of a few requests.
+const PAGE: usize = 4096;
+/// What is kept of a method and a target together: more than a picture can show, and a client may send kilobytes.
+const LINE_BYTES: usize = 256;
+
+/// An [`Observer`] that writes down what it is told, for a [`Recording`].
+///
+/// Clones write to the same place, so one recorder can be given to several servers, which it tells apart by their
+/// names. It keeps the last million events, which take up to about 100 MB; older ones are dropped, and counted.
+///
+/// ```
+/// use softstop::{Request, Router, Server, StopPolicy, inline, observe::Recorder};
+///
+/// # fn main() -> Result<(), softstop::Error> {
+/// let recorder = Recorder::new();
+/// let routes = Router::new().get("/", inline(|_: &Request| "Hello, world!"));
+/// let server = Server::builder().listen("127.0.0.1:0").routes(routes).observer(recorder.clone()).build();
+/// server.start()?;
+/// server.stop(StopPolicy::default());
+/// let recording = recorder.recording();
+/// assert!(recording.servers[0].runs[0].is_clean());
+/// let picture = recording.to_svg(); // to be written to a file
+/// # assert!(picture.starts_with("<svg"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Recorder {
+    began: Instant,
+    began_at: SystemTime,
+    /// The most entries a page has.
+    page: usize,
+    /// The most pages there are, the one that is being filled included.
+    pages: usize,
+    notes: Arc<Mutex<Notes>>,
+}
+
+#[derive(Default)]
+struct Notes {
+    /// As many as a program has servers: named by the program, never by a peer.
+    servers: Vec<Arc<str>>,
+    full: VecDeque<Arc<Vec<Entry>>>,
+    filling: Vec<Entry>,
+    dropped: u64,
+}
+
+/// One event, as it is kept.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    /// Since the recorder was made, in nanoseconds: half as large as a `Duration`, and good for centuries.
+    pub(super) at: u64,
+    /// Index of its name.
+    pub(super) server: u32,
+    pub(super) note: Note,
+}
+
+/// [`Event`], owned.
+#[derive(Debug, Clone)]
+pub(super) enum Note {
+    Started,
+    StopAsked { policy: Box<StopPolicy> },
+    PhaseEntered { phase: Phase },
+    ListenerClosed { rescued: u64, kept: bool },
+    ConnectionOpened { connection: ConnectionId, peer: SocketAddr },
+    RequestRead { connection: ConnectionId, request: u64, line: Box<str> },
+    HandlerQueued { connection: ConnectionId, request: u64 },
+    HandlerStarted { connection: ConnectionId, request: u64 },
+    HandlerFinished { connection: ConnectionId, request: u64 },
+    ResponseMade { connection: ConnectionId, request: u64, status: StatusCode },
+    ResponsesWritten { connection: ConnectionId, through: u64 },
+    ConnectionClosed { connection: ConnectionId, reason: CloseReason },
+    Stopped,
+}
+
+impl Recorder {
+    /// An empty recorder. Times are counted from now.
+    #[must_use]
+    pub fn new() -> Recorder {
+        Recorder::with_capacity(EVENTS)
+    }
+
+    /// One that keeps so many events, at least 1, instead of a million.
+    #[must_use]
+    pub fn with_capacity(events: usize) -> Recorder {
+        // A short recording must not lose a large part of itself at once.
+        let page = (events / 16).clamp(1, PAGE);
+        Recorder {
+            began: Instant::now(),
+            began_at: SystemTime::now(),
+            page,
+            pages: (events / page).max(1),
+            notes: Arc::default(),
+        }
+    }
+
+    /// What has been written down so far. The recorder goes on.
+    ///
+    /// It takes milliseconds for each hundred thousand events, on the thread that asks for it; the servers wait for
+    /// none of it.
+    #[must_use]
+    pub fn recording(&self) -> Recording {
+        let (servers, pages, dropped, until) = {
+            let notes = lock(&self.notes);
+            let newest = Arc::new(notes.filling.clone());
+            let pages: Vec<_> = notes.full.iter().cloned().chain([newest]).collect();
+            (notes.servers.clone(), pages, notes.dropped, self.began.elapsed())
+        };
+        let entries = pages.iter().flat_map(|page| page.iter());
+        Recording::parse(self.began_at, &servers, entries, dropped, until)
+    }
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Recorder::new()
+    }
+}
+
+impl Observer for Recorder {
+    fn observe(&self, server: &str, event: &Event<'_>) {
+        let note = Note::of(event);
+        // Freed behind the lock.
+        let _oldest = {
+            let mut notes = lock(&self.notes);
+            let server = notes.number(server);
+            // In here, so that the order of the entries is the order of their times.
+            let at = nanoseconds(self.began.elapsed());
+            notes.write(Entry { at, server, note }, self)
+        };
+    }
+}
+
+impl Notes {
+    fn number(&mut self, name: &str) -> u32 {
+        let known = self.servers.iter().position(|server| **server == *name);
+        let number = known.unwrap_or_else(|| {
+            self.servers.push(name.into());
+            self.servers.len() - 1
+        });
+        u32::try_from(number).expect("no program has four thousand million servers")
+    }
+
+    /// Writes an entry, and returns the page that had to go for it.
+    fn write(&mut self, entry: Entry, bounds: &Recorder) -> Option<Arc<Vec<Entry>>> {
+        let mut oldest = None;
+        if self.filling.len() == bounds.page {
+            let empty = Vec::with_capacity(bounds.page);
+            self.full.push_back(Arc::new(std::mem::replace(&mut self.filling, empty)));
+            if self.full.len() == bounds.pages {
+                oldest = self.full.pop_front();
+                self.dropped += bounds.page as u64;
+            }
+        }
+        self.filling.push(entry);
+        oldest
+    }
+}
+
+impl Note {
+    fn of(event: &Event<'_>) -> Note {
+        match *event {
+            Event::Started => Note::Started,
+            Event::StopAsked { policy } => Note::StopAsked { policy: Box::new(policy) },
+            Event::PhaseEntered { phase } => Note::PhaseEntered { phase },
+            Event::ListenerClosed { rescued, kept } => Note::ListenerClosed { rescued, kept },
+            Event::ConnectionOpened { connection, peer } => Note::ConnectionOpened { connection, peer },
+            Event::RequestRead { connection, request, method, target } => {
+                // Neither has a space in it, so they can be taken apart again.
+                let mut line = format!("{method} {target}");
+                let end = (0..=LINE_BYTES).rev().find(|&end| line.is_char_boundary(end)).unwrap_or(0);
+                line.truncate(end);
+                Note::RequestRead { connection, request, line: line.into() }
+            }
+            Event::HandlerQueued { connection, request } => Note::HandlerQueued { connection, request },
+            Event::HandlerStarted { connection, request } => Note::HandlerStarted { connection, request },
+            Event::HandlerFinished { connection, request } => Note::HandlerFinished { connection, request },
+            Event::ResponseMade { connection, request, status } => {
+                Note::ResponseMade { connection, request, status }
+            }
+            Event::ResponsesWritten { connection, through } => Note::ResponsesWritten { connection, through },
+            Event::ConnectionClosed { connection, reason } => Note::ConnectionClosed { connection, reason },
+            Event::Stopped => Note::Stopped,
+        }
+    }
+}
+
+fn nanoseconds(since: Duration) -> u64 {
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let notes = lock(&self.notes);
+        let events = notes.full.len() * self.page + notes.filling.len();
+        f.debug_struct("Recorder")
+            .field("servers", &notes.servers)
+            .field("events", &events)
+            .field("dropped", &notes.dropped)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_events_go_and_are_counted() {
+        for capacity in [1, 2, 15, 16, 33, 1000] {
+            let recorder = Recorder::with_capacity(capacity);
+            for _ in 0..3000 {
+                recorder.observe("a", &Event::Started);
+            }
+            let notes = lock(&recorder.notes);
+            let kept = notes.full.iter().map(|page| page.len()).sum::<usize>() + notes.filling.len();
+            assert!(kept <= capacity && kept >= capacity - capacity.div_ceil(16), "{kept} of {capacity}");
+            assert_eq!(notes.dropped, 3000 - kept as u64);
+        }
+    }
+
+    #[test]
+    fn a_line_is_cut_between_characters() {
+        let target = "/".to_owned() + &"\u{20ac}".repeat(200);
+        let connection = ConnectionId { loop_number: 0, token: 0 };
+        let event = Event::RequestRead { connection, request: 0, method: "GET", target: &target };
+        let Note::RequestRead { line, .. } = Note::of(&event) else { panic!("it is one") };
+        assert!(line.len() <= LINE_BYTES && line.len() > LINE_BYTES - 4 && line.starts_with("GET /\u{20ac}"));
+    }
+
+    #[test]
+    fn an_entry_stays_small() {
+        assert!(size_of::<Entry>() <= 72, "{}", size_of::<Entry>());
+    }
+}

@@ -1,0 +1,342 @@
+//! Background jobs: a bounded queue, some workers, and an end at which every item is done or given back.
+//!
+//! ```text
+//!              try_submit                     a worker takes it, at its pace
+//!   (caller) ──────────────> queued ─────────────────────────────────────────> running ──> finished
+//!      │                       │                                                  │
+//!      │ full, stopping        │ the deadline of a stop comes first               │ error, panic
+//!      v                       v                                                  v
+//!   Rejected(item)          on_unfinished(item, NotBegun)      on_unfinished(item, Failed | Panicked)
+//! ```
+//!
+//! An item is always somebody's: the caller's, the channel's, a worker's, or the hook's. A stop closes the channel, so
+//! the workers end by themselves once it is empty; at its deadline their context ends, and what they have not begun is
+//! taken out and given back.
+
+mod builder;
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, Sender};
+
+pub use self::builder::JobQueueBuilder;
+use super::{Rejected, pace::Pace};
+use crate::{Cause, Context, Drain, Drained, TaskResult, WaitGroup, sync::lock};
+
+/// How long a stop waits, after its deadline, for jobs that heed their context: to return takes them moments, and a
+/// stop that its caller has bounded must not take much longer.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// A bounded queue of items of one type, and the threads that do a job with each.
+///
+/// Nothing is lost without a word: an item is finished, or given back by [`try_submit`](JobQueue::try_submit), or handed
+/// to the hook of [`on_unfinished`](JobQueueBuilder::on_unfinished) with the reason. The one exception is an item that a
+/// job still has when a stop must return: it stays with that job, whose thread is left behind, and is counted as left;
+/// if the job ends badly later, the hook is still called.
+///
+/// # Stopping
+///
+/// [`drain`](Drain::drain) in this order: refuses new items; tells the jobs' contexts (`stopping()`); waits until the
+/// queue is empty and all jobs have returned; at the deadline, ends the contexts with [`Cause::Stopping`], gives back
+/// what has not begun, and waits 100 ms at most for the jobs that return now.
+/// It does not wait for a job that ignores all that. It is not undone: a queue that was drained takes nothing again.
+///
+/// A queue that is dropped without a drain does the same without waiting: what has not begun is given back at once, on
+/// the thread that drops it, the contexts end, and it is logged if anything was left.
+///
+/// # Examples
+///
+/// ```
+/// use std::{sync::mpsc, time::{Duration, Instant}};
+/// use softstop::{Cause, Context, Drain, patterns::{JobQueue, Rejected}};
+///
+/// let (unfinished, given_back) = mpsc::channel();
+/// let queue = JobQueue::builder("greetings")
+///     .capacity(100)
+///     .workers(2)
+///     .on_unfinished(move |name: String, why| unfinished.send((name, why)).unwrap())
+///     .start(|name: &mut String, context: &Context| -> Result<(), Cause> {
+///         context.check()?;
+///         println!("Hello, {name}!");
+///         Ok(())
+///     })?;
+/// queue.try_submit("Ada".to_owned()).unwrap();
+///
+/// let drained = queue.drain(Instant::now() + Duration::from_secs(5));
+/// assert!(drained.is_clean(), "{drained}");
+/// assert_eq!(queue.try_submit("Bob".to_owned()), Err(Rejected::Stopping("Bob".to_owned())));
+/// assert!(given_back.try_recv().is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct JobQueue<T: Send + 'static> {
+    shared: Arc<Shared<T>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Why an item was not finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unfinished {
+    /// No job has begun with it: the queue was stopped before.
+    NotBegun,
+    /// The job returned an error, for instance because its context had ended: the text.
+    Failed(String),
+    /// The job panicked. What the item is like depends on how far the job had come.
+    Panicked,
+}
+
+/// What a [`JobQueue`] has at the moment (`queued`, `running`) and has had since it started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct JobMetrics {
+    /// Items that wait, for a worker or for their turn.
+    pub queued: u64,
+    /// Jobs that run.
+    pub running: u64,
+    /// Jobs that returned without an error.
+    pub finished: u64,
+    /// Jobs that returned an error.
+    pub failed: u64,
+    /// Jobs that panicked.
+    pub panicked: u64,
+    /// Items given back at a stop without a job having begun.
+    pub not_begun: u64,
+    /// Items that were not taken, the queue being full or stopping.
+    pub rejected: u64,
+}
+
+struct Shared<T> {
+    name: String,
+    capacity: u64,
+    on_unfinished: Hook<T>,
+    items: Receiver<T>,
+    /// Of all jobs, and the hint that tells them of a stop.
+    context: Context,
+    hint: Context,
+    /// A guard for each worker.
+    workers: WaitGroup,
+    state: Mutex<State<T>>,
+}
+
+type Hook<T> = Box<dyn Fn(T, Unfinished) + Send + Sync>;
+
+struct State<T> {
+    intake: Intake<T>,
+    pace: Option<Pace>,
+    metrics: JobMetrics,
+}
+
+enum Intake<T> {
+    Open(Sender<T>),
+    /// By a stop with that deadline, the strictest so far.
+    Closed(Instant),
+}
+
+impl JobQueue<()> {
+    /// A queue of that name, which its threads and log messages have; nothing runs until it is
+    /// [started](JobQueueBuilder::start), and its type is that of the job's item.
+    pub fn builder<T: Send + 'static>(name: impl Into<String>) -> JobQueueBuilder<T> {
+        JobQueueBuilder::new(name.into())
+    }
+}
+
+impl<T: Send + 'static> JobQueue<T> {
+    /// Hands an item in. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// The item, if as many as may wait do so already, or if the queue is stopping.
+    pub fn try_submit(&self, item: T) -> Result<(), Rejected<T>> {
+        let mut state = lock(&self.shared.state);
+        let State { intake, metrics, .. } = &mut *state;
+        let rejected = match intake {
+            Intake::Closed(_) => Rejected::Stopping(item),
+            // Those that a worker holds until their turn count, too: they are in no channel, but they wait.
+            Intake::Open(_) if metrics.queued >= self.shared.capacity => Rejected::Full(item),
+            Intake::Open(items) => match items.try_send(item) {
+                Ok(()) => {
+                    metrics.queued += 1;
+                    return Ok(());
+                }
+                Err(error) => Rejected::Full(error.into_inner()),
+            },
+        };
+        metrics.rejected += 1;
+        Err(rejected)
+    }
+
+    /// Whether it takes nothing any more: a stop has begun, or is over.
+    pub fn is_closed(&self) -> bool {
+        matches!(lock(&self.shared.state).intake, Intake::Closed(_))
+    }
+
+    /// What there is, and was: a snapshot, consistent in itself.
+    pub fn metrics(&self) -> JobMetrics {
+        lock(&self.shared.state).metrics
+    }
+
+    fn join(&self) {
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        // Their guards are gone, which is the last thing that they do. One that panicked has been heard of.
+        threads.into_iter().for_each(|thread| _ = thread.join());
+    }
+}
+
+impl<T: Send + 'static> Drain for JobQueue<T> {
+    fn drain(&self, deadline: Instant) -> Drained {
+        let shared = &self.shared;
+        let before = shared.close(deadline);
+        shared.hint.cancel(Cause::Stopping);
+        if !shared.workers.wait_deadline(deadline) {
+            shared.context.cancel(Cause::Stopping);
+            shared.hand_back_the_rest();
+            shared.workers.wait_timeout(LAST_WORDS);
+        }
+        if shared.workers.is_zero() {
+            self.join();
+        }
+        let finished = self.metrics().finished - before.finished;
+        Drained { finished, left: before.queued + before.running - finished }
+    }
+}
+
+impl<T: Send + 'static> Drop for JobQueue<T> {
+    fn drop(&mut self) {
+        let shared = &self.shared;
+        if self.is_closed() {
+            return;
+        }
+        let JobMetrics { queued, running, .. } = shared.close(Instant::now());
+        if queued + running > 0 {
+            log::warn!(
+                "{}: dropped without a drain: {queued} items given back, {running} jobs told to end",
+                shared.name
+            );
+        }
+        shared.context.cancel(Cause::Stopping);
+        shared.hand_back_the_rest();
+    }
+}
+
+impl<T: Send + 'static> Shared<T> {
+    /// Takes nothing any more; how things are at that moment.
+    fn close(&self, deadline: Instant) -> JobMetrics {
+        let mut state = lock(&self.state);
+        let strictest = match state.intake {
+            Intake::Open(_) => deadline,
+            Intake::Closed(known) => known.min(deadline),
+        };
+        // This drops the only sender: workers get what is in the channel, and then its end.
+        state.intake = Intake::Closed(strictest);
+        state.metrics
+    }
+
+    fn hand_back_the_rest(&self) {
+        self.items.try_iter().for_each(|item| self.hand_back(item));
+    }
+
+    fn hand_back(&self, item: T) {
+        self.count(|metrics| {
+            metrics.queued -= 1;
+            metrics.not_begun += 1;
+        });
+        self.unfinished(item, Unfinished::NotBegun);
+    }
+
+    /// A worker's life.
+    fn work<R: TaskResult>(&self, job: &impl Fn(&mut T, &Context) -> R) {
+        for item in &self.items {
+            if self.wait_for_its_turn() {
+                self.run(item, job);
+            } else {
+                self.hand_back(item);
+            }
+        }
+    }
+
+    /// False if a stop's deadline comes before the next job may begin.
+    fn wait_for_its_turn(&self) -> bool {
+        let turn = {
+            let mut state = lock(&self.state);
+            let State { intake, pace: Some(pace), .. } = &mut *state else {
+                return !self.context.is_cancelled();
+            };
+            pace.reserve(Instant::now(), intake.deadline())
+        };
+        let Some(turn) = turn else { return false };
+        let left = || turn.saturating_duration_since(Instant::now());
+        if self.hint.sleep(left()).is_ok() {
+            return true;
+        }
+        // A stop began meanwhile. The pace holds until its deadline, and there is no waiting for what comes later.
+        let in_time = lock(&self.state).intake.deadline().is_none_or(|deadline| turn < deadline);
+        in_time && self.context.sleep(left()).is_ok()
+    }
+
+    fn run<R: TaskResult>(&self, mut item: T, job: &impl Fn(&mut T, &Context) -> R) {
+        self.count(|metrics| {
+            metrics.queued -= 1;
+            metrics.running += 1;
+        });
+        // A child: a job may end its own context, but not that of the others.
+        let context = self.context.child();
+        // Unwind safety: the item goes to the hook, which is told; what else the job shares is its own affair.
+        let result = catch_unwind(AssertUnwindSafe(|| job(&mut item, &context).into_result()));
+        self.count(|metrics| {
+            metrics.running -= 1;
+            *match result {
+                Ok(Ok(())) => &mut metrics.finished,
+                Ok(Err(_)) => &mut metrics.failed,
+                Err(_) => &mut metrics.panicked,
+            } += 1;
+        });
+        match result {
+            Ok(Ok(())) => {}
+            Ok(Err(message)) => self.unfinished(item, Unfinished::Failed(message)),
+            Err(_) => self.unfinished(item, Unfinished::Panicked),
+        }
+    }
+
+    fn unfinished(&self, item: T, why: Unfinished) {
+        // Unwind safety: the item is gone, and the hook is the caller's.
+        if catch_unwind(AssertUnwindSafe(|| (self.on_unfinished)(item, why))).is_err() {
+            log::error!("{}: the hook for unfinished items panicked, and an item is lost", self.name);
+        }
+    }
+
+    fn count(&self, change: impl FnOnce(&mut JobMetrics)) {
+        change(&mut lock(&self.state).metrics);
+    }
+}
+
+impl<T> Intake<T> {
+    fn deadline(&self) -> Option<Instant> {
+        match *self {
+            Intake::Open(_) => None,
+            Intake::Closed(deadline) => Some(deadline),
+        }
+    }
+}
+
+impl fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unfinished::NotBegun => f.write_str("not begun"),
+            Unfinished::Failed(message) => write!(f, "failed: {message}"),
+            Unfinished::Panicked => f.write_str("panicked"),
+        }
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for JobQueue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, metrics) = (&self.shared.name, self.metrics());
+        f.debug_struct("JobQueue").field("name", name).field("metrics", &metrics).finish_non_exhaustive()
+    }
+}

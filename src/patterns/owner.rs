@@ -1,0 +1,353 @@
+//! A single owner: state that one thread has, and work that is sent to it. No lock, no data race, and an answer in
+//! bounded time.
+//!
+//! ```text
+//!   call ──> mailbox ──> the owner takes it ──> runs ──> answer
+//!                │                        │
+//!                │ the caller's time      │ the caller's time is over: Begun. It runs to its end, and
+//!                │ is over: Cancelled     │ nobody hears the answer
+//!                v
+//!        taken back, never runs
+//! ```
+//!
+//! Whether a call runs is decided in one place: it lies in a slot that both sides can reach, and belongs to whoever takes
+//! it out, the owner to run it or the caller to take it back.
+
+mod builder;
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select_biased};
+
+pub use self::builder::OwnerBuilder;
+use crate::{Cause, Context, Drain, Drained, WaitGroup, sync::lock};
+
+/// State that is owned by one thread, to which work is delegated: [`call`](Owner::call) waits for an answer,
+/// [`tell`](Owner::tell) does not.
+///
+/// Calls run one after another, in the order in which they were sent. One that panics is answered
+/// [`CallError::Panicked`], and the owner goes on with the next one: with the state as it was left, possibly halfway
+/// through a change. A closure that may panic should change the state in its last steps, or the one after it has to check.
+///
+/// A call made from within a call to the same owner can only wait for itself until its time is over.
+///
+/// # Stopping
+///
+/// [`stop`](Owner::stop) and [`drain`](Drain::drain) refuse new calls; then those in the mailbox run or are refused,
+/// as [`OnStop`] says; at the deadline all that have not begun are refused. One that has begun runs to its end, but is
+/// not waited for beyond the deadline. `stop` returns the state. An owner that is dropped without a stop refuses all
+/// that has not begun, which is logged.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use softstop::{Context, patterns::Owner};
+///
+/// let accounts = Owner::builder("accounts").start(vec![100, 0])?;
+/// let (context, patience) = (Context::new(), Duration::from_secs(30));
+/// let balance = accounts.call(&context, patience, |accounts| {
+///     accounts[0] -= 30;
+///     accounts[1] += 30;
+///     accounts[1]
+/// });
+/// assert_eq!(balance, Ok(30));
+///
+/// let accounts = accounts.stop(Instant::now() + Duration::from_secs(5));
+/// assert_eq!(accounts, Some(vec![70, 30]));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Owner<S: Send + 'static> {
+    shared: Arc<Shared<S>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What an owner does at a stop with the calls that are in its mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnStop {
+    /// It runs them, until the deadline.
+    #[default]
+    Drain,
+    /// It refuses them.
+    Refuse,
+}
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The mailbox is full. It does not run.
+    Full,
+    /// The owner is stopping, and has refused it. It does not run.
+    Stopped,
+    /// Before it had begun, the caller's context ended, with that cause, or its time was over
+    /// ([`Cause::DeadlineExceeded`]). It does not run.
+    Cancelled(Cause),
+    /// The same, but it had begun: it runs to its end, and the state will have changed.
+    Begun(Cause),
+    /// It panicked, possibly halfway through a change.
+    Panicked,
+}
+
+/// What an [`Owner`] has at the moment (`queued`, `running`) and has had since it started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct OwnerMetrics {
+    /// Calls in the mailbox, those that were taken back included until the owner comes across them.
+    pub queued: u64,
+    /// Whether a call runs: 0 or 1.
+    pub running: u64,
+    /// Calls that ran to their end.
+    pub finished: u64,
+    /// Calls that panicked.
+    pub panicked: u64,
+    /// Calls that their callers took back before they began.
+    pub cancelled: u64,
+    /// Calls that were in the mailbox and were refused at a stop.
+    pub refused: u64,
+    /// Calls that were not taken, the mailbox being full or the owner stopping.
+    pub rejected: u64,
+}
+
+struct Shared<S> {
+    name: String,
+    on_stop: OnStop,
+    mailbox: Receiver<Message<S>>,
+    /// Ends when no further call may begin.
+    context: Context,
+    /// One guard: the thread's.
+    thread: WaitGroup,
+    state: Mutex<State<S>>,
+}
+
+struct State<S> {
+    /// Until a stop.
+    intake: Option<Sender<Message<S>>>,
+    metrics: OwnerMetrics,
+    /// What the thread owned, once it has ended.
+    remains: Option<S>,
+}
+
+/// Runs the call and says what became of it. Dropped, it refuses.
+type Message<S> = Box<dyn FnOnce(&mut S) -> Fate + Send>;
+
+enum Fate {
+    Finished,
+    Panicked,
+    Cancelled,
+}
+
+impl Owner<()> {
+    /// An owner of that name, which its thread and log messages have; it owns nothing until it is
+    /// [started](OwnerBuilder::start).
+    pub fn builder(name: impl Into<String>) -> OwnerBuilder {
+        OwnerBuilder::new(name.into())
+    }
+}
+
+impl<S: Send + 'static> Owner<S> {
+    /// Has the owner run the call, and waits for the answer: no longer than that time, and not beyond the end of the
+    /// context, which is usually that of the request.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`] says why there is no answer, and whether the call runs all the same.
+    pub fn call<R: Send + 'static>(
+        &self,
+        context: &Context,
+        timeout: Duration,
+        call: impl FnOnce(&mut S) -> R + Send + 'static,
+    ) -> Result<R, CallError> {
+        context.check().map_err(CallError::Cancelled)?;
+        let slot = Arc::new(Mutex::new(Some(call)));
+        let (reply, answer) = bounded(1);
+        self.send(Box::new({
+            let slot = Arc::clone(&slot);
+            move |state| {
+                let Some(call) = lock(&slot).take() else { return Fate::Cancelled };
+                let result = run(call, state);
+                let fate = if result.is_ok() { Fate::Finished } else { Fate::Panicked };
+                // Nobody may hear it any more.
+                _ = reply.send(result);
+                fate
+            }
+        }))?;
+        let cause = select_biased! {
+            recv(answer) -> answer => return answer.unwrap_or(Err(CallError::Stopped)),
+            recv(context.done()) -> _ => context.cause().unwrap_or(Cause::DeadlineExceeded),
+            default(timeout) => Cause::DeadlineExceeded,
+        };
+        let taken_back = lock(&slot).take();
+        match taken_back {
+            Some(_) => Err(CallError::Cancelled(cause)),
+            None => Err(CallError::Begun(cause)),
+        }
+    }
+
+    /// Has the owner run the call some time, and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Full`] or [`CallError::Stopped`]: it does not run.
+    pub fn tell(&self, call: impl FnOnce(&mut S) + Send + 'static) -> Result<(), CallError> {
+        self.send(Box::new(|state| match run(call, state) {
+            Ok(()) => Fate::Finished,
+            Err(_) => Fate::Panicked,
+        }))
+    }
+
+    /// Whether it takes nothing any more: a stop has begun, or is over.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.shared.state).intake.is_none()
+    }
+
+    /// What there is, and was: a snapshot, consistent in itself.
+    pub fn metrics(&self) -> OwnerMetrics {
+        lock(&self.shared.state).metrics
+    }
+
+    /// Stops the owner and returns what it owned; `None` if at the deadline a call still runs (the thread is left
+    /// behind, and the state is with it until a later call of this), or if somebody else has the state already.
+    pub fn stop(&self, deadline: Instant) -> Option<S> {
+        self.drain(deadline);
+        lock(&self.shared.state).remains.take()
+    }
+
+    fn send(&self, message: Message<S>) -> Result<(), CallError> {
+        let mut state = lock(&self.shared.state);
+        let State { intake, metrics, .. } = &mut *state;
+        let (error, message) = match intake.as_ref().map(|mailbox| mailbox.try_send(message)) {
+            Some(Ok(())) => {
+                metrics.queued += 1;
+                return Ok(());
+            }
+            Some(Err(TrySendError::Full(message))) => (CallError::Full, Some(message)),
+            Some(Err(TrySendError::Disconnected(message))) => (CallError::Stopped, Some(message)),
+            None => (CallError::Stopped, None),
+        };
+        metrics.rejected += 1;
+        drop(state);
+        // Only now, and not under the lock: what a call has captured is dropped with it.
+        drop(message);
+        Err(error)
+    }
+}
+
+/// Unwind safety: the state may be left halfway through a change, which the documentation says.
+fn run<S, R>(call: impl FnOnce(&mut S) -> R, state: &mut S) -> Result<R, CallError> {
+    catch_unwind(AssertUnwindSafe(|| call(state))).map_err(|_| CallError::Panicked)
+}
+
+impl<S: Send + 'static> Drain for Owner<S> {
+    /// A call that its caller has taken back is not left: nobody wants it any more.
+    fn drain(&self, deadline: Instant) -> Drained {
+        let shared = &self.shared;
+        let before = shared.close();
+        if shared.on_stop == OnStop::Refuse {
+            shared.refuse_the_rest();
+        }
+        if !shared.thread.wait_deadline(deadline) {
+            shared.refuse_the_rest();
+        }
+        if shared.thread.is_zero() {
+            let thread = lock(&self.thread).take();
+            // It has put down its guard, which is the last thing that it does.
+            thread.into_iter().for_each(|thread| _ = thread.join());
+        }
+        let after = self.metrics();
+        let finished = after.finished - before.finished;
+        let cancelled = after.cancelled - before.cancelled;
+        Drained { finished, left: before.queued + before.running - finished - cancelled }
+    }
+}
+
+impl<S: Send + 'static> Drop for Owner<S> {
+    fn drop(&mut self) {
+        if !self.is_closed() {
+            let OwnerMetrics { queued, .. } = self.shared.close();
+            self.shared.refuse_the_rest();
+            if queued > 0 {
+                log::warn!("{}: dropped without a stop: {queued} calls refused", self.shared.name);
+            }
+        }
+    }
+}
+
+impl<S: Send + 'static> Shared<S> {
+    /// Takes nothing any more; how things are at that moment.
+    fn close(&self) -> OwnerMetrics {
+        let mut state = lock(&self.state);
+        // This drops the only sender: the thread gets what is in the mailbox, and then its end.
+        state.intake = None;
+        state.metrics
+    }
+
+    fn refuse_the_rest(&self) {
+        self.context.cancel(Cause::Stopping);
+        self.mailbox.try_iter().for_each(|message| self.refuse(message));
+    }
+
+    fn refuse(&self, message: Message<S>) {
+        self.count(|metrics| {
+            metrics.queued -= 1;
+            metrics.refused += 1;
+        });
+        // Its caller hears of it by this, if there is one.
+        drop(message);
+    }
+
+    /// The thread's life.
+    fn own(&self, mut owned: S) {
+        for message in &self.mailbox {
+            if self.context.is_cancelled() {
+                self.refuse(message);
+                continue;
+            }
+            self.count(|metrics| {
+                metrics.queued -= 1;
+                metrics.running = 1;
+            });
+            let fate = message(&mut owned);
+            self.count(|metrics| {
+                metrics.running = 0;
+                *match fate {
+                    Fate::Finished => &mut metrics.finished,
+                    Fate::Panicked => &mut metrics.panicked,
+                    Fate::Cancelled => &mut metrics.cancelled,
+                } += 1;
+            });
+        }
+        lock(&self.state).remains = Some(owned);
+    }
+
+    fn count(&self, change: impl FnOnce(&mut OwnerMetrics)) {
+        change(&mut lock(&self.state).metrics);
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallError::Full => f.write_str("the mailbox is full"),
+            CallError::Stopped => f.write_str("the owner is stopping"),
+            CallError::Cancelled(cause) => write!(f, "taken back before it began: {cause}"),
+            CallError::Begun(cause) => write!(f, "begun, but not waited for: {cause}"),
+            CallError::Panicked => f.write_str("it panicked"),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+impl<S: Send + 'static> fmt::Debug for Owner<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, metrics) = (&self.shared.name, self.metrics());
+        f.debug_struct("Owner").field("name", name).field("metrics", &metrics).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,141 @@
+//! When things have to happen during a stop, worked out anew from the policies alone, and the complaint if they do not.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use super::{Handler, Scenario, milliseconds};
+use crate::stop::{Phase, StopPolicy, drain::Action};
+
+/// How long a head may still take when the drain begins, as promised.
+const HEAD: Duration = Duration::from_secs(1);
+
+pub(super) struct Oracle {
+    stops: Vec<(Instant, StopPolicy)>,
+    /// How late a loop can be: it may be in a turn, then has to wake up, and acts at the end of its next turn.
+    slack: Duration,
+}
+
+impl Oracle {
+    pub(super) fn new(scenario: &Scenario) -> Oracle {
+        let longest = scenario.delays.iter().max().copied().unwrap_or(0);
+        Oracle { stops: Vec::new(), slack: milliseconds(longest) * 3 }
+    }
+
+    pub(super) fn stop(&mut self, policy: &StopPolicy, asked: Instant) {
+        self.stops.push((asked, *policy));
+    }
+
+    /// Neither before its phase has begun by the strictest of the stops, nor later than the loop could do it.
+    pub(super) fn action(&self, action: Action, now: Instant) {
+        let due = match action {
+            Action::Announce(Phase::LameDuck) => self.asked(),
+            Action::Announce(Phase::Draining)
+            | Action::RejectCancelled
+            | Action::Hint
+            | Action::EndListening => self.drain_began(),
+            Action::Announce(Phase::Cancelling) | Action::RejectWaiting | Action::CancelHandlers => {
+                self.drain_until()
+            }
+            Action::CutOff => self.end(),
+            Action::Review => return,
+            Action::Announce(phase) => panic!("{phase} is not for a loop to announce"),
+        };
+        Oracle::not_before(due, now, action);
+        self.not_after(due, now, action);
+    }
+
+    /// The stop ends as soon as nothing is left, though not before the drain.
+    pub(super) fn ended(&self, nothing_left: Option<Instant>, now: Instant) {
+        let due = nothing_left.expect("something is left").max(self.drain_began());
+        Oracle::not_before(due, now, "the end of the stop");
+        self.not_after(due, now, "the end of the stop");
+    }
+
+    /// The stop has come to its bound, so there must have been something left until just now.
+    pub(super) fn was_needed(&self, nothing_left: Option<Instant>, now: Instant) {
+        if let Some(at) = nothing_left {
+            self.not_after(at.max(self.drain_began()), now, "the end of the stop");
+        }
+    }
+
+    /// `since`: its last byte, or its accept.
+    pub(super) fn closed_as_quiet(&self, since: Instant, now: Instant) {
+        Oracle::not_before(self.quiet_until(since), now, "the close of a quiet connection");
+        self.was_quiet(since, now);
+    }
+
+    /// A connection that is still there, and quiet, is so rightly.
+    pub(super) fn was_quiet(&self, since: Instant, now: Instant) {
+        // One that comes when the time is over, or a stop that is stricter, can only be acted upon from then on.
+        let latest = self.quiet_until(since).max(self.last_asked()).max(since);
+        self.not_after(latest, now, "the close of a quiet connection");
+    }
+
+    /// `since`: when the head began.
+    pub(super) fn refused_in_head(&self, since: Instant, now: Instant) {
+        Oracle::not_before(self.head_until(since), now, "a head's time-out");
+        self.was_in_head(since, now);
+    }
+
+    /// A head that has not come to its end is rightly waited for.
+    pub(super) fn was_in_head(&self, since: Instant, now: Instant) {
+        self.not_after(self.head_until(since).max(self.last_asked()), now, "a head's time-out");
+    }
+
+    /// A handler that had not returned when the stop was over: it was not told in time what it waits for, or ignored it.
+    pub(super) fn handler_was_told_nothing(&self, handler: Handler, began: Instant, ended: Instant) {
+        let due = match handler {
+            Handler::Never => return,
+            Handler::Inline => began,
+            Handler::Takes(after) => began + milliseconds(after),
+            Handler::OnHint(after) => began.max(self.drain_began()) + milliseconds(after),
+            Handler::OnCancel(after) => began.max(self.drain_until()) + milliseconds(after),
+        };
+        assert!(ended <= due + self.slack, "{handler:?} was not told");
+    }
+
+    #[track_caller]
+    fn not_before(due: Instant, now: Instant, what: impl fmt::Debug) {
+        assert!(now >= due, "{what:?} {:?} too early", due - now);
+    }
+
+    #[track_caller]
+    fn not_after(&self, due: Instant, now: Instant, what: impl fmt::Debug) {
+        assert!(now <= due + self.slack, "{what:?} {:?} too late", now - due);
+    }
+
+    fn quiet_until(&self, since: Instant) -> Instant {
+        let quiet = self.strictest(|_, policy| since + policy.quiet);
+        quiet.min(self.drain_until()).max(self.drain_began())
+    }
+
+    fn head_until(&self, since: Instant) -> Instant {
+        self.drain_began().max(since) + HEAD
+    }
+
+    fn asked(&self) -> Instant {
+        self.strictest(|asked, _| asked)
+    }
+
+    fn last_asked(&self) -> Instant {
+        self.stops.iter().map(|(asked, _)| *asked).max().expect("there is a stop")
+    }
+
+    fn drain_began(&self) -> Instant {
+        self.strictest(|asked, policy| asked + policy.lame_duck)
+    }
+
+    fn drain_until(&self) -> Instant {
+        self.strictest(|asked, policy| asked + policy.lame_duck + policy.grace)
+    }
+
+    fn end(&self) -> Instant {
+        self.strictest(|asked, policy| asked + policy.longest())
+    }
+
+    fn strictest(&self, time: impl Fn(Instant, &StopPolicy) -> Instant) -> Instant {
+        self.stops.iter().map(|(asked, policy)| time(*asked, policy)).min().expect("there is a stop")
+    }
+}

@@ -1,0 +1,172 @@
+//! The connections: they deal with what arrives as the real ones do, and ask [`Drain`](crate::stop::drain::Drain) how long
+//! they may stay.
+
+use std::time::Instant;
+
+use super::{A_TURN, Activity, LINGER, State, World};
+use crate::stop::{
+    CloseReason,
+    drain::{
+        Standing, Verdict,
+        simulation::{Handler, Milliseconds, Piece},
+    },
+};
+
+impl World<'_> {
+    pub(super) fn open(&mut self, number: usize) {
+        let connection = &mut self.connections[number];
+        connection.state = State::Open(Activity::Receiving);
+        connection.since = self.loops[connection.owner].clock;
+        self.arm(number);
+        self.tally.opened += 1;
+    }
+
+    pub(super) fn arm(&mut self, number: usize) {
+        self.connections[number].armed = self.deadline(number);
+    }
+
+    /// Deals with what the loop knows to have arrived.
+    pub(super) fn drive(&mut self, number: usize) {
+        self.deal_with_input(number);
+        self.arm(number);
+    }
+
+    fn deal_with_input(&mut self, number: usize) {
+        for _ in 0..A_TURN {
+            let connection = &mut self.connections[number];
+            let clock = self.loops[connection.owner].clock;
+            let State::Open(activity) = connection.state else { return };
+            if let Activity::Waiting(_) | Activity::Handling | Activity::Writing = activity {
+                return;
+            }
+            if connection.input.is_empty() && std::mem::take(&mut connection.ready) {
+                connection.input.append(&mut connection.kernel);
+            }
+            let Some(piece) = connection.input.pop_front() else { return };
+            match (activity, piece) {
+                (Activity::Lingering(reason), Piece::Fin) => self.close(number, reason),
+                (Activity::Lingering(_), _) => {}
+                (Activity::Receiving, Piece::Part) => {
+                    connection.state = State::Open(Activity::InHead);
+                    connection.since = clock;
+                }
+                (Activity::Receiving, Piece::Fin) => self.close(number, CloseReason::PeerClosed),
+                (Activity::Receiving | Activity::InHead, Piece::Request(handler)) => {
+                    self.tally.received += 1;
+                    self.handle(number, handler);
+                }
+                (Activity::Receiving | Activity::InHead, Piece::Head) => {
+                    self.tally.received += 1;
+                    connection.state = State::Open(Activity::Content);
+                    connection.since = clock;
+                }
+                (Activity::Content, Piece::Content(handler)) => self.handle(number, handler),
+                (activity, piece) => panic!("{piece:?} to one in {activity:?}"),
+            }
+        }
+    }
+
+    /// Whether there is something left that one turn could not deal with.
+    pub(super) fn has_backlog(&self, number: usize) -> bool {
+        let connection = &self.connections[number];
+        let takes_input = matches!(
+            connection.state,
+            State::Open(Activity::Receiving | Activity::InHead | Activity::Content | Activity::Lingering(_))
+        );
+        takes_input && !connection.input.is_empty()
+    }
+
+    fn handle(&mut self, number: usize, handler: Handler) {
+        if handler == Handler::Inline {
+            return self.respond(number);
+        }
+        let connection = &mut self.connections[number];
+        connection.state = State::Open(Activity::Waiting(handler));
+        connection.since = self.loops[connection.owner].clock;
+        self.jobs.push_back(number);
+        self.work();
+    }
+
+    /// Answers the request; the last response of a stop says close.
+    pub(super) fn respond(&mut self, number: usize) {
+        let connection = &mut self.connections[number];
+        let is_last = connection.input.is_empty() && !connection.ready;
+        connection.since = self.loops[connection.owner].clock;
+        if !connection.client.reads {
+            connection.state = State::Open(Activity::Writing);
+            return;
+        }
+        self.tally.completed += 1;
+        connection.answered += 1;
+        if self.timeline.is_some() && is_last {
+            connection.state = State::Open(Activity::Lingering(CloseReason::Drained));
+            connection.told = true;
+            return self.client_closes(number);
+        }
+        connection.state = State::Open(Activity::Receiving);
+        let has_content =
+            |(_, piece): &&(Milliseconds, Piece)| matches!(piece, Piece::Request(_) | Piece::Content(_));
+        if connection.answered == connection.client.pieces.iter().filter(has_content).count() {
+            self.client_closes(number);
+        }
+    }
+
+    pub(super) fn standing(&self, number: usize) -> Standing {
+        let connection = &self.connections[number];
+        let since = connection.since;
+        match connection.state {
+            State::Open(Activity::Lingering(reason)) => Standing::Lingering(reason),
+            State::Open(Activity::Receiving) if connection.input.is_empty() => Standing::Quiet { since },
+            State::Open(Activity::InHead) if connection.input.is_empty() => Standing::InHead { since },
+            _ => Standing::InFlight,
+        }
+    }
+
+    fn deadline(&self, number: usize) -> Option<Instant> {
+        let connection = &self.connections[number];
+        let standing = self.standing(number);
+        match (connection.state, self.loops[connection.owner].drain.verdict(standing)) {
+            (State::Open(Activity::Lingering(_)), _) => Some(connection.since + LINGER),
+            (State::Open(_), Verdict::CloseAt(at) | Verdict::RefuseAt(at)) => Some(at),
+            _ => None,
+        }
+    }
+
+    pub(super) fn on_deadline(&mut self, number: usize) {
+        let before = self.deadline(number);
+        if before != self.connections[number].armed {
+            return;
+        }
+        self.connections[number].ready = true;
+        self.drive(number);
+        if self.deadline(number) != before {
+            return;
+        }
+        let connection = &self.connections[number];
+        let (since, owner) = (connection.since, connection.owner);
+        let standing = self.standing(number);
+        let reason = match (standing, self.loops[owner].drain.verdict(standing)) {
+            (Standing::Lingering(reason), _) => reason,
+            (_, Verdict::CloseAt(_)) => CloseReason::Drained,
+            (_, Verdict::RefuseAt(_)) => CloseReason::RequestTimeout,
+            (_, Verdict::Keep) => panic!("no deadline"),
+        };
+        match standing {
+            Standing::Quiet { .. } => self.oracle.closed_as_quiet(since, self.now),
+            Standing::InHead { .. } => self.oracle.refused_in_head(since, self.now),
+            Standing::InFlight => panic!("closed while it is owed something"),
+            Standing::Lingering(_) => {}
+        }
+        let is_told = matches!(standing, Standing::Lingering(_));
+        assert!(is_told || connection.kernel.is_empty(), "what had arrived is lost: {:?}", connection.kernel);
+        self.close(number, reason);
+    }
+
+    pub(super) fn close(&mut self, number: usize, reason: CloseReason) {
+        let connection = &mut self.connections[number];
+        assert!(matches!(connection.state, State::Open(_)), "closed twice");
+        connection.state = State::Closed;
+        connection.told = true;
+        self.tally.closes.count(reason);
+    }
+}

@@ -1,0 +1,45 @@
+//! The workers, and the handlers that they run.
+
+use super::{Activity, Event, State, World};
+use crate::stop::drain::simulation::{Handler, Milliseconds, milliseconds};
+
+impl World<'_> {
+    pub(super) fn work(&mut self) {
+        while self.running.len() < self.scenario.workers
+            && let Some(number) = self.jobs.pop_front()
+        {
+            let State::Open(Activity::Waiting(handler)) = self.connections[number].state else {
+                panic!("a worker has begun with a request that nobody waits for");
+            };
+            self.connections[number].state = State::Open(Activity::Handling);
+            self.running.push((number, handler, self.now));
+            if let Some(after) = self.returns_after(handler) {
+                self.after(milliseconds(after), Event::HandlerReturns(number));
+            }
+        }
+    }
+
+    /// Handlers have been hinted or cancelled just now.
+    pub(super) fn tell_handlers(&mut self) {
+        for (number, handler, _) in self.running.clone() {
+            let is_about_it = match handler {
+                Handler::OnHint(_) => !self.cancelled,
+                Handler::OnCancel(_) => self.cancelled,
+                _ => false,
+            };
+            if is_about_it && let Some(after) = self.returns_after(handler) {
+                self.after(milliseconds(after), Event::HandlerReturns(number));
+            }
+        }
+    }
+
+    fn returns_after(&self, handler: Handler) -> Option<Milliseconds> {
+        match handler {
+            Handler::Inline => Some(0),
+            Handler::Takes(after) => Some(after),
+            Handler::OnHint(after) => self.hinted.then_some(after),
+            Handler::OnCancel(after) => self.cancelled.then_some(after),
+            Handler::Never => None,
+        }
+    }
+}

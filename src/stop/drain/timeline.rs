@@ -1,0 +1,207 @@
+//! When each phase of a stop ends: a policy, turned into times once somebody has asked for the stop.
+
+use std::time::{Duration, Instant};
+
+use super::Phase;
+use crate::stop::StopPolicy;
+
+/// A stop that has been asked for, in absolute times: until when each phase may last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Timeline {
+    asked: Instant,
+    lame_duck_until: Instant,
+    drain_until: Instant,
+    cancel_until: Instant,
+    quiet: Duration,
+    keep_listener: bool,
+}
+
+impl Timeline {
+    pub(crate) fn new(policy: &StopPolicy, asked: Instant) -> Timeline {
+        let lame_duck_until = later(asked, policy.lame_duck);
+        let drain_until = later(lame_duck_until, policy.grace);
+        Timeline {
+            asked,
+            lame_duck_until,
+            drain_until,
+            cancel_until: later(drain_until, policy.cancel_grace),
+            quiet: policy.quiet,
+            keep_listener: policy.keep_listener,
+        }
+    }
+
+    /// A further stop can only make this one stricter: each phase ends at the earlier of the two times.
+    pub(crate) fn tighten(&mut self, other: &Timeline) {
+        self.lame_duck_until = self.lame_duck_until.min(other.lame_duck_until);
+        self.drain_until = self.drain_until.min(other.drain_until);
+        self.cancel_until = self.cancel_until.min(other.cancel_until);
+        self.quiet = self.quiet.min(other.quiet);
+        self.keep_listener &= other.keep_listener;
+    }
+
+    /// What is left of it at `now`, for somebody who is told to stop only then.
+    pub(crate) fn left(&self, now: Instant) -> StopPolicy {
+        let from = |begin: Instant, until: Instant| until.saturating_duration_since(begin.max(now));
+        StopPolicy {
+            lame_duck: from(now, self.lame_duck_until),
+            grace: from(self.lame_duck_until, self.drain_until),
+            cancel_grace: from(self.drain_until, self.cancel_until),
+            quiet: self.quiet,
+            keep_listener: self.keep_listener,
+        }
+    }
+
+    /// Whether the listener stays open for the next start.
+    pub(crate) fn keeps_listener(&self) -> bool {
+        self.keep_listener
+    }
+
+    pub(crate) fn asked(&self) -> Instant {
+        self.asked
+    }
+
+    /// When the listener began to close.
+    pub(crate) fn drain_began(&self) -> Instant {
+        self.lame_duck_until
+    }
+
+    /// When requests in flight have had their time.
+    pub(crate) fn drain_until(&self) -> Instant {
+        self.drain_until
+    }
+
+    /// When the last phase is over, whatever still runs.
+    pub(crate) fn end(&self) -> Instant {
+        self.cancel_until
+    }
+
+    /// The phase that the clock alone gives.
+    pub(crate) fn phase(&self, now: Instant) -> Phase {
+        match () {
+            () if now < self.lame_duck_until => Phase::LameDuck,
+            () if now < self.drain_until => Phase::Draining,
+            () if now < self.cancel_until => Phase::Cancelling,
+            () => Phase::Stopped,
+        }
+    }
+
+    /// When the phase changes next by the clock alone.
+    pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
+        [self.lame_duck_until, self.drain_until, self.cancel_until].into_iter().find(|&until| now < until)
+    }
+
+    /// Until when a connection that owes nothing may still send a request: to the end of its quiet period, counted
+    /// from its last byte (or from its accept), never past the grace period.
+    pub(crate) fn quiet_until(&self, last_byte: Instant) -> Instant {
+        later(last_byte, self.quiet).min(self.drain_until)
+    }
+
+    /// Each phase that was entered and how long it lasted, for a stop that came to its end at `ended`.
+    pub(crate) fn phases(&self, ended: Instant) -> Vec<(Phase, Duration)> {
+        let bounds = [
+            (Phase::LameDuck, self.asked, self.lame_duck_until),
+            (Phase::Draining, self.lame_duck_until, self.drain_until),
+            (Phase::Cancelling, self.drain_until, self.cancel_until),
+        ];
+        bounds
+            .into_iter()
+            .filter(|&(phase, from, until)| match phase {
+                Phase::Draining => from <= ended,
+                _ => from < until && from < ended,
+            })
+            .map(|(phase, from, until)| (phase, until.min(ended).saturating_duration_since(from)))
+            .collect()
+    }
+}
+
+/// `at + by`, or, where that is past what the clock can hold, a time that this process will not live to see.
+pub(super) fn later(at: Instant, by: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    at.checked_add(by).unwrap_or_else(|| at + CENTURY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn second(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn phases_follow_the_policy() {
+        let asked = Instant::now();
+        let policy = StopPolicy::default().lame_duck(second(2)).grace(second(5)).cancel_grace(second(1));
+        let line = Timeline::new(&policy, asked);
+        let expected = [
+            (0, Phase::LameDuck, Some(2)),
+            (1, Phase::LameDuck, Some(2)),
+            (2, Phase::Draining, Some(7)),
+            (6, Phase::Draining, Some(7)),
+            (7, Phase::Cancelling, Some(8)),
+            (8, Phase::Stopped, None),
+        ];
+        for (at, phase, next) in expected {
+            let now = asked + second(at);
+            assert_eq!(line.phase(now), phase, "at {at} s");
+            assert_eq!(line.next(now), next.map(|n| asked + second(n)), "at {at} s");
+        }
+        assert_eq!(line.end(), asked + second(8));
+    }
+
+    #[test]
+    fn the_strictest_of_two_stops_wins_and_none_can_loosen() {
+        let asked = Instant::now();
+        let mut line = Timeline::new(&StopPolicy::default(), asked);
+        line.tighten(&Timeline::new(&StopPolicy::default().grace(second(60)), asked + second(1)));
+        assert_eq!(line, Timeline::new(&StopPolicy::default(), asked), "a looser stop changes nothing");
+        let now = asked + second(2);
+        line.tighten(&Timeline::new(&StopPolicy::now(), now));
+        assert_eq!(line.phase(now), Phase::Stopped, "a hard stop ends it at once");
+        assert_eq!(line.asked(), asked, "the stop still began when it was first asked for");
+    }
+
+    #[test]
+    fn a_quiet_connection_closes_at_once_and_a_young_one_gets_the_rest() {
+        let asked = Instant::now() + second(10);
+        let line = Timeline::new(&StopPolicy::default(), asked);
+        assert!(line.quiet_until(asked - second(1)) <= asked);
+        let young = asked - Duration::from_millis(40);
+        assert_eq!(line.quiet_until(young), asked + Duration::from_millis(60));
+        let strict = Timeline::new(&StopPolicy::default().grace(Duration::ZERO), asked);
+        assert_eq!(strict.quiet_until(young), asked, "never past the grace period");
+    }
+
+    #[test]
+    fn only_phases_that_were_entered_are_reported() {
+        let asked = Instant::now();
+        let line = Timeline::new(&StopPolicy::default(), asked);
+        assert_eq!(line.phases(asked), [(Phase::Draining, Duration::ZERO)]);
+        assert_eq!(line.phases(asked + second(2)), [(Phase::Draining, second(2))]);
+        let whole = [(Phase::Draining, second(5)), (Phase::Cancelling, second(1))];
+        assert_eq!(line.phases(asked + second(9)), whole);
+    }
+
+    #[test]
+    fn what_is_left_of_it_after_some_time() {
+        let asked = Instant::now();
+        let policy = StopPolicy::default().lame_duck(second(2)).grace(second(5)).cancel_grace(second(1));
+        let line = Timeline::new(&policy, asked);
+        let rows =
+            [(0, (2, 5, 1)), (1, (1, 5, 1)), (4, (0, 3, 1)), (7, (0, 0, 1)), (8, (0, 0, 0)), (99, (0, 0, 0))];
+        for (elapsed, (lame_duck, grace, cancel_grace)) in rows {
+            let now = asked + second(elapsed);
+            let left =
+                policy.lame_duck(second(lame_duck)).grace(second(grace)).cancel_grace(second(cancel_grace));
+            assert_eq!(line.left(now), left, "after {elapsed} s");
+            assert_eq!(Timeline::new(&left, now).end(), line.end().max(now), "the bound is the same");
+        }
+    }
+
+    #[test]
+    fn a_boundless_policy_does_not_overflow() {
+        let asked = Instant::now();
+        let line = Timeline::new(&StopPolicy::default().grace(Duration::MAX), asked);
+        assert_eq!(line.phase(asked + second(1_000_000)), Phase::Draining);
+    }
+}

@@ -1,0 +1,255 @@
+//! Subscribers: what is delivered is acknowledged, or comes again; a stop waits for it and says what was not.
+
+use std::{
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::Instant,
+};
+
+use softstop::{
+    Cause, Context, Drain, Drained,
+    patterns::{Bus, Ended, Rejected, Subscription},
+};
+
+use crate::{
+    late,
+    support::{in_background, soon, until},
+};
+
+/// Takes the next message and acknowledges it.
+#[track_caller]
+fn next<T: Copy>(subscription: &Subscription<T>) -> T {
+    let delivery = subscription.next(&Context::new().with_deadline(late())).unwrap();
+    let message = *delivery;
+    delivery.ack();
+    message
+}
+
+#[test]
+fn everybody_gets_everything_in_order_and_a_flush_waits_for_all() {
+    let bus = Bus::new();
+    assert_eq!(bus.publish(0).unwrap().delivered, 0, "nobody has subscribed yet");
+    let subscriptions = [bus.subscribe(3), bus.subscribe(3)];
+    for message in 1..=3 {
+        assert_eq!(bus.publish(message).unwrap().delivered, 2);
+    }
+    assert_eq!(bus.flush(Instant::now()), Drained { finished: 0, left: 6 });
+    for subscription in &subscriptions {
+        assert_eq!([(); 3].map(|()| next(subscription)), [1, 2, 3]);
+    }
+    assert_eq!(bus.flush(late()), Drained::default());
+}
+
+#[test]
+fn what_is_not_acknowledged_comes_again_before_the_others() {
+    let bus = Bus::new();
+    let subscription = bus.subscribe(8);
+    ["one", "two"].iter().for_each(|message| _ = bus.publish(*message).unwrap());
+    let context = Context::new();
+    let delivery = subscription.next(&context).unwrap();
+    assert_eq!((*delivery, delivery.attempt()), ("one", 1));
+    drop(delivery);
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let delivery = subscription.next(&context).unwrap();
+        assert_eq!(*delivery, "on purpose");
+    }));
+    assert!(panicked.is_err());
+    let delivery = subscription.next(&context).unwrap();
+    assert_eq!((*delivery, delivery.attempt()), ("one", 3));
+    delivery.ack();
+    assert_eq!(next(&subscription), "two");
+}
+
+#[test]
+fn a_slow_subscriber_misses_what_it_has_no_room_for_and_holds_up_nobody() {
+    let bus = Bus::new();
+    let (slow, quick) = (bus.subscribe(2), bus.subscribe(1));
+    let context = Context::new();
+    for message in 0..5 {
+        let published = bus.publish(message).unwrap();
+        assert_eq!((published.delivered, published.missed), if message < 2 { (2, 0) } else { (1, 1) });
+        assert_eq!(next(&quick), message);
+    }
+    assert_eq!((slow.missed(), quick.missed()), (3, 0));
+    // To have a message is not to have handled it: no room yet.
+    let in_hand = slow.next(&context).unwrap();
+    assert_eq!(bus.publish(5).unwrap().missed, 1);
+    assert_eq!(next(&quick), 5);
+    in_hand.ack();
+    assert_eq!(bus.publish(6).unwrap().missed, 0);
+    assert_eq!([next(&slow), next(&slow)], [1, 6]);
+}
+
+#[test]
+fn a_subscriber_can_hold_until_there_are_so_many() {
+    let bus = Bus::new();
+    let subscription = Arc::new(bus.subscribe(4));
+    let context = Context::new();
+    bus.publish(1).unwrap();
+    let taken = in_background({
+        let (subscription, context) = (Arc::clone(&subscription), context.clone());
+        move || subscription.take_n(3, &context)
+    });
+    bus.publish(2).unwrap();
+    assert!(taken.try_recv().is_err());
+    bus.publish(3).unwrap();
+    let deliveries = soon(&taken).unwrap();
+    assert_eq!(deliveries.iter().map(|delivery| **delivery).collect::<Vec<_>>(), [1, 2, 3]);
+    drop(deliveries);
+
+    // They have come back. One more would be needed.
+    let taken = in_background({
+        let (subscription, context) = (Arc::clone(&subscription), context.clone());
+        move || subscription.take_n(4, &context).map(|_| ())
+    });
+    context.cancel("enough");
+    assert_eq!(soon(&taken), Err(Ended::Cancelled("enough".into())));
+    assert_eq!([(); 3].map(|()| next(&subscription)), [1, 2, 3], "they stay with the subscription");
+}
+
+#[test]
+fn of_a_closed_bus_a_subscriber_takes_what_there_is() {
+    let bus = Bus::new();
+    let subscription = bus.subscribe(4);
+    (0..3).for_each(|message| _ = bus.publish(message).unwrap());
+    assert_eq!(bus.drain(Instant::now()), Drained { finished: 0, left: 3 });
+    let context = Context::new().with_deadline(late());
+    assert_eq!(subscription.take_n(2, &context).unwrap().into_iter().map(|one| one.ack()).count(), 2);
+    assert_eq!(subscription.take_n(2, &context).unwrap().into_iter().map(|one| one.ack()).count(), 1);
+    assert_eq!(subscription.take_n(2, &context).map(|_| ()), Err(Ended::Closed));
+    assert!(bus.flush(late()).is_clean());
+    assert_eq!(bus.subscribe(1).next(&context).map(|_| ()), Err(Ended::Closed));
+}
+
+#[test]
+#[should_panic = "can't take 3 messages at once with a capacity of 2"]
+fn more_at_once_than_there_is_room_for_is_misuse() {
+    let bus = Bus::<()>::new();
+    _ = bus.subscribe(2).take_n(3, &Context::new());
+}
+
+#[test]
+fn a_subscriber_can_hold_until_a_condition() {
+    let bus = Bus::new();
+    let subscription = bus.subscribe(4);
+    let context = Context::new().with_deadline(late());
+    (1..=4).for_each(|message| _ = bus.publish(message).unwrap());
+    let delivery = subscription.wait_until(|message| *message == 3, &context).unwrap();
+    assert_eq!(*delivery, 3);
+    delivery.ack();
+    assert_eq!(bus.flush(Instant::now()), Drained { finished: 0, left: 1 });
+    let panicked =
+        catch_unwind(AssertUnwindSafe(|| subscription.wait_until(|_| panic!("on purpose"), &context)));
+    assert!(panicked.is_err());
+    assert_eq!(next(&subscription), 4, "what the condition did not return from comes again");
+}
+
+#[test]
+fn a_context_that_has_ended_ends_the_wait_though_there_are_messages() {
+    let bus = Bus::new();
+    let subscription = Arc::new(bus.subscribe(4));
+    let context = Context::new();
+    let ended = in_background({
+        let (subscription, context) = (Arc::clone(&subscription), context.clone());
+        move || subscription.next(&context).map(|_| ())
+    });
+    context.cancel(Cause::ClientGone);
+    assert_eq!(soon(&ended), Err(Ended::Cancelled(Cause::ClientGone)));
+    bus.publish(()).unwrap();
+    assert_eq!(subscription.next(&context).map(|_| ()), Err(Ended::Cancelled(Cause::ClientGone)));
+}
+
+#[test]
+fn a_drain_waits_for_what_was_published_and_then_subscriptions_end() {
+    let bus = Arc::new(Bus::new());
+    let subscription = bus.subscribe(4);
+    let context = Context::new().with_deadline(late());
+    ["one", "two"].iter().for_each(|message| _ = bus.publish(*message).unwrap());
+    let in_hand = subscription.next(&context).unwrap();
+    let drained = in_background({
+        let bus = Arc::clone(&bus);
+        move || bus.drain(late())
+    });
+    until("the drain has begun", || bus.is_closed());
+    assert_eq!(bus.publish("late"), Err(Rejected::Stopping("late")));
+    assert_eq!(next(&subscription), "two");
+    // The other one may still come back, and does: the end waits for it.
+    let ended = in_background(move || (next(&subscription), subscription.next(&context).map(|_| ())));
+    assert!(ended.try_recv().is_err() && drained.try_recv().is_err());
+    drop(in_hand);
+    assert_eq!(soon(&ended), ("one", Err(Ended::Closed)));
+    assert_eq!(soon(&drained), Drained { finished: 2, left: 0 });
+}
+
+#[test]
+fn a_dropped_subscription_is_told_of_once() {
+    let bus = Bus::new();
+    let (gone, other) = (bus.subscribe(4), bus.subscribe(4));
+    (0..3).for_each(|message| _ = bus.publish(message).unwrap());
+    let in_hand = [(); 2].map(|()| gone.next(&Context::new()).unwrap());
+    drop(gone);
+    assert_eq!(bus.subscriptions(), 1);
+    let [acknowledged, dropped] = in_hand;
+    acknowledged.ack();
+    drop(dropped);
+    assert_eq!([(); 3].map(|()| next(&other)), [0, 1, 2]);
+    assert_eq!(bus.flush(late()), Drained { finished: 0, left: 2 });
+    assert_eq!(bus.flush(late()), Drained::default());
+}
+
+#[test]
+fn a_dropped_bus_leaves_what_it_has_delivered() {
+    let bus = Bus::new();
+    let subscription = bus.subscribe(4);
+    bus.publish(1).unwrap();
+    drop(bus);
+    assert_eq!(next(&subscription), 1);
+    assert_eq!(subscription.next(&Context::new().with_deadline(late())).map(|_| ()), Err(Ended::Closed));
+}
+
+#[test]
+fn whatever_the_order_every_message_is_handled_and_the_drain_counts_it() {
+    const MESSAGES: u32 = 500;
+    let bus = Arc::new(Bus::<u32>::new());
+    // Two threads on each subscription, which give up every fifth message the first time.
+    let subscribers = [(); 2].map(|()| {
+        let subscription = Arc::new(bus.subscribe(2 * MESSAGES as usize));
+        [(); 2].map(|()| {
+            let subscription = Arc::clone(&subscription);
+            thread::spawn(move || {
+                let (context, mut handled) = (Context::new().with_deadline(late()), Vec::new());
+                loop {
+                    match subscription.next(&context) {
+                        Ok(delivery) if *delivery % 5 == 0 && delivery.attempt() == 1 => drop(delivery),
+                        Ok(delivery) => {
+                            handled.push(*delivery);
+                            delivery.ack();
+                        }
+                        Err(ended) => {
+                            assert_eq!(ended, Ended::Closed);
+                            break;
+                        }
+                    }
+                }
+                handled
+            })
+        })
+    });
+    let publishers = [0, MESSAGES].map(|first| {
+        let bus = Arc::clone(&bus);
+        thread::spawn(move || {
+            (first..first + MESSAGES).for_each(|message| assert_eq!(bus.publish(message).unwrap().missed, 0));
+        })
+    });
+    let flushed = bus.flush(late()).finished;
+    publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
+    let drained = bus.drain(late());
+    assert!(drained.is_clean() && flushed + drained.finished <= u64::from(4 * MESSAGES));
+    for threads in subscribers {
+        let handled = threads.map(|thread| thread.join().unwrap()).concat();
+        assert_eq!(handled.len(), 2 * MESSAGES as usize, "once acknowledged, it doesn't come again");
+        assert_eq!(handled.into_iter().collect::<BTreeSet<_>>(), (0..2 * MESSAGES).collect());
+    }
+}

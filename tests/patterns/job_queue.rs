@@ -1,0 +1,317 @@
+//! Background jobs: what is taken is finished or given back.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use softstop::{
+    Cause, Context, Drain, Drained,
+    patterns::{JobQueue, JobQueueBuilder, Rejected, Unfinished},
+};
+
+use crate::{
+    AN_HOUR, assert_no_thread, late,
+    support::{gate::gate, in_background, soon, until},
+};
+
+/// A queue that hands what is unfinished to a channel.
+fn builder<T: Send + 'static>(name: &str) -> (JobQueueBuilder<T>, Receiver<(T, Unfinished)>) {
+    let (sender, unfinished) = channel();
+    let builder = JobQueue::builder(name).on_unfinished(move |item, why| sender.send((item, why)).unwrap());
+    (builder, unfinished)
+}
+
+fn not_begun<const N: usize>(items: [u32; N]) -> [(u32, Unfinished); N] {
+    items.map(|item| (item, Unfinished::NotBegun))
+}
+
+#[test]
+fn a_drain_finishes_what_is_queued_and_what_runs() {
+    let (builder, unfinished) = builder("jobs-drain");
+    let (gate, held) = gate();
+    let queue = builder.workers(2).start(move |_: &mut u32, _: &Context| gate.pass()).unwrap();
+    (0..5).for_each(|item| queue.try_submit(item).unwrap());
+    held.wait_entered();
+    held.wait_entered();
+    let metrics = queue.metrics();
+    assert_eq!((metrics.queued, metrics.running), (3, 2));
+    let queue = Arc::new(queue);
+    let drained = in_background({
+        let queue = Arc::clone(&queue);
+        move || queue.drain(late())
+    });
+    until("the drain has begun", || queue.is_closed());
+    assert_eq!(queue.try_submit(9), Err(Rejected::Stopping(9)));
+    assert!(drained.try_recv().is_err());
+    (0..5).for_each(|_| held.let_one_go());
+    assert_eq!(soon(&drained), Drained { finished: 5, left: 0 });
+    assert_no_thread("jobs-drain");
+    assert_eq!(queue.drain(late()), Drained::default());
+    drop(queue);
+    assert!(unfinished.recv().is_err(), "nothing was unfinished");
+}
+
+#[test]
+fn a_full_queue_gives_the_item_back() {
+    let (gate, held) = gate();
+    let queue =
+        JobQueue::builder("full").capacity(1).start(move |_: &mut String, _: &Context| gate.pass()).unwrap();
+    queue.try_submit("runs".to_owned()).unwrap();
+    held.wait_entered();
+    queue.try_submit("waits".to_owned()).unwrap();
+    assert_eq!(queue.try_submit("too many".to_owned()), Err(Rejected::Full("too many".to_owned())));
+    assert_eq!(queue.metrics().rejected, 1);
+    held.let_one_go();
+    held.wait_entered();
+    queue.try_submit("has room now".to_owned()).unwrap();
+    drop(held);
+    assert!(queue.drain(late()).is_clean());
+    assert_eq!(queue.metrics().finished, 3);
+}
+
+#[test]
+fn a_stubborn_job_is_left_behind_and_the_rest_is_given_back() {
+    let (builder, unfinished) = builder("jobs-stubborn");
+    let (gate, held) = gate();
+    let queue = builder.start(move |_: &mut u32, _: &Context| gate.pass()).unwrap();
+    (0..4).for_each(|item| queue.try_submit(item).unwrap());
+    held.wait_entered();
+    assert_eq!(queue.drain(Instant::now()), Drained { finished: 0, left: 4 });
+    assert_eq!([(); 3].map(|()| unfinished.try_recv().unwrap()), not_begun([1, 2, 3]));
+    let metrics = queue.metrics();
+    assert_eq!((metrics.queued, metrics.running, metrics.not_begun), (0, 1, 3));
+    drop(held);
+    assert!(queue.drain(late()).is_clean());
+    assert_eq!(queue.metrics().finished, 1, "it was only late");
+    assert_no_thread("jobs-stubborn");
+    assert!(unfinished.try_recv().is_err());
+}
+
+#[test]
+fn the_strictest_of_two_drains_ends_both_with_half_of_it_done() {
+    let (builder, unfinished) = builder("jobs-half");
+    let (gate, held) = gate();
+    let queue = builder.start(move |_: &mut u32, _: &Context| gate.pass()).unwrap();
+    (0..4).for_each(|item| queue.try_submit(item).unwrap());
+    held.wait_entered();
+    let queue = Arc::new(queue);
+    let patient = in_background({
+        let queue = Arc::clone(&queue);
+        move || queue.drain(late())
+    });
+    until("the drain has begun", || queue.is_closed());
+    (0..2).for_each(|_| {
+        held.let_one_go();
+        held.wait_entered();
+    });
+    assert_eq!(queue.drain(Instant::now()), Drained { finished: 0, left: 2 });
+    drop(held);
+    assert_eq!(soon(&patient), Drained { finished: 3, left: 1 });
+    assert_eq!([unfinished.try_recv().unwrap()], not_begun([3]));
+    assert_no_thread("jobs-half");
+}
+
+#[test]
+fn jobs_that_heed_their_context_give_their_items_back_in_time() {
+    let (builder, unfinished) = builder("jobs-heeding");
+    let (began, begun) = channel();
+    let job = move |item: &mut Vec<&str>, context: &Context| -> Result<(), Cause> {
+        item.push("half done");
+        began.send(()).unwrap();
+        Err(context.wait())
+    };
+    let queue = builder.workers(2).start(job).unwrap();
+    queue.try_submit(vec![]).unwrap();
+    queue.try_submit(vec![]).unwrap();
+    soon(&begun);
+    soon(&begun);
+    assert_eq!(queue.drain(Instant::now()), Drained { finished: 0, left: 2 });
+    for _ in 0..2 {
+        // With what the job did to it.
+        let (item, why) = soon(&unfinished);
+        assert_eq!((item, why), (vec!["half done"], Unfinished::Failed(Cause::Stopping.to_string())));
+    }
+    assert_no_thread("jobs-heeding");
+}
+
+#[test]
+fn jobs_hear_of_a_stop_when_it_begins() {
+    let (began, begun) = channel();
+    let job = move |_: &mut (), context: &Context| {
+        began.send(()).unwrap();
+        assert_eq!(context.stopping().wait(), Cause::Stopping);
+        assert!(!context.is_cancelled());
+    };
+    let queue = JobQueue::builder("hint").start(job).unwrap();
+    queue.try_submit(()).unwrap();
+    soon(&begun);
+    assert_eq!(queue.drain(late()), Drained { finished: 1, left: 0 });
+}
+
+#[test]
+fn a_job_that_panics_is_counted_and_its_item_given_back() {
+    let (builder, unfinished) = builder("jobs-panic");
+    let job = |item: &mut u32, _: &Context| assert_ne!(*item, 1, "on purpose");
+    let queue = builder.start(job).unwrap();
+    (0..3).for_each(|item| queue.try_submit(item).unwrap());
+    queue.drain(late());
+    assert_eq!(unfinished.try_recv(), Ok((1, Unfinished::Panicked)));
+    let metrics = queue.metrics();
+    assert_eq!((metrics.finished, metrics.panicked, metrics.failed, metrics.running), (2, 1, 0, 0));
+    assert_no_thread("jobs-panic");
+}
+
+#[test]
+fn a_hook_that_panics_harms_nobody() {
+    let queue = JobQueue::builder("jobs-hook")
+        .on_unfinished(|_, _| panic!("on purpose"))
+        .start(|item: &mut u32, _: &Context| if *item == 0 { Err("no") } else { Ok(()) })
+        .unwrap();
+    queue.try_submit(0).unwrap();
+    queue.try_submit(1).unwrap();
+    queue.drain(late());
+    let metrics = queue.metrics();
+    assert_eq!((metrics.finished, metrics.failed), (1, 1));
+    assert_no_thread("jobs-hook");
+}
+
+#[test]
+fn a_job_that_ends_its_own_context_ends_no_other() {
+    let job = |_: &mut (), context: &Context| -> Result<(), Cause> {
+        context.check()?;
+        context.cancel("enough");
+        Ok(())
+    };
+    let queue = JobQueue::builder("own").start(job).unwrap();
+    (0..3).for_each(|_| queue.try_submit(()).unwrap());
+    queue.drain(late());
+    assert_eq!(queue.metrics().finished, 3);
+}
+
+#[test]
+fn at_a_rate_jobs_keep_their_distance_during_a_drain_too() {
+    let (sender, times) = channel();
+    let distance = Duration::from_millis(20);
+    let queue = JobQueue::builder("rate")
+        .workers(3)
+        .rate(5, 5 * distance)
+        .start(move |(): &mut (), _: &Context| sender.send(Instant::now()).unwrap())
+        .unwrap();
+    let began = Instant::now();
+    (0..4).for_each(|_| queue.try_submit(()).unwrap());
+    assert!(queue.drain(late()).is_clean());
+    let mut times: Vec<Instant> = times.try_iter().collect();
+    times.sort();
+    assert_eq!(times.len(), 4);
+    for (place, time) in times.iter().enumerate() {
+        assert!(*time >= began + distance * place as u32, "{place}: {:?}", *time - began);
+    }
+}
+
+#[test]
+fn what_would_have_its_turn_after_the_deadline_is_given_back_at_once() {
+    let (builder, unfinished) = builder("jobs-turn");
+    let queue = builder.capacity(2).workers(2).rate(1, AN_HOUR).start(|_: &mut u32, _: &Context| ()).unwrap();
+    queue.try_submit(0).unwrap();
+    until("the first one has its turn at once", || queue.metrics().finished == 1);
+    queue.try_submit(1).unwrap();
+    queue.try_submit(2).unwrap();
+    // Be they in the channel or in the hands of workers, which wait with them.
+    assert_eq!(queue.try_submit(3), Err(Rejected::Full(3)));
+    assert_eq!(queue.metrics().queued, 2);
+    let drained = in_background(move || queue.drain(Instant::now() + AN_HOUR / 2));
+    assert_eq!(soon(&drained), Drained { finished: 0, left: 2 });
+    let mut given_back: Vec<_> = unfinished.try_iter().collect();
+    given_back.sort_by_key(|(item, _)| *item);
+    assert_eq!(given_back, not_begun([1, 2]));
+    assert_no_thread("jobs-turn");
+}
+
+#[test]
+fn a_turn_that_is_waited_for_ends_with_the_time_of_the_stop() {
+    let (builder, unfinished) = builder("jobs-wait");
+    let queue = builder.rate(1, AN_HOUR).start(|_: &mut u32, _: &Context| ()).unwrap();
+    queue.try_submit(0).unwrap();
+    until("the first one has its turn at once", || queue.metrics().finished == 1);
+    queue.try_submit(1).unwrap();
+    let queue = Arc::new(queue);
+    let patient = in_background({
+        let queue = Arc::clone(&queue);
+        move || queue.drain(Instant::now() + 2 * AN_HOUR)
+    });
+    until("the drain has begun", || queue.is_closed());
+    assert_eq!(queue.drain(Instant::now()).finished, 0);
+    assert_eq!(soon(&patient), Drained { finished: 0, left: 1 });
+    assert_eq!([unfinished.try_recv().unwrap()], not_begun([1]));
+    assert_no_thread("jobs-wait");
+}
+
+#[test]
+fn a_queue_that_is_dropped_gives_back_what_has_not_begun() {
+    let (builder, unfinished) = builder("jobs-dropped");
+    let (began, begun) = channel();
+    let job = move |_: &mut u32, context: &Context| {
+        began.send(()).unwrap();
+        Err::<(), Cause>(context.wait())
+    };
+    let queue = builder.start(job).unwrap();
+    (0..3).for_each(|item| queue.try_submit(item).unwrap());
+    soon(&begun);
+    drop(queue);
+    // The worker may return in time to give back one of them itself.
+    let mut given_back: Vec<_> = (0..3).map(|_| soon(&unfinished)).collect();
+    given_back.sort_by_key(|(item, _)| *item);
+    let failed = (0, Unfinished::Failed(Cause::Stopping.to_string()));
+    assert_eq!(given_back, [vec![failed], not_begun([1, 2]).to_vec()].concat());
+    assert_no_thread("jobs-dropped");
+}
+
+#[test]
+fn whatever_the_order_every_item_is_accounted_for() {
+    for round in 0..50 {
+        let (builder, unfinished) = builder("jobs-stress");
+        let (sender, done) = channel();
+        let job = move |item: &mut u32, _: &Context| {
+            match *item % 7 {
+                0 => return Err("on purpose"),
+                _ => sender.send(*item).unwrap(),
+            }
+            Ok(())
+        };
+        let queue = Arc::new(builder.capacity(16).workers(3).start(job).unwrap());
+        let submitters = [0, 1].map(|number| {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || {
+                let mut taken = Vec::new();
+                for item in (1000 * number..).take(1000) {
+                    match queue.try_submit(item) {
+                        Ok(()) => taken.push(item),
+                        Err(Rejected::Full(_)) => thread::yield_now(),
+                        Err(Rejected::Stopping(_)) => break,
+                    }
+                }
+                taken
+            })
+        });
+        until("some of it is done", || queue.metrics().finished > round % 10);
+        let deadline = if round % 2 == 0 { Instant::now() } else { late() };
+        queue.drain(deadline);
+        // What workers still held when the first one returned.
+        queue.drain(late());
+        let mut taken = submitters.map(|submitter| submitter.join().unwrap()).concat();
+        let mut accounted: Vec<u32> =
+            done.try_iter().chain(unfinished.try_iter().map(|(item, _)| item)).collect();
+        taken.sort();
+        accounted.sort();
+        assert_eq!(accounted, taken);
+        let metrics = queue.metrics();
+        let sum = metrics.finished + metrics.failed + metrics.not_begun;
+        assert_eq!((sum, metrics.queued, metrics.running), (taken.len() as u64, 0, 0));
+    }
+    assert_no_thread("jobs-stress");
+}
