@@ -364,9 +364,8 @@ impl Stream {
 
     /// Takes no more from the senders; what they have sent can still be taken.
     pub(crate) fn close(&self, cause: Cause) {
-        // In this order: whoever cannot send any more sees the context ended.
-        self.cancel(cause.clone());
-        self.end.line.feed.close(cause);
+        self.end.line.feed.close(cause.clone());
+        self.cancel(cause);
     }
 
     /// Takes nothing any more.
@@ -384,9 +383,9 @@ impl Line {
     }
 
     fn discard(&self, cause: Cause) {
-        self.cancel(cause.clone());
-        self.feed.close(cause);
+        self.feed.close(cause.clone());
         self.feed.discard();
+        self.cancel(cause);
     }
 }
 
