@@ -35,7 +35,7 @@ struct Arguments {
         long,
         value_delimiter = ',',
         value_enum,
-        default_value = "new,kept,pipelined,slow-body,slow-handler,stream,mix"
+        default_value = "new,kept,pausing,pipelined,slow-body,slow-handler,stream,mix"
     )]
     kinds: Vec<Kind>,
     /// Three stops of each only.

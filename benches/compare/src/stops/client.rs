@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use clap::ValueEnum;
@@ -25,6 +25,8 @@ pub enum Kind {
     New,
     /// One request after the other on a connection that is kept alive.
     Kept,
+    /// The same, with a pause of up to 200 ms before each request: connections that a server finds quiet.
+    Pausing,
     /// Sixteen requests at once on a connection that is kept alive.
     Pipelined,
     /// Contents that arrive in pieces over 100 ms, on a connection that is kept alive.
@@ -71,6 +73,8 @@ pub struct Load {
 const DEPTH: usize = 16;
 /// The content of a slow request: so many pieces, and a pause after each.
 const PIECES: usize = STREAMED;
+/// Milliseconds that a client of the pausing kind waits before a request: on both sides of softstop's quiet period.
+const PAUSES: std::ops::Range<u64> = 0..200;
 
 pub(super) struct Client<'a> {
     kind: Kind,
@@ -90,7 +94,7 @@ impl<'a> Client<'a> {
         let hello = HELLO.as_bytes().to_vec();
         let (pieces, expected) = match kind {
             Kind::New => (vec![get("/", "Connection: close\r\n")], hello),
-            Kind::Kept | Kind::Mix => (vec![get("/", "")], hello),
+            Kind::Kept | Kind::Pausing | Kind::Mix => (vec![get("/", "")], hello),
             Kind::Pipelined => (vec![get("/", "").repeat(DEPTH)], hello),
             Kind::SlowHandler => (vec![get("/sleep?ms=20", "")], SLEPT.as_bytes().to_vec()),
             Kind::Stream => (vec![get("/stream", "")], PIECE.repeat(STREAMED)),
@@ -129,6 +133,9 @@ impl<'a> Client<'a> {
                     }
                 },
             };
+            if self.kind == Kind::Pausing && connection.answered > 0 {
+                thread::sleep(Duration::from_millis(fastrand::u64(PAUSES)));
+            }
             self.exchange(connection, connected);
         }
     }
