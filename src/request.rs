@@ -89,6 +89,7 @@ impl Request {
         exchange.context.take();
         *exchange.abandoned.get_mut() = WAITED_FOR;
         *exchange.claimed.get_mut() = false;
+        *exchange.cancelled.get_mut() = false;
         *exchange.named.get_mut() = false;
         true
     }

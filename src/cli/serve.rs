@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Display,
-    fs::File,
+    fs::{File, OpenOptions},
     io::{self, BufWriter, Write},
     path::Path,
     process::ExitCode,
@@ -42,7 +42,14 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
     }
     let report = match outcome {
         Ok(report) => report,
-        Err(error) => return fail(error),
+        Err(error) => {
+            let failure = serde_json::json!({ "clean": false, "failure": error.to_string() });
+            let json = |out: &mut BufWriter<File>| Ok(serde_json::to_writer_pretty(out, &failure)?);
+            if let Some(Err(error)) = report_file.map(|file| write(file, json)) {
+                eprintln!("softstop: cannot write the report: {error}");
+            }
+            return fail(error);
+        }
     };
     if let Some(file) = report_file {
         let json = |out: &mut BufWriter<File>| Ok(serde_json::to_writer_pretty(out, &report)?);
@@ -77,12 +84,15 @@ fn server(name: &str, address: &str, routes: Router, options: &Serve, recorder: 
 }
 
 fn create(path: Option<&Path>) -> Result<Option<File>, String> {
+    // What an earlier stop has left there stays until there is something to say of this one.
+    let open = |path: &Path| OpenOptions::new().write(true).create(true).truncate(false).open(path);
     let create =
-        |path: &Path| File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()));
+        |path: &Path| open(path).map_err(|error| format!("cannot write {}: {error}", path.display()));
     path.map(create).transpose()
 }
 
 fn write(file: File, text: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
+    file.set_len(0)?;
     let mut out = BufWriter::new(file);
     text(&mut out)?;
     out.flush()

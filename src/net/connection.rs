@@ -26,6 +26,7 @@ mod streaming;
 use std::{
     io,
     net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -270,7 +271,7 @@ impl Connection {
             pipe.fail(io::ErrorKind::ConnectionAborted, "the server is stopping");
         }
         if !exchange.claim() {
-            service.tally.cancelled.add(1);
+            service.tally.cancelled.add(u64::from(exchange.cancel_once()));
             return Flow::Wait;
         }
         service.tally.rejected.add(1);
@@ -286,7 +287,14 @@ impl Connection {
         let limit = service.router.get_route(*route).limit.as_ref();
         let Some(limit) = limit else { return Flow::Wait };
         let response = service.in_user_code(|_| {
-            let response = (limit.answer)();
+            let answer = catch_unwind(AssertUnwindSafe(|| (limit.answer)()));
+            let response = answer.unwrap_or_else(|panic| {
+                log::error!(
+                    "the answer to a request that took too long panicked: {}",
+                    pool::panic_text(&*panic)
+                );
+                pool::overloaded()
+            });
             exchange.time_out(response.status());
             response
         });
@@ -295,7 +303,7 @@ impl Connection {
         }
         let has_begun = !exchange.claim();
         service.tally.timed_out.add(1);
-        service.tally.cancelled.add(u64::from(has_begun));
+        service.tally.cancelled.add(u64::from(has_begun && exchange.cancel_once()));
         self.answer(response, &exchange, probes, service)
     }
 

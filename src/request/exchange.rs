@@ -44,6 +44,8 @@ pub(crate) struct Exchange {
     pub(super) abandoned: AtomicU16,
     /// Whether a worker has begun with it, or the loop has answered before one could.
     pub(super) claimed: AtomicBool,
+    /// Whether it has been counted as cancelled already.
+    pub(super) cancelled: AtomicBool,
     /// Whether a report has it as a straggler already.
     pub(super) named: AtomicBool,
 }
@@ -68,8 +70,14 @@ impl Exchange {
             context: OnceLock::new(),
             abandoned: AtomicU16::new(WAITED_FOR),
             claimed: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
             named: AtomicBool::new(false),
         }
+    }
+
+    /// For whoever counts the cancelled ones: true for the first one.
+    pub(crate) fn cancel_once(&self) -> bool {
+        !self.cancelled.swap(true, Ordering::Relaxed)
     }
 
     /// For whoever names it in a report: true for the first one.

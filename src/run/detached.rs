@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
-    thread,
+    thread::{self, ThreadId},
     time::Instant,
 };
 
@@ -25,6 +25,7 @@ struct Register {
     begun: u64,
     /// By number: its name, and since when.
     running: BTreeMap<u64, (String, Instant)>,
+    threads: Vec<ThreadId>,
 }
 
 impl Run {
@@ -35,7 +36,8 @@ impl Run {
         body: impl FnOnce(&Context) + Send + 'static,
     ) -> Result<(), Error> {
         let server = &self.config.name;
-        let Some(in_flight) = self.in_flight.guard_unless_zero() else {
+        let in_flight = if self.has_ended() { None } else { self.in_flight.guard_unless_zero() };
+        let Some(in_flight) = in_flight else {
             return Err(Error::Misuse(format!("{server}: has stopped: {name:?} is not begun any more")));
         };
         let number = {
@@ -53,7 +55,9 @@ impl Run {
         };
         let run = Arc::clone(self);
         let context = self.hard.child();
-        let thread = thread::Builder::new().name(name.clone()).spawn(move || {
+        // Not by the name it is given, which may come from outside and hold anything.
+        let thread = thread::Builder::new().name(format!("{server} detached")).spawn(move || {
+            lock(&run.detached.0).threads.push(thread::current().id());
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&context))) {
                 log::error!("{}: detached {name:?} panicked: {}", run.config.name, panic_text(&*panic));
             }
@@ -70,7 +74,14 @@ impl Run {
 
 impl Detached {
     fn ended(&self, number: u64) {
-        lock(&self.0).running.remove(&number);
+        let mut register = lock(&self.0);
+        register.running.remove(&number);
+        register.threads.retain(|thread| *thread != thread::current().id());
+    }
+
+    /// Whether the calling thread is one of these.
+    pub(crate) fn is_own_thread(&self) -> bool {
+        lock(&self.0).threads.contains(&thread::current().id())
     }
 
     /// What a stop did not wait for any longer.

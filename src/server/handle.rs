@@ -35,7 +35,8 @@ impl Handle {
     /// included (its response is still delivered), and as often as you like: the strictest policy wins, in every phase.
     ///
     /// Of a server that has never been started the stop is remembered, and its first start is stopped at once. One that
-    /// has been stopped stays stopped: the stop is counted once, and does not reach the next start.
+    /// has been stopped stays stopped: the stop is counted once, and does not reach the next start. (If it has kept its
+    /// listeners, and this policy does not, they are closed.)
     pub fn stop(&self, policy: StopPolicy) {
         let live = match &mut *lock(&self.control.state) {
             State::New { stop } | State::Starting { stop, .. } => {
@@ -43,7 +44,7 @@ impl Handle {
                 return;
             }
             State::Running(live) => Arc::clone(live),
-            State::Stopped(_) => return,
+            State::Stopped(past) => return past.close_listeners(&policy),
         };
         // Behind the lock, as this logs, and a logger may ask for the phase.
         live.run.stop(&policy);

@@ -66,3 +66,20 @@ fn there_are_no_more_of_them_than_workers_and_a_panic_ends_only_itself() {
     crate::support::until("there is room again", || handle.detach("third", |_| panic!("on purpose")).is_ok());
     assert!(server.stop(patient()).is_clean());
 }
+
+#[test]
+fn its_name_may_be_anything_and_it_may_not_wait_for_its_own_server() {
+    let (tells, told) = std::sync::mpsc::channel();
+    let (server, _) = serve(Router::new());
+    let handle = server.handle();
+    let inside = server.handle();
+    handle
+        .detach("from\0outside", move |_| {
+            inside.stop(patient());
+            let report = inside.wait();
+            tells.send(matches!(report.failure, Some(Error::Misuse(_)))).unwrap();
+        })
+        .unwrap();
+    assert!(soon(&told), "it is told instead of hanging");
+    assert!(server.wait().is_clean());
+}

@@ -5,10 +5,7 @@ use std::{
     net::Shutdown,
 };
 
-use super::{
-    Activity, Connection, Flow, Input, Persistence, Plan, ReadSide,
-    streaming::{Pulled, Streaming},
-};
+use super::{Activity, Connection, Flow, Input, Persistence, Plan, ReadSide, streaming::Pulled};
 use crate::{
     http::{Event, ReadPhase, Refusal, StatusCode},
     net::{output::Flushed, pace::Pace, service::Service},
@@ -57,7 +54,7 @@ impl Connection {
                 match self.pull(service) {
                     Pulled::Bytes(count) => bytes = bytes.saturating_sub(count),
                     Pulled::Nothing => return Flow::Wait,
-                    Pulled::Cut => return Flow::Close(Streaming::CUT),
+                    Pulled::Cut => return Flow::Close(self.reason_to_cut(service)),
                 }
                 if bytes == 0 {
                     return Flow::Again;

@@ -52,7 +52,7 @@ impl Connection {
                     pipe.fail(io::ErrorKind::ConnectionReset, "the client is gone");
                 }
                 aborted += 1;
-                if has_begun && !service.drain.cancels(exchange.on_stop) {
+                if has_begun && exchange.cancel_once() {
                     service.tally.cancelled.add(1);
                 }
             }
