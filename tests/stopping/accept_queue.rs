@@ -7,7 +7,7 @@ use std::time::Duration;
 use softstop::{Request, Router, StopPolicy, inline};
 
 use crate::support::{
-    begin_stop,
+    HUNG, begin_stop,
     client::{Client, get},
     gate::gate,
     in_background, local, patient, soon, start,
@@ -53,6 +53,30 @@ fn expect_all_rescued(policy: StopPolicy) {
 fn whoever_waits_there_is_served() {
     expect_all_rescued(patient());
     expect_all_rescued(patient().quiet(Duration::ZERO));
+}
+
+/// More than the loop accepts in one turn, and the time for requests in flight is over at once.
+#[test]
+fn whoever_waits_there_is_answered_without_any_grace_too() {
+    const CROWD: usize = 280;
+    let (gate, held) = gate();
+    let routes = Router::new()
+        .get("/", inline(|_: &Request| "served"))
+        .get("/held", inline(move |_: &Request| gate.pass()));
+    let (server, address) = start(local().loops(1).routes(routes));
+    let mut busy = Client::connect(address);
+    busy.send(get("/held"));
+    held.wait_entered();
+    let mut waiting: Vec<Client> = (0..CROWD).map(|_| Client::connect(address)).collect();
+    waiting.iter_mut().for_each(|client| client.send(get("/")));
+    let report = begin_stop(&server, StopPolicy::now().cancel_grace(HUNG));
+    held.let_one_go();
+    for client in &mut waiting {
+        assert_eq!(client.read_response().text(), "served");
+    }
+    drop((busy, waiting));
+    let report = soon(&report);
+    assert!(report.is_clean() && report.rescued == CROWD as u64, "{report}");
 }
 
 /// As in a container that forbids what it does not know: without the filter that keeps new handshakes away, and without

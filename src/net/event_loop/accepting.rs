@@ -136,12 +136,12 @@ impl EventLoop {
         let came = self.take_from_queues(&mut accepting);
         let is_over = match accepting.stage {
             Stage::Open => false,
-            Stage::Closing { until } if until.min(self.drain_until()) <= now => {
+            Stage::Closing { until } if until.min(self.end_of_stop()) <= now => {
                 let waits = accepting.is_backlogged();
-                let may_wait = waits && now < self.drain_until();
+                let may_wait = waits && now < self.end_of_stop();
                 if may_wait {
                     // It has been promised a connection, and as others finish there will be a descriptor for it.
-                    accepting.stage = Stage::Closing { until: self.drain_until() };
+                    accepting.stage = Stage::Closing { until: self.end_of_stop() };
                 } else if waits {
                     log::warn!("{}: who still waits to be accepted is reset", self.service.config.name);
                 }
@@ -264,7 +264,7 @@ impl EventLoop {
 
     /// Begins to close the listeners: see the picture above.
     fn close_listeners(&mut self) {
-        let until = self.drain_until().min(self.service.now + HANDSHAKE);
+        let until = self.end_of_stop().min(self.service.now + HANDSHAKE);
         let Some(accepting) = &mut self.accepting else { return };
         for listening in &mut accepting.listeners {
             listening.backlogged = true;
@@ -276,8 +276,8 @@ impl EventLoop {
         accepting.retry_at = None;
     }
 
-    fn drain_until(&self) -> Instant {
-        self.service.drain.timeline().map_or(self.service.now, Timeline::drain_until)
+    fn end_of_stop(&self) -> Instant {
+        self.service.drain.timeline().map_or(self.service.now, Timeline::end)
     }
 }
 
