@@ -236,7 +236,7 @@ impl Binding<'_> {
     pub(crate) fn serve(mut self, parent: Option<&Context>) -> Result<(), Error> {
         let live = {
             let Server { handle, config, router } = self.server;
-            Live::launch(config, router, handle, std::mem::take(&mut self.listeners), parent)?
+            Live::launch(config, router, handle, &mut self.listeners, parent)?
         };
         self.served = true;
         let control = &self.server.handle.control;

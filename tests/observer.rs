@@ -128,6 +128,7 @@ fn refused_and_cut_off_requests_have_their_events_too() {
     assert_eq!((count("closed: refused"), count("closed: aborted")), (1, 1), "{notes:#?}");
     let phases = [Phase::Draining, Phase::Cancelling].map(|phase| count(&phase.to_string()));
     assert_eq!(phases, [1, 1], "each phase once, however short: {notes:#?}");
+    assert_eq!(count("listener closed, 0 rescued, kept: false"), 1, "{notes:#?}");
     assert_eq!(count("stopped"), 1, "{notes:#?}");
 }
 

@@ -30,7 +30,8 @@ pub struct AccessLog(());
 /// - What a client says cannot forge a line or a field: everything but visible ASCII, and `"` and `\`, is written as
 ///   `\xhh`. What is not there is `-`.
 /// - The user is the one of `Authorization: Basic`, whether or not anybody has checked the password.
-/// - The bytes are those of the content that the handler returned, `-` if none of it is sent.
+/// - The bytes are those of the content that the handler returned, `-` if none of it is sent, or if it is
+///   [streamed](crate::Body::stream), as nobody knows yet how much it is going to be.
 /// - A request that was answered at its [deadline](crate::timeout) has the status of that answer. Its line is
 ///   written when its handler has returned.
 /// - What never comes to a handler is not seen: malformed requests, a 503 because the queue is full. The

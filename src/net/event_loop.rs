@@ -118,7 +118,6 @@ impl EventLoop {
         };
         if let Some(error) = failure {
             self.service.run.fail(error);
-            self.accepting = None;
             self.close_all();
         }
         LoopReport { stragglers: self.stragglers, kept: self.kept }
@@ -333,7 +332,14 @@ impl EventLoop {
         }
     }
 
+    /// Closes whatever there is: the listeners, the connections, and those that are on their way here.
     fn close_all(&mut self) {
+        self.drop_listeners();
+        while let Some(message) = self.inbox.take() {
+            if let Message::Accepted(stream, peer, in_flight) = message {
+                self.add(stream, peer, in_flight);
+            }
+        }
         for token in self.table.tokens() {
             if let Some(connection) = self.table.get_mut(token) {
                 let reason = connection.standing().reason_at_the_end();

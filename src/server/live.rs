@@ -62,12 +62,12 @@ impl Drop for Leaving {
 }
 
 impl Live {
-    /// Makes the loops of a run and starts them.
+    /// Makes the loops of a run and starts them. If there are no descriptors for loops, the listeners stay where they are.
     pub(super) fn launch(
         config: &Arc<Config>,
         router: &Arc<Router>,
         handle: &Handle,
-        listeners: Vec<TcpListener>,
+        listeners: &mut Vec<TcpListener>,
         parent: Option<&Context>,
     ) -> Result<Arc<Live>, Error> {
         let cannot = |what: &str, error| Error::io(format!("{}: cannot {what}", config.name), error);
@@ -93,7 +93,7 @@ impl Live {
             );
             loops.push(EventLoop::new(ground, service));
         }
-        loops[0].listen(listeners).map_err(|error| cannot("watch its listener", error))?;
+        loops[0].listen(std::mem::take(listeners)).map_err(|error| cannot("watch its listener", error))?;
         let mut threads = Vec::new();
         let mut failure = None;
         for (number, event_loop) in loops.into_iter().enumerate() {

@@ -91,6 +91,46 @@ fn assert_greeted(client: &mut Client) {
     assert_eq!(client.answer().text(), "Hello, world!");
 }
 
+/// Those who wait in the accept queue are promised an answer as those are who have a connection: also if there is no
+/// descriptor for them until long after the drain has begun.
+#[test]
+fn without_descriptors_a_stop_answers_whom_it_has_and_then_who_waits() {
+    let _alone = alone();
+    let mut program = Program::start();
+    let quiet = program.descriptors();
+    let inside: Vec<Client> = (quiet..DESCRIPTORS).map(|_| Client::connect(program.hello)).collect();
+    wait_until("its descriptors are used up", || program.descriptors() == DESCRIPTORS);
+    // Longer than a listener that closes waits for handshakes.
+    inside.iter().for_each(|client| client.send("GET /sleep?ms=1500 HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let outside: Vec<Client> = (0..CLIENTS)
+        .map(|_| {
+            let client = Client::connect(program.hello);
+            ask(&client);
+            client
+        })
+        .collect();
+    let id = program.process.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+    for mut client in inside {
+        let answer = client.answer();
+        assert_eq!((answer.text(), answer.close), ("slept", true));
+        client.assert_ended();
+    }
+    for mut client in outside {
+        assert_greeted(&mut client);
+        client.assert_ended();
+    }
+    let began = Instant::now();
+    let status = loop {
+        match program.process.try_wait().unwrap() {
+            Some(status) => break status,
+            None => assert!(began.elapsed() < HUNG, "it does not end"),
+        }
+        thread::yield_now();
+    };
+    assert_eq!(status.code(), Some(0));
+}
+
 #[test]
 fn without_descriptors_it_serves_whom_it_has_and_waits_for_room() {
     let _alone = alone();

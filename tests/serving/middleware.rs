@@ -10,7 +10,8 @@ use std::{
 };
 
 use softstop::{
-    IntoResponse, IntoRoute, Next, Request, Response, Router, StatusCode, Wrap, access_log, inline, timeout,
+    Body, IntoResponse, IntoRoute, Next, Request, Response, Router, StatusCode, Wrap, access_log, inline,
+    timeout,
 };
 
 use crate::support::{
@@ -218,6 +219,12 @@ fn the_access_log_has_a_line_for_each_request_that_no_client_can_forge() {
         Router::new()
             .get("/", inline(|_: &Request| "twelve bytes"))
             .get("/empty", |_: &Request| StatusCode::NO_CONTENT)
+            .get("/stream", |_: &Request| {
+                let (sender, body) = Body::stream(100);
+                sender.send("not counted").unwrap();
+                sender.finish();
+                Response::new(StatusCode::OK).with_body(body)
+            })
             .get("/late", timeout(Duration::from_millis(50), late))
             .get("/panic", move |request: &Request| gone(request))
             .wrap(access_log()),
@@ -227,6 +234,7 @@ fn the_access_log_has_a_line_for_each_request_that_no_client_can_forge() {
         ("GET / HTTP/1.0\r\n", r#"127.0.0.1 - - [TIME] "GET / HTTP/1.0" 200 12 "-" "-""#),
         ("HEAD /?q=%22 HTTP/1.1\r\n", r#"127.0.0.1 - - [TIME] "HEAD /?q=%22 HTTP/1.1" 200 - "-" "-""#),
         ("GET /empty HTTP/1.1\r\n", r#"127.0.0.1 - - [TIME] "GET /empty HTTP/1.1" 204 - "-" "-""#),
+        ("GET /stream HTTP/1.1\r\n", r#"127.0.0.1 - - [TIME] "GET /stream HTTP/1.1" 200 - "-" "-""#),
         ("GET /none HTTP/1.1\r\n", r#"127.0.0.1 - - [TIME] "GET /none HTTP/1.1" 404 13 "-" "-""#),
         ("POST / HTTP/1.1\r\n", r#"127.0.0.1 - - [TIME] "POST / HTTP/1.1" 405 36 "-" "-""#),
         ("GET /panic HTTP/1.1\r\n", r#"127.0.0.1 - - [TIME] "GET /panic HTTP/1.1" 500 32 "-" "-""#),

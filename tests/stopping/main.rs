@@ -4,12 +4,18 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accept_queue;
 mod asking;
 mod cut_off;
 mod detached;
 mod finishing;
+mod from_a_drop;
 mod from_handlers;
+mod full_queue;
+mod hard;
+mod in_chunks;
 mod keeping_the_listener;
 mod last_moment;
 mod last_requests;
 mod on_stop;
+mod without_descriptors;

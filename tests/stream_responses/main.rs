@@ -8,6 +8,7 @@ mod support;
 mod endings;
 mod flow;
 mod framing;
+mod on_stop;
 mod readers;
 mod stopping;
 

@@ -81,6 +81,9 @@ impl Connection {
             Activity::Receiving if self.http.phase() == ReadPhase::InHead => {
                 straggler = unfinished("a request head".to_owned(), self.since, Stuck::Reading);
             }
+            Activity::Receiving if matches!(self.input, Input::Backlog(_)) => {
+                straggler = unfinished("pipelined requests".to_owned(), self.since, Stuck::Waiting);
+            }
             Activity::Receiving | Activity::Upgrading { .. } | Activity::Lingering { .. } => {}
         }
         service.tally.aborted.add(aborted);

@@ -136,7 +136,17 @@ impl EventLoop {
         let came = self.take_from_queues(&mut accepting);
         let is_over = match accepting.stage {
             Stage::Open => false,
-            Stage::Closing { until } if until <= now => true,
+            Stage::Closing { until } if until.min(self.end_of_stop()) <= now => {
+                let waits = accepting.is_backlogged();
+                let may_wait = waits && now < self.end_of_stop();
+                if may_wait {
+                    // It has been promised a connection, and as others finish there will be a descriptor for it.
+                    accepting.stage = Stage::Closing { until: self.end_of_stop() };
+                } else if waits {
+                    log::warn!("{}: who still waits to be accepted is reset", self.service.config.name);
+                }
+                !may_wait
+            }
             // Looked at when closing begins, and again whenever somebody has come.
             Stage::Closing { .. } if !came || accepting.is_backlogged() => false,
             Stage::Closing { .. } if accepting.expects_more(now) => {
@@ -153,15 +163,20 @@ impl EventLoop {
                 !accepting.is_backlogged()
             }
         };
+        self.accepting = Some(accepting);
         if is_over {
-            let rescued = accepting.rescued;
-            // Closed before anybody is told so.
-            drop(accepting);
-            self.service.tally.rescued.add(rescued);
-            self.service.config.observe(&observe::Event::ListenerClosed { rescued, kept: false });
-        } else {
-            self.accepting = Some(accepting);
+            self.drop_listeners();
         }
+    }
+
+    /// Closes the listeners, whoever waits for them.
+    pub(super) fn drop_listeners(&mut self) {
+        let Some(accepting) = self.accepting.take() else { return };
+        let rescued = accepting.rescued;
+        // Closed before anybody is told so.
+        drop(accepting);
+        self.service.tally.rescued.add(rescued);
+        self.service.config.observe(&observe::Event::ListenerClosed { rescued, kept: false });
     }
 
     /// Gives each connection that waits to the loop with the fewest; whether there was a queue to look into.
@@ -255,17 +270,20 @@ impl EventLoop {
 
     /// Begins to close the listeners: see the picture above.
     fn close_listeners(&mut self) {
+        let until = self.end_of_stop().min(self.service.now + HANDSHAKE);
         let Some(accepting) = &mut self.accepting else { return };
-        let now = self.service.now;
         for listening in &mut accepting.listeners {
             listening.backlogged = true;
             if let Err(error) = refuse_new(&listening.socket) {
                 log::debug!("{}: handshakes of this moment will be reset: {error}", self.service.config.name);
             }
         }
-        let end = self.service.drain.timeline().map_or(now, |timeline| timeline.drain_until());
-        accepting.stage = Stage::Closing { until: end.min(now + HANDSHAKE) };
+        accepting.stage = Stage::Closing { until };
         accepting.retry_at = None;
+    }
+
+    fn end_of_stop(&self) -> Instant {
+        self.service.drain.timeline().map_or(self.service.now, Timeline::end)
     }
 }
 

@@ -1,0 +1,88 @@
+//! A hard stop counts and names what it cuts off, wherever it is.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use softstop::{
+    CloseReason, Request, Router, StopPolicy, Stuck, inline,
+    observe::{Event, Observer},
+};
+
+use crate::support::{
+    client::{Client, get},
+    gate::gate,
+    in_background, local, soon, start,
+};
+
+#[derive(Clone, Default)]
+struct Counts(Arc<[AtomicUsize; 3]>);
+
+impl Counts {
+    /// Connections opened, connections closed, listeners closed.
+    fn read(&self) -> [usize; 3] {
+        self.0.each_ref().map(|count| count.load(Ordering::SeqCst))
+    }
+}
+
+impl Observer for Counts {
+    fn observe(&self, _: &str, event: &Event<'_>) {
+        let count = match event {
+            Event::ConnectionOpened { .. } => 0,
+            Event::ConnectionClosed { .. } => 1,
+            Event::ListenerClosed { kept: false, .. } => 2,
+            _ => return,
+        };
+        self.0[count].fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// The accepting loop has given a connection to another one, which is busy and has not seen it when it is to leave.
+#[test]
+fn a_connection_on_its_way_between_two_loops_is_counted() {
+    let (gate, held) = gate();
+    let routes = Router::new()
+        .get("/", inline(|_: &Request| "served"))
+        .get("/held", inline(move |_: &Request| gate.pass()));
+    let counts = Counts::default();
+    let (server, address) = start(local().loops(2).routes(routes).observer(counts.clone()));
+    // They go to the loops by turns; the first one accepts.
+    let mut first = Client::connect(address);
+    assert_eq!(first.get("/").text(), "served");
+    let mut second = Client::connect(address);
+    second.send(get("/held"));
+    held.wait_entered();
+    let third = Client::connect(address);
+    let fourth = Client::connect(address);
+    let mut fifth = Client::connect(address);
+    assert_eq!(fifth.get("/").text(), "served", "so the fourth has been given to the second loop");
+    server.handle().stop(StopPolicy::now());
+    held.let_one_go();
+    let report = server.wait();
+    assert_eq!(report.closes.total(), 5, "{report}");
+    assert_eq!(server.handle().metrics().accepted, 5);
+    assert_eq!(counts.read(), [5, 5, 1], "{report}");
+    drop((first, second, third, fourth, fifth));
+}
+
+/// More requests than one turn of the loop deals with, and a hard stop between two turns.
+#[test]
+fn pipelined_requests_that_no_turn_came_to_are_named() {
+    let (gate, held) = gate();
+    let routes = Router::new()
+        .get("/", inline(|_: &Request| "served"))
+        .get("/held", inline(move |_: &Request| gate.pass()));
+    let (server, address) = start(local().loops(1).routes(routes));
+    let mut client = Client::connect(address);
+    client.send(get("/held") + &get("/").repeat(1_000));
+    held.wait_entered();
+    server.handle().stop(StopPolicy::now());
+    held.let_one_go();
+    let report = soon(&in_background(move || server.wait()));
+    assert_eq!(report.closes[CloseReason::Aborted], 1, "{report}");
+    let [straggler] = &*report.stragglers else { panic!("{report}") };
+    assert_eq!((&*straggler.request, straggler.stuck), ("pipelined requests", Stuck::Waiting), "{report}");
+    assert!(straggler.peer.is_some());
+    client.read_all_there_is();
+}

@@ -1,0 +1,105 @@
+//! A stop in the middle of a request that is sent in chunks, cut at every byte: in a chunk's size, its extension, its data,
+//! before the line break behind it, in the last chunk, in the trailers.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use softstop::{CloseReason, Request, Router, Server, StopPolicy, Stuck, inline, streamed};
+
+use crate::support::{
+    HUNG, begin_stop,
+    client::{Client, get},
+    patient, serve, soon,
+};
+
+const CONTENT: &str = "5;note=\"x\"\r\nhello\r\n6\r\n world\r\n0\r\nSum: 11\r\nMore: no\r\n\r\n";
+
+fn server() -> (Server, SocketAddr) {
+    let read = |request: &Request| match io::read_to_string(request.reader()) {
+        Ok(text) => text,
+        Err(error) => format!("{:?}", error.kind()),
+    };
+    let buffered = |request: &Request| request.body().to_vec();
+    serve(
+        Router::new()
+            .get("/", inline(|_: &Request| "first"))
+            .post("/inline", inline(buffered))
+            .post("/pool", buffered)
+            .post("/streamed", streamed(read)),
+    )
+}
+
+/// One client for each place to cut at: it has sent what comes before, and the server has read it.
+fn cut_at_each_byte(address: SocketAddr, target: &str) -> Vec<(Client, &'static str)> {
+    let head = format!("POST {target} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let cut_at = |position: usize| {
+        let (before, rest) = CONTENT.split_at(position);
+        let mut client = Client::connect(address);
+        // One read takes all of it: when the first is answered, the other has been read as far as it goes.
+        client.send(get("/") + &head + before);
+        assert_eq!(client.read_response().text(), "first");
+        (client, rest)
+    };
+    (0..CONTENT.len()).map(cut_at).collect()
+}
+
+#[test]
+fn one_that_is_completed_is_answered() {
+    for target in ["/inline", "/pool", "/streamed"] {
+        let (server, address) = server();
+        let mut clients = cut_at_each_byte(address, target);
+        let mut quiet = Client::connect(address);
+        let report = begin_stop(&server, patient().quiet(Duration::ZERO));
+        // The drain has been acted upon.
+        quiet.expect_end();
+        for (client, rest) in &mut clients {
+            client.send(&rest);
+            let response = client.read_response();
+            assert_eq!((response.text(), response.says_close()), ("hello world", true), "{target} {rest:?}");
+            client.expect_end();
+        }
+        let requests = 2 * clients.len() as u64;
+        drop((clients, quiet));
+        let report = soon(&report);
+        assert!(report.is_clean() && report.requests.completed == requests, "{target}: {report}");
+    }
+}
+
+#[test]
+fn one_that_is_not_is_cut_off_and_named() {
+    let strict = StopPolicy::default().grace(Duration::from_millis(50));
+    let strict = strict.cancel_grace(Duration::from_millis(50));
+    for target in ["/inline", "/pool"] {
+        let (server, address) = server();
+        let clients = cut_at_each_byte(address, target);
+        let report = server.stop(strict);
+        let named = |name: &str| {
+            let is_meant = |s: &&softstop::Straggler| s.request == name && s.stuck == Stuck::Reading;
+            report.stragglers.iter().filter(is_meant).count()
+        };
+        assert_eq!(named(&format!("POST {target}")), clients.len(), "{report}");
+        assert_eq!(report.stragglers.len(), clients.len(), "{report}");
+        assert_eq!(report.requests.aborted, clients.len() as u64, "{report}");
+        assert_eq!(report.closes[CloseReason::Aborted], clients.len() as u64, "{report}");
+        for (mut client, rest) in clients {
+            assert!(client.read_all_there_is().is_empty(), "{rest:?}: not answered");
+        }
+    }
+}
+
+/// Its handler is told, and has the time to say so.
+#[test]
+fn the_reader_of_one_that_is_not_is_told() {
+    let (server, address) = server();
+    let mut clients = cut_at_each_byte(address, "/streamed");
+    let report = begin_stop(&server, patient().grace(Duration::from_millis(50)).cancel_grace(HUNG));
+    for (client, rest) in &mut clients {
+        let response = client.read_response();
+        assert_eq!((response.text(), response.says_close()), ("ConnectionAborted", true), "{rest:?}");
+        client.expect_end();
+    }
+    let requests = clients.len() as u64;
+    drop(clients);
+    let report = soon(&report);
+    assert!(report.is_clean(), "everybody has been answered: {report}");
+    assert_eq!(report.requests.cancelled, requests, "{report}");
+}

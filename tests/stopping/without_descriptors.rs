@@ -1,0 +1,80 @@
+//! A stop that keeps the listener in a process that has no descriptor left. It is played in a process of its own, as a limit
+//! on descriptors is the process's.
+#![cfg(target_os = "linux")]
+
+use std::{fs::File, process::Command};
+
+use softstop::{Error, Phase, Request, Router, inline};
+
+use crate::support::{
+    client::{Client, get},
+    gate::gate,
+    in_background, local, patient, soon, start,
+};
+
+const WAITING: usize = 4;
+/// Says that this is the process with the limit.
+const LIMITED: &str = "SOFTSTOP_TEST_LIMITED";
+
+#[test]
+fn whoever_waits_is_served_by_the_start_that_has_descriptors_again() {
+    if std::env::var_os(LIMITED).is_some() {
+        return with_few_descriptors();
+    }
+    let name = "without_descriptors::whoever_waits_is_served_by_the_start_that_has_descriptors_again";
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(LIMITED, "")
+        .output();
+    let output = output.unwrap();
+    let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned();
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// Takes all descriptors that there are.
+fn take_all() -> Vec<File> {
+    let taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    assert!(File::open("/dev/null").is_err());
+    taken
+}
+
+fn with_few_descriptors() {
+    let (gate, held) = gate();
+    let routes = Router::new()
+        .get("/", inline(|_: &Request| "served"))
+        .get("/held", inline(move |_: &Request| gate.pass()));
+    let (server, address) = start(local().loops(1).routes(routes));
+    let mut kept = Client::connect(address);
+    kept.send(get("/held"));
+    held.wait_entered();
+    let mut waiting: Vec<Client> = (0..WAITING).map(|_| Client::connect(address)).collect();
+    waiting.iter_mut().for_each(|client| client.send(get("/")));
+    let mut taken = take_all();
+    held.let_one_go();
+    assert_eq!(kept.read_response().status, 204);
+    // It goes on with whom it has.
+    assert_eq!(kept.get("/").text(), "served");
+    let handle = server.handle();
+    handle.stop(patient().keep_listener());
+    let report = soon(&in_background(move || handle.wait()));
+    assert!(report.is_clean() && report.requests.completed == 2, "{report}");
+    let handle = server.handle();
+    assert_eq!((handle.phase(), handle.is_ready()), (Phase::Stopped, false));
+    let metrics = handle.metrics();
+    assert_eq!((metrics.phase, metrics.open_connections, metrics.accepted), (Phase::Stopped, 0, 1));
+
+    // What the run has given back.
+    taken.extend(take_all());
+    assert!(matches!(server.start(), Err(Error::Io { .. })), "no descriptor for a loop");
+    assert_eq!(handle.phase(), Phase::Stopped);
+    assert_eq!(server.addresses(), [address], "it is still listening");
+    drop(taken);
+    server.start().unwrap();
+    for client in &mut waiting {
+        assert_eq!(client.read_response().text(), "served");
+    }
+    drop((kept, waiting));
+    assert!(server.stop(patient()).is_clean());
+}
