@@ -10,7 +10,7 @@
 //! the state back: the sum at the end is exactly what the answers said.
 //!
 //! Try: `cargo run --example single_owner 127.0.0.1:8080`, then `curl -X POST 'http://127.0.0.1:8080/deposit?amount=5'`;
-//! `curl -X POST -m 1 http://127.0.0.1:8080/audit` keeps the owner busy for three seconds: deposit something meanwhile
+//! `curl -X POST http://127.0.0.1:8080/audit` keeps the owner busy for three seconds: deposit something meanwhile
 //! (503, it never runs), or interrupt the deposit; then `curl -X POST http://127.0.0.1:8080/exit`
 
 use std::{

@@ -1,6 +1,12 @@
 //! Every limit, time-out and default of a server, in one place, each with the reason for its value.
 
-use std::{fmt, sync::Arc, thread, time::Duration};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use crate::{
     http::Limits,
@@ -92,7 +98,11 @@ impl Config {
     #[inline]
     pub(crate) fn observe(&self, event: &Event<'_>) {
         if let Some(observer) = &self.observer.0 {
-            observer.observe(&self.name, event);
+            // On a loop as elsewhere, the observer's panic is its own.
+            let observed = catch_unwind(AssertUnwindSafe(|| observer.observe(&self.name, event)));
+            if observed.is_err() {
+                log::error!("{}: the observer panicked at {event:?}", self.name);
+            }
         }
     }
 }

@@ -154,7 +154,7 @@ impl Group {
     }
 
     /// Begins the next stage of the stop: what is added from now on goes on undisturbed until everything before has
-    /// ended. Within a stage all servers stop first, at once; then all drains are emptied and all tasks are
+    /// ended, or the grace period is over, which all stages share. Within a stage all servers stop first, at once; then all drains are emptied and all tasks are
     /// cancelled, at once. So, without a single `then`, servers are followed by what they feed.
     ///
     /// ```
@@ -220,7 +220,13 @@ impl Group {
         self.signals = None;
         self.signals = Some(SignalThread::new(signals, move |signal| {
             count += 1;
-            if let Some(policy) = policy_of(signal, count) {
+            // A panic in there must not make the process deaf to signals.
+            let policy = catch_unwind(AssertUnwindSafe(|| policy_of(signal, count)));
+            let policy = policy.unwrap_or_else(|panic| {
+                log::error!("{signal}: the choice of a policy panicked: {}", panic_text(&*panic));
+                Some(handle.control.policy())
+            });
+            if let Some(policy) = policy {
                 log::info!("{signal}: stopping within {:?}", policy.longest());
                 handle.stop(policy);
             }

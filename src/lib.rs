@@ -89,10 +89,14 @@ mod request;
 mod router;
 #[cfg(not(loom))]
 mod run;
+#[cfg(all(feature = "serde", not(loom)))]
+mod serialize;
 #[cfg(not(loom))]
 mod server;
 #[cfg(not(loom))]
 mod stream;
+#[cfg(not(loom))]
+mod upgrade;
 
 #[cfg(not(loom))]
 pub use self::{
@@ -111,6 +115,7 @@ pub use self::{
     server::{Builder, Handle, Server},
     stop::{CloseReason, Closes, Phase, Requests, Signal, StopPolicy, StopReport, Straggler, Stuck},
     stream::{BodySender, SendError, Stream},
+    upgrade::{Upgrade, Upgraded},
 };
 
 /// The README, so that its code is compiled.

@@ -95,7 +95,7 @@ pub(crate) struct Pool {
     dormitory: Dormitory,
 }
 
-/// A worker thread, and what it is doing.
+/// A worker thread, or one of an upgraded connection, and what it is doing.
 struct Seat {
     thread: JoinHandle<()>,
     working: Arc<Mutex<Option<Arc<Exchange>>>>,
@@ -235,6 +235,36 @@ impl Dispatcher {
             self.plan(now);
         }
         Ok(())
+    }
+
+    /// Runs what takes long on a thread of its own, in the name of a request; false if there is none to be had. It is
+    /// waited for, and joined or named, as the workers are.
+    pub(crate) fn spawn(
+        &self,
+        exchange: &Arc<Exchange>,
+        in_flight: Guard,
+        work: impl FnOnce() + Send + 'static,
+    ) -> bool {
+        let working = Arc::new(Mutex::new(Some(Arc::clone(exchange))));
+        let seat = Arc::clone(&working);
+        let body = move || {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+                log::error!("the handler of an upgraded connection panicked: {}", panic_text(&*panic));
+            }
+            *lock(&seat) = None;
+            drop(in_flight);
+        };
+        let mut seats = lock(&self.pool.seats);
+        // The ones before it that have gone; workers go only when the pool is closed.
+        seats.retain(|seat| !seat.thread.is_finished());
+        match thread::Builder::new().name(format!("{} upgraded", self.pool.config.name)).spawn(body) {
+            Ok(thread) => seats.push(Seat { thread, working }),
+            Err(error) => {
+                log::warn!("{}: no thread for an upgraded connection: {error}", self.pool.config.name);
+                return false;
+            }
+        }
+        true
     }
 
     /// At the end of a turn: has what was queued in it worked on.

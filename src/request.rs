@@ -2,29 +2,23 @@
 //! its answer (that is the [`Exchange`]); the content is the handler's alone. Both are used again for later requests,
 //! so that serving allocates nothing once it is warm.
 
-use std::{
-    borrow::Cow,
-    fmt, io,
-    net::SocketAddr,
-    ops::Range,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU16, Ordering, fence},
-    },
-    time::Instant,
-};
+mod exchange;
+
+use std::{borrow::Cow, fmt, io, net::SocketAddr, sync::Arc, time::Instant};
+
+pub(crate) use exchange::Exchange;
+use exchange::WAITED_FOR;
 
 use percent_encoding::percent_decode;
 
 use crate::{
-    handler::OnStop,
-    http::{Head, Method, StatusCode, Version},
+    http::{Method, Version},
     middleware::Attachments,
     observe::ConnectionId,
     pipe::Pipe,
     router::{Found, Router},
     server::Handle,
-    stop::{Cause, Context},
+    stop::Context,
 };
 
 /// Capacity of a content buffer that is worth keeping for the next request.
@@ -46,127 +40,6 @@ pub struct Request {
     /// Where the content comes from, if the handler reads it itself.
     pub(crate) pipe: Option<Arc<Pipe>>,
     attachments: Attachments,
-}
-
-/// What a request and the connection that waits for its answer share.
-pub(crate) struct Exchange {
-    pub(crate) head: Head,
-    pub(crate) began: Instant,
-    peer: SocketAddr,
-    connection: ConnectionId,
-    /// Its number on the connection.
-    number: u64,
-    /// Where in the path the values of the route's parameters are, in the order of their names.
-    pub(crate) parameters: Vec<Range<usize>>,
-    pub(crate) path_number: Option<usize>,
-    router: Arc<Router>,
-    server: Handle,
-    server_context: Context,
-    /// Of its route.
-    pub(crate) on_stop: OnStop,
-    /// Made when the handler first asks for it.
-    context: OnceLock<Context>,
-    /// Whether, and why, the connection does not wait for the answer any more: [`WAITED_FOR`], [`GONE`], or the status of
-    /// what its client was sent when the route's time was over.
-    abandoned: AtomicU16,
-    /// Whether a worker has begun with it, or the loop has answered before one could.
-    claimed: AtomicBool,
-    /// Whether a report has it as a straggler already.
-    named: AtomicBool,
-}
-
-const WAITED_FOR: u16 = 0;
-const GONE: u16 = 1;
-
-impl Exchange {
-    pub(crate) fn new(router: Arc<Router>, server: Handle, server_context: Context) -> Exchange {
-        Exchange {
-            head: Head::default(),
-            began: Instant::now(),
-            peer: SocketAddr::from(([0, 0, 0, 0], 0)),
-            connection: ConnectionId { loop_number: 0, token: 0 },
-            number: 0,
-            parameters: Vec::new(),
-            path_number: None,
-            router,
-            server,
-            server_context,
-            on_stop: OnStop::default(),
-            context: OnceLock::new(),
-            abandoned: AtomicU16::new(WAITED_FOR),
-            claimed: AtomicBool::new(false),
-            named: AtomicBool::new(false),
-        }
-    }
-
-    /// For whoever names it in a report: true for the first one.
-    pub(crate) fn name_once(&self) -> bool {
-        !self.named.swap(true, Ordering::Relaxed)
-    }
-
-    /// Whoever comes first has it: a worker to call the handler, or the loop to answer in its stead.
-    pub(crate) fn claim(&self) -> bool {
-        !self.claimed.swap(true, Ordering::AcqRel)
-    }
-
-    /// Nobody reads the answer any more. Ends the handler's context, whether it has been made yet or not.
-    pub(crate) fn client_gone(&self) {
-        self.abandon(GONE);
-    }
-
-    /// The route's time is over, and the client is sent something of that status instead. Ends the handler's context.
-    pub(crate) fn time_out(&self, status: StatusCode) {
-        self.abandon(status.as_u16());
-    }
-
-    /// What the client was sent when the route's time was over, if it was.
-    pub(crate) fn timed_out(&self) -> Option<StatusCode> {
-        StatusCode::from_u16(self.abandoned.load(Ordering::Relaxed))
-    }
-
-    fn abandon(&self, why: u16) {
-        // Note, then context; `context()` makes the context, then reads the note. One of the two sees the other.
-        self.abandoned.store(why, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if let Some(context) = self.context.get() {
-            self.end_if_abandoned(context);
-        }
-    }
-
-    fn end_if_abandoned(&self, context: &Context) {
-        match self.abandoned.load(Ordering::Relaxed) {
-            WAITED_FOR => {}
-            GONE => _ = context.cancel(Cause::ClientGone),
-            _ => _ = context.cancel(Cause::DeadlineExceeded),
-        }
-    }
-
-    pub(crate) fn peer(&self) -> SocketAddr {
-        self.peer
-    }
-
-    /// The connection and the request's number on it.
-    pub(crate) fn id(&self) -> (ConnectionId, u64) {
-        (self.connection, self.number)
-    }
-
-    fn context(&self) -> &Context {
-        let context = self.context.get_or_init(|| match self.on_stop {
-            OnStop::Finish | OnStop::EndStream => self.server_context.child(),
-            // Below the server's hint, it ends when the drain begins.
-            OnStop::Cancel => self.server_context.stopping().child(),
-        });
-        fence(Ordering::SeqCst);
-        self.end_if_abandoned(context);
-        context
-    }
-}
-
-/// The method and the target, as a log has them.
-impl fmt::Display for Exchange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.head.method_str(), self.head.target())
-    }
 }
 
 impl Request {
@@ -216,6 +89,7 @@ impl Request {
         exchange.context.take();
         *exchange.abandoned.get_mut() = WAITED_FOR;
         *exchange.claimed.get_mut() = false;
+        *exchange.cancelled.get_mut() = false;
         *exchange.named.get_mut() = false;
         true
     }

@@ -5,13 +5,18 @@
 //! handler before its connection is gone; so once the count is zero during a stop, it stays zero, and the loops, which
 //! it wakes, may leave.
 
+mod detached;
+
 use std::{
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
+
+use detached::Detached;
 
 use crate::{
     config::Config,
@@ -19,7 +24,7 @@ use crate::{
     metrics::{Tally, Totals},
     net::{Mailbox, Message},
     observe::Event,
-    stop::{Cause, Context, Phase, StopPolicy, Timeline, WaitGroup},
+    stop::{Cause, Context, Phase, StopPolicy, Straggler, Timeline, WaitGroup},
     sync::lock,
 };
 
@@ -32,6 +37,7 @@ const BUSY_SLACK: Duration = Duration::from_secs(2);
 pub(crate) struct Run {
     config: Arc<Config>,
     pub(crate) in_flight: WaitGroup,
+    detached: Detached,
     /// Ends when the grace period is over.
     pub(crate) hard: Context,
     /// Ends when the drain begins.
@@ -93,6 +99,7 @@ impl Run {
         Run {
             config: Arc::clone(config),
             in_flight: WaitGroup::new(),
+            detached: Detached::default(),
             hard,
             soft,
             stopping: AtomicBool::new(false),
@@ -179,7 +186,7 @@ impl Run {
     // ---- ending -----------------------------------------------------------------------------------------------
 
     /// For a loop that returns.
-    pub(crate) fn loop_left(&self) {
+    pub(crate) fn loop_left(&self, number: usize) {
         {
             let mut state = lock(&self.state);
             state.loops_left -= 1;
@@ -188,7 +195,10 @@ impl Run {
             }
         }
         // Work that a handler has begun may go on elsewhere: whoever sees the end sees its context ended.
+        let in_user_code = &self.loops[number].in_user_code;
+        in_user_code.store(true, Ordering::Relaxed);
         self.hard.cancel(Cause::Stopping);
+        in_user_code.store(false, Ordering::Relaxed);
         let callbacks = {
             let mut state = lock(&self.state);
             state.ended = Some(Instant::now());
@@ -212,6 +222,16 @@ impl Run {
         callback();
     }
 
+    /// Whether the calling thread is one of detached work.
+    pub(crate) fn is_detached_thread(&self) -> bool {
+        self.detached.is_own_thread()
+    }
+
+    /// Detached work that is still at it.
+    pub(crate) fn detached_stragglers(&self) -> Vec<Straggler> {
+        self.detached.stragglers()
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         lock(&self.state).ended.is_some()
     }
@@ -233,8 +253,13 @@ impl Run {
             let is_stuck = self.loops.iter().any(|address| address.in_user_code.load(Ordering::Relaxed));
             if now >= busy_bound || (now >= bound && is_stuck) {
                 drop(state);
-                // The stuck loop could not do it, and what it is stuck in may wait for just that.
-                self.hard.cancel(Cause::Stopping);
+                // The stuck loop could not do it, and what it is stuck in may wait for just that. Elsewhere, as callbacks
+                // are the user's, and this thread has been promised a bound.
+                let hard = self.hard.clone();
+                let cancel = move || _ = hard.cancel(Cause::Stopping);
+                if let Err(error) = thread::Builder::new().name("cancelling".to_owned()).spawn(cancel) {
+                    log::error!("{}: handlers are not cancelled: {error}", self.config.name);
+                }
                 return (Some(timeline), None);
             }
             let left = if now < bound { bound - now } else { busy_bound - now };

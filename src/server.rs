@@ -135,7 +135,12 @@ impl Server {
     /// itself: there it only asks for the stop, as [`Handle::stop`] does, and the report says so.
     pub fn stop(&self, policy: StopPolicy) -> StopReport {
         // One run for both: another thread may collect this one and start the next in between.
-        let Some(live) = self.handle.running() else { return StopReport::idle(&self.config.name) };
+        let Some(live) = self.handle.running() else {
+            if let State::Stopped(past) = &mut *lock(&self.handle.control.state) {
+                past.close_listeners(&policy);
+            }
+            return StopReport::idle(&self.config.name);
+        };
         live.run.stop(&policy);
         self.handle.report_of(&live)
     }

@@ -52,6 +52,8 @@ pub struct Stream {
 struct LoopEnd {
     line: Arc<Line>,
     length: Option<u64>,
+    /// Whether a reader feeds it, which nobody can ask to come to an end.
+    is_read: bool,
     pump: Mutex<Option<Pump>>,
 }
 
@@ -122,12 +124,13 @@ impl Body {
     #[must_use]
     pub fn stream(capacity: usize) -> (BodySender, Body) {
         let line = Arc::new(Line { feed: Feed::new(capacity), context: OnceLock::new() });
-        let end = LoopEnd { line: Arc::clone(&line), length: None, pump: Mutex::new(None) };
+        let end = LoopEnd { line: Arc::clone(&line), length: None, is_read: false, pump: Mutex::new(None) };
         (BodySender { end: Arc::new(SenderEnd(line)) }, Body::Stream(Stream { end: Arc::new(end) }))
     }
 
     /// A body that is read from `reader` while the client takes it, in constant memory. Until that is done it holds one
-    /// worker thread, as a read may block. If a read fails, the connection is cut.
+    /// worker thread, as a read may block. If a read fails, the connection is cut. A stop gives it the grace period; one
+    /// that is not through by then is cut too, as nobody could tell that it is not whole otherwise.
     ///
     /// ```
     /// use softstop::Body;
@@ -138,8 +141,11 @@ impl Body {
     /// ```
     #[must_use]
     pub fn from_reader(reader: impl Read + Send + 'static) -> Body {
-        let (sender, body) = Body::stream(READER_CAPACITY);
-        if let Body::Stream(stream) = &body {
+        let (sender, mut body) = Body::stream(READER_CAPACITY);
+        if let Body::Stream(stream) = &mut body {
+            if let Some(end) = Arc::get_mut(&mut stream.end) {
+                end.is_read = true;
+            }
             let pump =
                 Pump { reader: Box::new(reader), most: u64::MAX, sender, outcome: Outcome::Unfinished };
             *lock(&stream.end.pump) = Some(pump);
@@ -320,7 +326,12 @@ impl Stream {
     pub(crate) fn cut() -> Stream {
         let line = Arc::new(Line { feed: Feed::new(0), context: OnceLock::new() });
         line.feed.abort();
-        Stream { end: Arc::new(LoopEnd { line, length: None, pump: Mutex::new(None) }) }
+        Stream { end: Arc::new(LoopEnd { line, length: None, is_read: false, pump: Mutex::new(None) }) }
+    }
+
+    /// Whether it comes from a reader: one that is ended early is not whole.
+    pub(crate) fn is_read(&self) -> bool {
+        self.end.is_read
     }
 
     /// How many bytes there will be, if that was declared.
@@ -364,9 +375,8 @@ impl Stream {
 
     /// Takes no more from the senders; what they have sent can still be taken.
     pub(crate) fn close(&self, cause: Cause) {
-        // In this order: whoever cannot send any more sees the context ended.
-        self.cancel(cause.clone());
-        self.end.line.feed.close(cause);
+        self.end.line.feed.close(cause.clone());
+        self.cancel(cause);
     }
 
     /// Takes nothing any more.
@@ -384,9 +394,9 @@ impl Line {
     }
 
     fn discard(&self, cause: Cause) {
-        self.cancel(cause.clone());
-        self.feed.close(cause);
+        self.feed.close(cause.clone());
         self.feed.discard();
+        self.cancel(cause);
     }
 }
 

@@ -30,6 +30,7 @@ fn code(path: &Path) -> String {
     let tests = [
         "#[cfg(test)]\nmod tests",
         "#[cfg(all(test, target_os = \"linux\"))]\nmod tests",
+        "#[cfg(all(test, not(loom)))]\nmod tests",
         "#[cfg(all(test, loom))]\nmod models",
     ];
     let end = tests.iter().filter_map(|start| text.find(start)).min().unwrap_or(text.len());

@@ -389,3 +389,13 @@ fn event_stream_ends_its_streams_properly() {
     ending.line("stopped cleanly");
     assert_eq!(ending.printed.iter().filter(|line| *line == "page: HTTP/1.1 200 OK").count(), 3);
 }
+
+#[test]
+fn upgrade_echo_says_good_bye_at_a_stop() {
+    let ending = Example::start("upgrade_echo", &[]).finish();
+    ending.succeeded();
+    ending.line("client: Text(");
+    assert!(ending.printed[ending.line("client: Close(")].contains("the server is stopping"));
+    ending.line("echo: good bye: Ok(())");
+    ending.line("stopped cleanly");
+}

@@ -511,3 +511,31 @@ fn a_looser_policy_than_the_group_s_own_is_not_tightened_by_it() {
     drop(client);
     assert!(soon(&ended).unwrap().is_clean());
 }
+
+#[test]
+fn the_time_of_a_stop_before_the_run_begins_when_everybody_has_been_started() {
+    let (gate, held) = gate();
+    let group = Group::new().server(server("late")).task("task", move |context| {
+        context.wait();
+        gate.pass();
+    });
+    group.handle().stop(StopPolicy::default().grace(Duration::ZERO).cancel_grace(HUNG));
+    let ended = run(group);
+    held.wait_entered();
+    held.let_one_go();
+    let report = soon(&ended).unwrap();
+    assert!(report.is_clean(), "the task had time to return: {report}");
+}
+
+#[test]
+fn a_group_keeps_no_listener() {
+    let server = server("once");
+    let handle = server.handle();
+    let group = Group::new().server(server);
+    let stop = group.handle();
+    let ended = run(group);
+    let address = address(&handle);
+    stop.stop(patient().keep_listener());
+    soon(&ended).unwrap();
+    assert!(std::net::TcpStream::connect(address).is_err() && handle.addresses().is_empty());
+}

@@ -131,3 +131,19 @@ fn refused_and_cut_off_requests_have_their_events_too() {
     assert_eq!(count("listener closed, 0 rescued, kept: false"), 1, "{notes:#?}");
     assert_eq!(count("stopped"), 1, "{notes:#?}");
 }
+
+#[test]
+fn an_observer_that_panics_harms_nobody() {
+    struct Broken;
+    impl Observer for Broken {
+        fn observe(&self, _: &str, event: &Event<'_>) {
+            if let Event::RequestRead { .. } = event {
+                panic!("on purpose");
+            }
+        }
+    }
+    let routes = Router::new().get("/", inline(|_: &Request| "served"));
+    let (server, address) = start(local().routes(routes).observer(Broken));
+    assert_eq!(Client::once(address, get("/")).text(), "served");
+    assert!(server.stop(patient()).is_clean());
+}

@@ -251,3 +251,44 @@ fn a_signal_at_any_moment_of_its_start_ends_it() {
         }
     }
 }
+
+#[test]
+fn a_stop_is_written_down_as_json_and_drawn() {
+    let folder = std::env::temp_dir().join(format!("softstop-report-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (json, svg) = (folder.join("stop.json"), folder.join("stop.svg"));
+    let options = ["--report", json.to_str().unwrap(), "--timeline", svg.to_str().unwrap(), "--exit-route"];
+    let mut program = Program::start(&options);
+    let hello = program.address("hello");
+    assert_eq!(Client::once(program.address("name"), get("/?name=Alex")).status, 200);
+    assert_eq!(Client::once(hello, post("/exit", b"")).status, 200);
+    let (status, log) = program.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    let report: serde_json::Value = serde_json::from_reader(std::fs::File::open(json).unwrap()).unwrap();
+    assert_eq!(report["clean"], true, "{report}");
+    let completed: Vec<u64> =
+        (0..3).map(|server| report["servers"][server]["requests"]["completed"].as_u64().unwrap()).collect();
+    assert_eq!(completed, [1, 1, 0], "{report}");
+    let drawing = std::fs::read_to_string(svg).unwrap();
+    assert!(drawing.starts_with("<svg") && drawing.contains("POST /exit"), "{drawing}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_an_error_before_anything_is_served() {
+    for option in ["--report", "--timeline"] {
+        let output = Program::command(&[option, "/nowhere/at/all"]).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("/nowhere/at/all") && !text.contains("listening"), "{text}");
+    }
+}
+
+#[test]
+fn every_server_has_metrics() {
+    let mut program = Program::start(&["--lame-duck", "0s", "--cancel-grace", "1s"]);
+    let mut client = Client::connect(program.address("echo"));
+    assert_eq!(client.get("/healthz").status, 200);
+    let metrics = client.get("/metrics");
+    assert!(metrics.text().contains("server=\"echo\""), "{}", metrics.text());
+}

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -44,9 +44,21 @@ pub(crate) struct Serve {
     /// Where echo listens: whatever is sent to / comes back.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
     pub(crate) echo: String,
-    /// How long requests in flight may take to finish when a stop begins.
+    /// How long to go on serving when a stop begins, with /readyz saying no already.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub(crate) lame_duck: Duration,
+    /// How long requests in flight may then take to finish.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub(crate) grace: Duration,
+    /// How long handlers may take to return when they are cancelled after that.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub(crate) cancel_grace: Duration,
+    /// Write what the stop came to, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Draw a picture of the stop: who was in flight, and what was waited for.
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) timeline: Option<PathBuf>,
     /// Event loops of each server [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) loops: Option<u16>,

@@ -1,8 +1,14 @@
-//! `softstop serve`: the group of three, and the exit status.
+//! `softstop serve`: the group of three, what is written about its stop, and the exit status.
 
-use std::process::ExitCode;
+use std::{
+    fmt::Display,
+    fs::{File, OpenOptions},
+    io::{self, BufWriter, Write},
+    path::Path,
+    process::ExitCode,
+};
 
-use softstop::{Group, Router, Server, StopPolicy};
+use softstop::{Group, Router, Server, StopPolicy, observe::Recorder};
 
 use super::{arguments::Serve, services};
 
@@ -10,34 +16,60 @@ use super::{arguments::Serve, services};
 const UNCLEAN: u8 = 2;
 
 pub(crate) fn serve(options: &Serve) -> ExitCode {
-    let policy = StopPolicy::default().grace(options.grace);
+    // Made before anything is served: at the end it would be too late to hear that they can't be had.
+    let files = create(options.report.as_deref())
+        .and_then(|report| Ok((report, create(options.timeline.as_deref())?)));
+    let (report_file, timeline_file) = match files {
+        Ok(files) => files,
+        Err(error) => return fail(error),
+    };
+    let recorder = timeline_file.is_some().then(Recorder::new);
+    let policy = StopPolicy::default()
+        .lame_duck(options.lame_duck)
+        .grace(options.grace)
+        .cancel_grace(options.cancel_grace);
     let group = Group::new().policy(policy).stop_on_signals();
     let exit = options.exit_route.then(|| (group.handle(), policy));
+    let server = |name, address, routes| server(name, address, routes, options, recorder.as_ref());
     let outcome = group
-        .server(server("hello", &options.hello, services::hello(exit), options))
-        .server(server("name", &options.name, services::name(), options))
-        .server(server("echo", &options.echo, services::echo(), options))
+        .server(server("hello", &options.hello, services::hello(exit)))
+        .server(server("name", &options.name, services::name()))
+        .server(server("echo", &options.echo, services::echo()))
         .run();
-    match outcome {
-        Ok(report) => {
-            let level = if report.is_clean() { log::Level::Info } else { log::Level::Warn };
-            report.to_string().lines().for_each(|line| log::log!(level, "{line}"));
-            if report.is_clean() {
-                log::info!("everything closed successfully");
-                ExitCode::SUCCESS
-            } else {
-                log::warn!("not everything could be finished: see above");
-                ExitCode::from(UNCLEAN)
-            }
-        }
+    let mut written = Ok(());
+    if let (Some(recorder), Some(file)) = (recorder, timeline_file) {
+        written = write(file, |out| out.write_all(recorder.recording().to_svg().as_bytes()));
+    }
+    let report = match outcome {
+        Ok(report) => report,
         Err(error) => {
-            eprintln!("softstop: {error}");
-            ExitCode::FAILURE
+            let failure = serde_json::json!({ "clean": false, "failure": error.to_string() });
+            let json = |out: &mut BufWriter<File>| Ok(serde_json::to_writer_pretty(out, &failure)?);
+            if let Some(Err(error)) = report_file.map(|file| write(file, json)) {
+                eprintln!("softstop: cannot write the report: {error}");
+            }
+            return fail(error);
         }
+    };
+    if let Some(file) = report_file {
+        let json = |out: &mut BufWriter<File>| Ok(serde_json::to_writer_pretty(out, &report)?);
+        written = written.and(write(file, json));
+    }
+    let level = if report.is_clean() { log::Level::Info } else { log::Level::Warn };
+    report.to_string().lines().for_each(|line| log::log!(level, "{line}"));
+    if let Err(error) = written {
+        return fail(format!("cannot write about the stop: {error}"));
+    }
+    if report.is_clean() {
+        log::info!("everything closed successfully");
+        ExitCode::SUCCESS
+    } else {
+        log::warn!("not everything could be finished: see above");
+        ExitCode::from(UNCLEAN)
     }
 }
 
-fn server(name: &str, address: &str, routes: Router, options: &Serve) -> Server {
+fn server(name: &str, address: &str, routes: Router, options: &Serve, recorder: Option<&Recorder>) -> Server {
     let mut builder = Server::builder().name(name).listen(address).routes(routes);
     if let Some(loops) = options.loops {
         builder = builder.loops(loops.into());
@@ -45,5 +77,28 @@ fn server(name: &str, address: &str, routes: Router, options: &Serve) -> Server 
     if let Some(workers) = options.workers {
         builder = builder.workers(workers.into());
     }
+    if let Some(recorder) = recorder {
+        builder = builder.observer(recorder.clone());
+    }
     builder.build()
+}
+
+fn create(path: Option<&Path>) -> Result<Option<File>, String> {
+    // What an earlier stop has left there stays until there is something to say of this one.
+    let open = |path: &Path| OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    let create =
+        |path: &Path| open(path).map_err(|error| format!("cannot write {}: {error}", path.display()));
+    path.map(create).transpose()
+}
+
+fn write(file: File, text: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
+    file.set_len(0)?;
+    let mut out = BufWriter::new(file);
+    text(&mut out)?;
+    out.flush()
+}
+
+fn fail(error: impl Display) -> ExitCode {
+    eprintln!("softstop: {error}");
+    ExitCode::FAILURE
 }

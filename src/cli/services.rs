@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use softstop::metrics::metrics_route;
 use softstop::{GroupHandle, IntoResponse, Request, Response, Router, StatusCode, StopPolicy, inline};
 
 /// The longest sleep that `/sleep` grants.
@@ -39,9 +40,10 @@ pub(crate) fn echo() -> Router {
     health().any("/", echo)
 }
 
-/// What every server answers: whether the process lives, and whether it should be sent requests.
+/// What every server answers: whether the process lives, whether it should be sent requests, and what it has counted.
 fn health() -> Router {
-    Router::new().get("/healthz", inline(|_: &Request| "ok\n")).get(
+    let router = Router::new().get("/healthz", inline(|_: &Request| "ok\n"));
+    router.get("/metrics", inline(metrics_route())).get(
         "/readyz",
         inline(|request: &Request| {
             if request.server().is_ready() {

@@ -33,11 +33,15 @@ pub(super) struct Control {
 struct State {
     /// Of a stop that a signal or a failure begins.
     policy: StopPolicy,
+    /// Whether everybody has been started.
+    is_running: bool,
+    /// The strictest of the stops that came before: their time begins when everybody has been.
+    early: Option<StopPolicy>,
     /// The strictest of the stops so far.
     timeline: Option<Timeline>,
     ending: Ending,
     /// Drains under way, and until when they were told to be ready.
-    draining: Vec<Arc<dyn Drain>>,
+    draining: Vec<(usize, Arc<dyn Drain>)>,
     drain_until: Option<Instant>,
 }
 
@@ -101,7 +105,7 @@ impl Control {
     }
 
     pub(super) fn set_policy(&self, policy: StopPolicy) {
-        lock(&self.state).policy = policy;
+        lock(&self.state).policy = closing(policy);
     }
 
     // ---- while it serves ------------------------------------------------------------------------------------------
@@ -133,6 +137,8 @@ impl Control {
     /// Waits for a stop, a failure, or the end of everybody.
     pub(super) fn wait_for_the_end(&self) {
         let mut state = lock(&self.state);
+        state.is_running = true;
+        state.timeline = state.early.map(|policy| Timeline::new(&policy, Instant::now()));
         while state.timeline.is_none() && !state.ending.is_over() {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -165,7 +171,9 @@ impl Control {
             let Some(timeline) = state.timeline else { return };
             if state.drain_until.is_some_and(|told| timeline.drain_until() < told) {
                 state.drain_until = Some(timeline.drain_until());
-                state.draining.iter().for_each(|drain| hurry(drain, timeline.drain_until()));
+                let is_under_way = |number: usize| state.ending.drains[number].outcome.is_none();
+                let under_way = state.draining.iter().filter(|(number, _)| is_under_way(*number));
+                under_way.for_each(|(_, drain)| hurry(drain, timeline.drain_until()));
             }
             let bound = match until {
                 Until::Grace => timeline.drain_until(),
@@ -187,7 +195,7 @@ impl Control {
         for (name, drain) in drains {
             let number = state.ending.drains.len();
             state.ending.drains.push(Part { stage, what: name.clone(), outcome: None });
-            state.draining.push(Arc::clone(&drain));
+            state.draining.push((number, Arc::clone(&drain)));
             let control = Arc::clone(self);
             let finish = move |outcome| control.note(|ending| set(&mut ending.drains, number, outcome));
             let thread = thread::Builder::new().name(format!("drain {name}")).spawn(move || {
@@ -223,6 +231,11 @@ impl Control {
     }
 }
 
+/// A group starts once: there is nobody to keep a listener for.
+fn closing(policy: StopPolicy) -> StopPolicy {
+    StopPolicy { keep_listener: false, ..policy }
+}
+
 /// Notes how a part has ended. One that was left behind may end when nobody asks any more.
 fn set<T, O>(parts: &mut [Part<T, O>], number: usize, outcome: O) {
     if let Some(part) = parts.get_mut(number) {
@@ -243,6 +256,8 @@ impl GroupHandle {
     pub(super) fn new() -> GroupHandle {
         let state = State {
             policy: StopPolicy::default(),
+            is_running: false,
+            early: None,
             timeline: None,
             ending: Ending::default(),
             draining: Vec::new(),
@@ -254,8 +269,13 @@ impl GroupHandle {
     /// Asks the whole group to stop, and returns at once. The strictest of several stops wins. A stop that comes before
     /// [`Group::run`](super::Group::run) is remembered.
     pub fn stop(&self, policy: StopPolicy) {
+        let policy = closing(policy);
         let servers: Vec<Handle> = {
             let mut state = lock(&self.control.state);
+            if !state.is_running {
+                state.early = Some(state.early.map_or(policy, |known| known.stricter(&policy)));
+                return;
+            }
             let asked = Timeline::new(&policy, Instant::now());
             state.timeline.get_or_insert(asked).tighten(&asked);
             let State { ending: Ending { stage, servers, .. }, .. } = &*state;

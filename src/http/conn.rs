@@ -17,7 +17,7 @@ use std::ops::Range;
 use super::body::Decoder;
 use super::parse::{self, Parsed};
 use super::scan::Scan;
-use super::{Framing, Head, Limits, Method, Refusal, Response, Transfer, Version, encode};
+use super::{Framing, Head, Limits, Method, Refusal, Response, StatusCode, Transfer, Version, encode};
 
 /// The state of one connection (RFC 9112). It holds no bytes: what it could not consume yet stays with the caller.
 ///
@@ -274,13 +274,19 @@ impl Conn {
     /// Encodes the final response to the request in progress: appends its head to `out` and, unless
     /// [`body_is_separate`](super::body_is_separate), its content; content that is a stream is the caller's to send, as
     /// [`Conn::transfer`] says. A response before [`Event::End`] closes the
-    /// connection, for the rest of the request cannot be told from the next one.
+    /// connection, for the rest of the request cannot be told from the next one. After 101 nothing is read any more, and
+    /// the connection is the caller's.
     pub fn respond(&mut self, response: &Response, options: Respond<'_>, out: &mut Vec<u8>) -> After {
         let complete = match &self.state {
             State::Offered(offer) => offer.framing.is_empty(),
             State::Handling => true,
             State::Head(_) | State::Content(..) | State::Closed => false,
         };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            encode::response(response, (self.method, self.version), After::KeepAlive, options, out);
+            self.state = State::Closed;
+            return After::KeepAlive;
+        }
         let persists = complete && !options.close && self.transfer(response) != Some(Transfer::UntilClose);
         let after = if persists { self.after } else { After::Close };
         encode::response(response, (self.method, self.version), after, options, out);

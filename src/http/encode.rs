@@ -1,6 +1,6 @@
 //! Responses on the wire (RFC 9112 section 4).
 
-use super::{After, Body, Method, Respond, Response, Transfer, Version};
+use super::{After, Body, Method, Respond, Response, StatusCode, Transfer, Version};
 
 /// Content of more bytes than this is not copied behind its head; see [`body_is_separate`].
 pub const LARGE_BODY: usize = 16 * 1024;
@@ -58,9 +58,9 @@ pub(super) fn response(
         out.extend_from_slice(b"\r\nContent-Type: ");
         out.extend_from_slice(media_type.as_bytes());
     }
-    // RFC 9110 section 8.6: not with 204; with 304 it would be the length of what is not sent.
+    // RFC 9110 section 8.6: not with 1xx and 204; with 304 it would be the length of what is not sent.
     match status.as_u16() {
-        204 | 304 => {}
+        101 | 204 | 304 => {}
         205 => out.extend_from_slice(b"\r\nContent-Length: 0"),
         _ => match framing(response, version) {
             Some(Transfer::Chunked) => out.extend_from_slice(b"\r\nTransfer-Encoding: chunked"),
@@ -71,6 +71,8 @@ pub(super) fn response(
     }
     // RFC 9112 section 9.3: persistence is what HTTP/1.1 assumes and HTTP/1.0 has to be told.
     match (after, version) {
+        // It is no HTTP connection any more.
+        _ if status == StatusCode::SWITCHING_PROTOCOLS => {}
         (After::Close, _) => out.extend_from_slice(b"\r\nConnection: close"),
         (After::KeepAlive, Version::Http10) => out.extend_from_slice(b"\r\nConnection: keep-alive"),
         (After::KeepAlive, Version::Http11) => {}

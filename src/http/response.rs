@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::StatusCode;
 use super::grammar;
-use crate::stream::Stream;
+use crate::{stream::Stream, upgrade::Upgrade};
 
 /// The content of a response: in memory, or sent while the client reads it (see [`Body::stream`]).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,6 +21,8 @@ pub enum Body {
     /// Content that is sent bit by bit. A clone is the same content: the first response that goes out has it, and one with
     /// a clone is cut off.
     Stream(Stream),
+    /// No content: the connection is handed over. Made by [`Request::upgrade`](crate::Request::upgrade).
+    Upgrade(Upgrade),
 }
 
 impl Body {
@@ -37,7 +39,7 @@ impl Body {
     /// The bytes in memory.
     pub fn as_slice(&self) -> &[u8] {
         match self {
-            Body::Empty | Body::Stream(_) => &[],
+            Body::Empty | Body::Stream(_) | Body::Upgrade(_) => &[],
             Body::Static(bytes) => bytes,
             Body::Bytes(bytes) => bytes,
         }
@@ -180,6 +182,15 @@ impl Response {
     pub(super) fn of_type(content_type: &'static str, body: Body) -> Self {
         let content_type = Some(Cow::Borrowed(content_type));
         Response { status: StatusCode::OK, content_type, lines: String::new(), body }
+    }
+
+    /// A response that names a protocol in its Upgrade field (RFC 9110 section 7.8).
+    #[track_caller]
+    pub(crate) fn switching(status: StatusCode, protocol: &str, body: Body) -> Self {
+        let is_valid = protocol.split('/').all(|part| grammar::is_token(part.as_bytes()));
+        assert!(is_valid, "{protocol:?} is no name of a protocol: use letters, digits and hyphens");
+        let lines = format!("Connection: upgrade\r\nUpgrade: {protocol}\r\n");
+        Response { status, content_type: None, lines, body }
     }
 
     /// The same response with another status.

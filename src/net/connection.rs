@@ -7,6 +7,7 @@
 //!       +-- refused, timed out, last response ->  Handling (on the pool; inline handlers answer at once)
 //!       |                                           |  its content comes bit by bit
 //!       +<----------- its end was sent -------- Streaming
+//!                                               Upgrading ----------> handed over
 //!                      |
 //!                      v   all written
 //!                  Lingering ----------> closed
@@ -25,6 +26,7 @@ mod streaming;
 use std::{
     io,
     net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -47,6 +49,7 @@ use crate::{
     router::RouteId,
     stop::Guard,
     stop::{CloseReason, Verdict},
+    upgrade::Upgrade,
 };
 use streaming::Streaming;
 
@@ -92,6 +95,8 @@ enum Activity {
     },
     /// The head of a response has been made; its content is sent as it comes.
     Streaming(Box<Streaming>),
+    /// The answer is 101: once it is written, the connection is the handler's.
+    Upgrading { exchange: Arc<Exchange>, upgrade: Upgrade },
     /// Our side is shut down; whatever comes is discarded until the peer closes too.
     Lingering { reason: CloseReason },
 }
@@ -135,6 +140,8 @@ pub(crate) enum Flow {
     /// Deal with it again after the others.
     Again,
     Close(CloseReason),
+    /// It is no longer the loop's.
+    HandOver,
 }
 
 impl Connection {
@@ -175,7 +182,10 @@ impl Connection {
 
     pub(crate) fn on_readiness(&mut self, readiness: &Readiness, service: &mut Service) -> Flow {
         let gone = readiness.is_error() || readiness.is_write_closed();
-        let answering = matches!(self.activity, Activity::Handling { .. } | Activity::Streaming(_));
+        let answering = matches!(
+            self.activity,
+            Activity::Handling { .. } | Activity::Streaming(_) | Activity::Upgrading { .. }
+        );
         if gone && answering {
             return self.client_gone();
         }
@@ -261,7 +271,7 @@ impl Connection {
             pipe.fail(io::ErrorKind::ConnectionAborted, "the server is stopping");
         }
         if !exchange.claim() {
-            service.tally.cancelled.add(1);
+            service.tally.cancelled.add(u64::from(exchange.cancel_once()));
             return Flow::Wait;
         }
         service.tally.rejected.add(1);
@@ -277,7 +287,14 @@ impl Connection {
         let limit = service.router.get_route(*route).limit.as_ref();
         let Some(limit) = limit else { return Flow::Wait };
         let response = service.in_user_code(|_| {
-            let response = (limit.answer)();
+            let answer = catch_unwind(AssertUnwindSafe(|| (limit.answer)()));
+            let response = answer.unwrap_or_else(|panic| {
+                log::error!(
+                    "the answer to a request that took too long panicked: {}",
+                    pool::panic_text(&*panic)
+                );
+                pool::overloaded()
+            });
             exchange.time_out(response.status());
             response
         });
@@ -286,7 +303,7 @@ impl Connection {
         }
         let has_begun = !exchange.claim();
         service.tally.timed_out.add(1);
-        service.tally.cancelled.add(u64::from(has_begun));
+        service.tally.cancelled.add(u64::from(has_begun && exchange.cancel_once()));
         self.answer(response, &exchange, probes, service)
     }
 
@@ -361,6 +378,7 @@ impl Connection {
                 }
                 _ => return None,
             },
+            Activity::Upgrading { .. } => return None,
             Activity::Streaming(streaming) => return streaming.deadline(&self.read, self.since, service),
             Activity::Receiving => match service.drain.verdict(self.standing()) {
                 Verdict::CloseAt(at) => return Some((Kind::Quiet, at)),

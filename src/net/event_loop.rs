@@ -227,6 +227,7 @@ impl EventLoop {
                 self.again.push(token);
             }
             Flow::Close(reason) => self.close(token, reason),
+            Flow::HandOver => self.hand_over(token),
         }
     }
 
@@ -235,6 +236,16 @@ impl EventLoop {
         self.deadlines.set(slot_of(token), None);
         self.service.run.connection_closed(self.service.number);
         self.stragglers.extend(connection.close(reason, &mut self.service));
+    }
+
+    /// Lets go of a connection whose handler takes it over.
+    fn hand_over(&mut self, token: Token) {
+        let Some(mut connection) = self.table.remove(token) else { return };
+        self.deadlines.set(slot_of(token), None);
+        if let Err(error) = self.poll.registry().deregister(connection.stream()) {
+            log::debug!("{}: {error}", self.service.config.name);
+        }
+        connection.hand_over(&mut self.service);
     }
 
     fn add(&mut self, stream: TcpStream, peer: SocketAddr, in_flight: Guard) {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::Error,
     metrics::Metrics,
-    stop::{Phase, StopPolicy, StopReport},
+    stop::{Context, Phase, StopPolicy, StopReport},
     sync::lock,
 };
 
@@ -35,7 +35,8 @@ impl Handle {
     /// included (its response is still delivered), and as often as you like: the strictest policy wins, in every phase.
     ///
     /// Of a server that has never been started the stop is remembered, and its first start is stopped at once. One that
-    /// has been stopped stays stopped: the stop is counted once, and does not reach the next start.
+    /// has been stopped stays stopped: the stop is counted once, and does not reach the next start. (If it has kept its
+    /// listeners, and this policy does not, they are closed.)
     pub fn stop(&self, policy: StopPolicy) {
         let live = match &mut *lock(&self.control.state) {
             State::New { stop } | State::Starting { stop, .. } => {
@@ -43,10 +44,50 @@ impl Handle {
                 return;
             }
             State::Running(live) => Arc::clone(live),
-            State::Stopped(_) => return,
+            State::Stopped(past) => return past.close_listeners(&policy),
         };
         // Behind the lock, as this logs, and a logger may ask for the phase.
         live.run.stop(&policy);
+    }
+
+    /// Runs `body` on a thread of its own, for work that outlives its request but not the server: a stop waits for it as
+    /// for a handler. Its context hints when a stop begins ([`Context::stopping`]) and ends when the grace period is over;
+    /// what has not returned when the stop's time is over is named in the report and left behind.
+    ///
+    /// For work that comes in crowds there is [`JobQueue`](crate::patterns::JobQueue), which is bounded and has its workers.
+    ///
+    /// ```
+    /// use softstop::{Request, Router, StatusCode};
+    ///
+    /// let router = Router::new().post("/rebuild", |request: &Request| {
+    ///     let begun = request.server().detach("rebuild", |context| {
+    ///         while context.check().is_ok() {
+    ///             // ... one piece after the other
+    ///             # break;
+    ///         }
+    ///     });
+    ///     if begun.is_ok() { StatusCode::ACCEPTED } else { StatusCode::SERVICE_UNAVAILABLE }
+    /// });
+    /// # let _ = router;
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`] if the server does not run (any more), or if as many of them run already as there may be workers;
+    /// [`Error::Io`] if there is no thread to be had. `body` is dropped then.
+    pub fn detach(
+        &self,
+        name: impl Into<String>,
+        body: impl FnOnce(&Context) + Send + 'static,
+    ) -> Result<(), Error> {
+        let run = match &*lock(&self.control.state) {
+            State::Running(live) => Some(Arc::clone(&live.run)),
+            State::New { .. } | State::Starting { .. } | State::Stopped(_) => None,
+        };
+        match run {
+            Some(run) => run.detach(name.into(), body),
+            None => Err(Error::Misuse(format!("{}: does not run: start it first", self.name()))),
+        }
     }
 
     /// Where the server is between its start and its end. [`Phase::Stopped`] before the first start too.

@@ -15,7 +15,7 @@ use crate::{
     pool::Pool,
     router::Router,
     run::Run,
-    stop::{Context, StopReport, Straggler, Stuck},
+    stop::{Context, StopPolicy, StopReport, Straggler, Stuck},
     sync::lock,
 };
 
@@ -27,6 +27,15 @@ pub(super) struct Live {
     pub(super) addresses: Vec<SocketAddr>,
     loop_threads: Vec<ThreadId>,
     ending: Mutex<Ending>,
+}
+
+impl Past {
+    /// A further stop that does not keep the listeners: who waits in their accept queues can't be served any more.
+    pub(super) fn close_listeners(&mut self, policy: &StopPolicy) {
+        if !policy.keeps_listener() {
+            self.listeners.clear();
+        }
+    }
 }
 
 enum Ending {
@@ -44,11 +53,11 @@ pub(super) struct Past {
 }
 
 /// Tells a run that one of its loops has left, however it did.
-struct Leaving(Arc<Run>);
+struct Leaving(Arc<Run>, usize);
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        self.0.loop_left();
+        self.0.loop_left(self.1);
     }
 }
 
@@ -88,7 +97,7 @@ impl Live {
         let mut threads = Vec::new();
         let mut failure = None;
         for (number, event_loop) in loops.into_iter().enumerate() {
-            let leaving = Leaving(Arc::clone(&run));
+            let leaving = Leaving(Arc::clone(&run), number);
             let body = move || {
                 // Dropped last: whoever sees the run's end sees every socket closed.
                 let _leaving = leaving;
@@ -142,6 +151,7 @@ impl Live {
             age: exchange.began.elapsed(),
             stuck: Stuck::Handling,
         }));
+        stragglers.extend(self.run.detached_stragglers());
         self.pool.close();
         if ended.is_some() {
             self.pool.join();
@@ -170,6 +180,8 @@ impl Live {
     }
 
     pub(super) fn is_own_thread(&self) -> bool {
-        self.loop_threads.contains(&thread::current().id()) || self.pool.is_own_thread()
+        self.loop_threads.contains(&thread::current().id())
+            || self.pool.is_own_thread()
+            || self.run.is_detached_thread()
     }
 }

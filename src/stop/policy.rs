@@ -78,10 +78,15 @@ impl StopPolicy {
     /// kernel's accept queue, and the next [`start`](crate::Server::start) serves them. Nobody is refused.
     ///
     /// It is for a restart within the process. If there is no next start, those who wait are reset when the server is
-    /// dropped. A further stop that does not keep the listener closes it.
+    /// dropped, or stopped once more without this. A further stop while the first one is under way, without this, serves
+    /// them and closes. In a [`Group`](crate::Group), which starts only once, it means nothing.
     #[must_use]
     pub fn keep_listener(self) -> Self {
         StopPolicy { keep_listener: true, ..self }
+    }
+
+    pub(crate) fn keeps_listener(&self) -> bool {
+        self.keep_listener
     }
 
     /// The stricter of two policies, bound by bound.

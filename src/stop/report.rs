@@ -36,11 +36,13 @@ pub enum CloseReason {
     Failed,
     /// The content of a response came to no proper end: its sender has aborted it, or its reader has failed.
     BodyFailed,
+    /// It was handed over to its handler, for another protocol. The stop still waits for that.
+    Upgraded,
 }
 
 impl CloseReason {
     /// All of them, in the order in which a report lists them.
-    pub const ALL: [CloseReason; 11] = [
+    pub const ALL: [CloseReason; 12] = [
         CloseReason::PeerClosed,
         CloseReason::ClientGone,
         CloseReason::Completed,
@@ -52,6 +54,7 @@ impl CloseReason {
         CloseReason::Aborted,
         CloseReason::Failed,
         CloseReason::BodyFailed,
+        CloseReason::Upgraded,
     ];
 }
 
@@ -69,6 +72,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Aborted => "aborted",
             CloseReason::Failed => "failed",
             CloseReason::BodyFailed => "response cut short",
+            CloseReason::Upgraded => "upgraded",
         })
     }
 }
@@ -84,7 +88,7 @@ impl Closes {
     }
 
     #[cfg(test)]
-    pub(super) fn count(&mut self, reason: CloseReason) {
+    pub(crate) fn count(&mut self, reason: CloseReason) {
         self.0[reason as usize] += 1;
     }
 
@@ -155,6 +159,8 @@ pub enum Stuck {
     Writing,
     /// The content of its response had not been sent to its end.
     Streaming,
+    /// Detached work had not returned ([`Handle::detach`](crate::Handle::detach)). Its thread is left behind.
+    Detached,
     /// An event loop did not return: an inline handler blocks it. Its thread is left behind.
     EventLoop,
 }
@@ -167,6 +173,7 @@ impl fmt::Display for Stuck {
             Stuck::Handling => "still in its handler",
             Stuck::Writing => "response not taken by the client",
             Stuck::Streaming => "response not finished by its sender",
+            Stuck::Detached => "detached, had not ended",
             Stuck::EventLoop => "blocks its event loop",
         })
     }
@@ -195,7 +202,8 @@ impl fmt::Display for Straggler {
     }
 }
 
-/// What a run of a server came to. Its `Display` is what belongs in the log.
+/// What a run of a server came to. Its `Display` is what belongs in the log; with the feature `serde` it can be written as
+/// JSON and the like, times in seconds.
 #[derive(Debug, Clone, Default)]
 pub struct StopReport {
     /// The server's name.

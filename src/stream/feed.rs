@@ -250,9 +250,11 @@ impl Feed {
         (count, rest)
     }
 
-    /// Takes no more messages.
+    /// Takes no more messages. In one step with the note: whoever sees one of the two sees the other.
     pub(crate) fn close(&self, cause: Cause) {
-        self.end(lock(&self.state), End::Closed(cause));
+        let mut state = lock(&self.state);
+        state.over.get_or_insert_with(|| cause.clone());
+        self.end(state, End::Closed(cause));
     }
 
     /// Forgets what nobody will take.

@@ -24,6 +24,8 @@ impl Process {
         let profile = test.ancestors().nth(2).expect("a test is in target/PROFILE/deps");
         let path = profile.join("examples").join(name).with_extension(env::consts::EXE_EXTENSION);
         let mut command = Command::new(path);
+        // To print a backtrace takes longer than a job is given that panics when all is over.
+        command.env("RUST_BACKTRACE", "0");
         let mut child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let output = child.stdout.take().unwrap();
         Process::with_output(child, output)

@@ -105,7 +105,6 @@ fn without_a_next_start_those_who_wait_are_let_go() {
     assert!(TcpStream::connect(address).is_err(), "nobody listens");
 }
 
-/// A start that another address fails keeps what it was given.
 #[test]
 fn a_server_that_keeps_its_listener_can_be_stopped_for_good_later() {
     let (server, address) = serve(routes());
@@ -155,4 +154,42 @@ fn two_hundred_restarts_under_load_lose_and_refuse_nobody() {
     });
     completed += server.stop(patient()).requests.completed;
     assert_eq!(completed, served.into_inner(), "all that was completed has arrived, and the other way round");
+}
+
+#[test]
+fn a_stop_of_a_stopped_server_that_does_not_keep_it_closes_it() {
+    for by_handle in [false, true] {
+        let (server, address) = serve(routes());
+        server.stop(patient().keep_listener());
+        assert_eq!(server.addresses(), [address]);
+        if by_handle {
+            server.handle().stop(patient());
+        } else {
+            assert!(!server.stop(patient()).was_running());
+        }
+        assert!(TcpStream::connect(address).is_err(), "nobody listens");
+        assert!(server.addresses().is_empty());
+    }
+}
+
+/// A fresh connection without any quiet period is read before it is closed.
+#[test]
+fn who_waits_is_served_even_without_a_quiet_period() {
+    let (gate, held) = gate();
+    let (server, address) =
+        start(local().loops(1).routes(routes().get("/held", move |_: &Request| gate.pass())));
+    let mut busy = Client::connect(address);
+    busy.send(get("/held"));
+    held.wait_entered();
+    let mut idle = Client::connect(address);
+    assert_eq!(idle.get("/inline").text(), "inline");
+    let report = begin_stop(&server, patient().keep_listener().quiet(std::time::Duration::ZERO));
+    idle.expect_end();
+    let mut waiting = Client::connect(address);
+    waiting.send(get("/pool"));
+    server.handle().stop(patient());
+    assert_eq!(waiting.read_response().text(), "pool");
+    held.let_one_go();
+    drop((waiting, busy, idle));
+    assert_eq!(soon(&report).rescued, 1);
 }

@@ -7,6 +7,7 @@ mod support;
 mod accept_queue;
 mod asking;
 mod cut_off;
+mod detached;
 mod finishing;
 mod from_a_drop;
 mod from_handlers;

@@ -1,8 +1,14 @@
 //! What a stop means for the requests of a route, where the route says so.
 
-use std::time::Duration;
+use std::{
+    io::{self, Read},
+    time::Duration,
+};
 
-use softstop::{Cause, IntoRoute, OnStop, Phase, Request, Router, inline, timeout};
+use softstop::{
+    Body, Cause, CloseReason, IntoRoute, OnStop, Phase, Request, Response, Router, StatusCode, StopPolicy,
+    inline, timeout,
+};
 
 use crate::support::{
     HUNG, begin_stop,
@@ -120,4 +126,111 @@ fn one_whose_time_is_limited_too_ends_at_whatever_comes_first() {
     let requests = report.requests;
     assert_eq!((requests.completed, requests.timed_out, requests.cancelled), (4, 2, 4), "{report}");
     assert_eq!(report.phases.len(), 1, "it did not take the whole grace period: {report}");
+}
+
+/// Reads what the test sends, as a pipe or a download would.
+struct Source(crossbeam_channel::Receiver<&'static [u8]>);
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // The sender's end is the content's end.
+        let Ok(bytes) = self.0.recv() else { return Ok(0) };
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        Ok(bytes.len())
+    }
+}
+
+/// A server whose `/` is read from the channel, and a client that has the first piece of it.
+fn reading(content: crossbeam_channel::Receiver<&'static [u8]>) -> (softstop::Server, Client) {
+    let body = move |_: &Request| {
+        Response::new(StatusCode::OK).with_body(Body::from_reader(Source(content.clone())))
+    };
+    let (server, address) = start(local().routes(Router::new().get("/", body)));
+    let mut client = Client::connect(address);
+    client.send(get("/"));
+    (server, client)
+}
+
+/// Whatever a reader has sent within a second, say, is not the whole: nobody may be told so.
+#[test]
+fn a_body_that_is_read_from_somewhere_is_finished() {
+    let (source, content) = crossbeam_channel::unbounded();
+    source.send(&b"first "[..]).unwrap();
+    let (server, mut client) = reading(content);
+    client.read_bytes(b"HTTP/1.1 200 OK".len());
+    let report = begin_stop(&server, patient());
+    // Longer than senders are given that can hear of a stop: nothing but time can show it.
+    assert!(report.recv_timeout(Duration::from_millis(1300)).is_err());
+    source.send(b"last").unwrap();
+    drop(source);
+    let text = String::from_utf8(client.read_to_end()).unwrap();
+    assert!(text.contains("first ") && text.ends_with("4\r\nlast\r\n0\r\n\r\n"), "{text:?}");
+    drop(client);
+    let report = soon(&report);
+    assert!(report.is_clean() && report.requests.completed == 1, "{report}");
+}
+
+#[test]
+fn one_that_is_not_through_when_the_grace_period_is_over_is_cut_and_the_report_says_so() {
+    let (source, content) = crossbeam_channel::unbounded();
+    source.send(&b"first "[..]).unwrap();
+    let (server, mut client) = reading(content);
+    client.read_bytes(b"HTTP/1.1 200 OK".len());
+    let policy =
+        StopPolicy::default().grace(Duration::from_millis(50)).cancel_grace(Duration::from_millis(50));
+    let report = server.stop(policy);
+    let text = String::from_utf8(client.read_all_there_is()).unwrap();
+    assert!(!text.ends_with("0\r\n\r\n"), "it does not look whole: {text:?}");
+    assert!(!report.is_clean(), "{report}");
+    assert_eq!((report.requests.aborted, report.closes[CloseReason::Aborted]), (1, 1), "{report}");
+    drop(source);
+}
+
+#[test]
+fn one_of_a_declared_length_whose_sender_obeys_is_cut_off_by_the_stop_all_the_same() {
+    let (tells, told) = std::sync::mpsc::channel();
+    let body = move |request: &Request| {
+        let (sender, body) = Body::stream(1024);
+        let tells = tells.clone();
+        request.server().detach("sender", move |_| {
+            sender.send("begun").unwrap();
+            tells.send(()).unwrap();
+            sender.context().wait();
+        })?;
+        Ok::<_, softstop::Error>(Response::new(StatusCode::OK).with_body(body.with_length(1000)))
+    };
+    let routes = Router::new()
+        .get("/", move |request: &Request| body(request).unwrap_or_else(|error| panic!("{error}")));
+    let (server, address) = start(local().routes(routes));
+    let mut client = Client::connect(address);
+    client.send(get("/"));
+    soon(&told);
+    let policy = StopPolicy::default().grace(Duration::from_millis(50)).cancel_grace(HUNG);
+    let report = server.stop(policy);
+    assert!(!report.is_clean() && report.requests.aborted == 1, "{report}");
+    client.read_all_there_is();
+}
+
+#[test]
+fn a_handler_that_is_told_twice_is_cancelled_once() {
+    let (gate, held) = gate();
+    let slow = move |request: &Request| {
+        gate.pass();
+        request.context().wait_timeout(HUNG);
+        gate.pass();
+    };
+    let routes = Router::new().get("/", timeout(Duration::from_millis(300), slow).on_stop(OnStop::Cancel));
+    let (server, address) = start(local().routes(routes));
+    let mut client = Client::connect(address);
+    client.send(get("/"));
+    held.wait_entered();
+    let report = begin_stop(&server, patient());
+    held.let_one_go();
+    // The drain has cancelled it; then its time is over.
+    assert_eq!(client.read_response().status, 503);
+    held.wait_entered();
+    held.let_one_go();
+    drop(client);
+    let report = soon(&report);
+    assert_eq!((report.requests.cancelled, report.requests.timed_out), (1, 1), "{report}");
 }

@@ -5,10 +5,7 @@ use std::{
     net::Shutdown,
 };
 
-use super::{
-    Activity, Connection, Flow, Input, Persistence, Plan, ReadSide,
-    streaming::{Pulled, Streaming},
-};
+use super::{Activity, Connection, Flow, Input, Persistence, Plan, ReadSide, streaming::Pulled};
 use crate::{
     http::{Event, ReadPhase, Refusal, StatusCode},
     net::{output::Flushed, pace::Pace, service::Service},
@@ -57,16 +54,21 @@ impl Connection {
                 match self.pull(service) {
                     Pulled::Bytes(count) => bytes = bytes.saturating_sub(count),
                     Pulled::Nothing => return Flow::Wait,
-                    Pulled::Cut => return Flow::Close(Streaming::CUT),
+                    Pulled::Cut => return Flow::Close(self.reason_to_cut(service)),
                 }
                 if bytes == 0 {
                     return Flow::Again;
                 }
                 continue;
             }
+            if let Activity::Upgrading { .. } = self.activity {
+                return Flow::HandOver;
+            }
             match (&self.activity, &self.persistence) {
                 (Activity::Handling { incoming: Some(pipe), .. }, _) if !pipe.is_paused() => {}
-                (Activity::Handling { .. } | Activity::Streaming(_), _) => return Flow::Wait,
+                (Activity::Handling { .. } | Activity::Streaming(_) | Activity::Upgrading { .. }, _) => {
+                    return Flow::Wait;
+                }
                 (Activity::Lingering { reason }, _) => {
                     let reason = *reason;
                     return self.discard(reason, service);
@@ -214,7 +216,7 @@ impl Connection {
         match &self.activity {
             Activity::Receiving | Activity::Content { .. } => true,
             Activity::Handling { incoming, .. } => incoming.as_ref().is_some_and(|pipe| !pipe.is_paused()),
-            Activity::Streaming(_) | Activity::Lingering { .. } => false,
+            Activity::Streaming(_) | Activity::Upgrading { .. } | Activity::Lingering { .. } => false,
         }
     }
 

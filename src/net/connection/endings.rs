@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,9 +12,19 @@ use super::{Activity, Connection, Flow, Input, PREFIX, ReadSide, bytes::BYTES_A_
 use crate::{
     http::{ReadPhase, Transfer},
     net::service::Service,
-    observe::Event,
+    observe::{ConnectionId, Event},
+    run::Run,
     stop::{Cause, CloseReason, Standing, Straggler, Stuck},
 };
+
+/// An upgraded connection is one of the server's to its end: their number bounds the threads.
+struct Counted(Arc<Run>, usize);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connection_closed(self.1);
+    }
+}
 
 impl Connection {
     /// Closes it, whatever it is at. What the stop cuts off is named.
@@ -41,7 +52,7 @@ impl Connection {
                     pipe.fail(io::ErrorKind::ConnectionReset, "the client is gone");
                 }
                 aborted += 1;
-                if has_begun && !service.drain.cancels(exchange.on_stop) {
+                if has_begun && exchange.cancel_once() {
                     service.tally.cancelled.add(1);
                 }
             }
@@ -73,7 +84,7 @@ impl Connection {
             Activity::Receiving if matches!(self.input, Input::Backlog(_)) => {
                 straggler = unfinished("pipelined requests".to_owned(), self.since, Stuck::Waiting);
             }
-            Activity::Receiving | Activity::Lingering { .. } => {}
+            Activity::Receiving | Activity::Upgrading { .. } | Activity::Lingering { .. } => {}
         }
         service.tally.aborted.add(aborted);
         service.tally.closed(reason);
@@ -94,10 +105,36 @@ impl Connection {
             (Activity::Receiving, Input::Backlog(_)) => Standing::InFlight,
             (Activity::Receiving, _) if self.http.phase() == ReadPhase::Idle => Standing::Quiet { since },
             (Activity::Receiving, _) => Standing::InHead { since },
-            (Activity::Content { .. } | Activity::Handling { .. } | Activity::Streaming(_), _) => {
-                Standing::InFlight
-            }
+            (
+                Activity::Content { .. }
+                | Activity::Handling { .. }
+                | Activity::Streaming(_)
+                | Activity::Upgrading { .. },
+                _,
+            ) => Standing::InFlight,
         }
+    }
+
+    /// Gives it to its handler, on a thread of its own, with what was read already.
+    pub(crate) fn hand_over(self, service: &mut Service) {
+        let Activity::Upgrading { exchange, upgrade } = self.activity else { return };
+        let early = match self.input {
+            Input::Empty => Vec::new(),
+            Input::Partial(bytes) | Input::Backlog(bytes) => bytes,
+        };
+        let reason = CloseReason::Upgraded;
+        let connection = ConnectionId { loop_number: service.number, token: self.token.0 };
+        let counted = Counted(Arc::clone(&service.run), service.number);
+        let stream = self.stream.into();
+        let handled = service.dispatcher.spawn(&exchange, self.in_flight, move || {
+            let _counted = counted;
+            if let Err(error) = upgrade.run(stream, early) {
+                log::warn!("a connection could not be handed over: {error}");
+            }
+        });
+        let reason = if handled { reason } else { CloseReason::Failed };
+        service.tally.closed(reason);
+        service.config.observe(&Event::ConnectionClosed { connection, reason });
     }
 
     /// Makes the close a reset, so that the client does not take it for the end of what it reads.

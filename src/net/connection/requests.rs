@@ -161,7 +161,8 @@ impl Connection {
     ) {
         // While stopping, the last response says so; what has come in behind a request is still answered first.
         // (Asked anew, as an inline handler may have stopped its own server just now.)
-        let stopping = service.run.is_stopping() && last && !matches!(self.read, ReadSide::Ready);
+        let stopping =
+            service.run.is_stopping() && last && !matches!(self.read, ReadSide::Ready | ReadSide::HangingUp);
         let enough = service.config.requests_per_connection.is_some_and(|most| self.answered + 1 >= most);
         let close = stopping || enough;
         let separate = body_is_separate(&response, self.http.is_head_request());
@@ -179,6 +180,9 @@ impl Connection {
                 return self.begin_stream(stream, transfer, then, exchange, service);
             }
             (Body::Stream(stream), None) => stream.discard(Cause::from("the client wants no content")),
+            (Body::Upgrade(upgrade), _) => {
+                self.activity = Activity::Upgrading { exchange: Arc::clone(exchange), upgrade };
+            }
             (body, _) if separate => self.output.follow(body),
             _ => {}
         }
@@ -205,7 +209,8 @@ impl Connection {
             // In this order: whoever sees the read fail sees the context ended.
             exchange.client_gone();
             pipe.fail(kind, refusal.reason());
-            service.tally.cancelled.add(1);
+            let has_begun = !exchange.claim();
+            service.tally.cancelled.add(u64::from(has_begun && exchange.cancel_once()));
         }
         let options = Respond { date: service.date.at(service.now), close: true };
         self.http.refuse(refusal, options, &mut self.output.buffer);

@@ -118,6 +118,17 @@ impl Connection {
         }
     }
 
+    /// The reason to close it for when its content can never be whole: whether or not its senders were quick to obey, it was
+    /// the stop that cut them off.
+    pub(super) fn reason_to_cut(&self, service: &Service) -> CloseReason {
+        match &self.activity {
+            Activity::Streaming(streaming) if service.drain.cancels(streaming.exchange.on_stop) => {
+                CloseReason::Aborted
+            }
+            _ => CloseReason::BodyFailed,
+        }
+    }
+
     fn end_stream(&mut self, service: &mut Service) {
         let activity = std::mem::replace(&mut self.activity, Activity::Receiving);
         if let Activity::Streaming(streaming) = activity {
@@ -130,9 +141,12 @@ impl Connection {
     /// The grace period is over: what can be ended is ended; for the rest the senders hear of it.
     pub(super) fn cancel_stream(&mut self, service: &mut Service) -> Flow {
         if let Activity::Streaming(streaming) = &self.activity {
-            service.in_user_code(|_| match streaming.transfer {
-                Transfer::Length(_) => streaming.stream.cancel(Cause::Stopping),
-                Transfer::Chunked | Transfer::UntilClose => streaming.stream.close(Cause::Stopping),
+            service.in_user_code(|_| {
+                if streaming.can_end_early() {
+                    streaming.stream.close(Cause::Stopping);
+                } else {
+                    streaming.stream.cancel(Cause::Stopping);
+                }
             });
         }
         self.drive(service)
@@ -140,17 +154,21 @@ impl Connection {
 }
 
 impl Streaming {
+    /// Whether what has been sent by then can be ended as if it were all: not if there is a length that says otherwise, nor
+    /// if it comes from a reader, which does not hear that it should come to an end.
+    fn can_end_early(&self) -> bool {
+        !self.stream.is_read() && !matches!(self.transfer, Transfer::Length(_))
+    }
+
     /// Until when the senders may go on, once the drain has begun. One whose length is declared
     /// has the grace period, and so has one whose route wants it so.
     fn last_words(&self, service: &Service) -> Option<Instant> {
         let timeline = service.drain.timeline().filter(|_| service.phase() >= Phase::Draining)?;
-        match (self.transfer, self.exchange.on_stop) {
-            (Transfer::Length(_), _) | (_, OnStop::Finish) => None,
-            (Transfer::Chunked | Transfer::UntilClose, OnStop::EndStream | OnStop::Cancel) => {
-                let until = timeline.drain_began().max(self.began) + LAST_WORDS;
-                Some(until.min(timeline.drain_until()))
-            }
+        if !self.can_end_early() || self.exchange.on_stop == OnStop::Finish {
+            return None;
         }
+        let until = timeline.drain_began().max(self.began) + LAST_WORDS;
+        Some(until.min(timeline.drain_until()))
     }
 
     /// What it waits for while there is nothing to write.
@@ -170,7 +188,4 @@ impl Streaming {
         };
         last_words.into_iter().chain(probe).min_by_key(|(_, at)| *at)
     }
-
-    /// The reason to close it for when its content can never be whole.
-    pub(super) const CUT: CloseReason = CloseReason::BodyFailed;
 }

@@ -39,9 +39,9 @@ const ACCEPTS_A_TURN: usize = 256;
 /// descriptors may be somebody else's.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 /// How long a closing listener waits for handshakes that are half open: long enough for a round trip around the world,
-/// and for the one repetition of a lost packet. And how recent the last connection must be for it to look for any, as
+/// and for the one repetition of a lost packet, a second later. And how recent the last connection must be for it to look for any, as
 /// looking is not for free: an idle server closes at once.
-const HANDSHAKE: Duration = Duration::from_secs(1);
+const HANDSHAKE: Duration = Duration::from_millis(1500);
 
 /// The open listeners.
 pub(super) struct Accepting {
@@ -255,7 +255,13 @@ impl EventLoop {
         let listeners = std::mem::take(&mut self.kept);
         let Some(in_flight) = self.service.run.in_flight.guard_unless_zero() else { return };
         match self.accept_from(listeners, in_flight) {
-            Ok(()) => self.close_listeners(),
+            Ok(()) => {
+                if let Some(accepting) = &mut self.accepting {
+                    // Whoever is on the way now has been hidden from us.
+                    accepting.last_accept = Some(self.service.now);
+                }
+                self.close_listeners();
+            }
             Err(error) => {
                 log::warn!("{}: who waits to be accepted is reset: {error}", self.service.config.name)
             }

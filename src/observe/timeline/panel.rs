@@ -29,7 +29,7 @@ use crate::{
 /// Lanes that fit on a screen, of all servers together.
 const LANES: usize = 40;
 /// So many lanes have their requests labelled.
-const LABELLED_LANES: usize = 14;
+const LABELLED_LANES: usize = 24;
 /// Bars that can still be told apart, of all servers together.
 const REQUESTS: usize = 400;
 /// Requests beside a band that have a lane of their own, of all servers together.

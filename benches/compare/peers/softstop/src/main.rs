@@ -1,0 +1,87 @@
+//! softstop with the routes that the others have. `--place inline` runs what need not wait on the event loops,
+//! `--place pool` runs everything on the worker pool.
+
+use std::thread;
+
+use peer_answers::{
+    Arguments, BIG, BLOCK, GRACE, HELLO, KIB, LARGEST_ECHO, PAUSE, PIECE, SLEPT, STREAMED, announce,
+    milliseconds, value,
+};
+use softstop::{
+    Body, Error, Group, IntoResponse, IntoRoute, Request, Response, Route, Router, Server, StatusCode,
+    StopPolicy, inline,
+};
+
+fn main() -> Result<(), Error> {
+    let arguments = Arguments::parse();
+    let place = match value::<String>("--place").as_deref() {
+        None | Some("pool") => Place::Pool,
+        Some("inline") => Place::Inline,
+        Some(other) => panic!("--place {other}: inline or pool"),
+    };
+    let server = Server::builder()
+        .listen(arguments.listen.to_string())
+        .loops(arguments.threads)
+        .workers(arguments.blocking)
+        .routes(routes(&place))
+        .build();
+    let handle = server.handle();
+    Group::new()
+        .policy(StopPolicy::default().grace(GRACE))
+        .stop_on_signals()
+        .server(server)
+        .task("announce", move |_| announce(handle.addresses()[0]))
+        .run()?;
+    Ok(())
+}
+
+enum Place {
+    Inline,
+    Pool,
+}
+
+impl Place {
+    fn route<R: IntoResponse>(&self, handler: impl Fn(&Request) -> R + Send + Sync + 'static) -> Route {
+        match self {
+            Place::Inline => inline(handler),
+            Place::Pool => handler.into_route(),
+        }
+    }
+}
+
+fn routes(place: &Place) -> Router {
+    let echo = place.route(|request: &Request| request.body().to_vec());
+    Router::new()
+        .get("/", place.route(|_| HELLO))
+        .get("/kib", place.route(|_| &KIB[..]))
+        .get("/big", place.route(|_| &BIG[..]))
+        .post("/echo", echo.body_limit(LARGEST_ECHO as u64))
+        .get("/sleep", |request: &Request| {
+            match request.context().sleep(milliseconds(request.query_string())) {
+                Ok(()) => SLEPT.to_owned(),
+                Err(cause) => format!("woken early: {cause}"),
+            }
+        })
+        .get("/stream", stream)
+        .get("/block", |_: &Request| {
+            thread::sleep(BLOCK);
+            SLEPT
+        })
+}
+
+/// A piece now and then, from a thread that the stop knows of.
+fn stream(request: &Request) -> Response {
+    let (sender, body) = Body::stream(4096);
+    let begun = request.server().detach("stream", move |context| {
+        let stopping = context.stopping();
+        for _ in 0..STREAMED {
+            if sender.send(PIECE).is_err() || stopping.sleep(PAUSE).is_err() {
+                return;
+            }
+        }
+    });
+    match begun {
+        Ok(()) => Response::new(StatusCode::OK).with_body(body),
+        Err(_) => Response::new(StatusCode::SERVICE_UNAVAILABLE),
+    }
+}

@@ -1,0 +1,117 @@
+//! The results of all stops of one server under one kind of load: a row of the table.
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use super::{
+    Kind, Stop,
+    outcome::{Counts, milliseconds},
+};
+use crate::table::Table;
+
+/// What the columns mean, for readers of the table.
+pub const LEGEND: &str = "\
+Every request has one outcome: answered (a whole response), or one of these.
+- lost: the connection was established, the request or its first byte was written, and no whole response came.
+- dropped: a new connection was established, and closed or reset before its first request could be written.
+- late: a kept-alive connection was closed, and the client's kernel knew just before the client wrote the next request.
+- told: a pipelined request behind a response that said `Connection: close`; the client may send it again.
+- refused: the connect was refused. unheard: it had no answer within 300 ms. timed out: no response within 10 s.
+not 200: of those answered. Every client goes on until it is refused, or the process has ended.
+exit: from the signal to the end of the process, in ms.
+";
+
+/// Sums over stops.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    pub server: &'static str,
+    pub kind: Kind,
+    pub counts: Counts,
+    /// Of each stop.
+    pub lost: Vec<u64>,
+    /// Of each stop, in milliseconds.
+    pub exit_ms: Vec<f64>,
+    /// Exit statuses other than 0, and processes that had to be killed.
+    pub unclean_exits: u64,
+}
+
+impl Row {
+    #[must_use]
+    pub fn new(server: &'static str, kind: Kind) -> Row {
+        Row {
+            server,
+            kind,
+            counts: Counts::default(),
+            lost: Vec::new(),
+            exit_ms: Vec::new(),
+            unclean_exits: 0,
+        }
+    }
+
+    pub fn add(&mut self, stop: &Stop) {
+        self.counts += stop.outcomes.counts;
+        self.lost.push(stop.outcomes.counts.lost);
+        self.exit_ms.push(milliseconds(stop.exit.took));
+        if !stop.exit.status.is_some_and(|status| status.success()) {
+            self.unclean_exits += 1;
+        }
+    }
+
+    /// An empty table for rows.
+    #[must_use]
+    pub fn table() -> Table {
+        Table::new(
+            2,
+            &[
+                "server",
+                "kind",
+                "stops",
+                "requests",
+                "lost",
+                "lost/stop",
+                "max",
+                "dropped",
+                "late",
+                "told",
+                "refused",
+                "unheard",
+                "timed out",
+                "not 200",
+                "exit p50",
+                "p99",
+                "max",
+                "unclean",
+            ],
+        )
+    }
+
+    /// The cells of this row.
+    #[must_use]
+    pub fn cells(&self) -> Vec<String> {
+        let Counts { answered: _, not_200, lost, dropped, late, told, refused, unheard, timed_out } =
+            self.counts;
+        let stops = self.lost.len();
+        let exit = self.exit();
+        // Recorded in microseconds.
+        let exit_at = |quantile: f64| format!("{:.1}", exit.value_at_quantile(quantile) as f64 / 1e3);
+        let mut cells = vec![self.server.to_owned(), self.kind.to_string(), stops.to_string()];
+        cells.push(self.counts.requests().to_string());
+        cells.push(lost.to_string());
+        cells.push(format!("{:.1}", lost as f64 / stops.max(1) as f64));
+        cells.push(self.lost.iter().max().unwrap_or(&0).to_string());
+        cells.extend(
+            [dropped, late, told, refused, unheard, timed_out, not_200].map(|count| count.to_string()),
+        );
+        cells.extend([0.5, 0.99, 1.0].map(exit_at));
+        cells.push(self.unclean_exits.to_string());
+        cells
+    }
+
+    fn exit(&self) -> Histogram<u64> {
+        let mut exit = Histogram::new(3).expect("three digits are allowed");
+        for ms in &self.exit_ms {
+            exit.record((ms * 1e3) as u64).expect("it resizes itself");
+        }
+        exit
+    }
+}

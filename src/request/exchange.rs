@@ -1,0 +1,151 @@
+//! What a request and the connection that waits for its answer share: the head, the handler's context, and who of the two
+//! has done with it.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    ops::Range,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU16, Ordering, fence},
+    },
+    time::Instant,
+};
+
+use crate::{
+    handler::OnStop,
+    http::{Head, StatusCode},
+    observe::ConnectionId,
+    router::Router,
+    server::Handle,
+    stop::{Cause, Context},
+};
+
+/// What a request and the connection that waits for its answer share.
+pub(crate) struct Exchange {
+    pub(crate) head: Head,
+    pub(crate) began: Instant,
+    pub(super) peer: SocketAddr,
+    pub(super) connection: ConnectionId,
+    /// Its number on the connection.
+    pub(super) number: u64,
+    /// Where in the path the values of the route's parameters are, in the order of their names.
+    pub(crate) parameters: Vec<Range<usize>>,
+    pub(crate) path_number: Option<usize>,
+    pub(super) router: Arc<Router>,
+    pub(super) server: Handle,
+    pub(super) server_context: Context,
+    /// Of its route.
+    pub(crate) on_stop: OnStop,
+    /// Made when the handler first asks for it.
+    pub(super) context: OnceLock<Context>,
+    /// Whether, and why, the connection does not wait for the answer any more: [`WAITED_FOR`], [`GONE`], or the status of
+    /// what its client was sent when the route's time was over.
+    pub(super) abandoned: AtomicU16,
+    /// Whether a worker has begun with it, or the loop has answered before one could.
+    pub(super) claimed: AtomicBool,
+    /// Whether it has been counted as cancelled already.
+    pub(super) cancelled: AtomicBool,
+    /// Whether a report has it as a straggler already.
+    pub(super) named: AtomicBool,
+}
+
+pub(super) const WAITED_FOR: u16 = 0;
+const GONE: u16 = 1;
+
+impl Exchange {
+    pub(crate) fn new(router: Arc<Router>, server: Handle, server_context: Context) -> Exchange {
+        Exchange {
+            head: Head::default(),
+            began: Instant::now(),
+            peer: SocketAddr::from(([0, 0, 0, 0], 0)),
+            connection: ConnectionId { loop_number: 0, token: 0 },
+            number: 0,
+            parameters: Vec::new(),
+            path_number: None,
+            router,
+            server,
+            server_context,
+            on_stop: OnStop::default(),
+            context: OnceLock::new(),
+            abandoned: AtomicU16::new(WAITED_FOR),
+            claimed: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
+            named: AtomicBool::new(false),
+        }
+    }
+
+    /// For whoever counts the cancelled ones: true for the first one.
+    pub(crate) fn cancel_once(&self) -> bool {
+        !self.cancelled.swap(true, Ordering::Relaxed)
+    }
+
+    /// For whoever names it in a report: true for the first one.
+    pub(crate) fn name_once(&self) -> bool {
+        !self.named.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whoever comes first has it: a worker to call the handler, or the loop to answer in its stead.
+    pub(crate) fn claim(&self) -> bool {
+        !self.claimed.swap(true, Ordering::AcqRel)
+    }
+
+    /// Nobody reads the answer any more. Ends the handler's context, whether it has been made yet or not.
+    pub(crate) fn client_gone(&self) {
+        self.abandon(GONE);
+    }
+
+    /// The route's time is over, and the client is sent something of that status instead. Ends the handler's context.
+    pub(crate) fn time_out(&self, status: StatusCode) {
+        self.abandon(status.as_u16());
+    }
+
+    /// What the client was sent when the route's time was over, if it was.
+    pub(crate) fn timed_out(&self) -> Option<StatusCode> {
+        StatusCode::from_u16(self.abandoned.load(Ordering::Relaxed))
+    }
+
+    fn abandon(&self, why: u16) {
+        // Note, then context; `context()` makes the context, then reads the note. One of the two sees the other.
+        self.abandoned.store(why, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if let Some(context) = self.context.get() {
+            self.end_if_abandoned(context);
+        }
+    }
+
+    fn end_if_abandoned(&self, context: &Context) {
+        match self.abandoned.load(Ordering::Relaxed) {
+            WAITED_FOR => {}
+            GONE => _ = context.cancel(Cause::ClientGone),
+            _ => _ = context.cancel(Cause::DeadlineExceeded),
+        }
+    }
+
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The connection and the request's number on it.
+    pub(crate) fn id(&self) -> (ConnectionId, u64) {
+        (self.connection, self.number)
+    }
+
+    pub(super) fn context(&self) -> &Context {
+        let context = self.context.get_or_init(|| match self.on_stop {
+            OnStop::Finish | OnStop::EndStream => self.server_context.child(),
+            // Below the server's hint, it ends when the drain begins.
+            OnStop::Cancel => self.server_context.stopping().child(),
+        });
+        fence(Ordering::SeqCst);
+        self.end_if_abandoned(context);
+        context
+    }
+}
+
+/// The method and the target, as a log has them.
+impl fmt::Display for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.head.method_str(), self.head.target())
+    }
+}

@@ -1,0 +1,212 @@
+//! The reports as data for other programs, with the feature `serde`: what they look like as JSON stands here, in one
+//! place, and not in the names of fields that may change.
+//!
+//! ```json
+//! {
+//!   "name": "hello", "clean": true, "seconds": 0.0021,
+//!   "phases": [{ "phase": "draining", "seconds": 0.0021 }],
+//!   "requests": { "completed": 3, "aborted": 0, "rejected": 0, "cancelled": 0, "timed_out": 0 },
+//!   "connections": { "total": 2, "rescued": 0, "closed": { "drained": 2 } },
+//!   "stragglers": [{ "request": "GET /", "peer": "127.0.0.1:55704", "seconds": 6.1, "stuck": "still in its handler" }],
+//!   "failure": null
+//! }
+//! ```
+//!
+//! Times are in seconds. A group's report has `clean`, `servers`, `drains` and `tasks`.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use serde::{Serialize, Serializer};
+
+use crate::{
+    group::{DrainOutcome, GroupReport, TaskOutcome},
+    stop::{Requests, StopReport, Straggler},
+};
+
+#[derive(Serialize)]
+struct Stop<'a> {
+    name: &'a str,
+    clean: bool,
+    seconds: f64,
+    phases: Vec<Phase>,
+    requests: Counts,
+    connections: Connections,
+    stragglers: Vec<Left<'a>>,
+    failure: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Phase {
+    phase: String,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    completed: u64,
+    aborted: u64,
+    rejected: u64,
+    cancelled: u64,
+    timed_out: u64,
+}
+
+#[derive(Serialize)]
+struct Connections {
+    total: u64,
+    rescued: u64,
+    /// By reason; those that no connection was closed for are left out.
+    closed: BTreeMap<String, u64>,
+}
+
+#[derive(Serialize)]
+struct Left<'a> {
+    request: &'a str,
+    peer: Option<SocketAddr>,
+    seconds: f64,
+    stuck: String,
+}
+
+#[derive(Serialize)]
+struct Group<'a> {
+    clean: bool,
+    servers: &'a [StopReport],
+    drains: Vec<Drain<'a>>,
+    tasks: Vec<Task<'a>>,
+}
+
+#[derive(Serialize)]
+struct Drain<'a> {
+    name: &'a str,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Task<'a> {
+    name: &'a str,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+impl Serialize for StopReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Requests { completed, aborted, rejected, cancelled, timed_out } = self.requests;
+        let closed = self.closes.iter().filter(|(_, count)| *count > 0);
+        let phases = self.phases.iter();
+        let stop = Stop {
+            name: &self.name,
+            clean: self.is_clean(),
+            seconds: self.duration().as_secs_f64(),
+            phases: phases
+                .map(|(phase, time)| Phase { phase: phase.to_string(), seconds: time.as_secs_f64() })
+                .collect(),
+            requests: Counts { completed, aborted, rejected, cancelled, timed_out },
+            connections: Connections {
+                total: self.closes.total(),
+                rescued: self.rescued,
+                closed: closed.map(|(reason, count)| (reason.to_string(), count)).collect(),
+            },
+            stragglers: self.stragglers.iter().map(left).collect(),
+            failure: self.failure.as_ref().map(ToString::to_string),
+        };
+        stop.serialize(serializer)
+    }
+}
+
+impl Serialize for GroupReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let drains = self.drains.iter().map(|drain| {
+            let (outcome, drained, error) = match &drain.outcome {
+                DrainOutcome::Emptied(drained) => ("drained", Some(drained), None),
+                DrainOutcome::Failed(error) => ("failed", None, Some(&**error)),
+                DrainOutcome::LeftBehind => ("left behind", None, None),
+            };
+            let (finished, left) =
+                (drained.map(|drained| drained.finished), drained.map(|drained| drained.left));
+            Drain { name: &drain.name, outcome, finished, left, error }
+        });
+        let tasks = self.tasks.iter().map(|task| {
+            let (outcome, error) = match &task.outcome {
+                TaskOutcome::Finished => ("finished", None),
+                TaskOutcome::Failed(error) => ("failed", Some(&**error)),
+                TaskOutcome::LeftBehind => ("left behind", None),
+            };
+            Task { name: &task.name, outcome, error }
+        });
+        let group = Group {
+            clean: self.is_clean(),
+            servers: &self.servers,
+            drains: drains.collect(),
+            tasks: tasks.collect(),
+        };
+        group.serialize(serializer)
+    }
+}
+
+fn left(straggler: &Straggler) -> Left<'_> {
+    Left {
+        request: &straggler.request,
+        peer: straggler.peer,
+        seconds: straggler.age.as_secs_f64(),
+        stuck: straggler.stuck.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        group::{DrainReport, Drained, TaskReport},
+        stop::{CloseReason, Phase, Stuck},
+    };
+
+    #[test]
+    fn a_report_is_what_its_head_says() {
+        let mut server = StopReport { name: "hello".to_owned(), rescued: 1, ..StopReport::default() };
+        server.phases = vec![(Phase::Draining, Duration::from_millis(1500))];
+        server.requests.completed = 3;
+        server.closes.count(CloseReason::Aborted);
+        server.stragglers.push(Straggler {
+            request: "GET /slow".to_owned(),
+            peer: None,
+            age: Duration::from_secs(6),
+            stuck: Stuck::Handling,
+        });
+        let drain = |name: &str, outcome| DrainReport { name: name.to_owned(), outcome };
+        let report = GroupReport {
+            servers: vec![server],
+            tasks: vec![TaskReport { name: "writer".to_owned(), outcome: TaskOutcome::Finished }],
+            drains: vec![
+                drain("queue", DrainOutcome::Emptied(Drained { finished: 2, left: 1 })),
+                drain("bus", DrainOutcome::Failed("panicked".to_owned())),
+            ],
+        };
+        let expected = serde_json::json!({
+            "clean": false,
+            "servers": [{
+                "name": "hello", "clean": false, "seconds": 1.5,
+                "phases": [{ "phase": "draining", "seconds": 1.5 }],
+                "requests": { "completed": 3, "aborted": 0, "rejected": 0, "cancelled": 0, "timed_out": 0 },
+                "connections": { "total": 1, "rescued": 1, "closed": { "aborted": 1 } },
+                "stragglers": [{
+                    "request": "GET /slow", "peer": null, "seconds": 6.0, "stuck": "still in its handler"
+                }],
+                "failure": null,
+            }],
+            "drains": [
+                { "name": "queue", "outcome": "drained", "finished": 2, "left": 1 },
+                { "name": "bus", "outcome": "failed", "error": "panicked" },
+            ],
+            "tasks": [{ "name": "writer", "outcome": "finished" }],
+        });
+        assert_eq!(serde_json::to_value(&report).unwrap(), expected);
+    }
+}
