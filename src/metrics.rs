@@ -71,7 +71,7 @@ impl Metrics {
 }
 
 /// The classes of status codes (RFC 9110 section 15). Codes above 599, which mean nothing to HTTP, are in the last one.
-const CLASSES: usize = 4;
+const CLASSES: usize = 5;
 
 /// How many responses had a status of each class.
 ///
@@ -80,7 +80,7 @@ const CLASSES: usize = 4;
 ///
 /// let none = Responses::default();
 /// assert_eq!(none[StatusCode::OK] + none[StatusCode::NOT_FOUND], 0);
-/// assert_eq!(none.iter().map(|(class, _)| class).collect::<Vec<_>>(), ["2xx", "3xx", "4xx", "5xx"]);
+/// assert_eq!(none.iter().map(|(class, _)| class).collect::<Vec<_>>(), ["1xx", "2xx", "3xx", "4xx", "5xx"]);
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Responses([u64; CLASSES]);
@@ -94,7 +94,7 @@ impl Responses {
 
     /// Each class and its count, the zeros included.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        ["2xx", "3xx", "4xx", "5xx"].into_iter().zip(self.0)
+        ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(self.0)
     }
 }
 
@@ -108,5 +108,5 @@ impl Index<StatusCode> for Responses {
 }
 
 fn class(status: StatusCode) -> usize {
-    usize::from(status.as_u16() / 100).clamp(2, 5) - 2
+    usize::from(status.as_u16() / 100).clamp(1, 5) - 1
 }

@@ -99,6 +99,7 @@ pub(crate) struct Pool {
 struct Seat {
     thread: JoinHandle<()>,
     working: Arc<Mutex<Option<Arc<Exchange>>>>,
+    is_worker: bool,
 }
 
 impl Pool {
@@ -134,7 +135,7 @@ impl Pool {
         let mut seats = lock(&self.seats);
         match builder.spawn(move || pool.work(&seat)) {
             Ok(thread) => {
-                seats.push(Seat { thread, working });
+                seats.push(Seat { thread, working, is_worker: true });
                 true
             }
             Err(error) => {
@@ -205,6 +206,11 @@ impl Pool {
         lock(&self.seats).iter().filter_map(|seat| lock(&seat.working).clone()).collect()
     }
 
+    /// How many workers are in a handler.
+    pub(crate) fn busy_workers(&self) -> usize {
+        lock(&self.seats).iter().filter(|seat| seat.is_worker && lock(&seat.working).is_some()).count()
+    }
+
     /// Has every worker return as soon as there is nothing to do.
     pub(crate) fn close(&self) {
         self.dormitory.close();
@@ -237,6 +243,15 @@ impl Dispatcher {
         Ok(())
     }
 
+    /// Whether there may be one more thread besides the workers: as many as there may be workers.
+    pub(crate) fn may_spawn(&self) -> bool {
+        let others = lock(&self.pool.seats)
+            .iter()
+            .filter(|seat| !seat.is_worker && !seat.thread.is_finished())
+            .count();
+        others < self.pool.config.workers
+    }
+
     /// Runs what takes long on a thread of its own, in the name of a request; false if there is none to be had. It is
     /// waited for, and joined or named, as the workers are.
     pub(crate) fn spawn(
@@ -258,7 +273,7 @@ impl Dispatcher {
         // The ones before it that have gone; workers go only when the pool is closed.
         seats.retain(|seat| !seat.thread.is_finished());
         match thread::Builder::new().name(format!("{} upgraded", self.pool.config.name)).spawn(body) {
-            Ok(thread) => seats.push(Seat { thread, working }),
+            Ok(thread) => seats.push(Seat { thread, working, is_worker: false }),
             Err(error) => {
                 log::warn!("{}: no thread for an upgraded connection: {error}", self.pool.config.name);
                 return false;

@@ -215,43 +215,6 @@ fn it_explains_itself_and_refuses_what_it_does_not_know() {
     }
 }
 
-/// The shell sends the signal, as it can do so right after the fork: before the program is even loaded, and then a little
-/// later each time, until it is up.
-#[test]
-fn a_signal_at_any_moment_of_its_start_ends_it() {
-    const STARTS: usize = 50;
-    const SCRIPT: &str = r#"turns=$1; shift
-        "$0" "$@" 2>&1 & program=$!
-        turn=0; while [ $turn -lt $turns ]; do turn=$((turn + 1)); done
-        kill -s TERM $program
-        wait $program"#;
-    const KILLED_BY_TERM: i32 = 128 + 15;
-    let any = "127.0.0.1:0";
-    for start in 0..STARTS {
-        let turns = (start * 200).to_string();
-        let program = env!("CARGO_BIN_EXE_softstop");
-        let mut command = Command::new("sh");
-        command.args(["-c", SCRIPT, program, &turns, "serve", "--hello", any, "--name", any, "--echo", any]);
-        command.env("SOFTSTOP_LOG", "info");
-        let output = soon(&in_background(move || command.output().unwrap()));
-        let log = String::from_utf8_lossy(&output.stdout).into_owned();
-        let listening = log.lines().filter_map(|line| line.split_once(": listening on "));
-        let addresses: Vec<&str> = listening.map(|(_, address)| address.trim()).collect();
-        match output.status.code() {
-            // It listens to the signal before it listens to anybody else.
-            Some(KILLED_BY_TERM) => assert!(log.is_empty(), "{log}"),
-            Some(0) => {
-                assert!(log.trim_end().ends_with("everything closed successfully"), "{log}");
-                assert_eq!(addresses.len(), 3, "{log}");
-            }
-            _ => panic!("{:?}: {log}", output.status),
-        }
-        for address in addresses {
-            assert!(TcpStream::connect(address).is_err(), "{address} is still open: {log}");
-        }
-    }
-}
-
 #[test]
 fn a_stop_is_written_down_as_json_and_drawn() {
     let folder = std::env::temp_dir().join(format!("softstop-report-{}", std::process::id()));
@@ -291,4 +254,41 @@ fn every_server_has_metrics() {
     assert_eq!(client.get("/healthz").status, 200);
     let metrics = client.get("/metrics");
     assert!(metrics.text().contains("server=\"echo\""), "{}", metrics.text());
+}
+
+/// The shell sends the signal, as it can do so right after the fork: before the program is even loaded, and then a little
+/// later each time, until it is up.
+#[test]
+fn a_signal_at_any_moment_of_its_start_ends_it() {
+    const STARTS: usize = 50;
+    const SCRIPT: &str = r#"turns=$1; shift
+        "$0" "$@" 2>&1 & program=$!
+        turn=0; while [ $turn -lt $turns ]; do turn=$((turn + 1)); done
+        kill -s TERM $program
+        wait $program"#;
+    const KILLED_BY_TERM: i32 = 128 + 15;
+    let any = "127.0.0.1:0";
+    for start in 0..STARTS {
+        let turns = (start * 200).to_string();
+        let program = env!("CARGO_BIN_EXE_softstop");
+        let mut command = Command::new("sh");
+        command.args(["-c", SCRIPT, program, &turns, "serve", "--hello", any, "--name", any, "--echo", any]);
+        command.env("SOFTSTOP_LOG", "info");
+        let output = soon(&in_background(move || command.output().unwrap()));
+        let log = String::from_utf8_lossy(&output.stdout).into_owned();
+        let listening = log.lines().filter_map(|line| line.split_once(": listening on "));
+        let addresses: Vec<&str> = listening.map(|(_, address)| address.trim()).collect();
+        match output.status.code() {
+            // It listens to the signal before it listens to anybody else.
+            Some(KILLED_BY_TERM) => assert!(log.is_empty(), "{log}"),
+            Some(0) => {
+                assert!(log.trim_end().ends_with("everything closed successfully"), "{log}");
+                assert_eq!(addresses.len(), 3, "{log}");
+            }
+            _ => panic!("{:?}: {log}", output.status),
+        }
+        for address in addresses {
+            assert!(TcpStream::connect(address).is_err(), "{address} is still open: {log}");
+        }
+    }
 }

@@ -208,3 +208,42 @@ fn websocket_messages_of_every_size_come_back() {
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.closes[CloseReason::Upgraded], 10);
 }
+
+#[test]
+fn a_response_that_was_taken_apart_on_its_way_switches_nothing() {
+    use softstop::{Next, Response, StatusCode};
+    let dressed = Router::new()
+        .get("/", |request: &Request| request.upgrade("raw", echo))
+        .wrap(|request: &Request, next: &Next| next.run(request).with_body("dressed"));
+    let undressed = Router::new().get("/", |request: &Request| {
+        Response::new(StatusCode::OK).with_body(request.upgrade("raw", echo).into_body())
+    });
+    for routes in [dressed, undressed] {
+        let (server, address) = serve(routes);
+        let mut client = Client::connect(address);
+        client.send(ask("/"));
+        assert_eq!(client.read_response().status, 500);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let next = client.read_response();
+        assert!([200, 426].contains(&next.status), "it is still HTTP: {next:?}");
+        drop(client);
+        assert!(server.stop(patient()).is_clean());
+    }
+}
+
+#[test]
+fn there_are_no_more_of_them_than_workers() {
+    let (server, address) = start(local().workers(1).routes(raw_echo()));
+    let mut first = Client::connect(address);
+    first.send(ask("/"));
+    assert_eq!(first.read_response_head().status, 101);
+    first.send("x");
+    assert_eq!(first.read_bytes(1), b"x", "its thread runs");
+    let mut second = Client::connect(address);
+    second.send(ask("/"));
+    let refused = second.read_response();
+    assert_eq!((refused.status, refused.field("Retry-After")), (503, Some("1")));
+    assert_eq!(server.handle().metrics().busy_workers, 0, "it is no worker");
+    drop((first, second));
+    assert!(server.stop(patient()).is_clean());
+}

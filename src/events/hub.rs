@@ -112,6 +112,8 @@ impl Hub {
         Response::new(StatusCode::OK)
             .content_type("text/event-stream")
             .header("Cache-Control", "no-store")
+            // nginx would collect events until a buffer is full otherwise.
+            .header("X-Accel-Buffering", "no")
             .with_body(body)
     }
 

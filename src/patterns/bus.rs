@@ -22,7 +22,7 @@ use std::{
     time::Instant,
 };
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Sender, bounded, unbounded};
 
 pub use self::subscription::{Delivery, Ended, Subscription};
 use super::Rejected;
@@ -159,7 +159,9 @@ impl<T: Send + Sync + 'static> Bus<T> {
         let id = state.next_id;
         state.next_id += 1;
         let (messages, of_messages) = bounded(capacity);
-        let (returned, of_returned) = bounded(capacity);
+        // Bounded by the tickets that there are. A bounded one would keep what lies in it when nobody takes it any more, and
+        // with it the sender that each parcel has: for ever.
+        let (returned, of_returned) = unbounded();
         let missed = Arc::default();
         let subscription = Subscription {
             id,

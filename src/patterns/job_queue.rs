@@ -297,7 +297,12 @@ impl<T: Send + 'static> Shared<T> {
             } += 1;
         });
         match result {
-            Ok(Ok(())) => {}
+            // What the item does when it is dropped is the caller's too, and must not take the worker with it.
+            Ok(Ok(())) => {
+                if catch_unwind(AssertUnwindSafe(|| drop(item))).is_err() {
+                    log::error!("{}: a finished item panicked when it was dropped", self.name);
+                }
+            }
             Ok(Err(message)) => self.unfinished(item, Unfinished::Failed(message)),
             Err(_) => self.unfinished(item, Unfinished::Panicked),
         }

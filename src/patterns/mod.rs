@@ -24,7 +24,7 @@ use std::fmt;
 pub use self::{
     bus::{Bus, Delivery, Ended, Published, Subscription},
     job_queue::{JobMetrics, JobQueue, JobQueueBuilder, Unfinished},
-    owner::{CallError, OnStop, Owner, OwnerBuilder, OwnerMetrics},
+    owner::{AtStop, CallError, Owner, OwnerBuilder, OwnerMetrics},
 };
 
 /// Something that was not taken, and is given back.

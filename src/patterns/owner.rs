@@ -40,7 +40,7 @@ use crate::{Cause, Context, Drain, Drained, WaitGroup, sync::lock};
 /// # Stopping
 ///
 /// [`stop`](Owner::stop) and [`drain`](Drain::drain) refuse new calls; then those in the mailbox run or are refused,
-/// as [`OnStop`] says; at the deadline all that have not begun are refused. One that has begun runs to its end, but is
+/// as [`AtStop`] says; at the deadline all that have not begun are refused. One that has begun runs to its end, but is
 /// not waited for beyond the deadline. `stop` returns the state. An owner that is dropped without a stop refuses all
 /// that has not begun, which is logged.
 ///
@@ -70,7 +70,7 @@ pub struct Owner<S: Send + 'static> {
 
 /// What an owner does at a stop with the calls that are in its mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnStop {
+pub enum AtStop {
     /// It runs them, until the deadline.
     #[default]
     Drain,
@@ -117,7 +117,7 @@ pub struct OwnerMetrics {
 
 struct Shared<S> {
     name: String,
-    on_stop: OnStop,
+    on_stop: AtStop,
     mailbox: Receiver<Message<S>>,
     /// Ends when no further call may begin.
     context: Context,
@@ -186,7 +186,8 @@ impl<S: Send + 'static> Owner<S> {
         let taken_back = lock(&slot).take();
         match taken_back {
             Some(_) => Err(CallError::Cancelled(cause)),
-            None => Err(CallError::Begun(cause)),
+            // It may have come to its end just now.
+            None => answer.try_recv().unwrap_or(Err(CallError::Begun(cause))),
         }
     }
 
@@ -249,7 +250,7 @@ impl<S: Send + 'static> Drain for Owner<S> {
     fn drain(&self, deadline: Instant) -> Drained {
         let shared = &self.shared;
         let before = shared.close();
-        if shared.on_stop == OnStop::Refuse {
+        if shared.on_stop == AtStop::Refuse {
             shared.refuse_the_rest();
         }
         if !shared.thread.wait_deadline(deadline) {
@@ -313,7 +314,8 @@ impl<S: Send + 'static> Shared<S> {
                 metrics.queued -= 1;
                 metrics.running = 1;
             });
-            let fate = message(&mut owned);
+            // The call itself is caught where it is run; this is for what it leaves behind.
+            let fate = catch_unwind(AssertUnwindSafe(|| message(&mut owned))).unwrap_or(Fate::Panicked);
             self.count(|metrics| {
                 metrics.running = 0;
                 *match fate {

@@ -144,7 +144,7 @@ impl Handle {
             requests: totals.requests,
             responses: totals.responses,
             workers: pool.map_or(0, |pool| pool.threads()),
-            busy_workers: pool.map_or(0, |pool| pool.working().len()),
+            busy_workers: pool.map_or(0, |pool| pool.busy_workers()),
             most_workers: config.workers,
             queued: pool.map_or(0, |pool| pool.queued()),
             most_queued: config.queue,

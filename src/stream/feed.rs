@@ -37,6 +37,8 @@ struct State {
     taken: usize,
     /// How many bytes are left to take.
     bytes: usize,
+    /// How many of them do not count against the capacity.
+    front: usize,
     capacity: usize,
     /// How many bytes have yet to be pushed, where that was declared.
     missing: Option<u64>,
@@ -115,6 +117,7 @@ impl Feed {
             pieces: VecDeque::new(),
             taken: 0,
             bytes: 0,
+            front: 0,
             capacity,
             missing: None,
             pushed: 0,
@@ -141,7 +144,7 @@ impl Feed {
                 self.end(state, End::Aborted);
                 return Err(Refused::Closed(Cause::from("the body is longer than was declared")));
             }
-            if state.bytes == 0 || state.bytes + length <= state.capacity {
+            if state.bytes == 0 || state.bytes - state.front + length <= state.capacity {
                 break;
             }
             let deadline = match patience {
@@ -167,6 +170,7 @@ impl Feed {
     pub(crate) fn push_front_matter(&self, message: &Shared) {
         let mut state = lock(&self.state);
         if let End::Open = state.end {
+            state.front += message.len();
             state.append(Message::Shared(message));
             self.tell(state);
         }
@@ -320,6 +324,8 @@ impl State {
 
     fn take(&mut self, count: usize, out: &mut Vec<u8>) {
         self.bytes -= count;
+        // It stands before everything else.
+        self.front = self.front.saturating_sub(count);
         let mut left = count;
         while let Some(piece) = self.pieces.front() {
             let rest = &piece.bytes()[self.taken..];
@@ -338,7 +344,7 @@ impl State {
     }
 
     fn clear(&mut self) {
-        (self.pieces, self.taken, self.bytes) = (VecDeque::new(), 0, 0);
+        (self.pieces, self.taken, self.bytes, self.front) = (VecDeque::new(), 0, 0, 0);
     }
 }
 

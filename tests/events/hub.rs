@@ -230,3 +230,18 @@ fn five_thousand_subscribers_on_one_loop() {
     assert_eq!((broadcast.hub.subscribers(), report.requests.completed), (0, MANY as u64 / 2));
     _ = broadcast.server.stop(StopPolicy::default());
 }
+
+/// What a client has missed does not count against what it may lag behind.
+#[test]
+fn a_client_that_comes_back_is_not_cut_for_what_it_has_missed() {
+    let broadcast = broadcast(|hub| hub.history(100).lag(10_000));
+    for number in 0..100 {
+        broadcast.hub.publish(&Event::new(&"x".repeat(1000)).id(&number.to_string()));
+    }
+    let mut listener = Listener::connect(broadcast.address, Some("unknown"));
+    // One chunk at least was made of what it has missed; and more is published while it is on its way.
+    broadcast.hub.publish(&Event::new("the next one").id("100"));
+    while listener.source.dispatched.len() < 101 {
+        assert!(listener.read(), "cut after {} events", listener.source.dispatched.len());
+    }
+}

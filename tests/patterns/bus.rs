@@ -253,3 +253,21 @@ fn whatever_the_order_every_message_is_handled_and_the_drain_counts_it() {
         assert_eq!(handled.into_iter().collect::<BTreeSet<_>>(), (0..2 * MESSAGES).collect());
     }
 }
+
+/// Its delivery goes back before the subscription goes: nobody must wait for the two, nor keep the message.
+#[test]
+fn a_subscriber_that_fails_with_a_delivery_in_hand_holds_nobody_up() {
+    let bus = Arc::new(Bus::new());
+    let subscription = bus.subscribe(4);
+    let message = Arc::new("precious");
+    bus.publish(Arc::clone(&message)).unwrap();
+    let failed = thread::spawn(move || {
+        let _delivery = subscription.next(&Context::new().with_deadline(late())).unwrap();
+        panic!("on purpose");
+    });
+    assert!(failed.join().is_err());
+    // Without a deadline that could end it.
+    let drained = soon(&in_background(move || bus.drain(late())));
+    assert_eq!(drained.left, 1, "it says what was not acknowledged");
+    assert_eq!(Arc::strong_count(&message), 1, "and forgets it");
+}

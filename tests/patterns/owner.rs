@@ -11,7 +11,7 @@ use std::{
 
 use softstop::{
     Cause, Context, Drain, Drained,
-    patterns::{CallError, OnStop, Owner},
+    patterns::{AtStop, CallError, Owner},
 };
 
 use crate::{
@@ -140,7 +140,7 @@ fn after_a_panic_the_owner_goes_on() {
 
 #[test]
 fn a_stop_runs_what_is_in_the_mailbox() {
-    let owner = Arc::new(Owner::builder("own-drain").on_stop(OnStop::Drain).start(Log::new()).unwrap());
+    let owner = Arc::new(Owner::builder("own-drain").on_stop(AtStop::Drain).start(Log::new()).unwrap());
     let held = hold(&owner);
     let answer = call(&owner, &Context::new(), "waited");
     let drained = in_background({
@@ -157,7 +157,7 @@ fn a_stop_runs_what_is_in_the_mailbox() {
 
 #[test]
 fn a_stop_refuses_what_is_in_the_mailbox() {
-    let owner = Arc::new(Owner::builder("own-refuse").on_stop(OnStop::Refuse).start(Log::new()).unwrap());
+    let owner = Arc::new(Owner::builder("own-refuse").on_stop(AtStop::Refuse).start(Log::new()).unwrap());
     let held = hold(&owner);
     let answer = call(&owner, &Context::new(), "refused");
     let drained = in_background({

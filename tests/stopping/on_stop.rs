@@ -87,47 +87,6 @@ fn what_waits_for_a_worker_then_or_comes_later_is_answered_503() {
     assert_eq!((report.requests.rejected, report.requests.cancelled), (2, 0), "{report}");
 }
 
-#[test]
-fn one_whose_time_is_limited_too_ends_at_whatever_comes_first() {
-    let (gate, held) = gate();
-    let wait = move |request: &Request| {
-        gate.pass();
-        format!("{:?}", request.context().wait_timeout(HUNG))
-    };
-    let soon_over = Duration::from_millis(50);
-    let routes = Router::new()
-        .get("/cancel/outside", timeout(HUNG * 2, wait.clone()).on_stop(OnStop::Cancel))
-        .get("/cancel/inside", timeout(HUNG * 2, wait.clone().on_stop(OnStop::Cancel)))
-        .get("/finish/outside", timeout(soon_over, wait.clone()).on_stop(OnStop::Finish))
-        .get("/finish/inside", timeout(soon_over, wait.on_stop(OnStop::Finish)));
-    let (server, address) = start(local().routes(routes));
-    let mut ask = |target: &str| {
-        let mut client = Client::connect(address);
-        client.send(get(target));
-        held.wait_entered();
-        client
-    };
-    let cancelled = ["/cancel/outside", "/cancel/inside"].map(&mut ask);
-    let finishing = ["/finish/outside", "/finish/inside"].map(&mut ask);
-    let report = begin_stop(&server, patient());
-    (0..4).for_each(|_| held.let_one_go());
-    for mut client in cancelled {
-        let response = client.read_response();
-        assert_eq!((response.status, response.text()), (200, &*format!("{:?}", Some(Cause::Stopping))));
-    }
-    for mut client in finishing {
-        // The limit may have been over before the stop began, and then nothing says close.
-        let response = client.read_response();
-        assert_eq!((response.status, response.text()), (503, "this took too long\n"));
-        client.expect_end();
-    }
-    let report = soon(&report);
-    assert!(report.is_clean(), "{report}");
-    let requests = report.requests;
-    assert_eq!((requests.completed, requests.timed_out, requests.cancelled), (4, 2, 4), "{report}");
-    assert_eq!(report.phases.len(), 1, "it did not take the whole grace period: {report}");
-}
-
 /// Reads what the test sends, as a pipe or a download would.
 struct Source(crossbeam_channel::Receiver<&'static [u8]>);
 
@@ -233,4 +192,45 @@ fn a_handler_that_is_told_twice_is_cancelled_once() {
     drop(client);
     let report = soon(&report);
     assert_eq!((report.requests.cancelled, report.requests.timed_out), (1, 1), "{report}");
+}
+
+#[test]
+fn one_whose_time_is_limited_too_ends_at_whatever_comes_first() {
+    let (gate, held) = gate();
+    let wait = move |request: &Request| {
+        gate.pass();
+        format!("{:?}", request.context().wait_timeout(HUNG))
+    };
+    let soon_over = Duration::from_millis(50);
+    let routes = Router::new()
+        .get("/cancel/outside", timeout(HUNG * 2, wait.clone()).on_stop(OnStop::Cancel))
+        .get("/cancel/inside", timeout(HUNG * 2, wait.clone().on_stop(OnStop::Cancel)))
+        .get("/finish/outside", timeout(soon_over, wait.clone()).on_stop(OnStop::Finish))
+        .get("/finish/inside", timeout(soon_over, wait.on_stop(OnStop::Finish)));
+    let (server, address) = start(local().routes(routes));
+    let mut ask = |target: &str| {
+        let mut client = Client::connect(address);
+        client.send(get(target));
+        held.wait_entered();
+        client
+    };
+    let cancelled = ["/cancel/outside", "/cancel/inside"].map(&mut ask);
+    let finishing = ["/finish/outside", "/finish/inside"].map(&mut ask);
+    let report = begin_stop(&server, patient());
+    (0..4).for_each(|_| held.let_one_go());
+    for mut client in cancelled {
+        let response = client.read_response();
+        assert_eq!((response.status, response.text()), (200, &*format!("{:?}", Some(Cause::Stopping))));
+    }
+    for mut client in finishing {
+        // The limit may have been over before the stop began, and then nothing says close.
+        let response = client.read_response();
+        assert_eq!((response.status, response.text()), (503, "this took too long\n"));
+        client.expect_end();
+    }
+    let report = soon(&report);
+    assert!(report.is_clean(), "{report}");
+    let requests = report.requests;
+    assert_eq!((requests.completed, requests.timed_out, requests.cancelled), (4, 2, 4), "{report}");
+    assert_eq!(report.phases.len(), 1, "it did not take the whole grace period: {report}");
 }

@@ -6,6 +6,7 @@
 //! Servers are processes of their own ([`process`]), built from the packages below `peers/` ([`servers`]). What all of
 //! them answer is in `peers/answers`.
 
+pub mod measure;
 pub mod process;
 pub mod servers;
 pub mod stops;

@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use super::{Activity, Connection, Persistence, Plan, ReadSide};
 use crate::{
     handler::{Content, Place},
-    http::{After, Body, Framing, Refusal, Respond, Response, StatusCode, body_is_separate},
+    http::{After, Body, Framing, IntoResponse, Refusal, Respond, Response, StatusCode, body_is_separate},
     net::{event_loop::Message, pace::Pace, service::Service},
     observe::Event,
     pipe::Pipe,
@@ -165,6 +165,7 @@ impl Connection {
             service.run.is_stopping() && last && !matches!(self.read, ReadSide::Ready | ReadSide::HangingUp);
         let enough = service.config.requests_per_connection.is_some_and(|most| self.answered + 1 >= most);
         let close = stopping || enough;
+        let response = self.checked(response, service);
         let separate = body_is_separate(&response, self.http.is_head_request());
         let transfer = self.http.transfer(&response);
         self.tell_made(response.status(), service);
@@ -187,6 +188,18 @@ impl Connection {
             _ => {}
         }
         self.answered(then, service);
+    }
+
+    /// Status 101 and a handler for what follows it belong together: one without the other would leave the two sides with
+    /// two ideas of what is spoken on the connection (RFC 9110 section 7.8).
+    fn checked(&self, response: Response, service: &Service) -> Response {
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if switches == matches!(response.body(), Body::Upgrade(_)) {
+            let has_room = !switches || service.dispatcher.may_spawn();
+            return if has_room { response } else { pool::overloaded() };
+        }
+        log::error!("a response to {} switches protocols, but was taken apart on its way: 500", self.peer);
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
 
     /// The response is in the output buffer, whole.

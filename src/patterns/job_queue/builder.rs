@@ -60,7 +60,8 @@ impl<T: Send + 'static> JobQueueBuilder<T> {
     }
 
     /// Gets every item that was taken and not finished, with the reason. It runs on the worker whose job it was, or on
-    /// the thread that stops or drops the queue, and may use the queue: to hand an item in once more, for instance. By
+    /// the thread that stops or drops the queue (which waits for it, item by item, after the deadline: so it must be quick),
+    /// and may use the queue: to hand an item in once more, for instance. By
     /// default it is logged as an error that an item is lost.
     #[must_use]
     pub fn on_unfinished(mut self, hook: impl Fn(T, Unfinished) + Send + Sync + 'static) -> Self {

@@ -8,7 +8,7 @@ use std::{
 
 use crossbeam_channel::bounded;
 
-use super::{OnStop, Owner, OwnerMetrics, Shared, State};
+use super::{AtStop, Owner, OwnerMetrics, Shared, State};
 use crate::{Context, WaitGroup};
 
 /// Configures an [`Owner`].
@@ -16,13 +16,13 @@ use crate::{Context, WaitGroup};
 pub struct OwnerBuilder {
     name: String,
     capacity: usize,
-    on_stop: OnStop,
+    on_stop: AtStop,
 }
 
 impl OwnerBuilder {
     pub(super) fn new(name: String) -> OwnerBuilder {
         // As many as a server has workers: each of them can have its call in the mailbox.
-        OwnerBuilder { name, capacity: 512, on_stop: OnStop::default() }
+        OwnerBuilder { name, capacity: 512, on_stop: AtStop::default() }
     }
 
     /// How many calls may wait in the mailbox, at least 1. Default 512.
@@ -34,7 +34,7 @@ impl OwnerBuilder {
 
     /// What becomes, at a stop, of the calls in the mailbox. By default they run.
     #[must_use]
-    pub fn on_stop(mut self, on_stop: OnStop) -> Self {
+    pub fn on_stop(mut self, on_stop: AtStop) -> Self {
         self.on_stop = on_stop;
         self
     }

@@ -1,0 +1,149 @@
+//! What the servers are asked for.
+
+use super::BASE;
+use crate::servers::{Program, Server};
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Workload {
+    pub name: &'static str,
+    pub title: &'static str,
+    /// What has to be known to read the table.
+    pub note: &'static str,
+    pub(super) path: &'static str,
+    /// Bytes of a POST; 0: a GET.
+    pub(super) post: usize,
+    pub(super) connections: usize,
+    /// Requests at once on each connection.
+    pub(super) depth: usize,
+    /// A connection for each request.
+    pub(super) closes: bool,
+    /// Connections beside those, which send nothing.
+    pub(super) idle: usize,
+    /// Whether it is worth its time when there is little of it.
+    pub is_quick: bool,
+}
+
+const KEEP_ALIVE: Workload = Workload {
+    name: "keep-alive-64",
+    title: "Keep-alive, 64 connections",
+    note: "",
+    path: "/",
+    post: 0,
+    connections: 64,
+    depth: 1,
+    closes: false,
+    idle: 0,
+    is_quick: true,
+};
+
+pub const WORKLOADS: [Workload; 11] = [
+    Workload {
+        name: "keep-alive-1",
+        title: "Keep-alive, 1 connection",
+        connections: 1,
+        is_quick: false,
+        ..KEEP_ALIVE
+    },
+    KEEP_ALIVE,
+    Workload {
+        name: "keep-alive-512",
+        title: "Keep-alive, 512 connections",
+        connections: 512,
+        is_quick: false,
+        ..KEEP_ALIVE
+    },
+    Workload {
+        name: "pipelined",
+        title: "Pipelined 16 deep, 64 connections",
+        note: "wrk's correction of latencies does not hold for requests that are sent together, so there are none.",
+        depth: 16,
+        ..KEEP_ALIVE
+    },
+    Workload {
+        name: "new",
+        title: "A connection per request, 64 at once",
+        note: "may_minihttp is left out: it keeps a connection open whatever the client says.",
+        closes: true,
+        ..KEEP_ALIVE
+    },
+    Workload { name: "kib", title: "1 KiB responses, 64 connections", path: "/kib", ..KEEP_ALIVE },
+    Workload {
+        name: "mib",
+        title: "1 MiB responses, 16 connections",
+        path: "/big",
+        connections: 16,
+        is_quick: false,
+        ..KEEP_ALIVE
+    },
+    Workload {
+        name: "post-kib",
+        title: "POST of 1 KiB, echoed, 64 connections",
+        path: "/echo",
+        post: 1 << 10,
+        ..KEEP_ALIVE
+    },
+    Workload {
+        name: "post-mib",
+        title: "POST of 1 MiB, echoed, 16 connections",
+        path: "/echo",
+        post: 1 << 20,
+        connections: 16,
+        is_quick: false,
+        ..KEEP_ALIVE
+    },
+    Workload {
+        name: "block",
+        title: "A handler that blocks 5 ms, 512 connections",
+        note: "Up to 512 threads for it each; but in Go and may_minihttp such a handler holds no thread.",
+        path: "/block",
+        connections: 512,
+        ..KEEP_ALIVE
+    },
+    Workload {
+        name: "idle-5000",
+        title: "64 active connections beside 5,000 idle ones",
+        idle: 5000,
+        ..KEEP_ALIVE
+    },
+];
+
+impl Workload {
+    /// For the command line.
+    ///
+    /// # Errors
+    ///
+    /// If there is none of that name.
+    pub fn named(name: &str) -> Result<&'static Workload, String> {
+        WORKLOADS.iter().find(|workload| workload.name == name).ok_or_else(|| {
+            let names: Vec<&str> = WORKLOADS.iter().map(|workload| workload.name).collect();
+            format!("no such workload; there are {}", names.join(", "))
+        })
+    }
+
+    /// Whether the server can do it.
+    #[must_use]
+    pub fn suits(&self, server: &Server) -> bool {
+        match server.program {
+            // It has the routes of the program only.
+            Program::Softstop => false,
+            // It always gives the same answer, and never closes.
+            Program::Peer("peer-bare-loop") => self.path == "/" && !self.closes,
+            Program::Peer("peer-may-minihttp") => !self.closes,
+            // On a loop nothing may block: it is the pool's then.
+            Program::Peer("peer-softstop") => self.path != "/block" || server.name != BASE,
+            // Nothing that blocks runs in it.
+            Program::Nginx => self.path != "/block",
+            Program::Peer(_) | Program::Go => true,
+        }
+    }
+
+    /// What a server has to be told for it.
+    pub(super) fn arguments(&self, server: &Server) -> &'static [&'static str] {
+        match server.program {
+            Program::Peer("peer-bare-loop") if self.depth == 16 => &["--batch", "16"],
+            // A handler holds its thread; the others have as many for what blocks.
+            Program::Peer("peer-tiny-http") if self.path == "/block" => &["--pool", "512"],
+            _ => &[],
+        }
+    }
+}
