@@ -149,6 +149,8 @@ impl AddAssign for Requests {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stuck {
+    /// It was in the accept queue, and there was no descriptor to accept it with.
+    Accepting,
     /// The request had not arrived in full.
     Reading,
     /// No worker had begun with it.
@@ -168,6 +170,7 @@ pub enum Stuck {
 impl fmt::Display for Stuck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Stuck::Accepting => "no descriptor was left for it",
             Stuck::Reading => "had not arrived in full",
             Stuck::Waiting => "still waiting for a worker",
             Stuck::Handling => "still in its handler",

@@ -101,7 +101,7 @@ fn without_descriptors_a_stop_answers_whom_it_has_and_then_who_waits() {
     let inside: Vec<Client> = (quiet..DESCRIPTORS).map(|_| Client::connect(program.hello)).collect();
     wait_until("its descriptors are used up", || program.descriptors() == DESCRIPTORS);
     // Longer than a listener that closes waits for handshakes.
-    inside.iter().for_each(|client| client.send("GET /sleep?ms=1500 HTTP/1.1\r\nHost: a\r\n\r\n"));
+    inside.iter().for_each(|client| client.send("GET /sleep?ms=2500 HTTP/1.1\r\nHost: a\r\n\r\n"));
     let outside: Vec<Client> = (0..CLIENTS)
         .map(|_| {
             let client = Client::connect(program.hello);

@@ -1,12 +1,13 @@
-//! A stop that keeps the listener in a process that has no descriptor left. It is played in a process of its own, as a limit
-//! on descriptors is the process's.
+//! Stops in a process that has no descriptor left. Each is played in a process of its own, as a limit on descriptors is the
+//! process's.
 #![cfg(target_os = "linux")]
 
-use std::{fs::File, process::Command};
+use std::{fs::File, process::Command, time::Duration};
 
-use softstop::{Error, Phase, Request, Router, inline};
+use softstop::{Error, Phase, Request, Router, Server, StopPolicy, Stuck, inline};
 
 use crate::support::{
+    HUNG,
     client::{Client, get},
     gate::gate,
     in_background, local, patient, soon, start,
@@ -16,16 +17,16 @@ const WAITING: usize = 4;
 /// Says that this is the process with the limit.
 const LIMITED: &str = "SOFTSTOP_TEST_LIMITED";
 
-#[test]
-fn whoever_waits_is_served_by_the_start_that_has_descriptors_again() {
+/// Runs the test of that name, which is the calling one, in a process with few descriptors.
+#[track_caller]
+fn with_few_descriptors(name: &str, play: fn()) {
     if std::env::var_os(LIMITED).is_some() {
-        return with_few_descriptors();
+        return play();
     }
-    let name = "without_descriptors::whoever_waits_is_served_by_the_start_that_has_descriptors_again";
     let output = Command::new("sh")
         .args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
+        .args(["--exact", &format!("without_descriptors::{name}"), "--nocapture"])
         .env(LIMITED, "")
         .output();
     let output = output.unwrap();
@@ -40,7 +41,8 @@ fn take_all() -> Vec<File> {
     taken
 }
 
-fn with_few_descriptors() {
+/// A server that has accepted one client and has no descriptor for the others, which wait; and what took them all.
+fn exhausted() -> (Server, Client, Vec<Client>, Vec<File>) {
     let (gate, held) = gate();
     let routes = Router::new()
         .get("/", inline(|_: &Request| "served"))
@@ -51,11 +53,48 @@ fn with_few_descriptors() {
     held.wait_entered();
     let mut waiting: Vec<Client> = (0..WAITING).map(|_| Client::connect(address)).collect();
     waiting.iter_mut().for_each(|client| client.send(get("/")));
-    let mut taken = take_all();
+    let taken = take_all();
     held.let_one_go();
     assert_eq!(kept.read_response().status, 204);
     // It goes on with whom it has.
     assert_eq!(kept.get("/").text(), "served");
+    (server, kept, waiting, taken)
+}
+
+#[test]
+fn nobody_is_waited_for_if_nobody_waits() {
+    with_few_descriptors("nobody_is_waited_for_if_nobody_waits", || {
+        let (server, _) = start(local().loops(1).routes(Router::new()));
+        let _taken = take_all();
+        let report = server.stop(patient());
+        assert!(report.is_clean() && report.duration() < HUNG, "{report}");
+    });
+}
+
+#[test]
+fn whoever_waits_to_the_end_is_named() {
+    with_few_descriptors("whoever_waits_to_the_end_is_named", || {
+        let (server, mut kept, waiting, _taken) = exhausted();
+        // The quiet one stays to the end, so no descriptor comes free.
+        let policy = StopPolicy::now().grace(Duration::from_secs(1)).quiet(HUNG);
+        let report = server.stop(policy);
+        assert!(!report.is_clean(), "{report}");
+        let [straggler] = &*report.stragglers else { panic!("{report}") };
+        assert_eq!(straggler.stuck, Stuck::Accepting, "{report}");
+        assert_eq!((report.rescued, report.closes.total()), (0, 1), "{report}");
+        kept.read_all_there_is();
+        waiting.into_iter().for_each(|mut client| assert!(client.read_all_there_is().is_empty()));
+    });
+}
+
+#[test]
+fn whoever_waits_is_served_by_the_start_that_has_descriptors_again() {
+    with_few_descriptors("whoever_waits_is_served_by_the_start_that_has_descriptors_again", restart);
+}
+
+fn restart() {
+    let (server, kept, mut waiting, mut taken) = exhausted();
+    let address = server.addresses()[0];
     let handle = server.handle();
     handle.stop(patient().keep_listener());
     let report = soon(&in_background(move || handle.wait()));

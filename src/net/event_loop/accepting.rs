@@ -30,7 +30,7 @@ use crate::{
         listener::{Accepted, accept},
     },
     observe,
-    stop::{Guard, Phase, Timeline},
+    stop::{Guard, Phase, Straggler, Stuck, Timeline},
 };
 
 /// Connections accepted in one go before the connections there are have their turn.
@@ -137,18 +137,17 @@ impl EventLoop {
         let is_over = match accepting.stage {
             Stage::Open => false,
             Stage::Closing { until } if until.min(self.end_of_stop()) <= now => {
-                let waits = accepting.is_backlogged();
-                let may_wait = waits && now < self.end_of_stop();
+                let may_wait = accepting.is_backlogged() && now < self.end_of_stop();
                 if may_wait {
-                    // It has been promised a connection, and as others finish there will be a descriptor for it.
+                    // Who waits has been promised a connection, and as others finish there will be a descriptor for it.
                     accepting.stage = Stage::Closing { until: self.end_of_stop() };
-                } else if waits {
-                    log::warn!("{}: who still waits to be accepted is reset", self.service.config.name);
                 }
                 !may_wait
             }
             // Looked at when closing begins, and again whenever somebody has come.
-            Stage::Closing { .. } if !came || accepting.is_backlogged() => false,
+            Stage::Closing { .. } if !came || accepting.is_backlogged() || accepting.retry_at.is_some() => {
+                false
+            }
             Stage::Closing { .. } if accepting.expects_more(now) => {
                 log::debug!(
                     "{}: a handshake is half open, the listener waits for it",
@@ -160,7 +159,7 @@ impl EventLoop {
                 // A handshake that was completed before the look is in the queue by now.
                 accepting.listeners.iter_mut().for_each(|listening| listening.backlogged = true);
                 self.take_from_queues(&mut accepting);
-                !accepting.is_backlogged()
+                !accepting.is_backlogged() && accepting.retry_at.is_none()
             }
         };
         self.accepting = Some(accepting);
@@ -169,10 +168,21 @@ impl EventLoop {
         }
     }
 
-    /// Closes the listeners, whoever waits for them.
+    /// Closes the listeners. Who is known to wait is reset by that, and named.
     pub(super) fn drop_listeners(&mut self) {
         let Some(accepting) = self.accepting.take() else { return };
         let rescued = accepting.rescued;
+        if let (Stage::Closing { .. }, Some(_), true) =
+            (&accepting.stage, accepting.retry_at, accepting.is_backlogged())
+        {
+            let began = self.service.drain.timeline().map_or(self.service.now, Timeline::drain_began);
+            self.stragglers.push(Straggler {
+                request: "whoever waits to be accepted".to_owned(),
+                peer: None,
+                age: self.service.now.saturating_duration_since(began),
+                stuck: Stuck::Accepting,
+            });
+        }
         // Closed before anybody is told so.
         drop(accepting);
         self.service.tally.rescued.add(rescued);
@@ -182,7 +192,8 @@ impl EventLoop {
     /// Gives each connection that waits to the loop with the fewest; whether there was a queue to look into.
     fn take_from_queues(&mut self, accepting: &mut Accepting) -> bool {
         let mut left = ACCEPTS_A_TURN;
-        for listening in &mut accepting.listeners {
+        for (position, listening) in accepting.listeners.iter_mut().enumerate() {
+            let token = listener_token(position);
             while listening.backlogged
                 && left > 0
                 && accepting.retry_at.is_none()
@@ -201,6 +212,14 @@ impl EventLoop {
                         log::warn!("{}: accepting pauses: {error}", self.service.config.name);
                         self.service.run.pause_accepting();
                         accepting.retry_at = Some(self.service.now + EXHAUSTED);
+                        if let Stage::Closing { .. } = accepting.stage {
+                            // Without a descriptor, accept(2) does not say whether anybody waits at all. An edge does.
+                            listening.backlogged = false;
+                            let (registry, interest) = (self.poll.registry(), Interest::READABLE);
+                            if let Err(error) = registry.reregister(&mut listening.socket, token, interest) {
+                                log::debug!("{}: cannot ask who waits: {error}", self.service.config.name);
+                            }
+                        }
                     }
                 }
             }
