@@ -94,6 +94,11 @@ impl fmt::Debug for Watcher {
 }
 
 impl Config {
+    /// For what takes more than a moment to find out.
+    pub(crate) fn is_observed(&self) -> bool {
+        self.observer.0.is_some()
+    }
+
     /// Tells the observer, if there is one.
     #[inline]
     pub(crate) fn observe(&self, event: &Event<'_>) {

@@ -53,7 +53,7 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 /// Something on its way through the pool.
 pub(crate) enum Job {
     /// A request is to be handled.
-    Handle { request: Request, route: RouteId, reply: Reply },
+    Handle { request: Box<Request>, route: RouteId, reply: Reply },
     /// The content of an inline handler's response is to be read.
     Pump { exchange: Arc<Exchange>, pump: Pump, in_flight: Guard },
 }
@@ -85,8 +85,8 @@ struct Growth {
 pub(crate) struct Pool {
     config: Arc<Config>,
     router: Arc<Router>,
-    submit: Sender<Box<Job>>,
-    waiting: Receiver<Box<Job>>,
+    submit: Sender<Job>,
+    waiting: Receiver<Job>,
     /// Jobs that were taken from the queue, ever.
     taken: AtomicU64,
     seats: Mutex<Vec<Seat>>,
@@ -158,7 +158,7 @@ impl Pool {
             if !self.waiting.is_empty() {
                 self.dormitory.wake_one();
             }
-            let (pump, in_flight) = match *job {
+            let (pump, in_flight) = match job {
                 Job::Pump { pump, in_flight, .. } => (Some(pump), in_flight),
                 Job::Handle { request, route, reply } => {
                     let response = answer(&self.config, &self.router, route, &request);
@@ -178,7 +178,7 @@ impl Pool {
     }
 
     /// Takes a job and its seat in one step: whoever looks at the seat sees either a job in the queue or a worker on it.
-    fn take(&self, seat: &Mutex<Option<Arc<Exchange>>>) -> Option<Box<Job>> {
+    fn take(&self, seat: &Mutex<Option<Arc<Exchange>>>) -> Option<Job> {
         let mut seat = lock(seat);
         let job = self.waiting.try_iter().find(|job| job.exchange().claim())?;
         *seat = Some(Arc::clone(job.exchange()));
@@ -230,7 +230,7 @@ impl Pool {
 
 impl Dispatcher {
     /// Queues a request for the workers; hands it back if the queue is full.
-    pub(crate) fn submit(&mut self, job: Box<Job>, now: Instant) -> Result<(), Box<Job>> {
+    pub(crate) fn submit(&mut self, job: Job, now: Instant) -> Result<(), Job> {
         self.pool.submit.try_send(job).map_err(|refused| refused.into_inner())?;
         self.submitted = true;
         let threads = self.pool.threads.load(Ordering::Relaxed);
@@ -337,7 +337,7 @@ impl Job {
     }
 
     /// The request, of a job that was not taken.
-    pub(crate) fn into_request(self) -> Option<Request> {
+    pub(crate) fn into_request(self) -> Option<Box<Request>> {
         match self {
             Job::Handle { request, .. } => Some(request),
             Job::Pump { .. } => None,
@@ -346,18 +346,19 @@ impl Job {
 
     /// Sends an answer for a loop, which never waits: where there is no room for the answer, there will be none.
     fn reply_at_once(self, response: Response) {
-        if let Job::Handle { request, reply: Reply { mailbox, connection, .. }, .. } = self {
-            let answered = Answered { connection, request, response };
-            drop(mailbox.try_send(Message::Answered(Box::new(answered))));
+        if let Job::Handle { mut request, reply: Reply { mailbox, connection, .. }, .. } = self {
+            request.answer = Some(response);
+            drop(mailbox.try_send(Message::Answered(connection, request)));
         }
     }
 }
 
 impl Reply {
     /// Sends the answer, for a worker: it waits if the loop is behind.
-    fn send(self, request: Request, response: Response) -> Guard {
+    fn send(self, mut request: Box<Request>, response: Response) -> Guard {
         let Reply { mailbox, connection, in_flight } = self;
-        mailbox.send(Message::Answered(Box::new(Answered { connection, request, response })));
+        request.answer = Some(response);
+        mailbox.send(Message::Answered(connection, request));
         in_flight
     }
 }
@@ -375,13 +376,6 @@ fn run_pump(pump: Pump) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| pump.run())) {
         log::error!("the reader of a response's content panicked: {}", panic_text(&*panic));
     }
-}
-
-/// A worker's answer, on its way back to the loop; the request comes along to be used again.
-pub(crate) struct Answered {
-    pub(crate) connection: Token,
-    pub(crate) request: Request,
-    pub(crate) response: Response,
 }
 
 /// Runs the handler of a route; a panic in it becomes a 500.

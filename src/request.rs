@@ -12,7 +12,7 @@ use exchange::WAITED_FOR;
 use percent_encoding::percent_decode;
 
 use crate::{
-    http::{Method, Version},
+    http::{Framing, Method, Response, Version},
     middleware::Attachments,
     observe::ConnectionId,
     pipe::Pipe,
@@ -23,6 +23,8 @@ use crate::{
 
 /// Capacity of a content buffer that is worth keeping for the next request.
 const KEPT_BODY: usize = 64 * 1024;
+/// How many times as much room is made for a declared content as has come of it.
+const ROOM: usize = 64;
 
 /// One request, whole: head and content.
 ///
@@ -36,9 +38,11 @@ const KEPT_BODY: usize = 64 * 1024;
 /// ```
 pub struct Request {
     pub(crate) exchange: Arc<Exchange>,
-    pub(crate) body: Vec<u8>,
+    body: Arc<Vec<u8>>,
     /// Where the content comes from, if the handler reads it itself.
     pub(crate) pipe: Option<Arc<Pipe>>,
+    /// On its way back from a worker.
+    pub(crate) answer: Option<Response>,
     attachments: Attachments,
 }
 
@@ -46,8 +50,9 @@ impl Request {
     pub(crate) fn new(exchange: Exchange) -> Request {
         Request {
             exchange: Arc::new(exchange),
-            body: Vec::new(),
+            body: Arc::default(),
             pipe: None,
+            answer: None,
             attachments: Attachments::default(),
         }
     }
@@ -77,11 +82,26 @@ impl Request {
         }
     }
 
+    /// Adds what has come of the content. Room is made for what the head has declared, but for no more than a multiple of
+    /// what is there: to make it bit by bit moves the bytes, and to make it for a mere claim invites claims.
+    pub(crate) fn add_to_body(&mut self, bytes: &[u8]) {
+        let body = Arc::make_mut(&mut self.body);
+        if let Framing::Length(declared) = self.exchange.head.framing()
+            && body.capacity() - body.len() < bytes.len()
+        {
+            body.reserve_exact(room(body.len() + bytes.len(), declared) - body.len());
+        }
+        body.extend_from_slice(bytes);
+    }
+
     /// Makes an answered request ready for the next one; false if somebody still looks at it.
     pub(crate) fn recycle(&mut self) -> bool {
-        self.body.clear();
-        self.body.shrink_to(KEPT_BODY);
+        match Arc::get_mut(&mut self.body) {
+            Some(body) if body.capacity() <= KEPT_BODY => body.clear(),
+            _ => self.body = Arc::default(),
+        }
         self.pipe = None;
+        self.answer = None;
         self.attachments.clear();
         let Some(exchange) = Arc::get_mut(&mut self.exchange) else { return false };
         exchange.parameters.clear();
@@ -173,6 +193,19 @@ impl Request {
         &self.body
     }
 
+    /// The same content, to be kept beyond the request, or sent back, without a copy.
+    ///
+    /// ```
+    /// use softstop::{Request, Router};
+    ///
+    /// let router = Router::new().post("/echo", |request: &Request| request.shared_body());
+    /// # let _ = router;
+    /// ```
+    #[must_use]
+    pub fn shared_body(&self) -> Arc<Vec<u8>> {
+        Arc::clone(&self.body)
+    }
+
     /// Reads the content. For a [`streamed`](crate::streamed) route, a read waits for what the client has yet to send;
     /// all readers of a request share one position. Otherwise it reads [`Request::body`] from its beginning.
     ///
@@ -250,6 +283,12 @@ impl fmt::Debug for Request {
     }
 }
 
+/// How much room is made for a content of which so much is there.
+fn room(there: usize, declared: u64) -> usize {
+    let declared = usize::try_from(declared).unwrap_or(usize::MAX);
+    declared.min(there.saturating_mul(ROOM)).max(there)
+}
+
 fn decode_form(text: &str) -> Cow<'_, str> {
     if text.contains('+') {
         let spaced = text.replace('+', " ");
@@ -261,7 +300,14 @@ fn decode_form(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::decode_form;
+    use super::{decode_form, room};
+
+    #[test]
+    fn room_is_made_for_what_is_declared_but_not_for_a_claim() {
+        assert_eq!(room(60_000, 1 << 20), 1 << 20, "the usual upload: at once");
+        assert_eq!(room(100, 1 << 40), 6_400);
+        assert_eq!(room(100, 100), 100);
+    }
 
     #[test]
     fn form_decoding() {

@@ -64,7 +64,16 @@ enum State {
     /// The request is complete; a response is owed.
     Handling,
     /// The last response is encoded; what still arrives is of no consequence.
-    Closed,
+    Closed(Rest),
+}
+
+/// What may still arrive on a connection that is done with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Anything,
+    /// The client has said that its last request was the last, and has sent it whole: RFC 9112 section 9.6 has it send
+    /// nothing more.
+    Nothing,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -169,7 +178,7 @@ impl Conn {
     pub fn receive(&mut self, input: &[u8], head: &mut Head, limits: &Limits) -> Result<Received, Refusal> {
         match self.step(input, head, limits) {
             Err(refusal) => {
-                self.state = State::Closed;
+                self.state = State::Closed(Rest::Anything);
                 Err(refusal)
             }
             received => received,
@@ -205,7 +214,7 @@ impl Conn {
                 debug_assert!(false, "a response is owed");
                 need_input(0)
             }
-            State::Closed => need_input(input.len()),
+            State::Closed(_) => need_input(input.len()),
         }
     }
 
@@ -250,7 +259,7 @@ impl Conn {
         self.state = match Decoder::new(offer.framing, limit) {
             Ok(decoder) => State::Content(decoder, offer.interim),
             Err(refusal) => {
-                self.state = State::Closed;
+                self.state = State::Closed(Rest::Anything);
                 return Err(refusal);
             }
         };
@@ -280,11 +289,11 @@ impl Conn {
         let complete = match &self.state {
             State::Offered(offer) => offer.framing.is_empty(),
             State::Handling => true,
-            State::Head(_) | State::Content(..) | State::Closed => false,
+            State::Head(_) | State::Content(..) | State::Closed(_) => false,
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             encode::response(response, (self.method, self.version), After::KeepAlive, options, out);
-            self.state = State::Closed;
+            self.state = State::Closed(Rest::Anything);
             return After::KeepAlive;
         }
         let persists = complete && !options.close && self.transfer(response) != Some(Transfer::UntilClose);
@@ -292,9 +301,15 @@ impl Conn {
         encode::response(response, (self.method, self.version), after, options, out);
         self.state = match after {
             After::KeepAlive => State::Head(Scan::START),
-            After::Close => State::Closed,
+            After::Close => State::Closed(self.rest(complete)),
         };
         after
+    }
+
+    /// What may follow the request in progress once its connection is done with.
+    fn rest(&self, complete: bool) -> Rest {
+        let said_so = self.after == After::Close && self.method != Method::Connect;
+        if complete && said_so { Rest::Nothing } else { Rest::Anything }
     }
 
     /// How the content of that response to the request in progress is to be sent behind its head, if it is a stream; none
@@ -308,7 +323,7 @@ impl Conn {
     pub fn refuse(&mut self, refusal: &Refusal, options: Respond<'_>, out: &mut Vec<u8>) {
         let facts = (self.method, self.version);
         encode::response(&refusal.response(), facts, After::Close, options, out);
-        self.state = State::Closed;
+        self.state = State::Closed(Rest::Anything);
     }
 
     /// How far the reading has come.
@@ -318,8 +333,15 @@ impl Conn {
             State::Head(_) => ReadPhase::InHead,
             State::Offered(_) | State::Content(..) => ReadPhase::InBody,
             State::Handling => ReadPhase::Handling,
-            State::Closed => ReadPhase::Closed,
+            State::Closed(_) => ReadPhase::Closed,
         }
+    }
+
+    /// Whether the client, as far as it keeps the rules, has nothing more to send: it asked for the close, and its last
+    /// request is there, whole. A lingering close is to protect the response from what would still arrive (RFC 9112
+    /// section 9.6), so none is needed.
+    pub fn nothing_follows(&self) -> bool {
+        matches!(self.state, State::Closed(Rest::Nothing))
     }
 
     /// Whether the request in progress is a HEAD request, whose answer has no content.

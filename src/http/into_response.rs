@@ -1,6 +1,7 @@
 //! What can stand for a response, so that handlers can return what they have at hand.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::{Body, Response, StatusCode};
 
@@ -57,6 +58,13 @@ impl IntoResponse for Cow<'static, str> {
 
 /// 200 with bytes of no particular type.
 impl IntoResponse for Vec<u8> {
+    fn into_response(self) -> Response {
+        Response::of_type(BINARY, self.into())
+    }
+}
+
+/// 200 with bytes of no particular type, which are not copied.
+impl IntoResponse for Arc<Vec<u8>> {
     fn into_response(self) -> Response {
         Response::of_type(BINARY, self.into())
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use super::StatusCode;
 use super::grammar;
@@ -18,6 +19,9 @@ pub enum Body {
     Static(&'static [u8]),
     /// Content that was made for this response.
     Bytes(Vec<u8>),
+    /// Content that others have too, and that is not copied for this response: a cached page, or what
+    /// [`Request::shared_body`](crate::Request::shared_body) gives.
+    Shared(Arc<Vec<u8>>),
     /// Content that is sent bit by bit. A clone is the same content: the first response that goes out has it, and one with
     /// a clone is cut off.
     Stream(Stream),
@@ -42,6 +46,7 @@ impl Body {
             Body::Empty | Body::Stream(_) | Body::Upgrade(_) => &[],
             Body::Static(bytes) => bytes,
             Body::Bytes(bytes) => bytes,
+            Body::Shared(bytes) => bytes,
         }
     }
 }
@@ -67,6 +72,12 @@ impl From<String> for Body {
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Self {
         Body::Bytes(bytes)
+    }
+}
+
+impl From<Arc<Vec<u8>>> for Body {
+    fn from(bytes: Arc<Vec<u8>>) -> Self {
+        Body::Shared(bytes)
     }
 }
 

@@ -84,7 +84,7 @@ enum Activity {
     /// Waiting for a head, or in one.
     Receiving,
     /// The content is coming in.
-    Content { request: Request, plan: Plan },
+    Content { request: Box<Request>, plan: Plan },
     /// A worker has it; `incoming`, if its handler reads the content itself and the end has not come yet; `due`, if its
     /// route limits the time until it is answered.
     Handling {
@@ -158,7 +158,8 @@ impl Connection {
             peer,
             http: Conn::new(),
             activity: Activity::Receiving,
-            read: ReadSide::Waiting,
+            // Nobody has looked yet.
+            read: ReadSide::Ready,
             output: Output::new(),
             persistence: Persistence::KeepAlive,
             input: Input::Empty,
@@ -203,9 +204,11 @@ impl Connection {
     }
 
     /// A worker has answered.
-    pub(crate) fn on_answer(&mut self, request: Request, response: Response, service: &mut Service) -> Flow {
-        let flow = match &self.activity {
-            Activity::Handling { exchange, probes, .. } if Arc::ptr_eq(exchange, &request.exchange) => {
+    pub(crate) fn on_answer(&mut self, mut request: Box<Request>, service: &mut Service) -> Flow {
+        let flow = match (&self.activity, request.answer.take()) {
+            (Activity::Handling { exchange, probes, .. }, Some(response))
+                if Arc::ptr_eq(exchange, &request.exchange) =>
+            {
                 let probes = *probes;
                 self.answer(response, &request.exchange, probes, service)
             }

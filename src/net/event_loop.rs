@@ -26,7 +26,8 @@ use crate::{
     error::Error,
     handler::OnStop,
     observe,
-    pool::{Answered, panic_text},
+    pool::panic_text,
+    request::Request,
     run::Run,
     stop::{Action, Cause, CloseReason, Context, Guard, Phase, Straggler, Timeline},
 };
@@ -40,8 +41,8 @@ const EVENTS_A_TURN: usize = 1024;
 pub(crate) enum Message {
     /// The accepting loop has a connection for this one.
     Accepted(TcpStream, SocketAddr, Guard),
-    /// A worker has an answer.
-    Answered(Box<Answered>),
+    /// A worker has answered a request of that connection.
+    Answered(Token, Box<Request>),
     /// A handler that reads its content itself wants more of it.
     ContentWanted(Token),
 }
@@ -54,6 +55,8 @@ pub(crate) struct EventLoop {
     deadlines: Deadlines,
     /// Connections whose turn's budget was used up.
     again: Vec<Token>,
+    /// Connections that have come in this turn.
+    arrivals: Vec<Token>,
     accepting: Option<Accepting>,
     /// Listeners that stay open for the next start.
     kept: Vec<std::net::TcpListener>,
@@ -92,6 +95,7 @@ impl EventLoop {
             table: Table::new(),
             deadlines: Deadlines::new(),
             again: Vec::new(),
+            arrivals: Vec::new(),
             accepting: None,
             kept: Vec::new(),
             service,
@@ -141,6 +145,7 @@ impl EventLoop {
         events.iter().for_each(|event| self.on_event(event));
         self.events = events;
         self.accept();
+        self.receive_arrivals();
         self.go_on_with(waiting);
         while let Some(slot) = self.deadlines.pop_expired(self.service.now) {
             if let Some(token) = self.table.token_at(slot) {
@@ -193,11 +198,8 @@ impl EventLoop {
         match message {
             Message::Accepted(stream, peer, in_flight) => self.add(stream, peer, in_flight),
             Message::ContentWanted(connection) => self.deal_with(connection, Connection::on_content_wanted),
-            Message::Answered(answered) => {
-                let Answered { connection, request, response } = *answered;
-                self.deal_with(connection, |connection, service| {
-                    connection.on_answer(request, response, service)
-                });
+            Message::Answered(connection, request) => {
+                self.deal_with(connection, |connection, service| connection.on_answer(request, service));
             }
         }
     }
@@ -242,32 +244,44 @@ impl EventLoop {
     fn hand_over(&mut self, token: Token) {
         let Some(mut connection) = self.table.remove(token) else { return };
         self.deadlines.set(slot_of(token), None);
-        if let Err(error) = self.poll.registry().deregister(connection.stream()) {
-            log::debug!("{}: {error}", self.service.config.name);
+        match self.poll.registry().deregister(connection.stream()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                log::debug!("{}: {error}", self.service.config.name);
+            }
+            // Or it has never been watched.
+            _ => {}
         }
         connection.hand_over(&mut self.service);
     }
 
+    /// Takes a connection in; it has its turn when nobody is left to accept.
     fn add(&mut self, stream: TcpStream, peer: SocketAddr, in_flight: Guard) {
-        let (registry, now) = (self.poll.registry(), self.service.now);
-        let added = self.table.insert_with(|token| {
-            let mut connection = Connection::new(stream, peer, token, in_flight, now);
-            // Once for its whole life: edges of both kinds come, and its state says which of them matter.
-            registry.register(connection.stream(), token, Interest::READABLE | Interest::WRITABLE)?;
-            Ok::<_, io::Error>(connection)
+        let now = self.service.now;
+        let token = self.table.insert_with(|token| Connection::new(stream, peer, token, in_flight, now));
+        self.arrivals.push(token);
+        self.deal_with(token, |connection, service| {
+            let opened = observe::Event::ConnectionOpened { connection: connection.id(service), peer };
+            service.config.observe(&opened);
+            Flow::Wait
         });
-        match added {
-            Ok(token) => self.deal_with(token, |connection, service| {
-                let opened = observe::Event::ConnectionOpened { connection: connection.id(service), peer };
-                service.config.observe(&opened);
-                Flow::Wait
-            }),
-            Err(error) => {
+    }
+
+    /// Deals with what those who have just come have sent by now: where many connect, that is mostly the whole request. Who
+    /// is still there afterwards is watched; a connection that is over after its request is spared that.
+    fn receive_arrivals(&mut self) {
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        for token in arrivals.drain(..) {
+            self.deal_with(token, Connection::drive);
+            let Some(connection) = self.table.get_mut(token) else { continue };
+            // Once for its whole life: edges of both kinds come, the first of them for what is there already, and its
+            // state says which of them matter.
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            if let Err(error) = self.poll.registry().register(connection.stream(), token, interest) {
                 log::warn!("{}: cannot watch a connection: {error}", self.service.config.name);
-                self.service.tally.closed(CloseReason::Failed);
-                self.service.run.connection_closed(self.service.number);
+                self.close(token, CloseReason::Failed);
             }
         }
+        self.arrivals = arrivals;
     }
 
     // ---- stopping -------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 //! Sockets and readiness: the only place that knows `mio`.
 
+mod before_fin;
 mod connection;
 mod date;
 mod deadlines;

@@ -45,8 +45,9 @@ pub(crate) struct Service {
     /// Where responses are encoded; a connection takes it along if the socket does not take everything.
     pub(crate) output: Vec<u8>,
     /// The request that the next head is parsed into.
-    next: Request,
-    spares: Vec<Request>,
+    next: Box<Request>,
+    /// In boxes, as they travel: to a worker, and back with the answer.
+    spares: Vec<Box<Request>>,
 }
 
 impl Service {
@@ -108,26 +109,28 @@ impl Service {
         peer: SocketAddr,
         connection: ConnectionId,
         number: u64,
-    ) -> Request {
+    ) -> Box<Request> {
         let spare = self.spares.pop().unwrap_or_else(|| fresh_request(&self.router, &self.server, &self.run));
         let mut request = std::mem::replace(&mut self.next, spare);
         request.begin(self.now, peer, connection, number);
-        let head = &request.exchange.head;
-        let (method, target) = (head.method_str(), head.target());
-        self.config.observe(&Event::RequestRead { connection, request: number, method, target });
+        if self.config.is_observed() {
+            let head = &request.exchange.head;
+            let (method, target) = (head.method_str(), head.target());
+            self.config.observe(&Event::RequestRead { connection, request: number, method, target });
+        }
         request
     }
 
     /// Takes back a request that has been answered.
-    pub(crate) fn recycle(&mut self, mut request: Request) {
+    pub(crate) fn recycle(&mut self, mut request: Box<Request>) {
         if self.spares.len() < SPARE_REQUESTS && request.recycle() {
             self.spares.push(request);
         }
     }
 }
 
-fn fresh_request(router: &Arc<Router>, server: &Handle, run: &Run) -> Request {
-    Request::new(Exchange::new(Arc::clone(router), server.clone(), run.hard.clone()))
+fn fresh_request(router: &Arc<Router>, server: &Handle, run: &Run) -> Box<Request> {
+    Box::new(Request::new(Exchange::new(Arc::clone(router), server.clone(), run.hard.clone())))
 }
 
 /// Size of a read: what a socket usually has at most when its reader keeps up, and larger than any head.

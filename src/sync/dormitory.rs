@@ -65,19 +65,21 @@ impl Dormitory {
         fence(Ordering::SeqCst);
         if self.wakeable.load(Ordering::Relaxed) > 0 {
             let mut beds = lock(&self.beds);
-            if beds.woken == 0 {
-                beds.wake_last();
-                self.announce(&beds);
-            }
+            let sleeper = if beds.woken == 0 { beds.wake_last() } else { None };
+            self.announce(&beds);
+            drop(beds);
+            rouse(sleeper);
         }
     }
 
     /// Wakes so many threads, or as many as there are: how many it were.
     pub(crate) fn wake(&self, wanted: usize) -> usize {
         let mut beds = lock(&self.beds);
-        let count = wanted.min(beds.sleepers.len());
-        (0..count).for_each(|_| beds.wake_last());
+        let sleepers: Vec<_> = (0..wanted).map_while(|_| beds.wake_last()).collect();
         self.announce(&beds);
+        drop(beds);
+        let count = sleepers.len();
+        sleepers.into_iter().for_each(|sleeper| rouse(Some(sleeper)));
         count
     }
 
@@ -96,12 +98,20 @@ impl Dormitory {
 }
 
 impl Beds {
-    fn wake_last(&mut self) {
-        if let Some(bed) = self.sleepers.pop() {
-            bed.woken.store(true, Ordering::Relaxed);
-            self.woken += 1;
-            bed.wake.notify_one();
-        }
+    /// Has the last one who lay down get up, as soon as it is roused.
+    fn wake_last(&mut self) -> Option<Arc<Bed>> {
+        let bed = self.sleepers.pop()?;
+        bed.woken.store(true, Ordering::Relaxed);
+        self.woken += 1;
+        Some(bed)
+    }
+}
+
+/// To be called without the lock: the sleeper's first step is to take it, and where it gets the waker's processor at once,
+/// it would run into the lock, sleep again, and have to be roused a second time.
+fn rouse(sleeper: Option<Arc<Bed>>) {
+    if let Some(bed) = sleeper {
+        bed.wake.notify_one();
     }
 }
 

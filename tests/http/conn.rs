@@ -128,6 +128,32 @@ fn responses_say_what_becomes_of_the_connection() {
 }
 
 #[test]
+fn nothing_follows_whoever_has_asked_for_the_close_and_sent_everything() {
+    let nothing_follows = |input: &[u8], is_whole: bool| {
+        let mut session = Session::with_head(input);
+        if is_whole {
+            assert_eq!(session.receive(b""), (0, Event::End));
+        }
+        session.respond(Respond { close: true, ..RESPOND });
+        session.connection.nothing_follows()
+    };
+    assert!(nothing_follows(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", true));
+    assert!(nothing_follows(b"GET / HTTP/1.0\r\n\r\n", true));
+    // It did not ask.
+    assert!(!nothing_follows(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", true));
+    assert!(!nothing_follows(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true));
+    assert!(!nothing_follows(b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", true));
+    // Its content is still on the way.
+    let asks = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1\r\n\r\n";
+    assert!(!nothing_follows(asks, false));
+    // A refusal: who knows what there is behind it.
+    let mut refused = Session::with_head(b"POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\n");
+    let refusal = refused.connection.read_body(1).unwrap_err();
+    refused.connection.refuse(&refusal, RESPOND, &mut refused.out);
+    assert!(!refused.connection.nothing_follows());
+}
+
+#[test]
 fn early_responses_close() {
     let rows: &[(&[u8], After)] = &[
         // There is nothing more to come.

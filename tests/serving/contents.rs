@@ -1,6 +1,6 @@
 //! Contents, small and large, both ways.
 
-use std::{io::Write, net::SocketAddr, thread};
+use std::{io::Write, net::SocketAddr, sync::mpsc, thread};
 
 use softstop::{Limits, Request, Router, Server, inline};
 
@@ -13,7 +13,12 @@ const LIMIT: usize = 1024 * 1024;
 
 fn echo_server() -> (Server, SocketAddr) {
     let echo = |request: &Request| request.body().to_vec();
-    let routes = Router::new().any("/pool", echo).any("/inline", inline(echo));
+    let shared = |request: &Request| request.shared_body();
+    let routes = Router::new()
+        .any("/pool", echo)
+        .any("/inline", inline(echo))
+        .any("/shared", shared)
+        .any("/shared-inline", inline(shared));
     start(local().limits(Limits { body_bytes: LIMIT as u64, ..Limits::default() }).routes(routes))
 }
 
@@ -25,7 +30,7 @@ fn pattern(length: usize) -> Vec<u8> {
 #[test]
 fn contents_come_back_byte_for_byte() {
     let (_server, address) = echo_server();
-    for target in ["/pool", "/inline"] {
+    for target in ["/pool", "/inline", "/shared", "/shared-inline"] {
         let mut client = Client::connect(address);
         for length in [0, 1, 4095, 16 * 1024, 16 * 1024 + 1, 65 * 1024, LIMIT] {
             let content = pattern(length);
@@ -35,6 +40,21 @@ fn contents_come_back_byte_for_byte() {
             assert!(response.body == content, "{length} bytes to {target}");
         }
     }
+}
+
+#[test]
+fn a_shared_content_stays_what_it_was_whatever_comes_after_it() {
+    let (keep, kept) = mpsc::channel();
+    let routes =
+        Router::new().post("/", inline(move |request: &Request| keep.send(request.shared_body()).unwrap()));
+    let (_server, address) = serve(routes);
+    let mut client = Client::connect(address);
+    for content in ["first", "second"] {
+        client.send(post("/", content.as_bytes()));
+        assert_eq!(client.read_response().status, 204);
+    }
+    let kept: Vec<_> = kept.try_iter().collect();
+    assert_eq!((&**kept[0], &**kept[1]), (&b"first"[..], &b"second"[..]));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use softstop::{Cause, CloseReason, Phase, Request, Router, StopPolicy, Stuck, inline};
+use softstop::{Cause, CloseReason, Phase, Request, Router, StopPolicy, Stuck, Timeouts, inline};
 
 use crate::support::{
     HUNG, NOISE, begin_stop,
@@ -197,16 +197,35 @@ fn a_client_that_does_not_read_cannot_hold_the_stop() {
 
 #[test]
 fn a_client_that_does_not_close_cannot_hold_the_stop() {
-    let (server, address) = serve(Router::new().get("/", inline(|_: &Request| "served")));
+    let routes = Router::new().get("/", inline(|_: &Request| "served"));
+    let (server, address) = start(local().requests_per_connection(1).routes(routes));
     let mut client = Client::connect(address);
-    client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-    assert!(client.read_response().says_close());
+    assert!(client.get("/").says_close());
     client.expect_end();
     // The lingering close waits for the client's own close, but it is owed nothing.
     let report = server.stop(strict());
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.closes[CloseReason::Completed], 1, "{report}");
     drop(client);
+}
+
+/// Who has asked for the close has nothing more to send: there is nothing to linger for.
+#[test]
+fn a_client_that_asked_for_the_close_is_not_waited_for() {
+    let routes = Router::new().get("/", inline(|_: &Request| "served")).get("/pool", |_: &Request| "served");
+    let timeouts = Timeouts { linger: HUNG * 2, ..Timeouts::default() };
+    let (server, address) = start(local().timeouts(timeouts).routes(routes));
+    let clients = ["/", "/pool"].map(|target| {
+        let mut client = Client::connect(address);
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
+        assert!(client.read_response().says_close());
+        client.expect_end();
+        client
+    });
+    let report = soon(&begin_stop(&server, patient()));
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(report.closes[CloseReason::Completed], 2, "{report}");
+    drop(clients);
 }
 
 #[test]

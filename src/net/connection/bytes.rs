@@ -8,7 +8,7 @@ use std::{
 use super::{Activity, Connection, Flow, Input, Persistence, Plan, ReadSide, streaming::Pulled};
 use crate::{
     http::{Event, ReadPhase, Refusal, StatusCode},
-    net::{output::Flushed, pace::Pace, service::Service},
+    net::{before_fin::BeforeFin, output::Flushed, pace::Pace, service::Service},
     observe,
     stop::CloseReason,
 };
@@ -75,7 +75,7 @@ impl Connection {
                 }
                 (_, Persistence::CloseWhenSent(reason)) => {
                     let reason = *reason;
-                    if let ReadSide::Ended = self.read {
+                    if self.has_read_all() {
                         return Flow::Close(reason);
                     }
                     if self.stream.shutdown(Shutdown::Write).is_err() {
@@ -120,7 +120,10 @@ impl Connection {
         }
         // What the kernel takes at once says nothing about the client.
         let was_blocked = self.output.is_blocked();
-        let flushed = self.output.flush(&self.stream)?;
+        let flushed = match self.persistence {
+            Persistence::KeepAlive => self.output.flush(&self.stream)?,
+            Persistence::CloseWhenSent(_) => self.output.flush(BeforeFin(&self.stream))?,
+        };
         match flushed {
             Flushed::All => {
                 service.tally.completed.add(self.owed);
@@ -212,6 +215,16 @@ impl Connection {
         };
     }
 
+    /// Whether nothing can be lost if the connection is closed without lingering.
+    fn has_read_all(&self) -> bool {
+        match self.read {
+            ReadSide::Ended => true,
+            // The last read took everything.
+            ReadSide::Waiting => self.http.nothing_follows(),
+            ReadSide::Ready | ReadSide::HangingUp => false,
+        }
+    }
+
     fn takes_input(&self) -> bool {
         match &self.activity {
             Activity::Receiving | Activity::Content { .. } => true,
@@ -260,7 +273,7 @@ impl Connection {
                     self.pace.add(range.len(), service.now);
                     match &mut self.activity {
                         Activity::Content { request, plan: Plan::Handle(_) } => {
-                            request.body.extend_from_slice(&rest[range]);
+                            request.add_to_body(&rest[range]);
                         }
                         Activity::Handling { incoming: Some(pipe), .. } => pipe.push(&rest[range]),
                         // An answer that is known before the content needs none of it.

@@ -61,7 +61,7 @@ impl Connection {
     }
 
     /// Gives a request to a worker whose handler reads the content itself.
-    fn submit_streamed(&mut self, mut request: Request, route: RouteId, service: &mut Service) {
+    fn submit_streamed(&mut self, mut request: Box<Request>, route: RouteId, service: &mut Service) {
         let (mailbox, token) = (service.mailbox.clone(), self.token);
         let resume = move || mailbox.send(Message::ContentWanted(token));
         // A client that waits for a go-ahead gets it when the handler asks for the first byte.
@@ -92,7 +92,7 @@ impl Connection {
     }
 
     /// Runs the handler, or has it run.
-    fn handle(&mut self, request: Request, route: RouteId, last: bool, service: &mut Service) {
+    fn handle(&mut self, request: Box<Request>, route: RouteId, last: bool, service: &mut Service) {
         if service.router.get_route(route).place == Place::Inline {
             let mut response = service
                 .in_user_code(|service| pool::answer(&service.config, &service.router, route, &request));
@@ -100,7 +100,7 @@ impl Connection {
                 // To read may block, and so it is done elsewhere.
                 let (exchange, in_flight) = (Arc::clone(&request.exchange), self.in_flight.clone());
                 let job = Job::Pump { exchange, pump, in_flight };
-                if service.dispatcher.submit(Box::new(job), service.now).is_err() {
+                if service.dispatcher.submit(job, service.now).is_err() {
                     service.tally.rejected.add(1);
                     response = pool::overloaded();
                 }
@@ -113,7 +113,7 @@ impl Connection {
 
     fn submit(
         &mut self,
-        request: Request,
+        request: Box<Request>,
         route: RouteId,
         incoming: Option<Arc<Pipe>>,
         last: bool,
@@ -136,7 +136,7 @@ impl Connection {
             connection: self.token,
             in_flight: self.in_flight.clone(),
         };
-        match service.dispatcher.submit(Box::new(Job::Handle { request, route, reply }), service.now) {
+        match service.dispatcher.submit(Job::Handle { request, route, reply }, service.now) {
             Ok(()) => {
                 self.activity = Activity::Handling { exchange, probes: 0, incoming, due };
                 self.since = service.now;

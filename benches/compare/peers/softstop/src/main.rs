@@ -50,7 +50,7 @@ impl Place {
 }
 
 fn routes(place: &Place) -> Router {
-    let echo = place.route(|request: &Request| request.body().to_vec());
+    let echo = place.route(|request: &Request| request.shared_body());
     Router::new()
         .get("/", place.route(|_| HELLO))
         .get("/kib", place.route(|_| &KIB[..]))
