@@ -69,6 +69,9 @@ mod group;
 mod handler;
 #[cfg(not(loom))]
 pub mod http;
+#[cfg(all(feature = "internals", not(loom)))]
+#[doc(hidden)]
+pub mod internals;
 #[cfg(not(loom))]
 pub mod metrics;
 #[cfg(not(loom))]

@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench micro [-- FILTER]`, for instance `-- context`; each is compared with the run before. Everything is
 //! measured through the public API, so a part that has none (mailbox, pool, a connection's deadlines, the drain
-//! decisions) is measured in the shortest way through it: the difference between two of the figures is the part's.
+//! decisions) is measured in the shortest way through it: the difference between two of the figures is the part's, as a
+//! user pays for it. `internals` measures such a part alone.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

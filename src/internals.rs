@@ -1,0 +1,380 @@
+//! Parts of the server that nobody outside needs, opened for this package's own benchmarks (`benches/internals`) and for
+//! nothing else: no promise of stability, no documentation for users, and not there unless the feature `internals` is on.
+//!
+//! Each part is wrapped, with the few operations that are measured, so that the part itself stays as private as it is. What a
+//! part is made of in the server and cannot be had here (connections, above all) is stood in for, and it says so.
+#![allow(missing_debug_implementations, reason = "nobody prints what is measured")]
+// What is private to `net` is compiled once more here, from the same files.
+#![allow(
+    dead_code,
+    clippy::duplicate_mod,
+    reason = "a part of it is measured, and the original stays private"
+)]
+
+#[path = "net/deadlines.rs"]
+mod deadlines;
+#[path = "net/mailbox.rs"]
+mod mailbox;
+#[path = "net/table.rs"]
+mod table;
+
+use std::{
+    convert::Infallible,
+    hint::black_box,
+    io,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mio::{Events, Poll, Token};
+
+use self::{deadlines::Kind, table::slot_of};
+use crate::{
+    config::{Config, Timeouts},
+    http::{Conn, Head, Limits},
+    net::{self, Ground, Message},
+    pool::{Dispatcher, Job, Reply},
+    request::{Exchange, Request},
+    router::{Found, RouteId, Router},
+    server::Server,
+    stop::{self, CloseReason, Context, Drain, StopPolicy, Timeline, Verdict, WaitGroup},
+};
+
+// ---- mailbox ------------------------------------------------------------------------------------------------------
+
+/// The senders' end of a loop's mailbox.
+#[derive(Clone)]
+pub struct Mailbox(mailbox::Mailbox<u64>);
+
+/// A loop that does nothing but sleep in its poll and take what it is sent.
+pub struct Sleeper {
+    poll: Poll,
+    events: Events,
+    inbox: mailbox::Inbox<u64>,
+}
+
+/// A mailbox that `capacity` messages fit in, and the loop that it belongs to.
+pub fn mailbox(capacity: usize) -> io::Result<(Mailbox, Sleeper)> {
+    let poll = Poll::new()?;
+    let (mailbox, inbox) = mailbox::mailbox(poll.registry(), Token(usize::MAX), capacity)?;
+    Ok((Mailbox(mailbox), Sleeper { poll, events: Events::with_capacity(1024), inbox }))
+}
+
+impl Mailbox {
+    /// Waits for room if need be.
+    pub fn send(&self, message: u64) {
+        self.0.send(message);
+    }
+}
+
+impl Sleeper {
+    /// Sleeps until it is woken and there is a message, as a loop does it: the flag is lowered, then it looks.
+    pub fn receive(&mut self) -> io::Result<u64> {
+        loop {
+            self.poll.poll(&mut self.events, None)?;
+            self.inbox.lower();
+            if let Some(message) = self.inbox.take() {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// Takes a message without having slept.
+    pub fn take(&self) -> Option<u64> {
+        self.inbox.take()
+    }
+
+    /// Has the next send wake the loop again.
+    pub fn lower(&self) {
+        self.inbox.lower();
+    }
+}
+
+// ---- deadlines ----------------------------------------------------------------------------------------------------
+
+/// The deadlines of a loop's connections, by the slot numbers of these.
+pub struct Deadlines(deadlines::Deadlines);
+
+impl Deadlines {
+    /// None at first.
+    pub fn none() -> Deadlines {
+        Deadlines(deadlines::Deadlines::new())
+    }
+
+    /// The connection waits for its next request.
+    pub fn set_idle(&mut self, slot: usize, at: Instant) {
+        self.0.set(slot, Some((Kind::Idle, at)));
+    }
+
+    /// The connection waits for the rest of a head.
+    pub fn set_header(&mut self, slot: usize, at: Instant) {
+        self.0.set(slot, Some((Kind::Header, at)));
+    }
+
+    /// The connection waits for nothing.
+    pub fn cancel(&mut self, slot: usize) {
+        self.0.set(slot, None);
+    }
+
+    /// The earliest deadline of all.
+    pub fn next(&self) -> Option<Instant> {
+        self.0.next()
+    }
+
+    /// Takes out one that is over.
+    pub fn pop_expired(&mut self, now: Instant) -> Option<usize> {
+        self.0.pop_expired(now)
+    }
+}
+
+// ---- table --------------------------------------------------------------------------------------------------------
+
+/// A loop's table, with values that cost nothing to move: what is measured is the table alone. A key is a token's number.
+pub struct Table(table::Table<u64>);
+
+impl Table {
+    /// An empty one.
+    pub fn empty() -> Table {
+        Table(table::Table::new())
+    }
+
+    /// Puts a value into the slot that was vacated last: its key.
+    pub fn insert(&mut self, value: u64) -> usize {
+        let Ok(Token(key)) = self.0.insert_with(|_| Ok::<_, Infallible>(value));
+        key
+    }
+
+    /// None for a key whose value was removed.
+    pub fn get(&mut self, key: usize) -> Option<&mut u64> {
+        self.0.get_mut(Token(key))
+    }
+
+    /// Takes a value out.
+    pub fn remove(&mut self, key: usize) -> Option<u64> {
+        self.0.remove(Token(key))
+    }
+}
+
+// ---- router -------------------------------------------------------------------------------------------------------
+
+/// A router as a server has it, and where a request keeps what the router found out.
+pub struct Routes {
+    router: Router,
+    parameters: Vec<Range<usize>>,
+    path_number: Option<usize>,
+}
+
+impl Routes {
+    /// Finishes the router.
+    pub fn new(router: Router) -> Routes {
+        Routes { router: router.finish(), parameters: Vec::new(), path_number: None }
+    }
+
+    /// How many parameters the route has; none if the router answers by itself, with an answer that is made and dropped.
+    pub fn find(&mut self, head: &Head) -> Option<usize> {
+        self.parameters.clear();
+        match self.router.find(head, &mut self.parameters, &mut self.path_number) {
+            Found::Route(_) => Some(self.parameters.len()),
+            Found::Answer(_) => None,
+        }
+    }
+}
+
+// ---- drain --------------------------------------------------------------------------------------------------------
+
+/// How a connection stands when a stop comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Between two requests.
+    Quiet,
+    /// In the head of one.
+    InHead,
+    /// In one, or in its response.
+    InFlight,
+    /// Waiting for its peer's close.
+    Lingering,
+}
+
+/// A loop in a stop: its connections, of which there is no more than how they stand and since when, and their deadlines.
+pub struct Draining {
+    drain: Drain,
+    timeline: Timeline,
+    connections: table::Table<StandIn>,
+    deadlines: deadlines::Deadlines,
+}
+
+struct StandIn {
+    standing: stop::Standing,
+    since: Instant,
+}
+
+impl Draining {
+    /// A stop has been asked for, and the loop has seen it. Each connection has stood so for another time, of up to ten
+    /// seconds, in no order.
+    pub fn new(standings: impl IntoIterator<Item = Standing>) -> Draining {
+        let asked = Instant::now() + Duration::from_secs(10);
+        let mut draining = Draining {
+            drain: Drain::Running,
+            timeline: Timeline::new(&StopPolicy::default(), asked),
+            connections: table::Table::new(),
+            deadlines: deadlines::Deadlines::new(),
+        };
+        for (standing, number) in standings.into_iter().zip(0_u64..) {
+            let since = asked - Duration::from_millis(number * 7919 % 10_000);
+            let standing = match standing {
+                Standing::Quiet => stop::Standing::Quiet { since },
+                Standing::InHead => stop::Standing::InHead { since },
+                Standing::InFlight => stop::Standing::InFlight,
+                Standing::Lingering => stop::Standing::Lingering(CloseReason::Drained),
+            };
+            let Ok(_) =
+                draining.connections.insert_with(|_| Ok::<_, Infallible>(StandIn { standing, since }));
+        }
+        draining.begin();
+        draining.review();
+        draining
+    }
+
+    /// From running to draining: the number of actions that this takes.
+    pub fn begin(&mut self) -> usize {
+        self.drain = Drain::Running;
+        self.advance()
+    }
+
+    /// The same on every later turn, when nothing has changed.
+    pub fn advance(&mut self) -> usize {
+        let timeline = black_box(self.timeline);
+        self.drain.advance(timeline, timeline.asked()).count()
+    }
+
+    /// What `Action::Hint` is for connections that do not stream: a look at each. The number of those in flight.
+    pub fn hint(&mut self) -> usize {
+        let is_in_flight = |connection: &mut StandIn| connection.standing == stop::Standing::InFlight;
+        let tokens = self.connections.tokens();
+        tokens.into_iter().filter(|&token| self.connections.get_mut(token).is_some_and(is_in_flight)).count()
+    }
+
+    /// What `Action::Review` decides, without any deadline being set: the number of those that have to go.
+    pub fn decide(&mut self) -> usize {
+        let mut leaving = 0;
+        for token in self.connections.tokens() {
+            if let Some(connection) = self.connections.get_mut(token) {
+                leaving += usize::from(self.drain.verdict(black_box(connection.standing)) != Verdict::Keep);
+            }
+        }
+        leaving
+    }
+
+    /// `Action::Review`, step by step as `EventLoop::review_deadlines` does it.
+    pub fn review(&mut self) {
+        let mut waiting = Vec::new();
+        for token in self.connections.tokens() {
+            self.deadlines.set(slot_of(token), None);
+            let connection = self.connections.get_mut(token);
+            let deadline = connection.and_then(|connection| connection.deadline(&self.drain));
+            waiting.push((deadline, token));
+        }
+        waiting.sort_unstable_by_key(|(deadline, _)| deadline.map(|(_, at)| at));
+        for (deadline, token) in waiting {
+            self.deadlines.set(slot_of(token), deadline);
+        }
+    }
+}
+
+impl StandIn {
+    /// As a connection that streams nothing and has nothing to write computes it.
+    fn deadline(&self, drain: &Drain) -> Option<(Kind, Instant)> {
+        let timeouts = Timeouts::default();
+        let (kind, wait) = match (drain.verdict(self.standing), self.standing) {
+            (Verdict::CloseAt(at), _) => return Some((Kind::Quiet, at)),
+            (Verdict::RefuseAt(at), _) => {
+                let own = self.since.checked_add(timeouts.header);
+                return Some((Kind::Header, own.map_or(at, |own| own.min(at))));
+            }
+            (Verdict::Keep, stop::Standing::Quiet { .. }) => (Kind::Idle, timeouts.idle),
+            (Verdict::Keep, stop::Standing::InHead { .. }) => (Kind::Header, timeouts.header),
+            (Verdict::Keep, stop::Standing::InFlight) => return None,
+            (Verdict::Keep, stop::Standing::Lingering(_)) => (Kind::Linger, timeouts.linger),
+        };
+        Some((kind, self.since.checked_add(wait)?))
+    }
+}
+
+// ---- pool ---------------------------------------------------------------------------------------------------------
+
+/// A pool of one worker, whose answers go into the mailbox of a loop that never looks: the way there is measured, and the
+/// loop's wake with the mailbox.
+pub struct Pool {
+    pool: Arc<crate::pool::Pool>,
+    dispatcher: Dispatcher,
+    router: Arc<Router>,
+    server: Server,
+    in_flight: WaitGroup,
+    answers: (Ground, net::Mailbox<Message>),
+}
+
+/// A request that has been read and routed.
+pub struct Routed {
+    request: Request,
+    route: RouteId,
+}
+
+impl Pool {
+    /// `router` has to have a handler for `GET /`.
+    pub fn new(router: Router) -> io::Result<Pool> {
+        let router = Arc::new(router.finish());
+        let config = Arc::new(Config { workers: 1, ..Config::default() });
+        let pool = crate::pool::Pool::new(&config, Arc::clone(&router));
+        Ok(Pool {
+            dispatcher: pool.dispatcher(),
+            pool,
+            router,
+            server: Server::builder().build(),
+            in_flight: WaitGroup::new(),
+            answers: Ground::new(0)?,
+        })
+    }
+
+    /// So many requests, and a mailbox that their answers fit in; what the last one holds is dropped.
+    pub fn prepare(&mut self, requests: usize) -> io::Result<Vec<Routed>> {
+        self.answers = Ground::new(requests)?;
+        let limits = Limits::default();
+        let mut routed = |_| {
+            let handle = self.server.handle();
+            let mut exchange = Exchange::new(Arc::clone(&self.router), handle, Context::new());
+            let read =
+                Conn::new().receive(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n", &mut exchange.head, &limits);
+            assert!(read.is_ok(), "a plain request");
+            let mut request = Request::new(exchange);
+            match request.route(&self.router) {
+                Found::Route(route) => Routed { request, route },
+                Found::Answer(_) => panic!("the router has no handler for GET /: give it one"),
+            }
+        };
+        Ok((0..requests).map(&mut routed).collect())
+    }
+
+    /// One turn of a loop that queues these requests, and the wait until the last of their answers is in the mailbox.
+    pub fn answer(&mut self, requests: impl IntoIterator<Item = Routed>) {
+        let now = Instant::now();
+        for Routed { request, route } in requests {
+            let reply = Reply {
+                mailbox: self.answers.1.clone(),
+                connection: Token(0),
+                in_flight: self.in_flight.guard(),
+            };
+            let queued = self.dispatcher.submit(Box::new(Job::Handle { request, route, reply }), now);
+            assert!(queued.is_ok(), "more requests in one turn than the queue takes");
+        }
+        self.dispatcher.end_turn(now);
+        self.in_flight.wait();
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.pool.close();
+        self.pool.join();
+    }
+}
