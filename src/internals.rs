@@ -4,22 +4,8 @@
 //! Each part is wrapped, with the few operations that are measured, so that the part itself stays as private as it is. What a
 //! part is made of in the server and cannot be had here (connections, above all) is stood in for, and it says so.
 #![allow(missing_debug_implementations, reason = "nobody prints what is measured")]
-// What is private to `net` is compiled once more here, from the same files.
-#![allow(
-    dead_code,
-    clippy::duplicate_mod,
-    reason = "a part of it is measured, and the original stays private"
-)]
-
-#[path = "net/deadlines.rs"]
-mod deadlines;
-#[path = "net/mailbox.rs"]
-mod mailbox;
-#[path = "net/table.rs"]
-mod table;
 
 use std::{
-    convert::Infallible,
     hint::black_box,
     io,
     ops::Range,
@@ -29,11 +15,15 @@ use std::{
 
 use mio::{Events, Poll, Token};
 
-use self::{deadlines::Kind, table::slot_of};
 use crate::{
     config::{Config, Timeouts},
     http::{Conn, Head, Limits},
-    net::{self, Ground, Message},
+    net::{
+        self, Ground, Message,
+        deadlines::{self, Kind},
+        mailbox,
+        table::{self, slot_of},
+    },
     pool::{Dispatcher, Job, Reply},
     request::{Exchange, Request},
     router::{Found, RouteId, Router},
@@ -141,8 +131,7 @@ impl Table {
 
     /// Puts a value into the slot that was vacated last: its key.
     pub fn insert(&mut self, value: u64) -> usize {
-        let Ok(Token(key)) = self.0.insert_with(|_| Ok::<_, Infallible>(value));
-        key
+        self.0.insert_with(|_| value).0
     }
 
     /// None for a key whose value was removed.
@@ -228,8 +217,7 @@ impl Draining {
                 Standing::InFlight => stop::Standing::InFlight,
                 Standing::Lingering => stop::Standing::Lingering(CloseReason::Drained),
             };
-            let Ok(_) =
-                draining.connections.insert_with(|_| Ok::<_, Infallible>(StandIn { standing, since }));
+            draining.connections.insert_with(|_| StandIn { standing, since });
         }
         draining.begin();
         draining.review();
@@ -316,7 +304,7 @@ pub struct Pool {
 
 /// A request that has been read and routed.
 pub struct Routed {
-    request: Request,
+    request: Box<Request>,
     route: RouteId,
 }
 
@@ -346,7 +334,7 @@ impl Pool {
             let read =
                 Conn::new().receive(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n", &mut exchange.head, &limits);
             assert!(read.is_ok(), "a plain request");
-            let mut request = Request::new(exchange);
+            let mut request = Box::new(Request::new(exchange));
             match request.route(&self.router) {
                 Found::Route(route) => Routed { request, route },
                 Found::Answer(_) => panic!("the router has no handler for GET /: give it one"),
@@ -364,7 +352,7 @@ impl Pool {
                 connection: Token(0),
                 in_flight: self.in_flight.guard(),
             };
-            let queued = self.dispatcher.submit(Box::new(Job::Handle { request, route, reply }), now);
+            let queued = self.dispatcher.submit(Job::Handle { request, route, reply }, now);
             assert!(queued.is_ok(), "more requests in one turn than the queue takes");
         }
         self.dispatcher.end_turn(now);

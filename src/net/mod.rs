@@ -3,15 +3,15 @@
 mod before_fin;
 mod connection;
 mod date;
-mod deadlines;
+pub(crate) mod deadlines;
 mod event_loop;
 mod handshake;
 mod listener;
-mod mailbox;
+pub(crate) mod mailbox;
 mod output;
 mod pace;
 mod service;
-mod table;
+pub(crate) mod table;
 
 pub(crate) use event_loop::{EventLoop, Ground, LoopReport, Message};
 pub(crate) use listener::bind;

@@ -46,7 +46,10 @@ pub(crate) struct Service {
     pub(crate) output: Vec<u8>,
     /// The request that the next head is parsed into.
     next: Box<Request>,
-    /// In boxes, as they travel: to a worker, and back with the answer.
+    #[expect(
+        clippy::vec_box,
+        reason = "in the boxes in which they travel to a worker, and back with the answer"
+    )]
     spares: Vec<Box<Request>>,
 }
 
