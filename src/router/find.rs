@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use matchit::Params;
+
 use super::{PathTable, Router, refuse};
 use crate::{
     handler::Route,
@@ -41,20 +43,21 @@ impl Router {
         path_number: &mut Option<usize>,
     ) -> Found {
         let (method, path) = (head.method(), head.path());
-        let matched = self.paths.at(path).or_else(|_| self.fallbacks.at(path)).ok();
-        let Some(number) = matched.as_ref().map(|matched| *matched.value).or(self.fallback) else {
+        let number = if let Ok(matched) = self.paths.at(path) {
+            keep(&matched.params, path, parameters);
+            *matched.value
+        } else if let Ok(matched) = self.fallbacks.at(path) {
+            keep(&matched.params, path, parameters);
+            *matched.value
+        } else if let Some(fallback) = self.fallback {
+            fallback
+        } else {
             return Found::Answer(refuse::path(method, path));
         };
         let table = &self.tables[number];
         let Some(place) = table.find(method) else {
             return Found::Answer(refuse::method(method, &table.allow()));
         };
-        let begin = path.as_ptr() as usize;
-        let values = matched.iter().flat_map(|matched| matched.params.iter());
-        parameters.extend(values.map(|(_, value)| {
-            let offset = value.as_ptr() as usize - begin;
-            offset..offset + value.len()
-        }));
         *path_number = Some(number);
         Found::Route(RouteId { path: number, place })
     }
@@ -71,6 +74,15 @@ impl Router {
     pub(crate) fn parameter_names(&self, path_number: usize) -> &[String] {
         &self.tables[path_number].parameters
     }
+}
+
+/// Notes where in the path the parameters are.
+fn keep(found: &Params<'_, '_>, path: &str, parameters: &mut Vec<Range<usize>>) {
+    let begin = path.as_ptr().addr();
+    parameters.extend(found.iter().map(|(_, value)| {
+        let offset = value.as_ptr().addr() - begin;
+        offset..offset + value.len()
+    }));
 }
 
 impl PathTable {
