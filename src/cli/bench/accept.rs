@@ -1,7 +1,8 @@
 //! `softstop bench accept`: the accept strategies side by side.
 
-use std::{collections::BTreeMap, error::Error, io, process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, error::Error, io, process::ExitCode, sync::Arc, thread, time::Duration};
 
+use crossbeam_channel::{bounded, select};
 use serde::Serialize;
 use softstop::Context;
 
@@ -95,28 +96,38 @@ fn under_load(kind: Kind, options: &Accept, context: &Context) -> io::Result<(Ou
     let bar = output::bar_of_time(options.seconds, kind.name());
     let load = Generator::new(plan)?.run(context, &bar)?;
     bar.finish_and_clear();
-    running.close()?;
+    close(running, context)?;
     Ok((load, watch.seen()))
 }
 
 /// Closes a strategy that nobody is connected to, at moments that its loop cannot know.
 fn closes(kind: Kind, count: u32, context: &Context) -> io::Result<Distribution> {
-    let mut close = Distribution::new();
+    let mut times = Distribution::new();
     let bar = output::bar_of_count(count.into(), &format!("{}: closing", kind.name()));
     for _ in 0..count {
         let running = Running::start(kind, Arc::new(Watch::new()))?;
         let moment = kind.period().unwrap_or(MOMENTS).mul_f64(fastrand::f64());
-        let interrupted = context.sleep(moment).is_err();
-        let took = running.close()?;
         // A moment that somebody has chosen is not a random one.
-        if interrupted {
+        if context.sleep(moment).is_err() {
             break;
         }
-        close.record(took);
+        let Some(took) = close(running, context)? else { break };
+        times.record(took);
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(close)
+    Ok(times)
+}
+
+/// How long the strategy took to close; nothing if it was interrupted. Whoever presses Ctrl-C does not wait for a deadline:
+/// what has not ended then ends with the process.
+fn close(running: Running, context: &Context) -> io::Result<Option<Duration>> {
+    let (sender, closed) = bounded(1);
+    thread::Builder::new().name("closing".to_owned()).spawn(move || sender.send(running.close()))?;
+    select! {
+        recv(closed) -> took => took.map_err(io::Error::other)?.map(Some),
+        recv(context.done()) -> _ => Ok(None),
+    }
 }
 
 impl StrategyReport {
@@ -153,7 +164,8 @@ fn text(report: &Report) -> String {
             text += &format!("{}: {count} {failure}\n", one.strategy);
         }
         if one.requests_never_sent > 0 {
-            let advice = "were due but found no connection free: it is slower than the rate";
+            let advice =
+                "were due but found no connection free: it, or this machine, is slower than the rate";
             text += &format!("{}: {} {advice}\n", one.strategy, one.requests_never_sent);
         }
     }
@@ -174,4 +186,21 @@ fn panels(measured: &[Measured]) -> [Panel<'_>; 4] {
         panel("request to response", measured, |one| &one.load.latency),
         panel("stop to closed", measured, |one| &one.close),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_interrupted_does_not_wait_for_a_deadline() {
+        let running = Running::start(Kind::Deadline2s, Arc::new(Watch::new())).unwrap();
+        // Then it waits anew, for 2 s.
+        running.warm_up().unwrap();
+        let context = Context::new();
+        context.cancel("interrupted");
+        assert!(close(running, &context).unwrap().is_none());
+        let running = Running::start(Kind::Waker, Arc::new(Watch::new())).unwrap();
+        assert!(close(running, &Context::new()).unwrap().is_some());
+    }
 }

@@ -40,15 +40,20 @@ use softstop::Context;
 
 /// Measures, and prints what it has found.
 pub(crate) fn bench(what: &Bench) -> ExitCode {
-    let outcome = until_interrupted().map_err(Into::into).and_then(|context| match what {
-        Bench::Accept(options) => accept::run(options, &context),
-        Bench::Stop(options) => stop::run(options, &context),
-        Bench::Load(options) => load::run(options, &context),
-    });
-    outcome.unwrap_or_else(|error: Box<dyn Error>| {
+    measure(what).unwrap_or_else(|error| {
         eprintln!("softstop: {}", advised(&*error));
         ExitCode::FAILURE
     })
+}
+
+fn measure(what: &Bench) -> Result<ExitCode, Box<dyn Error>> {
+    output::prepare(what.output())?;
+    let context = until_interrupted()?;
+    match what {
+        Bench::Accept(options) => accept::run(options, &context),
+        Bench::Stop(options) => stop::run(options, &context),
+        Bench::Load(options) => load::run(options, &context),
+    }
 }
 
 /// A context that the first signal ends. The second one ends the process.
@@ -75,7 +80,7 @@ fn advised(error: &(dyn Error + 'static)) -> String {
     const EMFILE: i32 = 24;
     let code = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
     if matches!(code, Some(ENFILE | EMFILE)) {
-        return format!("{error}: raise the limit with `ulimit -n`, or use fewer connections");
+        return format!("{error}: raise the limit with `ulimit -n`, or ask for less");
     }
     error.to_string()
 }
