@@ -53,7 +53,9 @@ fn what_is_not_answered_then_is_counted() {
         streams
     });
     let _streams = soon(&deaf);
-    assert!(Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap().success());
+    // Both within the time in which answers are waited for, as from `timeout`: the second one is not somebody's impatience.
+    let twice = format!("kill -s INT {0}; kill -s TERM {0}", child.id());
+    _ = Command::new("sh").args(["-c", &twice]).status().unwrap();
     let output = soon(&in_background(move || child.wait_with_output().unwrap()));
     assert_eq!(output.status.code(), Some(0));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -23,20 +23,21 @@ use std::{
     error::Error,
     io,
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     thread,
+    time::{Duration, Instant},
 };
 
 use arguments::Bench;
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
-    flag::register_conditional_default,
     iterator::Signals,
+    low_level::emulate_default_handler,
 };
 use softstop::Context;
+
+/// Signals within this time are one: `timeout` sends each twice, to the process and to its group. Nobody who has lost
+/// patience is as quick.
+const SAME: Duration = Duration::from_millis(500);
 
 /// Measures, and prints what it has found.
 pub(crate) fn bench(what: &Bench) -> ExitCode {
@@ -56,19 +57,20 @@ fn measure(what: &Bench) -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-/// A context that the first signal ends. The second one ends the process.
+/// A context that the first signal ends. A later one ends the process, but not one that comes [with the first](SAME).
 fn until_interrupted() -> io::Result<Context> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        register_conditional_default(signal, Arc::clone(&interrupted))?;
-    }
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let context = Context::new();
     let ending = context.clone();
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        if signals.forever().next().is_some() {
-            interrupted.store(true, Ordering::SeqCst);
+        let mut first = None;
+        for signal in signals.forever() {
+            let since = *first.get_or_insert_with(Instant::now);
             ending.cancel("interrupted");
+            if since.elapsed() > SAME {
+                // It fails for signals that have no default, which these have.
+                _ = emulate_default_handler(signal);
+            }
         }
     })?;
     Ok(context)
