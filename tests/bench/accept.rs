@@ -1,8 +1,13 @@
 //! `bench accept`: every strategy, in figures, as a table and as a picture.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
-use crate::{assert_adds_up, number, report, run};
+use serde_json::{Value, json};
+
+use crate::{
+    assert_adds_up, number, report, run,
+    support::{in_background, soon},
+};
 
 #[test]
 fn every_accept_strategy_serves_all_and_closes() {
@@ -51,4 +56,22 @@ fn strategies_can_be_chosen_and_are_told_as_a_table() {
     assert!(text.find("| self-connect").unwrap() < text.find("| waker").unwrap(), "{text}");
     assert!(text.contains("p99.99") && text.contains("stop to closed"), "{text}");
     assert!(!text.contains("deadline"), "{text}");
+}
+
+/// Where many connections wait at once, they wait for each other, and all of it is told: nothing fails on the way.
+#[test]
+fn few_descriptors_are_few_connections() {
+    let flood = r#"ulimit -n 64; exec "$0" bench accept --rate 100000 --seconds 0.2 --closes 0 --json"#;
+    let mut command = Command::new("sh");
+    command.args(["-c", flood, env!("CARGO_BIN_EXE_softstop")]);
+    let output = soon(&in_background(move || command.output().unwrap()));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!((1..16).contains(&number(&report, "connections")), "{report:#}");
+    for one in report["strategies"].as_array().unwrap() {
+        assert_adds_up(one);
+        assert_eq!(one["failures"], json!({}), "{one:#}");
+        assert_eq!(number(one, "requests_sent") + number(one, "requests_never_sent"), 20_000, "{one:#}");
+    }
 }

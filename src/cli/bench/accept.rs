@@ -1,6 +1,9 @@
 //! `softstop bench accept`: the accept strategies side by side.
 
-use std::{collections::BTreeMap, error::Error, io, process::ExitCode, sync::Arc, thread, time::Duration};
+use std::{
+    collections::BTreeMap, error::Error, io, net::TcpListener, process::ExitCode, sync::Arc, thread,
+    time::Duration,
+};
 
 use crossbeam_channel::{bounded, select};
 use serde::Serialize;
@@ -16,9 +19,11 @@ use super::{
     watch::{Seen, Watch},
 };
 
-/// Connections at once. Both ends are in this process, and many systems give a process 1024 descriptors; whoever finds
-/// none free waits, and that counts.
+/// Connections at once, where there are descriptors for both ends of each, as on the many systems that give a process 1024
+/// of them. Whoever finds none free waits, and that counts.
 const CONNECTIONS: usize = 256;
+/// Descriptors of everything else: pollers, wakers, listeners, and some more.
+const OTHERS: usize = 32;
 /// How long answers are waited for in the end.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The time over which stops are spread where the loop has no period: longer than a loop takes to begin.
@@ -36,6 +41,8 @@ struct Measured {
 struct Report {
     interrupted: bool,
     rate: f64,
+    /// At once.
+    connections: usize,
     seconds: f64,
     strategies: Vec<StrategyReport>,
 }
@@ -56,18 +63,20 @@ struct StrategyReport {
 }
 
 pub(crate) fn run(options: &Accept, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
+    let connections = possible_connections()?;
     let mut measured = Vec::new();
     for &kind in &options.strategies {
         if context.is_cancelled() {
             break;
         }
-        let (load, seen) = under_load(kind, options, context)?;
+        let (load, seen) = under_load(kind, connections, options, context)?;
         let close = closes(kind, options.closes, context)?;
         measured.push(Measured { kind, load, seen, close });
     }
     let report = Report {
         interrupted: context.is_cancelled(),
         rate: options.rate,
+        connections,
         seconds: options.seconds.as_secs_f64(),
         strategies: measured.iter().map(StrategyReport::new).collect(),
     };
@@ -75,7 +84,22 @@ pub(crate) fn run(options: &Accept, context: &Context) -> Result<ExitCode, Box<d
     Ok(ExitCode::SUCCESS)
 }
 
-fn under_load(kind: Kind, options: &Accept, context: &Context) -> io::Result<(Outcome, Seen)> {
+/// As many as can be had up to [`CONNECTIONS`]: on the way it would be too late to find out that there are fewer.
+fn possible_connections() -> io::Result<usize> {
+    let one = TcpListener::bind("127.0.0.1:0")?;
+    let free: Vec<_> = (0..OTHERS + 2 * CONNECTIONS).map_while(|_| one.try_clone().ok()).collect();
+    match free.len().saturating_sub(OTHERS) / 2 {
+        0 => Err(io::Error::other("there are too few descriptors left: raise the limit with `ulimit -n`")),
+        connections => Ok(connections),
+    }
+}
+
+fn under_load(
+    kind: Kind,
+    connections: usize,
+    options: &Accept,
+    context: &Context,
+) -> io::Result<(Outcome, Seen)> {
     let watch = Arc::new(Watch::new());
     let running = Running::start(kind, Arc::clone(&watch))?;
     running.warm_up()?;
@@ -83,7 +107,7 @@ fn under_load(kind: Kind, options: &Accept, context: &Context) -> io::Result<(Ou
         address: running.address,
         request: format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", running.address).into_bytes(),
         is_head: false,
-        connections: CONNECTIONS,
+        connections,
         idle: 0,
         pipeline: 1,
         persistence: Persistence::Once,
@@ -153,7 +177,10 @@ fn text(report: &Report) -> String {
         let rows: Vec<_> = report.strategies.iter().map(|one| (one.strategy, pick(one))).collect();
         format!("\n{}\n", output::table_of(what, &rows))
     };
-    let mut text = format!("{} connections/s for {} s\n", report.rate, report.seconds);
+    let mut text = format!(
+        "{} connections/s for {} s, at most {} at once\n",
+        report.rate, report.seconds, report.connections
+    );
     text += &table("connect to accept", |one| one.connect_to_accept);
     text += &table("accept to first byte", |one| one.accept_to_first_byte);
     text += &table("request to response", |one| one.request_to_response);

@@ -108,8 +108,8 @@ fn text(report: &Report) -> String {
     let mut rows = vec![("request to response", report.latency)];
     rows.extend(report.lag.map(|lag| ("sent too late by", lag)));
     let Report { url, address, connections, seconds, .. } = report;
-    let pace = report.rate.map_or("a closed loop".to_owned(), |rate| format!("an open loop of {rate}/s"));
-    let mut text = format!("{url} ({address}): {connections} connections in {pace} for {seconds:.1} s\n\n");
+    let pace = report.rate.map_or("closed loop".to_owned(), |rate| format!("open loop of {rate}/s"));
+    let mut text = format!("{url} ({address}), connections: {connections}, {pace}, {seconds:.1} s\n\n");
     text += &format!("{}\n\n", output::table_of("latency", &rows));
     let mut line = |what: &str, value: &str| _ = writeln!(text, "{what:<20} {value}");
     line("requests/s", &format!("{:.0}", report.requests_per_second));
