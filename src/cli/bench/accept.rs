@@ -1,7 +1,11 @@
 //! `softstop bench accept`: the accept strategies side by side.
 
-use std::{collections::BTreeMap, error::Error, io, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, error::Error, io, net::TcpListener, process::ExitCode, sync::Arc, thread,
+    time::Duration,
+};
 
+use crossbeam_channel::{bounded, select};
 use serde::Serialize;
 use softstop::Context;
 
@@ -15,9 +19,11 @@ use super::{
     watch::{Seen, Watch},
 };
 
-/// Connections at once. Both ends are in this process, and many systems give a process 1024 descriptors; whoever finds
-/// none free waits, and that counts.
+/// Connections at once, where there are descriptors for both ends of each, as on the many systems that give a process 1024
+/// of them. Whoever finds none free waits, and that counts.
 const CONNECTIONS: usize = 256;
+/// Descriptors of everything else: pollers, wakers, listeners, and some more.
+const OTHERS: usize = 32;
 /// How long answers are waited for in the end.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The time over which stops are spread where the loop has no period: longer than a loop takes to begin.
@@ -35,6 +41,8 @@ struct Measured {
 struct Report {
     interrupted: bool,
     rate: f64,
+    /// At once.
+    connections: usize,
     seconds: f64,
     strategies: Vec<StrategyReport>,
 }
@@ -55,18 +63,20 @@ struct StrategyReport {
 }
 
 pub(crate) fn run(options: &Accept, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
+    let connections = possible_connections()?;
     let mut measured = Vec::new();
     for &kind in &options.strategies {
         if context.is_cancelled() {
             break;
         }
-        let (load, seen) = under_load(kind, options, context)?;
+        let (load, seen) = under_load(kind, connections, options, context)?;
         let close = closes(kind, options.closes, context)?;
         measured.push(Measured { kind, load, seen, close });
     }
     let report = Report {
         interrupted: context.is_cancelled(),
         rate: options.rate,
+        connections,
         seconds: options.seconds.as_secs_f64(),
         strategies: measured.iter().map(StrategyReport::new).collect(),
     };
@@ -74,7 +84,22 @@ pub(crate) fn run(options: &Accept, context: &Context) -> Result<ExitCode, Box<d
     Ok(ExitCode::SUCCESS)
 }
 
-fn under_load(kind: Kind, options: &Accept, context: &Context) -> io::Result<(Outcome, Seen)> {
+/// As many as can be had up to [`CONNECTIONS`]: on the way it would be too late to find out that there are fewer.
+fn possible_connections() -> io::Result<usize> {
+    let one = TcpListener::bind("127.0.0.1:0")?;
+    let free: Vec<_> = (0..OTHERS + 2 * CONNECTIONS).map_while(|_| one.try_clone().ok()).collect();
+    match free.len().saturating_sub(OTHERS) / 2 {
+        0 => Err(io::Error::other("there are too few descriptors left: raise the limit with `ulimit -n`")),
+        connections => Ok(connections),
+    }
+}
+
+fn under_load(
+    kind: Kind,
+    connections: usize,
+    options: &Accept,
+    context: &Context,
+) -> io::Result<(Outcome, Seen)> {
     let watch = Arc::new(Watch::new());
     let running = Running::start(kind, Arc::clone(&watch))?;
     running.warm_up()?;
@@ -82,7 +107,7 @@ fn under_load(kind: Kind, options: &Accept, context: &Context) -> io::Result<(Ou
         address: running.address,
         request: format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", running.address).into_bytes(),
         is_head: false,
-        connections: CONNECTIONS,
+        connections,
         idle: 0,
         pipeline: 1,
         persistence: Persistence::Once,
@@ -95,28 +120,38 @@ fn under_load(kind: Kind, options: &Accept, context: &Context) -> io::Result<(Ou
     let bar = output::bar_of_time(options.seconds, kind.name());
     let load = Generator::new(plan)?.run(context, &bar)?;
     bar.finish_and_clear();
-    running.close()?;
+    close(running, context)?;
     Ok((load, watch.seen()))
 }
 
 /// Closes a strategy that nobody is connected to, at moments that its loop cannot know.
 fn closes(kind: Kind, count: u32, context: &Context) -> io::Result<Distribution> {
-    let mut close = Distribution::new();
+    let mut times = Distribution::new();
     let bar = output::bar_of_count(count.into(), &format!("{}: closing", kind.name()));
     for _ in 0..count {
         let running = Running::start(kind, Arc::new(Watch::new()))?;
         let moment = kind.period().unwrap_or(MOMENTS).mul_f64(fastrand::f64());
-        let interrupted = context.sleep(moment).is_err();
-        let took = running.close()?;
         // A moment that somebody has chosen is not a random one.
-        if interrupted {
+        if context.sleep(moment).is_err() {
             break;
         }
-        close.record(took);
+        let Some(took) = close(running, context)? else { break };
+        times.record(took);
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(close)
+    Ok(times)
+}
+
+/// How long the strategy took to close; nothing if it was interrupted. Whoever presses Ctrl-C does not wait for a deadline:
+/// what has not ended then ends with the process.
+fn close(running: Running, context: &Context) -> io::Result<Option<Duration>> {
+    let (sender, closed) = bounded(1);
+    thread::Builder::new().name("closing".to_owned()).spawn(move || sender.send(running.close()))?;
+    select! {
+        recv(closed) -> took => took.map_err(io::Error::other)?.map(Some),
+        recv(context.done()) -> _ => Ok(None),
+    }
 }
 
 impl StrategyReport {
@@ -142,7 +177,10 @@ fn text(report: &Report) -> String {
         let rows: Vec<_> = report.strategies.iter().map(|one| (one.strategy, pick(one))).collect();
         format!("\n{}\n", output::table_of(what, &rows))
     };
-    let mut text = format!("{} connections/s for {} s\n", report.rate, report.seconds);
+    let mut text = format!(
+        "{} connections/s for {} s, at most {} at once\n",
+        report.rate, report.seconds, report.connections
+    );
     text += &table("connect to accept", |one| one.connect_to_accept);
     text += &table("accept to first byte", |one| one.accept_to_first_byte);
     text += &table("request to response", |one| one.request_to_response);
@@ -153,7 +191,8 @@ fn text(report: &Report) -> String {
             text += &format!("{}: {count} {failure}\n", one.strategy);
         }
         if one.requests_never_sent > 0 {
-            let advice = "were due but found no connection free: it is slower than the rate";
+            let advice =
+                "were due but found no connection free: it, or this machine, is slower than the rate";
             text += &format!("{}: {} {advice}\n", one.strategy, one.requests_never_sent);
         }
     }
@@ -174,4 +213,21 @@ fn panels(measured: &[Measured]) -> [Panel<'_>; 4] {
         panel("request to response", measured, |one| &one.load.latency),
         panel("stop to closed", measured, |one| &one.close),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_interrupted_does_not_wait_for_a_deadline() {
+        let running = Running::start(Kind::Deadline2s, Arc::new(Watch::new())).unwrap();
+        // Then it waits anew, for 2 s.
+        running.warm_up().unwrap();
+        let context = Context::new();
+        context.cancel("interrupted");
+        assert!(close(running, &context).unwrap().is_none());
+        let running = Running::start(Kind::Waker, Arc::new(Watch::new())).unwrap();
+        assert!(close(running, &Context::new()).unwrap().is_some());
+    }
 }

@@ -13,24 +13,59 @@ const LONGEST: f64 = 3600.0;
 /// The most connections: with both ends in one process, all local ports of one address.
 const MOST_CONNECTIONS: i64 = 28_000;
 
+const ACCEPT_EXAMPLES: &str = "\
+Examples:
+  A loop that looks at a flag every 2 s next to one that is woken, see \"stop to closed\":
+      softstop bench accept --strategies deadline-2s,waker --seconds 1
+  All of them at 5000 connections a second, as a table and as a picture:
+      softstop bench accept --rate 5000/s --svg accept.svg";
+const STOP_EXAMPLES: &str = "\
+Examples:
+  Stops while 32 clients open a connection for each request:
+      softstop bench stop --clients 32
+  Stops with slow handlers at work and 500 idle connections:
+      softstop bench stop --load slow --idle-connections 500 --stops 200";
+const LOAD_EXAMPLES: &str = "\
+Examples:
+  How much it answers (start `softstop serve` first):
+      softstop bench load http://127.0.0.1:7000/ --connections 64
+  What users wait at 2000 requests a second, as JSON:
+      softstop bench load http://127.0.0.1:7000/ --rate 2000/s --seconds 30 --json";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
     /// What accept loops cost: the same connections for each strategy, and how long each takes to close.
     ///
     /// Each connection is for one request and comes at its scheduled time, however slow the loop is; "connect to accept" and
     /// "request to response" count from there. Everything is in this process, with one clock. Ctrl-C ends it early with
-    /// what was measured so far.
+    /// what was measured so far. As it stands it takes about a minute.
+    #[command(after_long_help = ACCEPT_EXAMPLES)]
     Accept(Accept),
     /// What a stop of softstop's own server takes, and what it loses, under load; again and again.
     ///
-    /// Exit status 2 if a request was lost.
+    /// Server and clients are in this process, and each stop comes at a random moment, with the default policy. A request is
+    /// lost if its client was connected and got no complete answer; who is refused may go elsewhere. Ctrl-C ends it early
+    /// with what was measured so far. Exit status 2 if a request was lost.
+    #[command(after_long_help = STOP_EXAMPLES)]
     Stop(Stop),
-    /// A load of HTTP/1.1 requests.
+    /// A load of HTTP/1.1 requests to any server.
     ///
     /// Without --rate each connection sends as soon as it has its answer; that tells the throughput. With --rate
     /// requests come at their scheduled times, and latencies count from there; that tells what users wait.
-    /// Exit status 1 if nothing was answered.
+    /// Ctrl-C ends it early with what was measured so far. Exit status 1 if nothing was answered; an answer counts,
+    /// whatever its status is.
+    #[command(after_long_help = LOAD_EXAMPLES)]
     Load(Load),
+}
+
+impl Bench {
+    pub(crate) fn output(&self) -> &Output {
+        match self {
+            Bench::Accept(options) => &options.output,
+            Bench::Stop(options) => &options.output,
+            Bench::Load(options) => &options.output,
+        }
+    }
 }
 
 /// How results are told.
@@ -39,23 +74,24 @@ pub(crate) struct Output {
     /// Print the results as JSON, times in nanoseconds, instead of as a table.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Draw the distributions into this SVG file.
+    /// Draw the distributions into this SVG file, whose folder has to be there; what was in it is replaced.
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Accept {
-    /// Connections a second.
+    /// Connections a second, from 0.01 to 1000000.
     #[arg(long, value_name = "N/s", default_value = "1000/s", value_parser = rate)]
     pub(crate) rate: f64,
-    /// How long each strategy is under load.
-    #[arg(long, value_name = "N", default_value = "5", value_parser = seconds)]
+    /// How long each strategy is under load, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub(crate) seconds: Duration,
-    /// Which strategies, in which order.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_enum, default_values_t = Kind::value_variants().to_vec())]
+    /// Which strategies, in which order, separated by commas [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_enum, default_values_t = Kind::value_variants().to_vec(), hide_default_value = true)]
     pub(crate) strategies: Vec<Kind>,
-    /// How often each strategy is closed, at random moments.
+    /// How often each strategy is closed, at random moments. A close with deadline-2s takes 2 s, the waiting for its moment
+    /// included.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u32).range(..=100_000))]
     pub(crate) closes: u32,
     #[command(flatten)]
@@ -94,21 +130,21 @@ pub(crate) enum StopLoad {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Load {
-    /// Where to, as in http://127.0.0.1:7000/.
+    /// Where to, as in http://127.0.0.1:7000/. Only http://; without a port it is 80.
     pub(crate) url: Target,
     /// Connections at once.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = value_parser!(u32).range(1..=MOST_CONNECTIONS))]
     pub(crate) connections: u32,
-    /// Requests a second, over all connections [default: as many as are answered]
+    /// Requests a second over all connections, from 0.01 to 1000000 [default: as many as are answered]
     #[arg(long, value_name = "N/s", value_parser = rate)]
     pub(crate) rate: Option<f64>,
-    /// How long requests are sent.
-    #[arg(long, value_name = "N", default_value = "10", value_parser = seconds)]
+    /// How long requests are sent, in seconds. Answers are waited for 2 s longer, if there are any missing.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub(crate) seconds: Duration,
     /// Requests on one connection before the first of them is answered.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1024))]
     pub(crate) pipeline: u32,
-    /// The method.
+    /// The method of each request: any but CONNECT.
     #[arg(long, value_name = "NAME", default_value = "GET", value_parser = method)]
     pub(crate) method: String,
     /// Bytes of content of each request.
@@ -146,4 +182,23 @@ fn method(text: &str) -> Result<String, String> {
         return Err("makes a tunnel, not an answer".to_owned());
     }
     Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Arguments;
+    use clap::Parser;
+
+    #[test]
+    fn examples_can_be_typed_as_they_are() {
+        for examples in [ACCEPT_EXAMPLES, STOP_EXAMPLES, LOAD_EXAMPLES] {
+            let commands: Vec<_> =
+                examples.lines().filter(|line| line.starts_with("      softstop ")).collect();
+            assert!(!commands.is_empty(), "{examples}");
+            for command in commands {
+                Arguments::try_parse_from(command.split_whitespace()).unwrap();
+            }
+        }
+    }
 }

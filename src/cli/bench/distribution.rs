@@ -51,7 +51,8 @@ impl Distribution {
     }
 }
 
-/// A distribution in a few figures; all zero if nothing was counted.
+/// A distribution in a few figures; all zero if nothing was counted. A quantile for which there are too few is the maximum
+/// here, and a dash in a table.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Summary {
     pub(crate) count: u64,
@@ -71,17 +72,18 @@ impl Summary {
 
     pub(crate) fn cells(&self) -> [String; 7] {
         let &Summary { count, p50_ns, p90_ns, p99_ns, p99_9_ns, p99_99_ns, max_ns, .. } = self;
-        let time = |nanoseconds| {
-            if count == 0 { "-".to_owned() } else { Time(Duration::from_nanos(nanoseconds)).to_string() }
+        // One in so many: of fewer, the slowest stands for nothing, and would only be the maximum again.
+        let time = |one_in, nanoseconds| {
+            if count < one_in { "-".to_owned() } else { Time(Duration::from_nanos(nanoseconds)).to_string() }
         };
         [
             count.to_string(),
-            time(p50_ns),
-            time(p90_ns),
-            time(p99_ns),
-            time(p99_9_ns),
-            time(p99_99_ns),
-            time(max_ns),
+            time(1, p50_ns),
+            time(10, p90_ns),
+            time(100, p99_ns),
+            time(1_000, p99_9_ns),
+            time(10_000, p99_99_ns),
+            time(1, max_ns),
         ]
     }
 }
@@ -126,6 +128,17 @@ mod tests {
         assert_eq!(times.count(), 2);
         assert!(times.quantile(1.0) >= LONGEST);
         assert_eq!(Distribution::new().summary().cells()[..2], ["0", "-"]);
+    }
+
+    #[test]
+    fn a_quantile_of_too_few_is_not_told() {
+        let mut times = Distribution::new();
+        for (until, told) in [(9, 1), (99, 2), (999, 3), (9_999, 4), (10_000, 5)] {
+            (times.count()..until).for_each(|_| times.record(Duration::from_secs(1)));
+            let cells = times.summary().cells();
+            let times = cells[1..6].iter().take_while(|cell| *cell != "-").count();
+            assert_eq!((times, &*cells[6]), (told, "1.00 s"), "{until}");
+        }
     }
 
     #[test]

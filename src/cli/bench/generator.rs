@@ -17,11 +17,11 @@
 mod arrivals;
 mod connection;
 mod outcome;
+mod plan;
 
 use std::{
     collections::VecDeque,
     io,
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -34,9 +34,10 @@ use self::{
     arrivals::Arrivals,
     connection::{Connection, Step},
 };
-pub(crate) use outcome::{Failure, Outcome};
-
-use super::watch::Watch;
+pub(crate) use self::{
+    outcome::{Failure, Outcome},
+    plan::{Persistence, Plan},
+};
 
 /// How long a slot rests whose connection failed: a server that refuses everybody is asked often enough, and a processor is
 /// left to it.
@@ -46,39 +47,6 @@ const EVENTS: usize = 1024;
 /// Bytes of one read, as much as a large response fills at once.
 const SCRATCH: usize = 64 * 1024;
 const WAKER: Token = Token(usize::MAX);
-
-/// What is to be sent, how often, and for how long.
-pub(crate) struct Plan {
-    pub(crate) address: SocketAddr,
-    /// One request, whole.
-    pub(crate) request: Vec<u8>,
-    pub(crate) is_head: bool,
-    /// Slots: connections that send at once.
-    pub(crate) connections: usize,
-    /// Further connections that say nothing, and close when the server does.
-    pub(crate) idle: usize,
-    /// Requests on one connection whose answers are still to come.
-    pub(crate) pipeline: usize,
-    pub(crate) persistence: Persistence,
-    /// Requests a second, in an open loop; a closed loop if there is none.
-    pub(crate) rate: Option<f64>,
-    /// How long requests are sent; `None` is until the context ends.
-    pub(crate) length: Option<Duration>,
-    /// How long answers are waited for after that.
-    pub(crate) patience: Duration,
-    /// How long connections that are not made yet are waited for after that.
-    pub(crate) handshake: Duration,
-    /// Who wants to know when each connection was due.
-    pub(crate) watch: Option<Arc<Watch>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Persistence {
-    /// A connection is used until the server closes it.
-    Kept,
-    /// A connection is for one request.
-    Once,
-}
 
 #[derive(Debug, Clone, Copy)]
 enum Phase {
@@ -128,10 +96,15 @@ impl Generator {
         for slot in generator.plan.connections..generator.slots.len() {
             let stream =
                 std::net::TcpStream::connect_timeout(&generator.plan.address, generator.plan.patience)?;
-            stream.set_nonblocking(true)?;
-            generator.adopt(slot, TcpStream::from_std(stream))?;
+            generator.adopt_made(slot, stream)?;
         }
         Ok(generator)
+    }
+
+    /// Sends the first request on a connection that has been made already.
+    pub(crate) fn starting_on(mut self, stream: std::net::TcpStream) -> io::Result<Generator> {
+        self.adopt_made(0, stream)?;
+        Ok(self)
     }
 
     /// Sends until the plan's time is over or the context has ended, then waits for what is still to come.
@@ -159,7 +132,8 @@ impl Generator {
                     }
                     // Whoever is due and finds no slot was kept waiting to the end.
                     self.outcome.never_sent = arrivals.as_ref().map_or(0, |arrivals| arrivals.waiting(now));
-                    let (handshakes, answers) = (now + self.plan.handshake, now + self.plan.patience);
+                    self.outcome.took = now - began;
+                    let (handshakes, answers) = self.plan.last_calls(now, context);
                     phase = Phase::Finishing { handshakes, answers };
                     continue;
                 }
@@ -186,7 +160,9 @@ impl Generator {
                 }
             }
         }
-        self.outcome.took = began.elapsed();
+        // Answers that came meanwhile are a part of the load; that others were waited for in vain is none.
+        let last_answer = self.outcome.last_answer.map_or(Duration::ZERO, |last| last - began);
+        self.outcome.took = self.outcome.took.max(last_answer);
         Ok(self.outcome)
     }
 
@@ -247,6 +223,11 @@ impl Generator {
             self.unsent.push(slot);
         }
         Ok(())
+    }
+
+    fn adopt_made(&mut self, slot: usize, stream: std::net::TcpStream) -> io::Result<()> {
+        stream.set_nonblocking(true)?;
+        self.adopt(slot, TcpStream::from_std(stream))
     }
 
     fn adopt(&mut self, slot: usize, mut stream: TcpStream) -> io::Result<()> {

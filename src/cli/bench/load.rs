@@ -1,6 +1,8 @@
 //! `softstop bench load`: requests to any HTTP/1.1 server.
 
-use std::{collections::BTreeMap, error::Error, fmt::Write, process::ExitCode, time::Duration};
+use std::{
+    collections::BTreeMap, error::Error, fmt::Write, io, net::SocketAddr, process::ExitCode, time::Duration,
+};
 
 use serde::Serialize;
 use softstop::Context;
@@ -19,7 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What is printed as JSON. Requests that were sent were answered or failed: `sent` is the sum of both.
 #[derive(Debug, Serialize)]
 struct Report {
+    url: String,
+    /// The one of its addresses that was used.
+    address: SocketAddr,
+    connections: u32,
+    /// Of an open loop; there is none in a closed one.
+    rate: Option<f64>,
     interrupted: bool,
+    /// How long requests were sent, or until the last answer if that was later.
     seconds: f64,
     connections_opened: u64,
     requests_sent: u64,
@@ -37,8 +46,14 @@ struct Report {
 }
 
 pub(crate) fn run(options: &Load, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
+    let connection = options.url.connect()?;
+    let address = connection.peer_addr()?;
+    // A load that comes to the limit of descriptors only when it needs them all would lose what it has measured.
+    let reserved =
+        (1..options.connections).map(|_| connection.try_clone()).collect::<io::Result<Vec<_>>>()?;
+    drop(reserved);
     let plan = Plan {
-        address: options.url.resolve()?,
+        address,
         request: options.url.request(&options.method, options.body_bytes as usize),
         is_head: options.method == "HEAD",
         connections: options.connections as usize,
@@ -52,9 +67,9 @@ pub(crate) fn run(options: &Load, context: &Context) -> Result<ExitCode, Box<dyn
         watch: None,
     };
     let bar = output::bar_of_time(options.seconds, "load");
-    let outcome = Generator::new(plan)?.run(context, &bar)?;
+    let outcome = Generator::new(plan)?.starting_on(connection)?.run(context, &bar)?;
     bar.finish_and_clear();
-    let report = report(options, &outcome, context.is_cancelled());
+    let report = report(options, address, &outcome, context.is_cancelled());
     let panel = Panel { title: "request to response".to_owned(), lines: vec![("latency", &outcome.latency)] };
     output::tell(&options.output, &report, &text(&report), &[panel])?;
     if report.requests_answered == 0 && !report.interrupted {
@@ -64,11 +79,14 @@ pub(crate) fn run(options: &Load, context: &Context) -> Result<ExitCode, Box<dyn
     Ok(ExitCode::SUCCESS)
 }
 
-fn report(options: &Load, outcome: &Outcome, interrupted: bool) -> Report {
-    // The waiting at the end included, as are the answers that came then.
+fn report(options: &Load, address: SocketAddr, outcome: &Outcome, interrupted: bool) -> Report {
     let seconds = outcome.took.as_secs_f64();
     let answered = outcome.answered();
     Report {
+        url: options.url.to_string(),
+        address,
+        connections: options.connections,
+        rate: options.rate,
         interrupted,
         seconds,
         connections_opened: outcome.connections,
@@ -89,7 +107,10 @@ fn report(options: &Load, outcome: &Outcome, interrupted: bool) -> Report {
 fn text(report: &Report) -> String {
     let mut rows = vec![("request to response", report.latency)];
     rows.extend(report.lag.map(|lag| ("sent too late by", lag)));
-    let mut text = format!("{}\n\n", output::table_of("latency", &rows));
+    let Report { url, address, connections, seconds, .. } = report;
+    let pace = report.rate.map_or("closed loop".to_owned(), |rate| format!("open loop of {rate}/s"));
+    let mut text = format!("{url} ({address}), connections: {connections}, {pace}, {seconds:.1} s\n\n");
+    text += &format!("{}\n\n", output::table_of("latency", &rows));
     let mut line = |what: &str, value: &str| _ = writeln!(text, "{what:<20} {value}");
     line("requests/s", &format!("{:.0}", report.requests_per_second));
     line("bytes/s", &format!("{:.0}", report.bytes_per_second));
@@ -103,7 +124,8 @@ fn text(report: &Report) -> String {
         line(&failure.to_string(), &format!("{count}{detail}"));
     }
     if report.requests_never_sent > 0 {
-        let advice = "were due but found no connection free: the rate is more than was answered";
+        let advice =
+            "were due but found no connection free: the server, or this machine, is slower than the rate";
         line("never sent", &format!("{} {advice}", report.requests_never_sent));
     }
     if report.interrupted {

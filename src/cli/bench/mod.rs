@@ -23,47 +23,54 @@ use std::{
     error::Error,
     io,
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     thread,
+    time::{Duration, Instant},
 };
 
 use arguments::Bench;
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
-    flag::register_conditional_default,
     iterator::Signals,
+    low_level::emulate_default_handler,
 };
 use softstop::Context;
 
+/// Signals within this time are one: `timeout` sends each twice, to the process and to its group. Nobody who has lost
+/// patience is as quick.
+const SAME: Duration = Duration::from_millis(500);
+
 /// Measures, and prints what it has found.
 pub(crate) fn bench(what: &Bench) -> ExitCode {
-    let outcome = until_interrupted().map_err(Into::into).and_then(|context| match what {
-        Bench::Accept(options) => accept::run(options, &context),
-        Bench::Stop(options) => stop::run(options, &context),
-        Bench::Load(options) => load::run(options, &context),
-    });
-    outcome.unwrap_or_else(|error: Box<dyn Error>| {
+    measure(what).unwrap_or_else(|error| {
         eprintln!("softstop: {}", advised(&*error));
         ExitCode::FAILURE
     })
 }
 
-/// A context that the first signal ends. The second one ends the process.
-fn until_interrupted() -> io::Result<Context> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        register_conditional_default(signal, Arc::clone(&interrupted))?;
+fn measure(what: &Bench) -> Result<ExitCode, Box<dyn Error>> {
+    output::prepare(what.output())?;
+    let context = until_interrupted()?;
+    match what {
+        Bench::Accept(options) => accept::run(options, &context),
+        Bench::Stop(options) => stop::run(options, &context),
+        Bench::Load(options) => load::run(options, &context),
     }
+}
+
+/// A context that the first signal ends. A later one ends the process, but not one that comes [with the first](SAME).
+fn until_interrupted() -> io::Result<Context> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let context = Context::new();
     let ending = context.clone();
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        if signals.forever().next().is_some() {
-            interrupted.store(true, Ordering::SeqCst);
+        let mut first = None;
+        for signal in signals.forever() {
+            let since = *first.get_or_insert_with(Instant::now);
             ending.cancel("interrupted");
+            if since.elapsed() > SAME {
+                // It fails for signals that have no default, which these have.
+                _ = emulate_default_handler(signal);
+            }
         }
     })?;
     Ok(context)
@@ -75,7 +82,7 @@ fn advised(error: &(dyn Error + 'static)) -> String {
     const EMFILE: i32 = 24;
     let code = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
     if matches!(code, Some(ENFILE | EMFILE)) {
-        return format!("{error}: raise the limit with `ulimit -n`, or use fewer connections");
+        return format!("{error}: raise the limit with `ulimit -n`, or ask for less");
     }
     error.to_string()
 }

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    fs::OpenOptions,
     io::{self, Write},
     time::Duration,
 };
@@ -53,6 +54,14 @@ pub(crate) fn table_of(what: &str, rows: &[(&str, Summary)]) -> Table {
         table.add_row([(*name).to_owned()].into_iter().chain(summary.cells()));
     }
     table
+}
+
+/// Finds out whether the picture can be written before anything is measured, rather than after it.
+pub(crate) fn prepare(output: &Output) -> Result<(), Box<dyn Error>> {
+    let Some(path) = &output.svg else { return Ok(()) };
+    // What is there stays until there is something to replace it.
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    opened.map(drop).map_err(|error| format!("cannot write {}: {error}", path.display()).into())
 }
 
 /// Prints one of the two, and draws the panels.

@@ -6,6 +6,7 @@
 
 use std::{error::Error, process::ExitCode, thread, time::Duration, time::Instant};
 
+use clap::ValueEnum;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use softstop::{Context, Request, Router, Server, StopPolicy, StopReport, inline};
@@ -51,6 +52,9 @@ struct Counts {
 #[derive(Debug, Serialize)]
 struct Report {
     interrupted: bool,
+    load: String,
+    clients: u32,
+    idle_connections: u32,
     #[serde(flatten)]
     counts: Counts,
     /// From the call of `stop` to its return.
@@ -74,7 +78,15 @@ pub(crate) fn run(options: &Stop, context: &Context) -> Result<ExitCode, Box<dyn
     bar.finish_and_clear();
     let has_lost = counts.requests_lost > 0;
     let interrupted = context.is_cancelled();
-    let report = Report { interrupted, counts, stop: stop.summary(), lag: lag.summary() };
+    let report = Report {
+        interrupted,
+        load: options.load.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned()),
+        clients: options.clients,
+        idle_connections: options.idle_connections,
+        counts,
+        stop: stop.summary(),
+        lag: lag.summary(),
+    };
     let lines = vec![("stop", &stop), ("lag", &lag)];
     let panel = Panel { title: "stop() to its return".to_owned(), lines };
     output::tell(&options.output, &report, &text(&report), &[panel])?;
@@ -158,7 +170,10 @@ impl Counts {
 
 fn text(report: &Report) -> String {
     let rows = [("stop() to its return", report.stop), ("... after the last answer", report.lag)];
-    let mut text = format!("{}\n\n", output::table_of("stop", &rows));
+    let Report { load, clients, idle_connections, .. } = report;
+    let mut text =
+        format!("load: {load}, clients: {clients}, further idle connections: {idle_connections}\n\n");
+    text += &format!("{}\n\n", output::table_of("stop", &rows));
     let counts = &report.counts;
     for (what, count) in [
         ("stops", counts.stops),

@@ -1,10 +1,14 @@
 //! Where a load goes: an `http://` URL, and the request that is made of it.
 
 use std::{
-    io,
-    net::{SocketAddr, ToSocketAddrs},
+    fmt, io,
+    net::{TcpStream, ToSocketAddrs},
     str::FromStr,
+    time::Duration,
 };
+
+/// How long each address of a host is tried: a load against a server that is further away than this tells of the way.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `http://host[:port][/path][?query]`, the fragment dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,11 +61,18 @@ impl FromStr for Target {
 }
 
 impl Target {
-    /// The first address that the host has.
-    pub(crate) fn resolve(&self) -> io::Result<SocketAddr> {
-        let says = |error: String| io::Error::other(format!("{}: {error}", self.endpoint));
-        let mut addresses = self.endpoint.to_socket_addrs().map_err(|error| says(error.to_string()))?;
-        addresses.next().ok_or_else(|| says("has no address".to_owned()))
+    /// A connection to the first address of the host where somebody listens: `localhost` has two addresses on many systems,
+    /// and most servers only one of them.
+    pub(crate) fn connect(&self) -> io::Result<TcpStream> {
+        let mut failure = "has no address".to_owned();
+        let addresses = self.endpoint.to_socket_addrs();
+        for address in addresses.map_err(|error| io::Error::other(format!("{}: {error}", self.endpoint)))? {
+            match TcpStream::connect_timeout(&address, PATIENCE) {
+                Err(error) => failure = format!("{address}: {error}"),
+                made => return made,
+            }
+        }
+        Err(io::Error::other(format!("{self}: no connection: {failure}")))
     }
 
     /// The whole request, with so many bytes of content.
@@ -79,9 +90,16 @@ impl Target {
     }
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.host, self.path)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpListener;
 
     #[test]
     fn a_url_falls_into_its_parts() {
@@ -131,8 +149,15 @@ mod tests {
     }
 
     #[test]
-    fn addresses_resolve() {
-        let target: Target = "http://127.0.0.1:1234/".parse().unwrap();
-        assert_eq!(target.resolve().unwrap(), SocketAddr::from(([127, 0, 0, 1], 1234)));
+    fn whoever_listens_is_connected_to_and_else_it_is_said_where_nobody_does() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // However many addresses that name has, only one of them has a listener.
+        let target: Target = format!("http://localhost:{}/a", address.port()).parse().unwrap();
+        assert_eq!(target.connect().unwrap().peer_addr().unwrap(), address);
+        drop(listener);
+        let error = target.connect().unwrap_err().to_string();
+        let where_to = format!("127.0.0.1:{}", address.port());
+        assert!(error.contains(&target.to_string()) && error.contains(&where_to), "{error}");
     }
 }

@@ -82,7 +82,7 @@ pub(crate) struct Outcome {
     pub(crate) lag: Distribution,
     /// When the last answer was complete.
     pub(crate) last_answer: Option<Instant>,
-    /// How long everything took, the waiting at the end included.
+    /// How long requests were sent, or until the last answer if that was later.
     pub(crate) took: Duration,
 }
 
