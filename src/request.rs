@@ -21,8 +21,11 @@ use crate::{
     stop::Context,
 };
 
-/// Capacity of a content buffer that is worth keeping for the next request.
-const KEPT_BODY: usize = 64 * 1024;
+/// Capacity of a content buffer that is kept for the next request. Larger ones come and go: to allocate them is cheap beside
+/// what it takes to fill them.
+const KEPT_BODY: usize = 8 * 1024;
+/// Capacity of a head that is kept for the next request: what browsers send, with large cookies.
+const KEPT_HEAD: usize = 8 * 1024;
 /// How many times as much room is made for a declared content as has come of it.
 const ROOM: usize = 64;
 
@@ -104,6 +107,9 @@ impl Request {
         self.answer = None;
         self.attachments.clear();
         let Some(exchange) = Arc::get_mut(&mut self.exchange) else { return false };
+        if exchange.head.capacity() > KEPT_HEAD {
+            return false;
+        }
         exchange.parameters.clear();
         exchange.path_number = None;
         exchange.context.take();

@@ -129,6 +129,11 @@ impl Head {
         }
     }
 
+    /// Bytes that it keeps allocated for the next head.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.fields.capacity() * size_of::<Field>()
+    }
+
     /// A part that was checked to be ASCII.
     fn text(&self, span: Span) -> &str {
         str::from_utf8(span.of(&self.bytes)).unwrap_or_default()

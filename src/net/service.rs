@@ -21,8 +21,9 @@ use crate::{
     stop::{Drain, Phase},
 };
 
-/// Requests that are kept to be used again: as many as one busy turn needs; the rest is freed.
-const SPARE_REQUESTS: usize = 64;
+/// Requests that are kept to be used again: as many as a full pool with its default of 512 workers has in its hands. What
+/// they hold is bounded too (see [`Request::recycle`]), to eight MiB in all, and is about one KiB each as a rule.
+const SPARE_REQUESTS: usize = 512;
 
 pub(crate) struct Service {
     /// Of the loop.
