@@ -5,10 +5,11 @@ use std::{error::Error, fmt::Write as _, fs, path::PathBuf};
 use clap::Parser;
 use compare::{
     measure::{
-        BASE, Measured, WORKLOADS, Workload, describe_machine, draw, memory_table, raise_descriptor_limit,
-        rounds, size_table, stop_table, table,
+        BASE, Line, Measured, Memory, Stopped, WORKLOADS, Workload, describe_machine, draw, glance, memory,
+        raise_descriptor_limit, rounds, size_table, stops,
     },
     servers::{SERVERS, Server, built, named},
+    table::Table,
 };
 
 /// Measures what serving costs softstop and its peers, side by side.
@@ -47,13 +48,30 @@ enum Section {
     Size,
 }
 
+/// A table, and what has to be known to read it.
+struct Part {
+    title: &'static str,
+    note: &'static str,
+    table: Table,
+}
+
+/// What there is to say in the end.
+#[derive(Default)]
+struct Results {
+    parts: Vec<Part>,
+    lines: Vec<Line>,
+    /// For the picture.
+    loads: Vec<(&'static Workload, Vec<Measured>)>,
+}
+
 fn section(name: &str) -> Result<Section, String> {
     match name {
         "memory" => Ok(Section::Memory),
         "stop" => Ok(Section::Stop),
         "size" => Ok(Section::Size),
         name => {
-            Workload::named(name).map(Section::Load).map_err(|error| format!("{error}, memory, stop, size"))
+            let workload = Workload::named(name).map(Section::Load);
+            workload.map_err(|error| format!("{error}, memory, stop, size"))
         }
     }
 }
@@ -77,53 +95,81 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     raise_descriptor_limit()?;
     let servers = built(&arguments.servers);
-    let mut text = introduction(&arguments, &servers);
-    let mut results: Vec<(&Workload, Vec<Measured>)> = Vec::new();
+    // When it began, and under which load.
+    let introduction = introduction(&arguments, &servers);
+    let mut results = Results::default();
     for section in &arguments.workloads {
-        let (title, note, table) = match section {
-            Section::Load(workload) => {
-                eprintln!("{}", workload.title);
-                let measured = rounds(workload, &servers, arguments.rounds, arguments.seconds);
-                let table = table(workload, &measured);
-                results.push((workload, measured));
-                (workload.title, workload.note, table)
-            }
-            Section::Memory => {
-                eprintln!("memory");
-                ("Resident memory of idle connections", MEMORY_NOTE, memory_table(&servers))
-            }
-            Section::Stop => {
-                eprintln!("stop");
-                (
-                    "From the signal to the end of the process",
-                    STOP_NOTE,
-                    stop_table(&servers, arguments.stops),
-                )
-            }
-            Section::Size => {
-                eprintln!("size");
-                ("Size", SIZE_NOTE, size_table(&servers, !arguments.quick))
-            }
-        };
-        write!(text, "\n## {title}\n\n")?;
-        if !note.is_empty() {
-            write!(text, "{note}\n\n")?;
-        }
-        text.push_str(&table.to_markdown());
+        results.measure(*section, &arguments, &servers);
     }
+    let mut text = format!("{introduction}\n{}", results.to_markdown()?);
     let Some(path) = &arguments.output else {
         print!("{text}");
         return Ok(());
     };
-    if !results.is_empty() {
+    if !results.loads.is_empty() {
         let picture = path.with_extension("svg");
-        draw(&picture, &results)?;
+        draw(&picture, &results.loads)?;
         let name = picture.file_name().unwrap_or_default().to_string_lossy();
         write!(text, "\n![Processor time per request]({name})\n")?;
     }
     Ok(fs::write(path, text)?)
 }
 
+impl Results {
+    fn measure(&mut self, section: Section, arguments: &Arguments, servers: &[&'static Server]) {
+        let Arguments { rounds: count, seconds, .. } = *arguments;
+        match section {
+            Section::Load(workload) => {
+                eprintln!("{}", workload.title);
+                let measured = rounds(workload, servers, count, seconds);
+                self.lines.extend(Measured::lines(workload, &measured));
+                self.part(workload.title, workload.note, Measured::table(workload, &measured));
+                self.loads.push((workload, measured));
+            }
+            Section::Memory => {
+                eprintln!("memory");
+                let measured = memory(servers);
+                self.lines.push(Memory::line(&measured));
+                self.part("Resident memory of idle connections", MEMORY_NOTE, Memory::table(&measured));
+            }
+            Section::Stop => {
+                eprintln!("stop");
+                let stopped = stops(servers, arguments.stops);
+                self.lines.extend(Stopped::lines(&stopped));
+                self.part("From the signal to the end of the process", STOP_NOTE, Stopped::table(&stopped));
+            }
+            Section::Size => {
+                eprintln!("size");
+                self.part("Size", SIZE_NOTE, size_table(servers, !arguments.quick));
+            }
+        }
+    }
+
+    fn part(&mut self, title: &'static str, note: &'static str, table: Table) {
+        self.parts.push(Part { title, note, table });
+    }
+
+    fn to_markdown(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        if !self.lines.is_empty() {
+            write!(text, "## At a glance\n\n{GLANCE_NOTE}\n\n{}\n", glance(&self.lines).to_markdown())?;
+        }
+        for (number, Part { title, note, table }) in self.parts.iter().enumerate() {
+            text.push_str(if number > 0 { "\n" } else { "" });
+            write!(text, "## {title}\n\n")?;
+            if !note.is_empty() {
+                write!(text, "{note}\n\n")?;
+            }
+            text.push_str(&table.to_markdown());
+        }
+        Ok(text)
+    }
+}
+
+const GLANCE_NOTE: &str = "Medians. Bold: softstop (inline, or its pool where nothing runs inline) is ahead of every \
+    peer. Less is better, except of requests/s. The bare loop is no peer: it parses nothing, and is what the best server \
+    could come to. Who had more errors than one in 1,000 requests is not in this table. The last column is what \
+    softstop is meant to reach.";
 const MEMORY_NOTE: &str = "Growth of the process, for each; what the kernel holds for a socket is not in it.";
 const STOP_NOTE: &str = "Two serving threads; idle, and under load by 32 clients. What lost means stands in \
     `benches/compare/src/stops/mod.rs`.";
@@ -134,10 +180,11 @@ fn introduction(arguments: &Arguments, servers: &[&'static Server]) -> String {
     format!(
         "# Beside its peers\n\n\
          Made by `benches/compare/compare`. All servers answer the same. Each workload is run against all of them in \
-         turn, {rounds} x {seconds} s (A B C A B C ...), with the server on one core and wrk on another. Figures are \
-         medians, spreads go from the smallest to the largest, ratios are to {BASE}. Throughput is what one thread of \
-         wrk gets, so that it bounds the fastest servers; CPU is the server's own processor time, of user and kernel. \
-         Latencies are corrected by wrk for coordinated omission. Stops: {stops} of each kind.\n\n{}",
+         turn, {rounds} x {seconds} s, in another order each time (so that nobody always comes after the same one), with \
+         the server on one core and the load on another. Figures are medians, spreads go from the smallest to the \
+         largest, ratios are to {BASE}. Throughput is what one thread of wrk gets, so that it bounds the fastest servers; \
+         CPU is the server's own processor time, of user and kernel. Latencies are corrected by wrk for coordinated \
+         omission. Stops: {stops} of each kind.\n\n{}",
         describe_machine(servers)
     )
 }
