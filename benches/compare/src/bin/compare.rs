@@ -5,8 +5,9 @@ use std::{error::Error, fmt::Write as _, fs, path::PathBuf};
 use clap::Parser;
 use compare::{
     measure::{
-        BASE, Line, Measured, Memory, Stopped, WORKLOADS, Workload, describe_machine, draw, glance, memory,
-        raise_descriptor_limit, rounds, size_table, stops,
+        Active, BASE, Idle, Line, Measured, Memory, Stopped, WORKLOADS, Workload, active_connections,
+        describe_machine, draw, glance, idle_connections, memory, raise_descriptor_limit, rounds, size_table,
+        stops,
     },
     servers::{SERVERS, Server, built, named},
     table::Table,
@@ -28,7 +29,7 @@ struct Arguments {
     /// Which servers [default: all]
     #[arg(long, value_delimiter = ',', value_parser = named)]
     servers: Vec<&'static Server>,
-    /// Which workloads; beside those that put load on the servers there are memory, stop and size [default: all]
+    /// Which workloads; beside those that put load on the servers there are memory, stop, scaling and size [default: all]
     #[arg(long, value_delimiter = ',', value_parser = section)]
     workloads: Vec<Section>,
     /// One round of a second, the more telling workloads only, and no clean builds: less than three minutes.
@@ -45,6 +46,7 @@ enum Section {
     Load(&'static Workload),
     Memory,
     Stop,
+    Scaling,
     Size,
 }
 
@@ -68,10 +70,11 @@ fn section(name: &str) -> Result<Section, String> {
     match name {
         "memory" => Ok(Section::Memory),
         "stop" => Ok(Section::Stop),
+        "scaling" => Ok(Section::Scaling),
         "size" => Ok(Section::Size),
         name => {
             let workload = Workload::named(name).map(Section::Load);
-            workload.map_err(|error| format!("{error}, memory, stop, size"))
+            workload.map_err(|error| format!("{error}, memory, stop, scaling, size"))
         }
     }
 }
@@ -84,7 +87,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     if arguments.workloads.is_empty() {
         let workloads = WORKLOADS.iter().filter(|workload| workload.is_quick || !arguments.quick);
         arguments.workloads = workloads.map(Section::Load).collect();
-        arguments.workloads.extend([Section::Memory, Section::Stop, Section::Size]);
+        arguments.workloads.extend([Section::Memory, Section::Stop]);
+        if !arguments.quick {
+            arguments.workloads.push(Section::Scaling);
+        }
+        arguments.workloads.push(Section::Size);
     }
     if arguments.servers.is_empty() {
         // The program is measured as softstop-inline and softstop-pool, which have the routes of the others.
@@ -138,6 +145,14 @@ impl Results {
                 self.lines.extend(Stopped::lines(&stopped));
                 self.part("From the signal to the end of the process", STOP_NOTE, Stopped::table(&stopped));
             }
+            Section::Scaling => {
+                eprintln!("scaling");
+                let active = active_connections(servers, count, seconds);
+                self.lines.push(Active::line(&active));
+                self.part("More and more active connections", ACTIVE_NOTE, Active::table(&active));
+                let idle = idle_connections(servers, count);
+                self.part("More and more idle connections", IDLE_NOTE, Idle::table(&idle));
+            }
             Section::Size => {
                 eprintln!("size");
                 self.part("Size", SIZE_NOTE, size_table(servers, !arguments.quick));
@@ -173,6 +188,18 @@ const GLANCE_NOTE: &str = "Medians. Bold: softstop (inline, or its pool where no
 const MEMORY_NOTE: &str = "Growth of the process, for each; what the kernel holds for a socket is not in it.";
 const STOP_NOTE: &str = "Two serving threads; idle, and under load by 32 clients. What lost means stands in \
     `benches/compare/src/stops/mod.rs`.";
+const ACTIVE_NOTE: &str = "CPU us/request (and its spread) with so many keep-alive connections, each of which sends its \
+    next request as soon as it has the answer to the last one. The load is not wrk's but that of \
+    `benches/compare/src/measure/crowd.rs`: all connections are open and have been served before anything is counted, \
+    and each is served while it is measured. With one connection a server falls asleep and is woken for every request, \
+    which is most of what is measured there. So the ratio is not to that, which would flatter everybody, but to the \
+    smallest number that keeps a server busy. softstop's pool is given a queue that has room for all: beyond its default \
+    of 1,024 it would answer 503.";
+const IDLE_NOTE: &str = "One serving thread on one core; from SIGTERM to the end of the process, and resident memory, \
+    with so many connections that have been served once (those that there are descriptors for). It grows linearly if \
+    what is needed for each, beside what is needed without any, grows no further from row to row. The bare loop has no \
+    stop: the signal ends it, and the kernel closes its sockets, which is the least that closing so many can take; where \
+    that takes longer for each, so does every stop.";
 const SIZE_NOTE: &str = "Crates: the server's and all it needs, its standard library not counted.";
 
 fn introduction(arguments: &Arguments, servers: &[&'static Server]) -> String {

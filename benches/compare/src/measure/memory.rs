@@ -14,7 +14,7 @@ use crate::{process::Launch, servers::Server, table::Table};
 
 /// Idle connections, and how many there are before the first look, so that what is needed once is not counted.
 const IDLE: usize = 5000;
-const WARM: usize = 16;
+pub(super) const WARM: usize = 16;
 
 /// What one server needs, in bytes.
 #[derive(Debug)]

@@ -6,12 +6,14 @@
 //! and is what tells fast servers apart.
 
 mod chart;
+mod crowd;
 mod glance;
 mod idle;
 mod interleave;
 mod machine;
 mod memory;
 mod rounds;
+mod scaling;
 mod size;
 mod statistics;
 mod stopping;
@@ -26,6 +28,7 @@ pub use self::{
     machine::describe_machine,
     memory::{Memory, memory},
     rounds::{Measured, rounds},
+    scaling::{Active, Idle, active_connections, idle_connections},
     size::size_table,
     stopping::{Stopped, stops},
     workload::{WORKLOADS, Workload},
