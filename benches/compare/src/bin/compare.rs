@@ -5,10 +5,12 @@ use std::{error::Error, fmt::Write as _, fs, path::PathBuf};
 use clap::Parser;
 use compare::{
     measure::{
-        BASE, Measured, WORKLOADS, Workload, describe_machine, draw, memory_table, raise_descriptor_limit,
-        rounds, size_table, stop_table, table,
+        Active, BASE, Idle, Line, Measured, Memory, Stopped, WORKLOADS, Workload, active_connections,
+        describe_machine, draw, glance, idle_connections, memory, raise_descriptor_limit, rounds, size_table,
+        stops,
     },
     servers::{SERVERS, Server, built, named},
+    table::Table,
 };
 
 /// Measures what serving costs softstop and its peers, side by side.
@@ -27,7 +29,7 @@ struct Arguments {
     /// Which servers [default: all]
     #[arg(long, value_delimiter = ',', value_parser = named)]
     servers: Vec<&'static Server>,
-    /// Which workloads; beside those that put load on the servers there are memory, stop and size [default: all]
+    /// Which workloads; beside those that put load on the servers there are memory, stop, scaling and size [default: all]
     #[arg(long, value_delimiter = ',', value_parser = section)]
     workloads: Vec<Section>,
     /// One round of a second, the more telling workloads only, and no clean builds: less than three minutes.
@@ -44,16 +46,35 @@ enum Section {
     Load(&'static Workload),
     Memory,
     Stop,
+    Scaling,
     Size,
+}
+
+/// A table, and what has to be known to read it.
+struct Part {
+    title: &'static str,
+    note: &'static str,
+    table: Table,
+}
+
+/// What there is to say in the end.
+#[derive(Default)]
+struct Results {
+    parts: Vec<Part>,
+    lines: Vec<Line>,
+    /// For the picture.
+    loads: Vec<(&'static Workload, Vec<Measured>)>,
 }
 
 fn section(name: &str) -> Result<Section, String> {
     match name {
         "memory" => Ok(Section::Memory),
         "stop" => Ok(Section::Stop),
+        "scaling" => Ok(Section::Scaling),
         "size" => Ok(Section::Size),
         name => {
-            Workload::named(name).map(Section::Load).map_err(|error| format!("{error}, memory, stop, size"))
+            let workload = Workload::named(name).map(Section::Load);
+            workload.map_err(|error| format!("{error}, memory, stop, scaling, size"))
         }
     }
 }
@@ -66,7 +87,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     if arguments.workloads.is_empty() {
         let workloads = WORKLOADS.iter().filter(|workload| workload.is_quick || !arguments.quick);
         arguments.workloads = workloads.map(Section::Load).collect();
-        arguments.workloads.extend([Section::Memory, Section::Stop, Section::Size]);
+        arguments.workloads.extend([Section::Memory, Section::Stop]);
+        if !arguments.quick {
+            arguments.workloads.push(Section::Scaling);
+        }
+        arguments.workloads.push(Section::Size);
     }
     if arguments.servers.is_empty() {
         // The program is measured as softstop-inline and softstop-pool, which have the routes of the others.
@@ -77,56 +102,104 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     raise_descriptor_limit()?;
     let servers = built(&arguments.servers);
-    let mut text = introduction(&arguments, &servers);
-    let mut results: Vec<(&Workload, Vec<Measured>)> = Vec::new();
+    // When it began, and under which load.
+    let introduction = introduction(&arguments, &servers);
+    let mut results = Results::default();
     for section in &arguments.workloads {
-        let (title, note, table) = match section {
-            Section::Load(workload) => {
-                eprintln!("{}", workload.title);
-                let measured = rounds(workload, &servers, arguments.rounds, arguments.seconds);
-                let table = table(workload, &measured);
-                results.push((workload, measured));
-                (workload.title, workload.note, table)
-            }
-            Section::Memory => {
-                eprintln!("memory");
-                ("Resident memory of idle connections", MEMORY_NOTE, memory_table(&servers))
-            }
-            Section::Stop => {
-                eprintln!("stop");
-                (
-                    "From the signal to the end of the process",
-                    STOP_NOTE,
-                    stop_table(&servers, arguments.stops),
-                )
-            }
-            Section::Size => {
-                eprintln!("size");
-                ("Size", SIZE_NOTE, size_table(&servers, !arguments.quick))
-            }
-        };
-        write!(text, "\n## {title}\n\n")?;
-        if !note.is_empty() {
-            write!(text, "{note}\n\n")?;
-        }
-        text.push_str(&table.to_markdown());
+        results.measure(*section, &arguments, &servers);
     }
+    let mut text = format!("{introduction}\n{}", results.to_markdown()?);
     let Some(path) = &arguments.output else {
         print!("{text}");
         return Ok(());
     };
-    if !results.is_empty() {
+    if !results.loads.is_empty() {
         let picture = path.with_extension("svg");
-        draw(&picture, &results)?;
+        draw(&picture, &results.loads)?;
         let name = picture.file_name().unwrap_or_default().to_string_lossy();
         write!(text, "\n![Processor time per request]({name})\n")?;
     }
     Ok(fs::write(path, text)?)
 }
 
+impl Results {
+    fn measure(&mut self, section: Section, arguments: &Arguments, servers: &[&'static Server]) {
+        let Arguments { rounds: count, seconds, .. } = *arguments;
+        match section {
+            Section::Load(workload) => {
+                eprintln!("{}", workload.title);
+                let measured = rounds(workload, servers, count, seconds);
+                self.lines.extend(Measured::lines(workload, &measured));
+                self.part(workload.title, workload.note, Measured::table(workload, &measured));
+                self.loads.push((workload, measured));
+            }
+            Section::Memory => {
+                eprintln!("memory");
+                let measured = memory(servers);
+                self.lines.push(Memory::line(&measured));
+                self.part("Resident memory of idle connections", MEMORY_NOTE, Memory::table(&measured));
+            }
+            Section::Stop => {
+                eprintln!("stop");
+                let stopped = stops(servers, arguments.stops);
+                self.lines.extend(Stopped::lines(&stopped));
+                self.part("From the signal to the end of the process", STOP_NOTE, Stopped::table(&stopped));
+            }
+            Section::Scaling => {
+                eprintln!("scaling");
+                let active = active_connections(servers, count, seconds);
+                self.lines.push(Active::line(&active));
+                self.part("More and more active connections", ACTIVE_NOTE, Active::table(&active));
+                let idle = idle_connections(servers, count);
+                self.part("More and more idle connections", IDLE_NOTE, Idle::table(&idle));
+            }
+            Section::Size => {
+                eprintln!("size");
+                self.part("Size", SIZE_NOTE, size_table(servers, !arguments.quick));
+            }
+        }
+    }
+
+    fn part(&mut self, title: &'static str, note: &'static str, table: Table) {
+        self.parts.push(Part { title, note, table });
+    }
+
+    fn to_markdown(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        if !self.lines.is_empty() {
+            write!(text, "## At a glance\n\n{GLANCE_NOTE}\n\n{}\n", glance(&self.lines).to_markdown())?;
+        }
+        for (number, Part { title, note, table }) in self.parts.iter().enumerate() {
+            text.push_str(if number > 0 { "\n" } else { "" });
+            write!(text, "## {title}\n\n")?;
+            if !note.is_empty() {
+                write!(text, "{note}\n\n")?;
+            }
+            text.push_str(&table.to_markdown());
+        }
+        Ok(text)
+    }
+}
+
+const GLANCE_NOTE: &str = "Medians. Bold: softstop (inline, or its pool where nothing runs inline) is ahead of every \
+    peer. Less is better, except of requests/s. The bare loop is no peer: it parses nothing, and is what the best server \
+    could come to. Who had more errors than one in 1,000 requests is not in this table. The last column is what \
+    softstop is meant to reach.";
 const MEMORY_NOTE: &str = "Growth of the process, for each; what the kernel holds for a socket is not in it.";
 const STOP_NOTE: &str = "Two serving threads; idle, and under load by 32 clients. What lost means stands in \
     `benches/compare/src/stops/mod.rs`.";
+const ACTIVE_NOTE: &str = "CPU us/request (and its spread) with so many keep-alive connections, each of which sends its \
+    next request as soon as it has the answer to the last one. The load is not wrk's but that of \
+    `benches/compare/src/measure/crowd.rs`: all connections are open and have been served before anything is counted, \
+    and each is served while it is measured. With one connection a server falls asleep and is woken for every request, \
+    which is most of what is measured there. So the ratio is not to that, which would flatter everybody, but to the \
+    smallest number that keeps a server busy. softstop's pool is given a queue that has room for all: beyond its default \
+    of 1,024 it would answer 503.";
+const IDLE_NOTE: &str = "One serving thread on one core; from SIGTERM to the end of the process, and resident memory, \
+    with so many connections that have been served once (those that there are descriptors for). It grows linearly if \
+    what is needed for each, beside what is needed without any, grows no further from row to row. The bare loop has no \
+    stop: the signal ends it, and the kernel closes its sockets, which is the least that closing so many can take; where \
+    that takes longer for each, so does every stop.";
 const SIZE_NOTE: &str = "Crates: the server's and all it needs, its standard library not counted.";
 
 fn introduction(arguments: &Arguments, servers: &[&'static Server]) -> String {
@@ -134,10 +207,11 @@ fn introduction(arguments: &Arguments, servers: &[&'static Server]) -> String {
     format!(
         "# Beside its peers\n\n\
          Made by `benches/compare/compare`. All servers answer the same. Each workload is run against all of them in \
-         turn, {rounds} x {seconds} s (A B C A B C ...), with the server on one core and wrk on another. Figures are \
-         medians, spreads go from the smallest to the largest, ratios are to {BASE}. Throughput is what one thread of \
-         wrk gets, so that it bounds the fastest servers; CPU is the server's own processor time, of user and kernel. \
-         Latencies are corrected by wrk for coordinated omission. Stops: {stops} of each kind.\n\n{}",
+         turn, {rounds} x {seconds} s, in another order each time (so that nobody always comes after the same one), with \
+         the server on one core and the load on another. Figures are medians, spreads go from the smallest to the \
+         largest, ratios are to {BASE}. Throughput is what one thread of wrk gets, so that it bounds the fastest servers; \
+         CPU is the server's own processor time, of user and kernel. Latencies are corrected by wrk for coordinated \
+         omission. Stops: {stops} of each kind.\n\n{}",
         describe_machine(servers)
     )
 }

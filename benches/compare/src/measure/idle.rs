@@ -8,28 +8,39 @@ use std::{
 
 use peer_answers::HELLO;
 use rustix::process::{Resource, getrlimit, setrlimit};
+use socket2::SockRef;
 
 /// The longest that one of them may wait for its answer.
 const ANSWERED: Duration = Duration::from_secs(10);
+/// Descriptors of this process and of a server for everything but such connections.
+const SPARE_DESCRIPTORS: u64 = 500;
 
 /// Opens `count` of them.
 pub(super) fn open(address: SocketAddr, count: usize) -> io::Result<Vec<TcpStream>> {
-    let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n");
-    let open = || {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(ANSWERED))?;
-        stream.write_all(request.as_bytes())?;
-        let mut answer = Vec::new();
-        while !answer.ends_with(HELLO.as_bytes()) {
-            let mut bytes = [0; 1024];
-            match stream.read(&mut bytes)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => answer.extend_from_slice(&bytes[..count]),
-            }
+    let request = request(address);
+    (0..count).map(|_| Ok(greet(address, &request)?.0)).collect()
+}
+
+pub(super) fn request(address: SocketAddr) -> String {
+    format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n")
+}
+
+/// A connection on which one request has been answered, and how many bytes that answer had. It is reset when it is
+/// closed: thousands of them would be thousands of ports in TIME-WAIT.
+pub(super) fn greet(address: SocketAddr, request: &str) -> io::Result<(TcpStream, usize)> {
+    let mut stream = TcpStream::connect(address)?;
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+    stream.set_read_timeout(Some(ANSWERED))?;
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    while !answer.ends_with(HELLO.as_bytes()) {
+        let mut bytes = [0; 1024];
+        match stream.read(&mut bytes)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => answer.extend_from_slice(&bytes[..count]),
         }
-        Ok(stream)
-    };
-    (0..count).map(|_| open()).collect()
+    }
+    Ok((stream, answer.len()))
 }
 
 /// Lets this process, and the servers that it starts, have as many descriptors as the system allows at all.
@@ -41,4 +52,9 @@ pub fn raise_descriptor_limit() -> io::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     Ok(setrlimit(Resource::Nofile, limit)?)
+}
+
+/// Whether there are descriptors for so many of them, here and in a server.
+pub(super) fn is_room_for(count: usize) -> bool {
+    getrlimit(Resource::Nofile).current.is_none_or(|limit| count as u64 + SPARE_DESCRIPTORS <= limit)
 }

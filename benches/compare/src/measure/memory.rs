@@ -3,38 +3,72 @@
 
 use std::io;
 
-use super::{BASE, SERVER_CORE, idle, statistics::short, usage};
+use super::{
+    BASE, SERVER_CORE,
+    glance::{Better, Line},
+    idle,
+    statistics::short,
+    usage,
+};
 use crate::{process::Launch, servers::Server, table::Table};
 
 /// Idle connections, and how many there are before the first look, so that what is needed once is not counted.
 const IDLE: usize = 5000;
-const WARM: usize = 16;
+pub(super) const WARM: usize = 16;
 
-/// Bytes for each idle connection.
+/// What one server needs, in bytes.
+#[derive(Debug)]
+pub struct Memory {
+    server: &'static str,
+    alone: f64,
+    for_each: f64,
+}
+
+/// Measures all of them; those that fail are left out, with a word on standard error.
 #[must_use]
-pub fn memory_table(servers: &[&'static Server]) -> Table {
-    let mut rows = Vec::new();
+pub fn memory(servers: &[&'static Server]) -> Vec<Memory> {
+    let mut measured = Vec::new();
     for server in servers {
         match measure(server) {
-            Ok((alone, each)) => rows.push((server.name, alone, each)),
+            Ok(memory) => measured.push(memory),
             Err(error) => eprintln!("memory, {}: left out: {error}", server.name),
         }
     }
-    let base = rows.iter().find(|row| row.0 == BASE).map(|row| row.2);
-    let mut table =
-        Table::new(1, &["server", "without connections, KiB", "each of 5,000, bytes", "x softstop"]);
-    for (name, alone, each) in rows {
-        let ratio = base.map_or("-".to_owned(), |base| short(each / base));
-        table.row(vec![name.to_owned(), short(alone / 1024.0), format!("{each:.0}"), ratio]);
-    }
-    table
+    measured
 }
 
-fn measure(server: &'static Server) -> io::Result<(f64, f64)> {
+fn measure(server: &'static Server) -> io::Result<Memory> {
     let running = Launch { server, threads: 1, core: Some(SERVER_CORE), arguments: &[] }.start()?;
     let _warm = idle::open(running.address, WARM)?;
     let alone = usage::resident_bytes(running.id())?;
     let _idle = idle::open(running.address, IDLE)?;
     let with = usage::resident_bytes(running.id())?;
-    Ok((alone, (with - alone) / IDLE as f64))
+    Ok(Memory { server: server.name, alone, for_each: (with - alone) / IDLE as f64 })
+}
+
+impl Memory {
+    /// What stands of it at the head of the page.
+    #[must_use]
+    pub fn line(measured: &[Memory]) -> Line {
+        Line {
+            what: "Memory of an idle connection".to_owned(),
+            unit: "bytes",
+            better: Better::Less,
+            to_reach: "ahead, <= 512",
+            values: measured.iter().map(|memory| (memory.server, memory.for_each)).collect(),
+        }
+    }
+
+    #[must_use]
+    pub fn table(measured: &[Memory]) -> Table {
+        let base = measured.iter().find(|memory| memory.server == BASE).map(|memory| memory.for_each);
+        let mut table =
+            Table::new(1, &["server", "without connections, KiB", "each of 5,000, bytes", "x softstop"]);
+        for Memory { server, alone, for_each } in measured {
+            let ratio = base.map_or("-".to_owned(), |base| short(for_each / base));
+            let cells = [server, &*short(alone / 1024.0), &*format!("{for_each:.0}"), &*ratio];
+            table.row(cells.map(str::to_owned).to_vec());
+        }
+        table
+    }
 }

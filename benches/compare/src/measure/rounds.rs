@@ -3,7 +3,14 @@
 use std::io;
 
 use super::{
-    BASE, SERVER_CORE, idle, is_softstop, statistics::Samples, statistics::short, usage, workload::Workload,
+    BASE, SERVER_CORE,
+    glance::{Better, Line},
+    idle,
+    interleave::interleave,
+    is_softstop,
+    statistics::{Samples, short},
+    usage,
+    workload::Workload,
     wrk,
 };
 use crate::{
@@ -22,8 +29,13 @@ pub struct Measured {
     pub(super) processor: Samples,
     /// 50 %, 99 %, 99.9 %, in microseconds.
     latency: [Samples; 3],
+    /// In all rounds.
+    requests: f64,
     errors: u64,
 }
+
+/// More errors than one in so many requests, and the figures are not those of a server that serves.
+const ONE_ERROR_IN: f64 = 1000.0;
 
 struct Candidate {
     server: &'static Server,
@@ -51,15 +63,13 @@ pub fn rounds(
             Err(error) => eprintln!("{}, {}: left out: {error}", workload.name, server.name),
         }
     }
-    for _ in 0..rounds {
-        candidates.retain_mut(|candidate| match candidate.round(workload, seconds) {
-            Ok(()) => true,
-            Err(error) => {
-                eprintln!("{}, {}: left out: {error}", workload.name, candidate.server.name);
-                false
-            }
-        });
-    }
+    interleave(&mut candidates, rounds, |candidate| match candidate.round(workload, seconds) {
+        Ok(()) => true,
+        Err(error) => {
+            eprintln!("{}, {}: left out: {error}", workload.name, candidate.server.name);
+            false
+        }
+    });
     candidates.iter().map(Candidate::measured).collect()
 }
 
@@ -90,53 +100,113 @@ impl Candidate {
             rate: samples(&|round| round.load.requests / round.load.seconds),
             processor: samples(&|round| round.processor_seconds * 1e6 / round.load.requests),
             latency: [0, 1, 2].map(|position| samples(&|round| round.load.latency[position])),
+            requests: self.rounds.iter().map(|round| round.load.requests).sum(),
             errors: self.rounds.iter().map(|round| round.load.errors).sum(),
         }
     }
 }
 
-/// The results of a workload, as a table.
-#[must_use]
-pub fn table(workload: &Workload, results: &[Measured]) -> Table {
-    // Where it takes no part, softstop's pool is the first.
-    let base = results.iter().find(|measured| measured.server == BASE);
-    let base = base.or_else(|| results.iter().find(|measured| is_softstop(measured.server)));
-    let mut table = Table::new(
-        1,
-        &[
-            "server",
-            "requests/s",
-            "spread",
-            "x softstop",
-            "CPU us/request",
-            "spread",
-            "x softstop",
-            "p50 us",
-            "p99 us",
-            "p99.9 us",
-            "errors",
-        ],
-    );
-    for measured in results {
-        let ratio = |of: fn(&Measured) -> &Samples| match base {
-            Some(base) => short(of(measured).median() / of(base).median()),
-            None => "-".to_owned(),
+impl Measured {
+    /// What stands of a workload at the head of the page.
+    #[must_use]
+    pub fn lines(workload: &Workload, results: &[Measured]) -> Vec<Line> {
+        let values = |of: fn(&Measured) -> &Samples| {
+            let sound = results.iter().filter(|measured| measured.is_sound());
+            sound.map(|measured| (measured.server, of(measured).median())).collect()
         };
-        let mut cells = vec![measured.server.to_owned()];
-        cells.extend([
-            short(measured.rate.median()),
-            measured.rate.spread(),
-            ratio(|measured| &measured.rate),
-            short(measured.processor.median()),
-            measured.processor.spread(),
-            ratio(|measured| &measured.processor),
-        ]);
-        cells.extend(measured.latency.iter().map(|latency| match workload.depth {
-            1 => short(latency.median()),
-            _ => "-".to_owned(),
-        }));
-        cells.push(measured.errors.to_string());
-        table.row(cells);
+        let mut lines = vec![Line {
+            what: workload.title.to_owned(),
+            unit: "CPU us/request",
+            better: Better::Less,
+            to_reach: workload.processor_to_reach,
+            values: values(|measured| &measured.processor),
+        }];
+        if !workload.rate_to_reach.is_empty() {
+            lines.push(Line {
+                what: workload.title.to_owned(),
+                unit: "requests/s",
+                better: Better::More,
+                to_reach: workload.rate_to_reach,
+                values: values(|measured| &measured.rate),
+            });
+        }
+        lines
     }
-    table
+
+    fn is_sound(&self) -> bool {
+        self.errors as f64 * ONE_ERROR_IN <= self.requests
+    }
+
+    /// The results of a workload.
+    #[must_use]
+    pub fn table(workload: &Workload, results: &[Measured]) -> Table {
+        // Where it takes no part, softstop's pool is the first.
+        let base = results.iter().find(|measured| measured.server == BASE);
+        let base = base.or_else(|| results.iter().find(|measured| is_softstop(measured.server)));
+        let mut table = Table::new(
+            1,
+            &[
+                "server",
+                "requests/s",
+                "spread",
+                "x softstop",
+                "CPU us/request",
+                "spread",
+                "x softstop",
+                "p50 us",
+                "p99 us",
+                "p99.9 us",
+                "errors",
+            ],
+        );
+        for measured in results {
+            let ratio = |of: fn(&Measured) -> &Samples| match base {
+                Some(base) => short(of(measured).median() / of(base).median()),
+                None => "-".to_owned(),
+            };
+            let mut cells = vec![measured.server.to_owned()];
+            cells.extend([
+                short(measured.rate.median()),
+                measured.rate.spread(),
+                ratio(|measured| &measured.rate),
+                short(measured.processor.median()),
+                measured.processor.spread(),
+                ratio(|measured| &measured.processor),
+            ]);
+            cells.extend(measured.latency.iter().map(|latency| match workload.depth {
+                1 => short(latency.median()),
+                _ => "-".to_owned(),
+            }));
+            cells.push(measured.errors.to_string());
+            table.row(cells);
+        }
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(server: &'static str, processor: f64, errors: u64) -> Measured {
+        let samples = |sample| Samples::new([sample]);
+        Measured {
+            server,
+            rate: samples(1e6 / processor),
+            processor: samples(processor),
+            latency: [1.0, 2.0, 3.0].map(samples),
+            requests: 10_000.0,
+            errors,
+        }
+    }
+
+    #[test]
+    fn who_answers_with_errors_is_not_the_best() {
+        let workload = Workload::named("keep-alive-64").unwrap();
+        let results = [measured(BASE, 8.0, 0), measured("hyper", 10.0, 10), measured("go", 5.0, 11)];
+        let lines = Measured::lines(workload, &results);
+        assert_eq!(lines[0].values, [(BASE, 8.0), ("hyper", 10.0)]);
+        assert_eq!(lines[1].values, [(BASE, 125_000.0), ("hyper", 100_000.0)]);
+        assert_eq!((lines.len(), lines[1].better), (2, Better::More));
+    }
 }

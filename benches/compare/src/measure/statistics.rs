@@ -39,9 +39,22 @@ pub(super) fn short(number: f64) -> String {
     }
 }
 
+/// With a comma before each three digits.
+pub(super) fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Samples, short};
+    use super::{Samples, short, thousands};
 
     #[test]
     fn median_and_spread() {
@@ -49,5 +62,11 @@ mod tests {
         assert_eq!((samples.median(), samples.spread()), (2.0, "1.00 to 30.0".to_owned()));
         assert_eq!(Samples::new([1.0, 2.0]).median(), 1.5);
         assert_eq!(short(12345.6), "12346");
+    }
+
+    #[test]
+    fn commas() {
+        let written = [0, 64, 512, 4_096, 10_000, 1_234_567].map(thousands);
+        assert_eq!(written, ["0", "64", "512", "4,096", "10,000", "1,234,567"]);
     }
 }

@@ -2,7 +2,11 @@
 
 use std::{io, time::Instant};
 
-use super::statistics::{Samples, short};
+use super::{
+    glance::{Better, Line},
+    interleave::interleave,
+    statistics::{Samples, short},
+};
 use crate::{
     process::Launch,
     servers::Server,
@@ -12,37 +16,92 @@ use crate::{
 
 /// Clients of a stop under load.
 const CLIENTS: usize = 32;
+const KINDS: [Kind; 2] = [Kind::New, Kind::Kept];
 
-/// Each server is stopped so many times idle, and under each of two kinds of load.
-#[must_use]
-pub fn stop_table(servers: &[&'static Server], stops: usize) -> Table {
-    let mut table = Table::new(
-        1,
-        &["server", "idle, ms", "max", "new, ms", "max", "lost/stop", "kept, ms", "max", "lost/stop"],
-    );
-    for server in servers.iter().filter(|server| server.has_stop) {
-        match measure(server, stops) {
-            Ok(cells) => table.row(cells),
-            Err(error) => eprintln!("stop, {}: left out: {error}", server.name),
-        }
-    }
-    table
+/// The stops of one server.
+#[derive(Debug)]
+pub struct Stopped {
+    server: &'static Server,
+    /// Milliseconds from the signal to the exit.
+    idle: Vec<f64>,
+    /// Of each kind.
+    loaded: [Vec<Loaded>; 2],
 }
 
-fn measure(server: &'static Server, stops: usize) -> io::Result<Vec<String>> {
-    let launch = Launch { server, threads: 2, core: None, arguments: &[] };
-    let mut cells = vec![server.name.to_owned()];
-    let times = |samples: Samples| [short(samples.median()), short(samples.max())];
-    let idle: Vec<f64> = (0..stops).map(|_| stop_idle(&launch)).collect::<io::Result<_>>()?;
-    cells.extend(times(Samples::new(idle)));
-    for kind in [Kind::New, Kind::Kept] {
-        let stops = (0..stops).map(|_| stop_once(&launch, kind, CLIENTS));
-        let stops: Vec<_> = stops.collect::<io::Result<_>>()?;
-        cells.extend(times(Samples::new(stops.iter().map(|stop| stop.exit.took.as_secs_f64() * 1e3))));
-        let lost: u64 = stops.iter().map(|stop| stop.outcomes.counts.lost).sum();
-        cells.push(format!("{:.1}", lost as f64 / stops.len() as f64));
+#[derive(Debug)]
+struct Loaded {
+    milliseconds: f64,
+    lost: u64,
+}
+
+/// Stops each server so many times idle, and under each of two kinds of load; those that fail are left out, with a word
+/// on standard error.
+#[must_use]
+pub fn stops(servers: &[&'static Server], rounds: usize) -> Vec<Stopped> {
+    let with_stop = servers.iter().copied().filter(|server| server.has_stop);
+    let new = |server| Stopped { server, idle: Vec::new(), loaded: Default::default() };
+    let mut stopped: Vec<Stopped> = with_stop.map(new).collect();
+    interleave(&mut stopped, rounds, |stopped| match stopped.round() {
+        Ok(()) => true,
+        Err(error) => {
+            eprintln!("stop, {}: left out: {error}", stopped.server.name);
+            false
+        }
+    });
+    stopped
+}
+
+impl Stopped {
+    fn round(&mut self) -> io::Result<()> {
+        let launch = Launch { server: self.server, threads: 2, core: None, arguments: &[] };
+        self.idle.push(stop_idle(&launch)?);
+        for (kind, loaded) in KINDS.into_iter().zip(&mut self.loaded) {
+            let stop = stop_once(&launch, kind, CLIENTS)?;
+            let milliseconds = stop.exit.took.as_secs_f64() * 1e3;
+            loaded.push(Loaded { milliseconds, lost: stop.outcomes.counts.lost });
+        }
+        Ok(())
     }
-    Ok(cells)
+
+    /// What stands of them at the head of the page.
+    #[must_use]
+    pub fn lines(all: &[Stopped]) -> Vec<Line> {
+        let line = |what, unit, to_reach, of: &dyn Fn(&Stopped) -> f64| Line {
+            what: format!("Stop {what}"),
+            unit,
+            better: Better::Less,
+            to_reach,
+            values: all.iter().map(|stopped| (stopped.server.name, of(stopped))).collect(),
+        };
+        vec![
+            line("when idle", "ms", "", &|stopped| Samples::new(stopped.idle.iter().copied()).median()),
+            line("under load, new connections", "lost", "0", &|stopped| lost_each(&stopped.loaded[0])),
+            line("under load, kept alive", "lost", "0", &|stopped| lost_each(&stopped.loaded[1])),
+        ]
+    }
+
+    #[must_use]
+    pub fn table(all: &[Stopped]) -> Table {
+        let mut table = Table::new(
+            1,
+            &["server", "idle, ms", "max", "new, ms", "max", "lost/stop", "kept, ms", "max", "lost/stop"],
+        );
+        let times = |samples: Samples| [short(samples.median()), short(samples.max())];
+        for stopped in all {
+            let mut cells = vec![stopped.server.name.to_owned()];
+            cells.extend(times(Samples::new(stopped.idle.iter().copied())));
+            for loaded in &stopped.loaded {
+                cells.extend(times(Samples::new(loaded.iter().map(|stop| stop.milliseconds))));
+                cells.push(format!("{:.1}", lost_each(loaded)));
+            }
+            table.row(cells);
+        }
+        table
+    }
+}
+
+fn lost_each(stops: &[Loaded]) -> f64 {
+    stops.iter().map(|stop| stop.lost).sum::<u64>() as f64 / stops.len() as f64
 }
 
 /// Milliseconds from the signal to the exit.

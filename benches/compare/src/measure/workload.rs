@@ -21,6 +21,9 @@ pub struct Workload {
     pub(super) idle: usize,
     /// Whether it is worth its time when there is little of it.
     pub is_quick: bool,
+    /// What softstop is to reach, if there is something: in processor time, and in requests a second.
+    pub(super) processor_to_reach: &'static str,
+    pub(super) rate_to_reach: &'static str,
 }
 
 const KEEP_ALIVE: Workload = Workload {
@@ -34,6 +37,8 @@ const KEEP_ALIVE: Workload = Workload {
     closes: false,
     idle: 0,
     is_quick: true,
+    processor_to_reach: "",
+    rate_to_reach: "",
 };
 
 pub const WORKLOADS: [Workload; 11] = [
@@ -44,7 +49,11 @@ pub const WORKLOADS: [Workload; 11] = [
         is_quick: false,
         ..KEEP_ALIVE
     },
-    KEEP_ALIVE,
+    Workload {
+        processor_to_reach: "ahead, <= 1.15 x bare loop",
+        rate_to_reach: "pool >= 0.9 x inline",
+        ..KEEP_ALIVE
+    },
     Workload {
         name: "keep-alive-512",
         title: "Keep-alive, 512 connections",
@@ -57,6 +66,7 @@ pub const WORKLOADS: [Workload; 11] = [
         title: "Pipelined 16 deep, 64 connections",
         note: "wrk's correction of latencies does not hold for requests that are sent together, so there are none.",
         depth: 16,
+        rate_to_reach: "ahead, >= 0.9 x bare loop",
         ..KEEP_ALIVE
     },
     Workload {
@@ -64,6 +74,7 @@ pub const WORKLOADS: [Workload; 11] = [
         title: "A connection per request, 64 at once",
         note: "may_minihttp is left out: it keeps a connection open whatever the client says.",
         closes: true,
+        processor_to_reach: "<= 0.8 x best peer",
         ..KEEP_ALIVE
     },
     Workload { name: "kib", title: "1 KiB responses, 64 connections", path: "/kib", ..KEEP_ALIVE },

@@ -1,5 +1,5 @@
 //! softstop with the routes that the others have. `--place inline` runs what need not wait on the event loops,
-//! `--place pool` runs everything on the worker pool.
+//! `--place pool` runs everything on the worker pool, for which `--queue N` requests may wait.
 
 use std::thread;
 
@@ -19,12 +19,15 @@ fn main() -> Result<(), Error> {
         Some("inline") => Place::Inline,
         Some(other) => panic!("--place {other}: inline or pool"),
     };
-    let server = Server::builder()
+    let mut builder = Server::builder()
         .listen(arguments.listen.to_string())
         .loops(arguments.threads)
         .workers(arguments.blocking)
-        .routes(routes(&place))
-        .build();
+        .routes(routes(&place));
+    if let Some(queue) = value("--queue") {
+        builder = builder.queue(queue);
+    }
+    let server = builder.build();
     let handle = server.handle();
     Group::new()
         .policy(StopPolicy::default().grace(GRACE))
