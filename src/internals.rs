@@ -352,7 +352,7 @@ impl Pool {
                 connection: Token(0),
                 in_flight: self.in_flight.guard(),
             };
-            let queued = self.dispatcher.submit(Job::Handle { request, route, reply }, now);
+            let queued = self.dispatcher.submit(Job::Handle { request, route, reply });
             assert!(queued.is_ok(), "more requests in one turn than the queue takes");
         }
         self.dispatcher.end_turn(now);

@@ -18,13 +18,12 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::Token;
 
 use crate::{
@@ -37,7 +36,7 @@ use crate::{
     router::{RouteId, Router},
     stop::Guard,
     stream::Pump,
-    sync::{Dormitory, lock},
+    sync::{Standing, WorkQueue, lock},
 };
 
 /// How long the queue may stand before threads are added for it. Longer than the kernel lets a thread wait for a processor
@@ -85,14 +84,10 @@ struct Growth {
 pub(crate) struct Pool {
     config: Arc<Config>,
     router: Arc<Router>,
-    submit: Sender<Job>,
-    waiting: Receiver<Job>,
-    /// Jobs that were taken from the queue, ever.
-    taken: AtomicU64,
+    queue: WorkQueue<Job>,
     seats: Mutex<Vec<Seat>>,
     threads: AtomicUsize,
     at_once: usize,
-    dormitory: Dormitory,
 }
 
 /// A worker thread, or one of an upgraded connection, and what it is doing.
@@ -104,17 +99,13 @@ struct Seat {
 
 impl Pool {
     pub(crate) fn new(config: &Arc<Config>, router: Arc<Router>) -> Arc<Pool> {
-        let (submit, waiting) = bounded(config.queue);
         Arc::new(Pool {
             config: Arc::clone(config),
             router,
-            submit,
-            waiting,
-            taken: AtomicU64::new(0),
+            queue: WorkQueue::new(config.queue),
             seats: Mutex::new(Vec::new()),
             threads: AtomicUsize::new(0),
             at_once: thread::available_parallelism().map_or(1, usize::from).min(config.workers),
-            dormitory: Dormitory::default(),
         })
     }
 
@@ -148,16 +139,15 @@ impl Pool {
 
     fn work(&self, seat: &Mutex<Option<Arc<Exchange>>>) {
         let bed = Arc::default();
-        loop {
-            let Some(job) = self.take(seat) else {
-                if self.dormitory.sleep(&bed, || !self.waiting.is_empty()) {
-                    continue;
-                }
-                return;
-            };
-            if !self.waiting.is_empty() {
-                self.dormitory.wake_one();
+        // Whoever looks finds a job in the queue or on a seat.
+        let take_seat = |job: &Job| {
+            let is_mine = job.exchange().claim();
+            if is_mine {
+                *lock(seat) = Some(Arc::clone(job.exchange()));
             }
+            is_mine
+        };
+        while let Some(job) = self.queue.take(&bed, take_seat) {
             let (pump, in_flight) = match job {
                 Job::Pump { pump, in_flight, .. } => (Some(pump), in_flight),
                 Job::Handle { request, route, reply } => {
@@ -177,15 +167,6 @@ impl Pool {
         }
     }
 
-    /// Takes a job and its seat in one step: whoever looks at the seat sees either a job in the queue or a worker on it.
-    fn take(&self, seat: &Mutex<Option<Arc<Exchange>>>) -> Option<Job> {
-        let mut seat = lock(seat);
-        let job = self.waiting.try_iter().find(|job| job.exchange().claim())?;
-        *seat = Some(Arc::clone(job.exchange()));
-        self.taken.fetch_add(1, Ordering::Relaxed);
-        Some(job)
-    }
-
     /// Whether the calling thread is one of the workers.
     pub(crate) fn is_own_thread(&self) -> bool {
         let current = thread::current().id();
@@ -194,7 +175,7 @@ impl Pool {
 
     /// Requests that wait for a worker.
     pub(crate) fn queued(&self) -> usize {
-        self.waiting.len()
+        self.queue.standing().waiting
     }
 
     pub(crate) fn threads(&self) -> usize {
@@ -213,13 +194,13 @@ impl Pool {
 
     /// Has every worker return as soon as there is nothing to do.
     pub(crate) fn close(&self) {
-        self.dormitory.close();
+        self.queue.close();
     }
 
     /// Joins the workers that are not in a handler, and leaves the others to themselves. To be called after
     /// [`Pool::close`], when no loop can queue anything any more.
     pub(crate) fn join(&self) {
-        self.waiting.try_iter().for_each(drop);
+        self.queue.drain();
         for seat in lock(&self.seats).drain(..) {
             if lock(&seat.working).is_none() && seat.thread.join().is_err() {
                 log::error!("{}: a worker thread panicked outside of any handler", self.config.name);
@@ -230,15 +211,15 @@ impl Pool {
 
 impl Dispatcher {
     /// Queues a request for the workers; hands it back if the queue is full.
-    pub(crate) fn submit(&mut self, job: Job, now: Instant) -> Result<(), Job> {
-        self.pool.submit.try_send(job).map_err(|refused| refused.into_inner())?;
+    pub(crate) fn submit(&mut self, job: Job) -> Result<(), Job> {
+        let waiting = self.pool.queue.push(job)?;
         self.submitted = true;
         let threads = self.pool.threads.load(Ordering::Relaxed);
-        if threads == 0 || (threads < self.pool.at_once && self.pool.waiting.len() > 1) {
+        if threads == 0 || (threads < self.pool.at_once && waiting > 1) {
             self.pool.grow();
         }
         if self.growth.is_none() && threads < self.pool.config.workers {
-            self.plan(now);
+            self.plan(STANDING);
         }
         Ok(())
     }
@@ -285,10 +266,10 @@ impl Dispatcher {
     /// At the end of a turn: has what was queued in it worked on.
     pub(crate) fn end_turn(&mut self, now: Instant) {
         if std::mem::take(&mut self.submitted) {
-            self.pool.dormitory.wake_one();
+            self.pool.queue.wake_one();
         }
         if self.growth.is_some_and(|growth| growth.at <= now) {
-            self.look(now);
+            self.look();
         }
     }
 
@@ -298,33 +279,35 @@ impl Dispatcher {
     }
 
     /// Adds the threads that are missing.
-    fn look(&mut self, now: Instant) {
+    fn look(&mut self) {
         let Some(Growth { taken_before, .. }) = self.growth.take() else { return };
-        let taken = self.pool.taken.load(Ordering::Relaxed).wrapping_sub(taken_before);
-        let waiting = self.pool.waiting.len();
+        let Standing { waiting, taken } = self.pool.queue.standing();
+        let taken = taken.wrapping_sub(taken_before);
         let missing = waiting.saturating_sub(usize::try_from(taken).unwrap_or(usize::MAX));
-        let woken = if missing > 0 { self.pool.dormitory.wake(missing) } else { 0 };
+        let woken = if missing > 0 { self.pool.queue.wake(missing) } else { 0 };
         let grown = (woken..missing).take(THREADS_A_LOOK).all(|_| self.pool.grow());
         if waiting == 0 {
             return;
         }
         if self.pool.threads.load(Ordering::Relaxed) == 0 {
             // Not a single thread to be had: nobody will ever take these.
-            let unclaimed = self.pool.waiting.try_iter().filter(|job| job.exchange().claim());
+            let unclaimed = self.pool.queue.drain().into_iter().filter(|job| job.exchange().claim());
             unclaimed.for_each(|job| job.reply_at_once(overloaded()));
         } else if self.pool.threads.load(Ordering::Relaxed) < self.pool.config.workers {
-            self.plan(now + if grown { Duration::ZERO } else { EXHAUSTED });
+            self.plan(if grown { STANDING } else { STANDING + EXHAUSTED });
         }
     }
 
     /// Empties the queue of requests that the loops have answered themselves, or are about to.
     pub(crate) fn discard_waiting(&self) {
-        self.pool.waiting.try_iter().for_each(drop);
+        self.pool.queue.drain();
     }
 
-    fn plan(&mut self, now: Instant) {
-        let taken_before = self.pool.taken.load(Ordering::Relaxed);
-        self.growth = Some(Growth { at: now + STANDING, taken_before });
+    /// Plans a look, counted from this very moment: since the turn began, many requests may have been queued, or threads made,
+    /// and a look that comes before these could take anything makes too many.
+    fn plan(&mut self, after: Duration) {
+        let taken_before = self.pool.queue.standing().taken;
+        self.growth = Some(Growth { at: Instant::now() + after, taken_before });
     }
 }
 

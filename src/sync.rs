@@ -1,18 +1,16 @@
 //! The synchronisation primitives of this crate, in one place, so that a build with `--cfg loom` runs the
 //! very same code under loom's model checker.
 
-#[cfg(any(not(loom), test))]
-mod dormitory;
 #[cfg(loom)]
 mod visible_arc;
 #[cfg(any(not(loom), test))]
 mod wake_flag;
+#[cfg(any(not(loom), test))]
+mod work_queue;
 
 #[cfg(not(loom))]
-pub(crate) use self::{dormitory::Dormitory, wake_flag::WakeFlag};
+pub(crate) use self::{wake_flag::WakeFlag, work_queue::Standing, work_queue::WorkQueue};
 
-#[cfg(all(loom, test))]
-pub(crate) use loom::sync::atomic::fence;
 #[cfg(loom)]
 pub(crate) use loom::sync::{
     Condvar, Mutex, MutexGuard,
@@ -21,7 +19,7 @@ pub(crate) use loom::sync::{
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, Weak,
-    atomic::{AtomicBool, AtomicUsize, Ordering, fence},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 #[cfg(loom)]
 pub(crate) use visible_arc::{Arc, Weak};

@@ -158,8 +158,7 @@ impl Connection {
             peer,
             http: Conn::new(),
             activity: Activity::Receiving,
-            // Nobody has looked yet.
-            read: ReadSide::Ready,
+            read: ReadSide::Waiting,
             output: Output::new(),
             persistence: Persistence::KeepAlive,
             input: Input::Empty,

@@ -266,12 +266,16 @@ impl EventLoop {
         });
     }
 
-    /// Deals with what those who have just come have sent by now: where many connect, that is mostly the whole request. Who
-    /// is still there afterwards is watched; a connection that is over after its request is spared that.
+    /// Watches those who have just come. Of several at once most have waited long enough to have sent their request: they
+    /// are dealt with first, and a connection that is over after its request need not be watched at all. One alone has
+    /// mostly sent nothing yet, and to look for it would be a system call for nothing.
     fn receive_arrivals(&mut self) {
         let mut arrivals = std::mem::take(&mut self.arrivals);
+        let have_waited = arrivals.len() > 1;
         for token in arrivals.drain(..) {
-            self.deal_with(token, Connection::drive);
+            if have_waited {
+                self.deal_with(token, Connection::look_again);
+            }
             let Some(connection) = self.table.get_mut(token) else { continue };
             // Once for its whole life: edges of both kinds come, the first of them for what is there already, and its
             // state says which of them matter.

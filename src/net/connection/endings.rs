@@ -151,7 +151,7 @@ impl Connection {
     /// one left an idle or quiet period ago. A request that is sent in the moment between this read and the close is
     /// lost either way, as a lingering close would read it only to forget it; and a stop would have to wait for each
     /// idle peer that does not close before it is about to use the connection again, as most do not.
-    pub(super) fn look_again(&mut self, service: &mut Service) -> Flow {
+    pub(crate) fn look_again(&mut self, service: &mut Service) -> Flow {
         if let ReadSide::Waiting = self.read {
             self.read = ReadSide::Ready;
         }

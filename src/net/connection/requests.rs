@@ -100,7 +100,7 @@ impl Connection {
                 // To read may block, and so it is done elsewhere.
                 let (exchange, in_flight) = (Arc::clone(&request.exchange), self.in_flight.clone());
                 let job = Job::Pump { exchange, pump, in_flight };
-                if service.dispatcher.submit(job, service.now).is_err() {
+                if service.dispatcher.submit(job).is_err() {
                     service.tally.rejected.add(1);
                     response = pool::overloaded();
                 }
@@ -136,7 +136,7 @@ impl Connection {
             connection: self.token,
             in_flight: self.in_flight.clone(),
         };
-        match service.dispatcher.submit(Job::Handle { request, route, reply }, service.now) {
+        match service.dispatcher.submit(Job::Handle { request, route, reply }) {
             Ok(()) => {
                 self.activity = Activity::Handling { exchange, probes: 0, incoming, due };
                 self.since = service.now;
