@@ -42,37 +42,43 @@ pub struct Sleeper {
     poll: Poll,
     events: Events,
     inbox: mailbox::Inbox<u64>,
+    post: mailbox::Post<u64>,
 }
 
-/// A mailbox that `capacity` messages fit in, and the loop that it belongs to.
-pub fn mailbox(capacity: usize) -> io::Result<(Mailbox, Sleeper)> {
+/// A mailbox, and the loop that it belongs to.
+pub fn mailbox() -> io::Result<(Mailbox, Sleeper)> {
     let poll = Poll::new()?;
-    let (mailbox, inbox) = mailbox::mailbox(poll.registry(), Token(usize::MAX), capacity)?;
-    Ok((Mailbox(mailbox), Sleeper { poll, events: Events::with_capacity(1024), inbox }))
+    let (mailbox, inbox) = mailbox::mailbox(poll.registry(), Token(usize::MAX))?;
+    let post = mailbox::Post::default();
+    Ok((Mailbox(mailbox), Sleeper { poll, events: Events::with_capacity(1024), inbox, post }))
 }
 
 impl Mailbox {
-    /// Waits for room if need be.
+    /// From another thread: leaves a message, and wakes the loop unless that has been done already.
     pub fn send(&self, message: u64) {
-        self.0.send(message);
+        assert!(self.0.send(message).is_ok(), "the loop is there as long as its mailbox");
     }
 }
 
 impl Sleeper {
-    /// Sleeps until it is woken and there is a message, as a loop does it: the flag is lowered, then it looks.
+    /// Sleeps until it is woken and there are messages, as a loop does it: the flag is lowered, then it looks. The last of them.
     pub fn receive(&mut self) -> io::Result<u64> {
         loop {
             self.poll.poll(&mut self.events, None)?;
             self.inbox.lower();
-            if let Some(message) = self.inbox.take() {
+            if let Some(message) = self.take() {
                 return Ok(message);
             }
         }
     }
 
-    /// Takes a message without having slept.
-    pub fn take(&self) -> Option<u64> {
-        self.inbox.take()
+    /// Takes all messages without having slept: the last of them.
+    pub fn take(&mut self) -> Option<u64> {
+        let mut post = self.inbox.exchange(std::mem::take(&mut self.post));
+        let last = post.messages.pop();
+        post.messages.clear();
+        self.post = post;
+        last
     }
 
     /// Has the next send wake the loop again.
@@ -320,13 +326,13 @@ impl Pool {
             router,
             server: Server::builder().build(),
             in_flight: WaitGroup::new(),
-            answers: Ground::new(0)?,
+            answers: Ground::new()?,
         })
     }
 
-    /// So many requests, and a mailbox that their answers fit in; what the last one holds is dropped.
+    /// So many requests, and a mailbox for their answers; what the last one holds is dropped.
     pub fn prepare(&mut self, requests: usize) -> io::Result<Vec<Routed>> {
-        self.answers = Ground::new(requests)?;
+        self.answers = Ground::new()?;
         let limits = Limits::default();
         let mut routed = |_| {
             let handle = self.server.handle();

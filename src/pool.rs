@@ -327,21 +327,21 @@ impl Job {
         }
     }
 
-    /// Sends an answer for a loop, which never waits: where there is no room for the answer, there will be none.
+    /// Sends an answer for a loop.
     fn reply_at_once(self, response: Response) {
         if let Job::Handle { mut request, reply: Reply { mailbox, connection, .. }, .. } = self {
             request.answer = Some(response);
-            drop(mailbox.try_send(Message::Answered(connection, request)));
+            drop(mailbox.send(Message::Answered(connection, request)));
         }
     }
 }
 
 impl Reply {
-    /// Sends the answer, for a worker: it waits if the loop is behind.
+    /// Sends the answer; where there is no loop any more, nobody waits for one.
     fn send(self, mut request: Box<Request>, response: Response) -> Guard {
         let Reply { mailbox, connection, in_flight } = self;
         request.answer = Some(response);
-        mailbox.send(Message::Answered(connection, request));
+        drop(mailbox.send(Message::Answered(connection, request)));
         in_flight
     }
 }

@@ -318,7 +318,7 @@ impl Run {
         !self.accept_paused.load(Ordering::SeqCst)
     }
 
-    /// The loop that was to have a connection has no room in its mailbox; another one keeps it.
+    /// The loop that was to have a connection has ended; another one keeps it.
     pub(crate) fn move_connection(&self, from: usize, to: usize) {
         self.loops[from].connections.fetch_sub(1, Ordering::Relaxed);
         self.loops[to].connections.fetch_add(1, Ordering::Relaxed);

@@ -18,7 +18,7 @@ use accepting::Accepting;
 use super::{
     connection::{Connection, Flow},
     deadlines::Deadlines,
-    mailbox::{Inbox, Mailbox, mailbox},
+    mailbox::{Inbox, Mailbox, Post, mailbox},
     service::Service,
     table::{Table, slot_of},
 };
@@ -51,6 +51,8 @@ pub(crate) struct EventLoop {
     poll: Poll,
     events: Events,
     inbox: Inbox<Message>,
+    /// What was in the mailbox the last time: empty by now.
+    read: Post<Message>,
     table: Table<Connection>,
     deadlines: Deadlines,
     /// Connections whose turn's budget was used up.
@@ -78,10 +80,9 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    /// `capacity`: how many messages may wait, which must be no fewer than there are requests on the pool.
-    pub(crate) fn new(capacity: usize) -> io::Result<(Ground, Mailbox<Message>)> {
+    pub(crate) fn new() -> io::Result<(Ground, Mailbox<Message>)> {
         let poll = Poll::new()?;
-        let (mailbox, inbox) = mailbox(poll.registry(), WAKE, capacity)?;
+        let (mailbox, inbox) = mailbox(poll.registry(), WAKE)?;
         Ok((Ground { poll, inbox }, mailbox))
     }
 }
@@ -92,6 +93,7 @@ impl EventLoop {
             poll: ground.poll,
             events: Events::with_capacity(EVENTS_A_TURN),
             inbox: ground.inbox,
+            read: Post::default(),
             table: Table::new(),
             deadlines: Deadlines::new(),
             again: Vec::new(),
@@ -180,18 +182,21 @@ impl EventLoop {
     fn on_event(&mut self, event: &Event) {
         let token = event.token();
         if token == WAKE {
-            while let Some(message) = self.inbox.take() {
-                self.on_message(message);
-            }
-            for connection in self.inbox.take_noted() {
-                self.deal_with(connection, Connection::on_fed);
-            }
-            return;
+            return self.read_post();
         }
         let is_listener = self.accepting.as_mut().is_some_and(|accepting| accepting.on_readiness(token));
         if !is_listener {
             self.deal_with(token, |connection, service| connection.on_readiness(event, service));
         }
+    }
+
+    fn read_post(&mut self) {
+        let mut post = self.inbox.exchange(std::mem::take(&mut self.read));
+        post.messages.drain(..).for_each(|message| self.on_message(message));
+        for connection in post.due.drain(..) {
+            self.deal_with(connection, Connection::on_fed);
+        }
+        self.read = post;
     }
 
     fn on_message(&mut self, message: Message) {
@@ -353,7 +358,7 @@ impl EventLoop {
     /// Closes whatever there is: the listeners, the connections, and those that are on their way here.
     fn close_all(&mut self) {
         self.drop_listeners();
-        while let Some(message) = self.inbox.take() {
+        for message in self.inbox.exchange(Post::default()).messages {
             if let Message::Accepted(stream, peer, in_flight) = message {
                 self.add(stream, peer, in_flight);
             }

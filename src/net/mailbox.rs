@@ -1,10 +1,12 @@
 //! How other threads reach a loop: put a message in, and wake the loop only if no wake is under way already. A burst of
-//! answers from the pool costs one system call.
-//! (How no message is left without a wake: see [`WakeFlag`].)
+//! answers from the pool costs one system call, and one lock on the loop's side.
+//! (How no message is left without a wake: see [`WakeFlag`]. Why there is a lock: see [`WorkQueue`](crate::sync::WorkQueue).)
+//!
+//! It has no bound of its own, as those who send are bounded: each request on the pool has one answer, each connection that is
+//! given to a loop is one of those that there may be, and each has itself noted once.
 
 use std::{io, sync::Arc};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use mio::{Registry, Token, Waker};
 
 use crate::sync::{Mutex, WakeFlag, lock};
@@ -15,30 +17,36 @@ pub(crate) struct Mailbox<M>(Arc<Shared<M>>);
 
 /// The loop's end.
 #[derive(Debug)]
-pub(crate) struct Inbox<M> {
-    receiver: Receiver<M>,
-    shared: Arc<Shared<M>>,
-}
+pub(crate) struct Inbox<M>(Arc<Shared<M>>);
 
 #[derive(Debug)]
 struct Shared<M> {
-    sender: Sender<M>,
-    /// Connections that have something to do: without a bound of its own, as each has itself noted once.
-    due: Mutex<Vec<Token>>,
+    /// None once the loop has ended.
+    post: Mutex<Option<Post<M>>>,
     flag: WakeFlag,
     waker: Waker,
 }
 
+/// What has come for a loop.
+#[derive(Debug)]
+pub(crate) struct Post<M> {
+    pub(crate) messages: Vec<M>,
+    /// Connections that have something to do.
+    pub(crate) due: Vec<Token>,
+}
+
 /// A mailbox for the loop whose poll `registry` belongs to; `token` is the event it gets when woken.
-pub(crate) fn mailbox<M>(
-    registry: &Registry,
-    token: Token,
-    capacity: usize,
-) -> io::Result<(Mailbox<M>, Inbox<M>)> {
-    let (sender, receiver) = bounded(capacity);
+pub(crate) fn mailbox<M>(registry: &Registry, token: Token) -> io::Result<(Mailbox<M>, Inbox<M>)> {
     let waker = Waker::new(registry, token)?;
-    let shared = Arc::new(Shared { sender, due: Mutex::default(), flag: WakeFlag::new(), waker });
-    Ok((Mailbox(Arc::clone(&shared)), Inbox { receiver, shared }))
+    let post = Mutex::new(Some(Post::default()));
+    let shared = Arc::new(Shared { post, flag: WakeFlag::new(), waker });
+    Ok((Mailbox(Arc::clone(&shared)), Inbox(shared)))
+}
+
+impl<M> Default for Post<M> {
+    fn default() -> Self {
+        Post { messages: Vec::new(), due: Vec::new() }
+    }
 }
 
 impl<M> Clone for Mailbox<M> {
@@ -48,29 +56,22 @@ impl<M> Clone for Mailbox<M> {
 }
 
 impl<M> Mailbox<M> {
-    /// Puts a message in, waiting for room if need be: only for threads that are not loops. A message to a loop that
-    /// has ended is dropped.
-    pub(crate) fn send(&self, message: M) {
-        if self.0.sender.send(message).is_ok() {
-            self.wake();
+    /// Puts a message in, or hands it back if there is no loop any more. Never blocks.
+    pub(crate) fn send(&self, message: M) -> Result<(), M> {
+        match &mut *lock(&self.0.post) {
+            Some(post) => post.messages.push(message),
+            None => return Err(message),
         }
-    }
-
-    /// Puts a message in, or hands it back if there is no room or no loop any more. Never blocks.
-    pub(crate) fn try_send(&self, message: M) -> Result<(), M> {
-        match self.0.sender.try_send(message) {
-            Ok(()) => {
-                self.wake();
-                Ok(())
-            }
-            Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => Err(message),
-        }
+        self.wake();
+        Ok(())
     }
 
     /// Notes that a connection has something to do. Never blocks, whoever calls it; it must not be called again for the
     /// same thing before the loop has looked.
     pub(crate) fn note(&self, connection: Token) {
-        lock(&self.0.due).push(connection);
+        if let Some(post) = &mut *lock(&self.0.post) {
+            post.due.push(connection);
+        }
         self.wake();
     }
 
@@ -86,18 +87,23 @@ impl<M> Mailbox<M> {
 }
 
 impl<M> Inbox<M> {
-    /// To be called when the loop was woken, before [`take`](Inbox::take).
+    /// To be called when the loop was woken, before [`exchange`](Inbox::exchange).
     pub(crate) fn lower(&self) {
-        self.shared.flag.lower();
+        self.0.flag.lower();
     }
 
-    pub(crate) fn take(&self) -> Option<M> {
-        self.receiver.try_recv().ok()
+    /// Takes all that has come, and leaves an empty post, whose buffers are used again.
+    pub(crate) fn exchange(&self, empty: Post<M>) -> Post<M> {
+        debug_assert!(empty.messages.is_empty() && empty.due.is_empty(), "post that nobody would read");
+        lock(&self.0.post).replace(empty).unwrap_or_default()
     }
+}
 
-    /// The connections that were noted.
-    pub(crate) fn take_noted(&self) -> Vec<Token> {
-        std::mem::take(&mut lock(&self.shared.due))
+impl<M> Drop for Inbox<M> {
+    fn drop(&mut self) {
+        // What is in there may wake others when it is dropped, so not under the lock.
+        let unread = lock(&self.0.post).take();
+        drop(unread);
     }
 }
 
@@ -113,15 +119,15 @@ mod tests {
     #[test]
     fn a_burst_brings_one_wake_and_a_later_message_another() {
         let mut poll = Poll::new().unwrap();
-        let (mailbox, inbox) = mailbox(poll.registry(), WAKE, 16).unwrap();
+        let (mailbox, inbox) = mailbox(poll.registry(), WAKE).unwrap();
         let mut events = Events::with_capacity(16);
         for round in 0..3 {
-            (0..5).for_each(|n| mailbox.send(round * 10 + n));
+            (0..5).for_each(|n| mailbox.send(round * 10 + n).unwrap());
             poll.poll(&mut events, HUNG).unwrap();
             assert_eq!(events.iter().count(), 1);
             inbox.lower();
-            let taken: Vec<_> = std::iter::from_fn(|| inbox.take()).collect();
-            assert_eq!(taken, (0..5).map(|n| round * 10 + n).collect::<Vec<_>>());
+            let taken = inbox.exchange(Post::default());
+            assert_eq!(taken.messages, (0..5).map(|n| round * 10 + n).collect::<Vec<_>>());
         }
     }
 
@@ -130,32 +136,32 @@ mod tests {
         const SENDERS: usize = 4;
         const EACH: usize = 5_000;
         let mut poll = Poll::new().unwrap();
-        let (mailbox, inbox) = mailbox(poll.registry(), WAKE, 64).unwrap();
+        let (mailbox, inbox) = mailbox(poll.registry(), WAKE).unwrap();
         let mut events = Events::with_capacity(16);
         std::thread::scope(|scope| {
             for _ in 0..SENDERS {
-                scope.spawn(|| (0..EACH).for_each(|n| mailbox.send(n)));
+                scope.spawn(|| (0..EACH).for_each(|n| mailbox.send(n).unwrap()));
             }
             let mut received = 0;
             while received < SENDERS * EACH {
                 poll.poll(&mut events, HUNG).unwrap();
                 assert!(!events.is_empty(), "hung: a message without a wake after {received}");
                 inbox.lower();
-                while inbox.take().is_some() {
-                    received += 1;
-                }
+                received += inbox.exchange(Post::default()).messages.len();
             }
         });
     }
 
     #[test]
-    fn a_full_or_deserted_mailbox_hands_the_message_back() {
+    fn a_deserted_mailbox_hands_the_message_back_and_drops_what_nobody_has_read() {
         let poll = Poll::new().unwrap();
-        let (mailbox, inbox) = mailbox(poll.registry(), WAKE, 1).unwrap();
-        assert_eq!(mailbox.try_send("first"), Ok(()));
-        assert_eq!(mailbox.try_send("second"), Err("second"));
+        let (mailbox, inbox) = mailbox(poll.registry(), WAKE).unwrap();
+        let unread = Arc::new(());
+        assert!(mailbox.send(Arc::clone(&unread)).is_ok());
+        mailbox.note(Token(0));
         drop(inbox);
-        assert_eq!(mailbox.try_send("third"), Err("third"));
-        mailbox.send("dropped, not blocked for ever");
+        assert_eq!(Arc::strong_count(&unread), 1);
+        assert!(mailbox.send(Arc::clone(&unread)).is_err());
+        mailbox.note(Token(0));
     }
 }

@@ -73,9 +73,7 @@ impl Live {
         let cannot = |what: &str, error| Error::io(format!("{}: cannot {what}", config.name), error);
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>();
         let addresses = addresses.map_err(|error| cannot("tell its address", error))?;
-        // Room for all answers that can be under way, and for connections from the accepting loop.
-        let capacity = config.queue + config.workers + 1024;
-        let grounds = (0..config.loops).map(|_| Ground::new(capacity)).collect::<Result<Vec<_>, _>>();
+        let grounds = (0..config.loops).map(|_| Ground::new()).collect::<Result<Vec<_>, _>>();
         let (grounds, mailboxes) =
             grounds.map_err(|error| cannot("make an event loop", error))?.into_iter().unzip();
         let grounds: Vec<Ground> = grounds;

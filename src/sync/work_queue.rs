@@ -256,6 +256,8 @@ mod models {
             assert!(queue.wake(2) <= 2);
             workers.into_iter().for_each(|worker| assert!(worker.join().unwrap()));
             assert_eq!(queue.wake(1), 0, "both have gone");
+            assert_eq!(queue.standing(), Standing { waiting: 0, taken: 2 });
+            assert!(queue.drain().is_empty());
         });
     }
 

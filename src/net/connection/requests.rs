@@ -63,7 +63,7 @@ impl Connection {
     /// Gives a request to a worker whose handler reads the content itself.
     fn submit_streamed(&mut self, mut request: Box<Request>, route: RouteId, service: &mut Service) {
         let (mailbox, token) = (service.mailbox.clone(), self.token);
-        let resume = move || mailbox.send(Message::ContentWanted(token));
+        let resume = move || drop(mailbox.send(Message::ContentWanted(token)));
         // A client that waits for a go-ahead gets it when the handler asks for the first byte.
         let pipe = Arc::new(Pipe::new(self.http.wants_continue(), resume));
         request.pipe = Some(Arc::clone(&pipe));

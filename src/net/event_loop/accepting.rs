@@ -236,8 +236,7 @@ impl EventLoop {
             return self.add(stream, peer, in_flight);
         }
         let message = Message::Accepted(stream, peer, in_flight);
-        if let Err(Message::Accepted(stream, peer, in_flight)) = run.loops()[chosen].mailbox.try_send(message)
-        {
+        if let Err(Message::Accepted(stream, peer, in_flight)) = run.loops()[chosen].mailbox.send(message) {
             run.move_connection(chosen, self.service.number);
             self.add(stream, peer, in_flight);
         }
