@@ -31,7 +31,7 @@ const ROUNDS_OF_A_CROWD: usize = 7;
 /// Set where this program has already made room for as many descriptors as it may.
 const RAISED: &str = "SOFTSTOP_BENCH_DESCRIPTORS_RAISED";
 /// Longer than a quiet period, and than a server that somebody has just connected to looks for handshakes.
-const UNTIL_IDLE: Duration = Duration::from_millis(1_100);
+const UNTIL_IDLE: Duration = Duration::from_millis(1_600);
 
 fn main() {
     let arguments: Vec<String> = env::args().collect();

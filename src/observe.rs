@@ -125,7 +125,8 @@ pub enum Event<'a> {
         /// What the client is going to be told.
         status: StatusCode,
     },
-    /// All responses made so far were handed to the kernel, whole.
+    /// All responses made so far were handed to the kernel, whole. The last bytes of a connection may still wait there for its
+    /// close, which follows at once: an observer that blocks delays them.
     ResponsesWritten {
         /// On which connection.
         connection: ConnectionId,

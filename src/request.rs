@@ -1,6 +1,6 @@
 //! What a handler is given. The head and the context are shared between the handler and the connection that waits for
-//! its answer (that is the [`Exchange`]); the content is the handler's alone. Both are used again for later requests,
-//! so that serving allocates nothing once it is warm.
+//! its answer (that is the [`Exchange`]); the content is the handler's, who may keep it. Both are used again for later requests,
+//! unless they are large or were kept, so that serving allocates nothing once it is warm.
 
 mod exchange;
 
@@ -92,7 +92,8 @@ impl Request {
         if let Framing::Length(declared) = self.exchange.head.framing()
             && body.capacity() - body.len() < bytes.len()
         {
-            body.reserve_exact(room(body.len() + bytes.len(), declared) - body.len());
+            // Where there is not as much to be had, it grows as far as it has to.
+            _ = body.try_reserve_exact(room(body.len() + bytes.len(), declared) - body.len());
         }
         body.extend_from_slice(bytes);
     }

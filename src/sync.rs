@@ -9,7 +9,10 @@ mod wake_flag;
 mod work_queue;
 
 #[cfg(not(loom))]
-pub(crate) use self::{wake_flag::WakeFlag, work_queue::Standing, work_queue::WorkQueue};
+pub(crate) use self::{
+    wake_flag::WakeFlag,
+    work_queue::{Standing, WorkQueue},
+};
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{

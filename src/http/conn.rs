@@ -339,7 +339,7 @@ impl Conn {
 
     /// Whether the client, as far as it keeps the rules, has nothing more to send: it asked for the close, and its last
     /// request is there, whole. A lingering close is to protect the response from what would still arrive (RFC 9112
-    /// section 9.6), so none is needed.
+    /// section 9.6), so none is needed as long as it does keep them.
     pub fn nothing_follows(&self) -> bool {
         matches!(self.state, State::Closed(Rest::Nothing))
     }

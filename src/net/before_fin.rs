@@ -1,5 +1,4 @@
-//! The last bytes of a connection leave in one packet with its FIN: a packet less to send, to receive and to acknowledge,
-//! which is a tenth of what a connection with a single request costs.
+//! The last bytes of a connection leave in one packet with its FIN: a packet less to send, to receive and to acknowledge.
 
 use std::io::{self, IoSlice, Write};
 

@@ -10,7 +10,7 @@
 //!                                               Upgrading ----------> handed over
 //!                      |
 //!                      v   all written
-//!                  Lingering ----------> closed
+//!                  Lingering ----------> closed    (at once, if the client has asked for it and sent everything)
 //! ```
 //!
 //! Three more axes are independent of that: what the socket has to read ([`ReadSide`]), what it still has to take

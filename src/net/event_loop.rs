@@ -34,6 +34,8 @@ use crate::{
 
 /// The mailbox's token; listeners count down from the next one. A connection's generation keeps clear of both.
 const WAKE: Token = Token(usize::MAX);
+/// Room in the mailbox that is kept: more than come between two turns as a rule.
+const KEPT_MESSAGES: usize = 1024;
 /// Events taken from the kernel at once.
 const EVENTS_A_TURN: usize = 1024;
 
@@ -196,6 +198,9 @@ impl EventLoop {
         for connection in post.due.drain(..) {
             self.deal_with(connection, Connection::on_fed);
         }
+        // A loop that was held up may have been sent tens of thousands.
+        post.messages.shrink_to(KEPT_MESSAGES);
+        post.due.shrink_to(KEPT_MESSAGES);
         self.read = post;
     }
 
@@ -259,7 +264,7 @@ impl EventLoop {
         connection.hand_over(&mut self.service);
     }
 
-    /// Takes a connection in; it has its turn when nobody is left to accept.
+    /// Takes a connection in; it has its turn after the accepting.
     fn add(&mut self, stream: TcpStream, peer: SocketAddr, in_flight: Guard) {
         let now = self.service.now;
         let token = self.table.insert_with(|token| Connection::new(stream, peer, token, in_flight, now));

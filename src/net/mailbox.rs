@@ -3,7 +3,7 @@
 //! (How no message is left without a wake: see [`WakeFlag`]. Why there is a lock: see [`WorkQueue`](crate::sync::WorkQueue).)
 //!
 //! It has no bound of its own, as those who send are bounded: each request on the pool has one answer, each connection that is
-//! given to a loop is one of those that there may be, and each has itself noted once.
+//! given to a loop is one of those that there may be, and each has itself noted once, or asks once for more of its content.
 
 use std::{io, sync::Arc};
 

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Requests that are kept to be used again: as many as a full pool with its default of 512 workers has in its hands. What
-/// they hold is bounded too (see [`Request::recycle`]), to eight MiB in all, and is about one KiB each as a rule.
+/// they hold is bounded too (see [`Request::recycle`]), to eight MiB a loop, and is about one KiB each as a rule.
 const SPARE_REQUESTS: usize = 512;
 
 pub(crate) struct Service {

@@ -105,12 +105,12 @@ impl<T> WorkQueue<T> {
                 drop(work);
                 state = lock(&self.state);
             }
+            if state.closed {
+                return None;
+            }
             bed.woken.store(false, Ordering::Relaxed);
             state.sleepers.push(Arc::clone(bed));
             while !bed.woken.load(Ordering::Relaxed) {
-                if state.closed {
-                    return None;
-                }
                 state = wait(&bed.wake, state, None).unwrap_or_else(|state| state);
             }
             state.woken -= 1;
@@ -131,7 +131,9 @@ impl<T> WorkQueue<T> {
     pub(crate) fn close(&self) {
         let mut state = lock(&self.state);
         state.closed = true;
-        state.sleepers.iter().for_each(|bed| bed.wake.notify_one());
+        let sleepers: Vec<_> = std::iter::from_fn(|| state.wake_last()).collect();
+        drop(state);
+        sleepers.into_iter().for_each(|sleeper| rouse(Some(sleeper)));
     }
 }
 
@@ -277,6 +279,20 @@ mod models {
             queue.push(1).unwrap();
             queue.wake_one();
             assert_eq!(worker.join().unwrap(), Some(1));
+        });
+    }
+
+    #[test]
+    fn what_was_put_in_before_the_closing_is_still_taken() {
+        loom::model(|| {
+            let queue = Arc::new(WorkQueue::new(2));
+            let worker = thread::spawn({
+                let queue = Arc::clone(&queue);
+                move || (work(&queue), work(&queue))
+            });
+            queue.push(0).unwrap();
+            queue.close();
+            assert_eq!(worker.join().unwrap(), (true, false));
         });
     }
 

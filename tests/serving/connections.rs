@@ -92,3 +92,55 @@ fn a_server_serves_on_while_others_connect_and_say_nothing() {
     assert_eq!(slow_client.read_response().text(), "slow");
     until("the server has its threads", || server.handle().is_ready());
 }
+
+/// An empty line too many, as some send one behind a request, must not make of the close a reset.
+#[test]
+fn what_comes_while_the_last_request_is_handled_does_not_take_its_response_away() {
+    let (gate, held) = gate();
+    let routes = Router::new().get("/", inline(move |_: &Request| gate.pass()));
+    let (_server, address) = serve(routes);
+    for _ in 0..20 {
+        let mut client = Client::connect(address);
+        client.send("GET / HTTP/1.0\r\n\r\n");
+        held.wait_entered();
+        client.send("\r\n");
+        held.let_one_go();
+        assert_eq!(client.read_response().status, 204);
+        client.expect_end();
+    }
+}
+
+/// While a handler holds the loop they come, and are accepted in one turn: those that stay, those that do not, one that has
+/// sent nothing yet, and one that has been reset.
+#[test]
+fn a_crowd_that_waited_to_be_accepted_is_served_at_once_and_watched_from_then_on() {
+    let (gate, held) = gate();
+    let routes = Router::new()
+        .get("/", inline(|_: &Request| "served"))
+        .get("/held", inline(move |_: &Request| gate.pass()));
+    let (server, address) = start(local().loops(1).routes(routes));
+    let mut busy = Client::connect(address);
+    busy.send(get("/held"));
+    held.wait_entered();
+    let mut staying: Vec<Client> = (0..5).map(|_| Client::connect(address)).collect();
+    let mut leaving: Vec<Client> = (0..5).map(|_| Client::connect(address)).collect();
+    let mut late = Client::connect(address);
+    let reset = Client::connect(address);
+    staying.iter_mut().for_each(|client| client.send(get("/")));
+    leaving.iter_mut().for_each(|client| client.send("GET / HTTP/1.0\r\n\r\n"));
+    reset.reset();
+    held.let_one_go();
+    for client in &mut leaving {
+        assert_eq!(client.read_response().text(), "served");
+        client.expect_end();
+    }
+    for client in &mut staying {
+        assert_eq!(client.read_response().text(), "served");
+        assert_eq!(client.get("/").text(), "served", "watched");
+    }
+    assert_eq!(late.get("/").text(), "served");
+    drop((busy, staying, late));
+    let report = server.stop(patient());
+    assert!(report.is_clean(), "{report}");
+    assert_eq!((report.requests.completed, report.closes.total()), (1 + 5 + 10 + 1, 13), "{report}");
+}

@@ -228,6 +228,29 @@ fn a_client_that_asked_for_the_close_is_not_waited_for() {
     drop(clients);
 }
 
+/// In a stop it is waited for all the same: its close says that it has the response, and the process may be gone next.
+#[test]
+fn a_client_that_asked_for_the_close_is_waited_for_in_a_stop() {
+    let (gate, held) = gate();
+    let timeouts = Timeouts { linger: HUNG * 2, ..Timeouts::default() };
+    let routes = Router::new().get("/", move |_: &Request| gate.pass());
+    let (server, address) = start(local().timeouts(timeouts).routes(routes));
+    let mut client = Client::connect(address);
+    client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    held.wait_entered();
+    let report = begin_stop(&server, patient());
+    held.let_one_go();
+    assert_eq!(client.read_response().status, 204);
+    client.expect_end();
+    assert!(
+        report.try_recv().is_err(),
+        "the stop is over, and nobody has said that the response has arrived"
+    );
+    drop(client);
+    let report = soon(&report);
+    assert!(report.is_clean() && report.requests.completed == 1, "{report}");
+}
+
 #[test]
 fn a_hard_stop_cuts_off_whatever_there_is() {
     let (gate, held) = gate();

@@ -45,12 +45,15 @@ struct Report {
     lag: Option<Summary>,
 }
 
+/// Descriptors that the generator takes beside its connections, and some to spare.
+const OTHERS: u32 = 8;
+
 pub(crate) fn run(options: &Load, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
     let connection = options.url.connect()?;
     let address = connection.peer_addr()?;
     // A load that comes to the limit of descriptors only when it needs them all would lose what it has measured.
     let reserved =
-        (1..options.connections).map(|_| connection.try_clone()).collect::<io::Result<Vec<_>>>()?;
+        (1..options.connections + OTHERS).map(|_| connection.try_clone()).collect::<io::Result<Vec<_>>>()?;
     drop(reserved);
     let plan = Plan {
         address,

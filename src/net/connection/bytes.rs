@@ -19,6 +19,7 @@ const REQUESTS_A_TURN: usize = 128;
 pub(super) const BYTES_A_TURN: usize = 256 * 1024;
 /// Bytes read at a time to complete a message that has begun.
 const PIECE: usize = 4 * 1024;
+
 impl Connection {
     /// Goes on until the connection has to wait for something.
     pub(crate) fn drive(&mut self, service: &mut Service) -> Flow {
@@ -75,7 +76,7 @@ impl Connection {
                 }
                 (_, Persistence::CloseWhenSent(reason)) => {
                     let reason = *reason;
-                    if self.has_read_all() {
+                    if matches!(self.read, ReadSide::Ended) || self.may_close_outright(service) {
                         return Flow::Close(reason);
                     }
                     if self.stream.shutdown(Shutdown::Write).is_err() {
@@ -215,13 +216,24 @@ impl Connection {
         };
     }
 
-    /// Whether nothing can be lost if the connection is closed without lingering.
-    fn has_read_all(&self) -> bool {
-        match self.read {
-            ReadSide::Ended => true,
-            // The last read took everything.
-            ReadSide::Waiting => self.http.nothing_follows(),
-            ReadSide::Ready | ReadSide::HangingUp => false,
+    /// Whether there is nothing to linger for: the client has said that nothing follows, and nothing has come. To close over
+    /// as much as a stray empty line would be a reset, and take the response from the client's hands; hence the look. During a
+    /// stop the process may end next, and its host with it: then the client's own close is waited for, as it says that the
+    /// response has arrived.
+    fn may_close_outright(&mut self, service: &mut Service) -> bool {
+        if !self.http.nothing_follows() || service.run.is_stopping() {
+            return false;
+        }
+        if let ReadSide::Waiting = self.read {
+            self.read = ReadSide::Ready;
+        }
+        let mut scratch = std::mem::take(&mut service.scratch);
+        let looked = self.read(&mut scratch);
+        service.scratch = scratch;
+        match looked {
+            Ok(0) => true,
+            Ok(_) => false,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         }
     }
 

@@ -144,7 +144,7 @@ impl Connection {
         }
     }
 
-    /// Reads once more, whether or not there was an edge, before the clock has its way.
+    /// Reads once more, whether or not there was an edge: before the clock has its way, or since it has waited to be accepted.
     ///
     /// A connection that is owed nothing is closed outright if there is nothing, without lingering. To linger is to spare
     /// the peer a reset that takes a response from its hands (RFC 9112 section 9.6), and none is on its way: the last

@@ -18,13 +18,13 @@ use compare::{
 #[command(version)]
 struct Arguments {
     /// Rounds of each workload.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = at_least_one)]
     rounds: usize,
     /// Seconds of load on each server in a round.
     #[arg(long, default_value_t = 3)]
     seconds: u64,
     /// Stops of each server, idle and under each kind of load.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = at_least_one)]
     stops: usize,
     /// Which servers [default: all]
     #[arg(long, value_delimiter = ',', value_parser = named)]
@@ -64,6 +64,14 @@ struct Results {
     lines: Vec<Line>,
     /// For the picture.
     loads: Vec<(&'static Workload, Vec<Measured>)>,
+}
+
+/// There is no median of nothing.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..) => Ok(number),
+        _ => Err("a number from 1 on".to_owned()),
+    }
 }
 
 fn section(name: &str) -> Result<Section, String> {

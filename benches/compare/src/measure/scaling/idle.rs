@@ -21,7 +21,7 @@ use crate::{process::Launch, servers::Server, table::Table};
 const CONNECTIONS: [usize; 5] = [0, 1_000, 5_000, 10_000, 19_000];
 const SERVERS: [&str; 2] = [BASE, BARE_LOOP];
 /// Longer than softstop's quiet period, and than it looks for handshakes after somebody has connected.
-const UNTIL_IDLE: Duration = Duration::from_millis(1_100);
+const UNTIL_IDLE: Duration = Duration::from_millis(1_600);
 
 /// What a server with so many idle connections needs, and what becomes of it on SIGTERM.
 #[derive(Debug)]
