@@ -182,10 +182,22 @@ mod tests {
 #[cfg(all(test, loom))]
 mod models {
     use super::*;
-    use loom::thread;
+    use loom::thread::{self, JoinHandle};
+
+    /// All interleavings with at most so many preemptions.
+    fn check(preemptions: usize, model: impl Fn(Arc<WorkQueue<u8>>) + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(preemptions);
+        builder.check(move || model(Arc::new(WorkQueue::new(2))));
+    }
 
     fn work(queue: &WorkQueue<u8>) -> bool {
         queue.take(&Arc::new(Bed::default()), |_| true).is_some()
+    }
+
+    fn worker(queue: &Arc<WorkQueue<u8>>) -> JoinHandle<bool> {
+        let queue = Arc::clone(queue);
+        thread::spawn(move || work(&queue))
     }
 
     fn submit(queue: &WorkQueue<u8>) {
@@ -195,12 +207,8 @@ mod models {
 
     #[test]
     fn work_that_comes_while_the_worker_lies_down_wakes_it() {
-        loom::model(|| {
-            let queue = Arc::new(WorkQueue::new(2));
-            let worker = thread::spawn({
-                let queue = Arc::clone(&queue);
-                move || work(&queue)
-            });
+        check(4, |queue| {
+            let worker = worker(&queue);
             submit(&queue);
             assert!(worker.join().unwrap());
         });
@@ -208,18 +216,10 @@ mod models {
 
     #[test]
     fn two_jobs_from_two_threads_are_both_taken() {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(3);
-        model.check(|| {
-            let queue = Arc::new(WorkQueue::new(2));
-            let submitter = thread::spawn({
-                let queue = Arc::clone(&queue);
-                move || submit(&queue)
-            });
-            let worker = thread::spawn({
-                let queue = Arc::clone(&queue);
-                move || work(&queue) && work(&queue)
-            });
+        check(3, |queue| {
+            let (other, both) = (Arc::clone(&queue), Arc::clone(&queue));
+            let submitter = thread::spawn(move || submit(&other));
+            let worker = thread::spawn(move || work(&both) && work(&both));
             submit(&queue);
             submitter.join().unwrap();
             assert!(worker.join().unwrap());
@@ -229,14 +229,8 @@ mod models {
     /// The second submitter may see the first one's worker on its way, and leave it to that one to wake the other.
     #[test]
     fn two_workers_that_take_one_job_each_leave_none() {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(2);
-        model.check(|| {
-            let queue = Arc::new(WorkQueue::new(2));
-            let workers = [0; 2].map(|_| {
-                let queue = Arc::clone(&queue);
-                thread::spawn(move || work(&queue))
-            });
+        check(2, |queue| {
+            let workers = [worker(&queue), worker(&queue)];
             submit(&queue);
             submit(&queue);
             workers.into_iter().for_each(|worker| assert!(worker.join().unwrap()));
@@ -245,14 +239,8 @@ mod models {
 
     #[test]
     fn as_many_are_woken_as_are_wanted_and_none_is_woken_for_nothing() {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(2);
-        model.check(|| {
-            let queue = Arc::new(WorkQueue::new(2));
-            let workers = [0; 2].map(|_| {
-                let queue = Arc::clone(&queue);
-                thread::spawn(move || work(&queue))
-            });
+        check(2, |queue| {
+            let workers = [worker(&queue), worker(&queue)];
             queue.push(0).unwrap();
             queue.push(0).unwrap();
             assert!(queue.wake(2) <= 2);
@@ -266,14 +254,9 @@ mod models {
     /// What the first worker does not accept must not be the end of the wakes.
     #[test]
     fn refused_work_does_not_swallow_the_wake_of_what_follows_it() {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(3);
-        model.check(|| {
-            let queue = Arc::new(WorkQueue::new(2));
-            let worker = thread::spawn({
-                let queue = Arc::clone(&queue);
-                move || queue.take(&Arc::new(Bed::default()), |work| *work > 0)
-            });
+        check(3, |queue| {
+            let picky = Arc::clone(&queue);
+            let worker = thread::spawn(move || picky.take(&Arc::new(Bed::default()), |work| *work > 0));
             queue.push(0).unwrap();
             queue.wake_one();
             queue.push(1).unwrap();
@@ -284,12 +267,9 @@ mod models {
 
     #[test]
     fn what_was_put_in_before_the_closing_is_still_taken() {
-        loom::model(|| {
-            let queue = Arc::new(WorkQueue::new(2));
-            let worker = thread::spawn({
-                let queue = Arc::clone(&queue);
-                move || (work(&queue), work(&queue))
-            });
+        check(4, |queue| {
+            let twice = Arc::clone(&queue);
+            let worker = thread::spawn(move || (work(&twice), work(&twice)));
             queue.push(0).unwrap();
             queue.close();
             assert_eq!(worker.join().unwrap(), (true, false));
@@ -298,12 +278,8 @@ mod models {
 
     #[test]
     fn closing_wakes_the_sleeper() {
-        loom::model(|| {
-            let queue = Arc::new(WorkQueue::new(2));
-            let worker = thread::spawn({
-                let queue = Arc::clone(&queue);
-                move || work(&queue)
-            });
+        check(4, |queue| {
+            let worker = worker(&queue);
             queue.close();
             assert!(!worker.join().unwrap());
         });
