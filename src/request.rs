@@ -1,6 +1,6 @@
 //! What a handler is given. The head and the context are shared between the handler and the connection that waits for
-//! its answer (that is the [`Exchange`]); the content is the handler's, who may keep it. Both are used again for later requests,
-//! unless they are large or were kept, so that serving allocates nothing once it is warm.
+//! its answer (that is the [`Exchange`]); the content is the handler's, who may keep it. Both are used again
+//! for later requests, unless they are large or were kept, so that serving allocates nothing once it is warm.
 
 mod exchange;
 
@@ -105,7 +105,6 @@ impl Request {
             _ => self.body = Arc::default(),
         }
         self.pipe = None;
-        self.answer = None;
         self.attachments.clear();
         let Some(exchange) = Arc::get_mut(&mut self.exchange) else { return false };
         if exchange.head.capacity() > KEPT_HEAD {

@@ -9,8 +9,9 @@
 //! One lock for the queue and for who sleeps, so no work is left lying with everybody asleep. It is held for a few
 //! instructions, never while somebody is being woken, and never while foreign code runs. A queue without a lock has no
 //! advantage where sleepers have to be woken anyway, and a bad day when there are more threads than processors: who runs into
-//! the half-done step of a thread that has lost its processor can only spin. With 512 workers on one core that made for
-//! stalls of up to a second; whoever runs into a lock sleeps, and its owner gets the processor.
+//! the half-done step of a thread that has lost its processor can only spin, where whoever runs into a lock sleeps, and its
+//! owner gets the processor. (With up to 512 workers on one core, in three of twelve runs of two seconds with a channel only
+//! half the usual requests were answered, in one of them after a second's wait; with the lock, in none of twelve.)
 //!
 //! A wake makes sense if somebody sleeps, and nobody is on the way out of bed: who gets up takes something, and wakes the
 //! next one if there is more. The last to lie down is the first to get up, so that a few warm threads do what a few can do,
