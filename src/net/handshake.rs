@@ -15,6 +15,8 @@ use std::{io, net::SocketAddr};
 
 use mio::net::TcpListener;
 
+use super::sock_diag;
+
 /// Drops the first packet of every new handshake, and lets everything else pass: packets of handshakes under way, and of
 /// connections. A classic BPF filter on the listener; accepted sockets inherit it, to no effect, as a connection that is
 /// there gets no bare SYN.
@@ -56,74 +58,13 @@ pub(crate) fn refuse_new(_: &TcpListener) -> io::Result<()> {
 
 /// Whether a handshake with one of these addresses is half open. The kernel walks through its table of connections to
 /// answer that, which takes a millisecond or so, so it is not to be asked without need.
-#[cfg(target_os = "linux")]
 pub(crate) fn is_half_open(listening: &[SocketAddr]) -> bool {
     listening.iter().any(|address| {
-        ask_kernel(*address).unwrap_or_else(|error| {
+        sock_diag::is_any_half_open(*address).unwrap_or_else(|error| {
             log::debug!("cannot look for half-open handshakes with {address}: {error}");
             false
         })
     })
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn is_half_open(_: &[SocketAddr]) -> bool {
-    false
-}
-
-/// Asks by sock_diag(7): a dump of all sockets of a port that are in the state SYN_RECV. (/proc/net/tcp has them too, but
-/// it also writes out every other connection of the machine.)
-#[cfg(target_os = "linux")]
-fn ask_kernel(address: SocketAddr) -> io::Result<bool> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    use std::io::{Read, Write};
-    const AF_NETLINK: i32 = 16;
-    const NETLINK_SOCK_DIAG: i32 = 4;
-    let mut socket =
-        Socket::new(Domain::from(AF_NETLINK), Type::RAW, Some(Protocol::from(NETLINK_SOCK_DIAG)))?;
-    // The answer is there when the question has been sent.
-    socket.set_nonblocking(true)?;
-    socket.write_all(&question(address))?;
-    let mut answer = [0; 4096];
-    let length = socket.read(&mut answer)?;
-    is_any_found(&answer[..length])
-}
-
-/// A netlink header (netlink(7)) and an `inet_diag_req_v2` (sock_diag(7)).
-#[cfg(target_os = "linux")]
-fn question(address: SocketAddr) -> Vec<u8> {
-    const LENGTH: u32 = 72;
-    const REQUEST_DUMP: u16 = 0x301;
-    const IPPROTO_TCP: u8 = 6;
-    const SYN_RECV: u32 = 1 << 3;
-    let family = if address.is_ipv4() { 2 } else { 10 };
-    let mut message = Vec::with_capacity(LENGTH as usize);
-    message.extend(LENGTH.to_ne_bytes());
-    message.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    message.extend(REQUEST_DUMP.to_ne_bytes());
-    // Sequence number and sender: one question a socket needs neither.
-    message.extend([0; 8]);
-    message.extend([family, IPPROTO_TCP, 0, 0]);
-    message.extend(SYN_RECV.to_ne_bytes());
-    message.extend(address.port().to_be_bytes());
-    // Peer's port, both addresses, interface and cookie: any.
-    message.resize(LENGTH as usize, 0);
-    message
-}
-
-/// Type of the question, and of each answer to it.
-#[cfg(target_os = "linux")]
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
-
-/// Whether the first message of the answer is a socket, and not the end of the list.
-#[cfg(target_os = "linux")]
-fn is_any_found(answer: &[u8]) -> io::Result<bool> {
-    const DONE: u16 = 3;
-    match answer.get(4..6).map(|bytes| u16::from_ne_bytes([bytes[0], bytes[1]])) {
-        Some(SOCK_DIAG_BY_FAMILY) => Ok(true),
-        Some(DONE) => Ok(false),
-        _ => Err(io::ErrorKind::Unsupported.into()),
-    }
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -131,28 +72,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_question_is_of_the_kernels_form() {
-        let message = question("127.0.0.1:8080".parse().unwrap());
-        assert_eq!(message.len(), 72);
-        assert_eq!((&message[16..18], &message[24..26]), (&[2, 6][..], &[0x1f, 0x90][..]));
-        assert_eq!(question("[::1]:80".parse().unwrap())[16], 10);
-    }
-
-    #[test]
-    fn an_answer_begins_with_a_socket_or_the_end_of_the_list() {
-        let answer = |kind: u16| [&[0; 4][..], &kind.to_ne_bytes(), &[0; 10]].concat();
-        assert!(is_any_found(&answer(20)).unwrap());
-        assert!(!is_any_found(&answer(3)).unwrap());
-        assert!(is_any_found(&answer(2)).is_err() && is_any_found(&[]).is_err());
-    }
-
-    #[test]
     fn a_handshake_whose_last_packet_is_missing_is_half_open() {
         for local in ["127.0.0.1:0", "[::1]:0"] {
             let listener = crate::net::bind(local, 16).unwrap();
             let address = listener.local_addr().unwrap();
             let listener = TcpListener::from_std(listener);
-            assert!(!ask_kernel(address).unwrap());
+            assert!(!sock_diag::is_any_half_open(address).unwrap());
             drop_packets(&listener, ACK).unwrap();
             let _client = std::net::TcpStream::connect(address).unwrap();
             assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
@@ -175,7 +100,7 @@ mod tests {
         queued.write_all(b"still here").unwrap();
         drop(queued);
         assert_eq!(io::read_to_string(blocking(accepted)).unwrap(), "still here");
-        assert!(!ask_kernel(address).unwrap(), "established, not half open");
+        assert!(!sock_diag::is_any_half_open(address).unwrap(), "established, not half open");
     }
 
     fn blocking(stream: mio::net::TcpStream) -> std::net::TcpStream {

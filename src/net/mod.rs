@@ -11,6 +11,7 @@ pub(crate) mod mailbox;
 mod output;
 mod pace;
 mod service;
+mod sock_diag;
 pub(crate) mod table;
 
 pub(crate) use event_loop::{EventLoop, Ground, LoopReport, Message};
