@@ -14,7 +14,7 @@ mod live;
 
 use std::{
     fmt,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::{Arc, Condvar, Mutex},
 };
 
@@ -26,7 +26,7 @@ use crate::{
     config::Config,
     error::Error,
     metrics::Totals,
-    net::bind,
+    net::{Listener, bind},
     observe::Event,
     router::Router,
     stop::{Context, StopPolicy, StopReport},
@@ -158,7 +158,7 @@ impl Server {
     }
 
     /// Takes the right to start, which one thread has at a time, and the listeners that the last run has left open.
-    fn claim(&self) -> Result<Vec<TcpListener>, Error> {
+    fn claim(&self) -> Result<Vec<Listener>, Error> {
         let name = &self.config.name;
         loop {
             {
@@ -213,7 +213,7 @@ impl fmt::Debug for Server {
 /// A server that has its addresses, but does not serve yet. Dropped, it gives them back.
 pub(crate) struct Binding<'a> {
     server: &'a Server,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     served: bool,
 }
 
@@ -224,11 +224,14 @@ impl Binding<'_> {
             let advice = format!("{name}: has no address: call Builder::listen before build");
             return Err(Error::Misuse(advice));
         }
-        // Those of the last run, if it has kept them, are these very addresses.
-        for address in &listen[self.listeners.len()..] {
-            let cannot = |error| Error::io(format!("{name}: cannot listen on {address}"), error);
-            self.listeners.push(bind(address, *backlog).map_err(cannot)?);
+        for (place, address) in listen.iter().enumerate() {
+            // The last run may have kept the listeners of this very address.
+            if !self.listeners.iter().any(|listener| listener.place == place) {
+                let cannot = |error| Error::io(format!("{name}: cannot listen on {address}"), error);
+                self.listeners.extend(bind(address, place, *backlog).map_err(cannot)?);
+            }
         }
+        self.listeners.sort_by_key(|listener| listener.place);
         Ok(self)
     }
 

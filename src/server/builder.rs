@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use super::{Control, Handle, Server, State};
 use crate::{
-    config::{Config, Timeouts, Watcher},
+    config::{Config, OnListenerFailure, Timeouts, Watcher},
     http::Limits,
     observe::Observer,
     router::Router,
@@ -96,6 +96,16 @@ impl Builder {
     #[must_use]
     pub fn requests_per_connection(mut self, requests: u64) -> Self {
         self.config.requests_per_connection = Some(requests.max(1));
+        self
+    }
+
+    /// What the server does when a listener fails for good: the kernel answers `EINVAL` or `EBADF` to every further
+    /// `accept`, because somebody has destroyed the socket (`ss -K`) or shut it down. Default
+    /// [`OnListenerFailure::Fail`]. Either way the error is logged and the observer is told
+    /// ([`Event::ListenerFailed`](crate::observe::Event::ListenerFailed)).
+    #[must_use]
+    pub fn on_listener_failure(mut self, choice: OnListenerFailure) -> Self {
+        self.config.on_listener_failure = choice;
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::{Arc, PoisonError},
 };
 
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::Error,
     metrics::Metrics,
+    net::Listener,
     stop::{Context, Phase, StopPolicy, StopReport},
     sync::lock,
 };
@@ -112,7 +113,7 @@ impl Handle {
     pub fn addresses(&self) -> Vec<SocketAddr> {
         match &*lock(&self.control.state) {
             State::Running(live) => live.addresses.clone(),
-            State::Stopped(past) => past.listeners.iter().flat_map(TcpListener::local_addr).collect(),
+            State::Stopped(past) => past.listeners.iter().flat_map(Listener::local_addr).collect(),
             _ => Vec::new(),
         }
     }
