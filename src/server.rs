@@ -11,6 +11,8 @@
 mod builder;
 mod handle;
 mod live;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,

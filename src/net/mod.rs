@@ -17,6 +17,8 @@ mod sock_diag;
 pub(crate) mod table;
 
 pub(crate) use event_loop::{EventLoop, Ground, LoopReport, Message};
+#[cfg(test)]
+pub(crate) use listener::Holder;
 pub(crate) use listener::{Listener, bind};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use service::Service;
