@@ -21,4 +21,5 @@ mod last_requests;
 mod on_stop;
 #[cfg(target_os = "linux")]
 mod sandbox;
+mod unprivileged;
 mod without_descriptors;
