@@ -116,7 +116,9 @@ pub use self::{
     request::Request,
     router::{RouteError, Router},
     server::{Builder, Handle, Server},
-    stop::{CloseReason, Closes, ListenerEnd, Phase, Requests, Signal, StopPolicy, StopReport, Straggler, Stuck},
+    stop::{
+        CloseReason, Closes, ListenerEnd, Phase, Requests, Signal, StopPolicy, StopReport, Straggler, Stuck,
+    },
     stream::{BodySender, SendError, Stream},
     upgrade::{Upgrade, Upgraded},
 };

@@ -42,7 +42,8 @@ pub(super) fn resolve(spec: &str) -> io::Result<Vec<SocketAddr>> {
 }
 
 fn advice() -> io::Error {
-    let advice = "write host:port, such as 127.0.0.1:8080, [::1]:8080, localhost:8080, or :8080 for every address";
+    let advice =
+        "write host:port, such as 127.0.0.1:8080, [::1]:8080, localhost:8080, or :8080 for every address";
     io::Error::new(io::ErrorKind::InvalidInput, advice)
 }
 
@@ -69,7 +70,8 @@ mod tests {
 
     #[test]
     fn what_is_no_host_and_port_is_refused_with_advice() {
-        for spec in ["", "8080", "localhost", "127.0.0.1", "localhost:", "localhost:http", ":65536", "::1:80"] {
+        for spec in ["", "8080", "localhost", "127.0.0.1", "localhost:", "localhost:http", ":65536", "::1:80"]
+        {
             let error = resolve(spec).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{spec}");
             assert!(error.to_string().contains("write host:port"), "{spec}: {error}");

@@ -188,7 +188,9 @@ pub(crate) fn look(
             Err(_) if end == ListenerEnd::Emptied => {}
             Err(error) => {
                 if now < began + BLIND_WINDOW {
-                    log::info!("{address} closes in {BLIND_WINDOW:?}: cannot look for half-open handshakes: {error}");
+                    log::info!(
+                        "{address} closes in {BLIND_WINDOW:?}: cannot look for half-open handshakes: {error}"
+                    );
                 }
                 wait = Wait { accepts: u64::MAX / 2, until: wait.until.max(began + BLIND_WINDOW) };
             }
@@ -260,7 +262,10 @@ mod tests {
         let refused = UnixStream::connect(&path);
         fs::remove_file(&path).unwrap();
         assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
-        assert_eq!(listener.accept().unwrap().0.peer_addr().unwrap().is_unnamed(), queued.local_addr().unwrap().is_unnamed());
+        assert_eq!(
+            listener.accept().unwrap().0.peer_addr().unwrap().is_unnamed(),
+            queued.local_addr().unwrap().is_unnamed()
+        );
     }
 
     /// The harm: who else holds the socket hears nobody any more, though the descriptor that it was done with is closed.
@@ -298,7 +303,9 @@ mod tests {
         let text = "TcpExt: Other SyncookiesSent Last\nTcpExt: 1 23 4\nIpExt: A\nIpExt: 1\n";
         assert_eq!(parse_cookies(text), Some(23));
         assert_eq!(parse_cookies("IpExt: A\n"), None);
-        assert!(fs::read_to_string("/proc/self/net/netstat").is_ok_and(|text| parse_cookies(&text).is_some()));
+        assert!(
+            fs::read_to_string("/proc/self/net/netstat").is_ok_and(|text| parse_cookies(&text).is_some())
+        );
         assert_eq!(Cookies::since(u64::MAX), Cookies::None);
     }
 }

@@ -132,7 +132,9 @@ pub(crate) fn accept(listener: &TcpListener) -> Accepted {
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return Accepted::Empty,
                 io::ErrorKind::Interrupted => {}
-                _ if errors::LOST.contains(&error.raw_os_error().unwrap_or(0)) => return Accepted::Lost(error),
+                _ if errors::LOST.contains(&error.raw_os_error().unwrap_or(0)) => {
+                    return Accepted::Lost(error);
+                }
                 _ if errors::FAILED.contains(&error.raw_os_error().unwrap_or(0)) => {
                     return Accepted::Failed(error);
                 }
@@ -208,7 +210,10 @@ mod tests {
             let addresses: Vec<SocketAddr> =
                 bind(spec, 0, 16).unwrap().iter().map(|listener| listener.local_addr().unwrap()).collect();
             let [v4, v6] = addresses[..] else { panic!("{spec}: {addresses:?}") };
-            assert!(v4.is_ipv4() && v6.is_ipv6() && v4.port() == v6.port() && v4.port() != 0, "{addresses:?}");
+            assert!(
+                v4.is_ipv4() && v6.is_ipv6() && v4.port() == v6.port() && v4.port() != 0,
+                "{addresses:?}"
+            );
         }
     }
 

@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
-use softstop::{ListenerEnd, Request, Router, Server, StopPolicy, StopReport, inline};
 use socket2::{Domain, SockFilter, Socket, Type};
+use softstop::{ListenerEnd, Request, Router, Server, StopPolicy, StopReport, inline};
 
 use crate::{
     sandbox::{self, Forbidden},
@@ -95,12 +95,14 @@ fn half_open_clients_of_an_idle_server_are_served_and_new_ones_refused_at_once()
     // Answers of the two are not told apart by a plain close: then these would be refused too, and the others reset.
     thread::spawn(move || {
         for address in addresses {
-            crate::support::until("new clients are refused", || match TcpStream::connect_timeout(&address, HUNG) {
-                Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "neither dropped nor reset");
-                    true
+            crate::support::until("new clients are refused", || {
+                match TcpStream::connect_timeout(&address, HUNG) {
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "neither dropped nor reset");
+                        true
+                    }
+                    Ok(_) => false,
                 }
-                Ok(_) => false,
             });
         }
         closing.send(()).unwrap();

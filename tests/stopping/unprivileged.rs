@@ -11,8 +11,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use softstop::{ListenerEnd, Request, Router, inline};
 use socket2::{SockFilter, SockRef};
+use softstop::{ListenerEnd, Request, Router, inline};
 
 use crate::{
     half_open::HalfOpen,
@@ -126,8 +126,7 @@ fn half_open_clients_of_an_ordinary_users_server_are_served_and_new_ones_refused
         }
     };
     let addresses: [SocketAddr; 2] = [(); 2].map(|()| wait_for("listening ").parse().unwrap());
-    let half_open: Vec<HalfOpen> =
-        (0..CLIENTS).flat_map(|_| addresses.map(HalfOpen::begin)).collect();
+    let half_open: Vec<HalfOpen> = (0..CLIENTS).flat_map(|_| addresses.map(HalfOpen::begin)).collect();
     let mut input = child.stdin.take().unwrap();
     input.write_all(b"stop\n").unwrap();
     wait_for("stopping");

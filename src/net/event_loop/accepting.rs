@@ -188,8 +188,18 @@ impl EventLoop {
         }
         match accepting.pauses.count(self.service.now) {
             Some(1) => log::warn!("{name}: accepting pauses: {error}"),
-            Some(times) => log::warn!("{name}: accepting has paused {times} times since the last line: {error}"),
+            Some(times) => {
+                log::warn!("{name}: accepting has paused {times} times since the last line: {error}")
+            }
             None => {}
+        }
+    }
+
+    /// Logs the pauses that no line has told of, when accepting ends.
+    pub(super) fn tell_of_pauses(&self, accepting: &Accepting) {
+        let (name, times) = (&self.service.config.name, accepting.pauses.unlogged());
+        if times > 0 {
+            log::warn!("{name}: accepting has paused {times} times since the last line");
         }
     }
 
@@ -234,15 +244,6 @@ impl EventLoop {
         if let Err(Message::Accepted(stream, peer, in_flight)) = run.loops()[chosen].mailbox.send(message) {
             run.move_connection(chosen, self.service.number);
             self.add(stream, peer, in_flight);
-        }
-    }
-}
-
-impl Drop for Accepting {
-    fn drop(&mut self) {
-        let times = self.pauses.unlogged();
-        if times > 0 {
-            log::warn!("accepting has paused {times} times since the last line");
         }
     }
 }

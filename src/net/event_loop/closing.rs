@@ -76,6 +76,7 @@ impl EventLoop {
             let (holder, place) = (listening.holder, listening.place);
             self.kept.push(Listener { socket: listening.socket.into(), holder, place });
         }
+        self.tell_of_pauses(&accepting);
         drop(accepting);
         self.listeners_ended(ListenerEnd::Kept, 0);
     }
@@ -110,8 +111,12 @@ impl EventLoop {
             listening.backlogged = true;
             end = end.max(refuse_new(&SockRef::from(&listening.socket), cookies));
         }
-        accepting.stage =
-            Stage::Closing(Closing { began: self.service.now, end, cookies, handshakes: Handshakes::Unknown });
+        accepting.stage = Stage::Closing(Closing {
+            began: self.service.now,
+            end,
+            cookies,
+            handshakes: Handshakes::Unknown,
+        });
         accepting.retry_at = None;
         self.accepting = Some(accepting);
     }
@@ -135,7 +140,9 @@ impl EventLoop {
             return false;
         }
         match closing.handshakes {
-            Handshakes::Awaited { rescued, until } if accepting.rescued < rescued && now < until => return false,
+            Handshakes::Awaited { rescued, until } if accepting.rescued < rescued && now < until => {
+                return false;
+            }
             // The edge would have come in this turn, unless it was asked for in this turn.
             Handshakes::Over { rescued } if accepting.rescued == rescued => {
                 return !accepting.has_paused_at(now);
@@ -144,9 +151,13 @@ impl EventLoop {
         }
         let addresses: Vec<_> =
             accepting.listeners.iter().flat_map(|listening| listening.socket.local_addr()).collect();
-        if let Some(Wait { accepts, until }) = look(&addresses, closing.end, closing.cookies, (closing.began, now))
+        if let Some(Wait { accepts, until }) =
+            look(&addresses, closing.end, closing.cookies, (closing.began, now))
         {
-            log::debug!("{}: handshakes are half open, the listener waits for them", self.service.config.name);
+            log::debug!(
+                "{}: handshakes are half open, the listener waits for them",
+                self.service.config.name
+            );
             closing.handshakes = Handshakes::Awaited { rescued: accepting.rescued + accepts, until };
             return false;
         }
@@ -161,6 +172,7 @@ impl EventLoop {
     pub(super) fn drop_listeners(&mut self) {
         let Some(mut accepting) = self.accepting.take() else { return };
         self.leave_shared(&mut accepting);
+        self.tell_of_pauses(&accepting);
         let (rescued, has_listeners) = (accepting.rescued, !accepting.listeners.is_empty());
         let end = match &accepting.stage {
             Stage::Closing(closing) if !accepting.is_backlogged() => closing.end,
