@@ -127,7 +127,8 @@ impl Server {
 
     /// Stops the server and waits for that: no longer than the policy allows, whatever the handlers do.
     ///
-    /// In order: the listener closes, after everything in its accept queue has been accepted; connections that have
+    /// In order: the listener refuses new clients, accepts everybody in its accept queue and everybody whose handshake is
+    /// half open, and closes ([`StopReport::listener`] says how); connections that have
     /// been quiet for long are closed, younger ones may send one more request; requests in flight finish, their
     /// responses say `Connection: close`; when the grace period is over, the contexts of the handlers that still run are
     /// cancelled; when that time is over too, what is left is closed, and named in the report.

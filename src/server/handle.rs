@@ -107,7 +107,7 @@ impl Handle {
         self.phase() == Phase::Running
     }
 
-    /// The addresses it listens on, in the order they were given, with the ports that the system chose for port 0.
+    /// The addresses it listens on, in the order they were given (IPv4 first where one means both families), with the ports that the system chose for port 0.
     /// Empty unless it runs, or has kept its listeners ([`StopPolicy::keep_listener`]).
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {

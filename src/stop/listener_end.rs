@@ -14,7 +14,8 @@ pub enum ListenerEnd {
     /// Other processes hold the listener too. The server left it to them, with everything in its accept queue.
     Left,
     /// From the beginning of the drain the kernel refused new clients at once. Everybody who had begun a handshake before
-    /// was accepted.
+    /// was accepted, unless the client stayed silent for longer than the listener waits. (While the kernel uses SYN cookies,
+    /// a client whose last packet of the handshake came after that moment was reset.)
     Refused,
     /// From the beginning of the drain the kernel dropped the SYNs of new clients, which repeat them a second later and
     /// are refused then. Everybody who had begun a handshake before was accepted.
