@@ -11,8 +11,6 @@
 mod builder;
 mod handle;
 mod live;
-#[cfg(test)]
-mod tests;
 
 use std::{
     fmt,
@@ -286,3 +284,6 @@ impl Drop for Binding<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
