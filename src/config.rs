@@ -57,6 +57,20 @@ impl Default for Timeouts {
     }
 }
 
+/// What a server does when one of its listeners fails for good: see [`Builder::on_listener_failure`](crate::Builder::on_listener_failure).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnListenerFailure {
+    /// The server stops with the default [`StopPolicy`](crate::StopPolicy), so that requests in flight finish, and its
+    /// report has the error as its [failure](crate::StopReport::failure). The default: a supervisor restarts a process
+    /// that ends with an error, but does not see one that listens on fewer addresses than it should.
+    #[default]
+    Fail,
+    /// The server serves on with its other listeners and its connections, even if no listener is left. The report names
+    /// the error among its [listener failures](crate::StopReport::listener_failures).
+    ServeOn,
+}
+
 /// What a server was built with.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -79,6 +93,7 @@ pub(crate) struct Config {
     pub(crate) requests_per_connection: Option<u64>,
     /// Length of the kernel's accept queue. Default 4096, which the kernel caps to `net.core.somaxconn`.
     pub(crate) backlog: i32,
+    pub(crate) on_listener_failure: OnListenerFailure,
     /// Is told what happens. Default: nobody.
     pub(crate) observer: Watcher,
 }
@@ -125,6 +140,7 @@ impl Default for Config {
             connections: 65_536,
             requests_per_connection: None,
             backlog: 4096,
+            on_listener_failure: OnListenerFailure::default(),
             observer: Watcher::default(),
         }
     }

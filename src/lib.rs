@@ -103,7 +103,7 @@ mod upgrade;
 
 #[cfg(not(loom))]
 pub use self::{
-    config::Timeouts,
+    config::{OnListenerFailure, Timeouts},
     error::Error,
     group::{
         Drain, DrainOutcome, DrainReport, Drained, Group, GroupHandle, GroupReport, TaskOutcome, TaskReport,
@@ -116,7 +116,9 @@ pub use self::{
     request::Request,
     router::{RouteError, Router},
     server::{Builder, Handle, Server},
-    stop::{CloseReason, Closes, Phase, Requests, Signal, StopPolicy, StopReport, Straggler, Stuck},
+    stop::{
+        CloseReason, Closes, ListenerEnd, Phase, Requests, Signal, StopPolicy, StopReport, Straggler, Stuck,
+    },
     stream::{BodySender, SendError, Stream},
     upgrade::{Upgrade, Upgraded},
 };

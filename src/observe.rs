@@ -23,11 +23,11 @@ mod timeline;
 
 pub use self::{recorder::Recorder, recording::Recording};
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, io, net::SocketAddr};
 
 use crate::{
     http::StatusCode,
-    stop::{CloseReason, Phase, StopPolicy},
+    stop::{CloseReason, ListenerEnd, Phase, StopPolicy},
 };
 
 /// Is told what happens in a server, as it happens: see [`Builder::observer`](crate::Builder::observer).
@@ -73,8 +73,17 @@ pub enum Event<'a> {
     ListenerClosed {
         /// Connections that were taken out of the accept queue after the drain had begun.
         rescued: u64,
-        /// Whether the socket was kept, so that clients wait for the next start.
-        kept: bool,
+        /// How the listeners ended: whether they were kept, and whether clients can have been reset.
+        end: ListenerEnd,
+    },
+    /// A listener failed while the server was running or stopping: the kernel does not accept from it any more, for
+    /// instance because an administrator has destroyed the socket. [`OnListenerFailure`](crate::OnListenerFailure) says
+    /// what follows.
+    ListenerFailed {
+        /// Where it listened.
+        address: SocketAddr,
+        /// What the operating system answered.
+        error: io::ErrorKind,
     },
     /// A connection was accepted.
     ConnectionOpened {

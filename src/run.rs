@@ -144,9 +144,14 @@ impl Run {
 
     /// Ends the run because it cannot go on.
     pub(crate) fn fail(self: &Arc<Run>, error: Error) {
+        self.fail_within(error, &StopPolicy::now());
+    }
+
+    /// Ends the run because of this error, but leaves what is in flight the time that the policy gives.
+    pub(crate) fn fail_within(self: &Arc<Run>, error: Error, policy: &StopPolicy) {
         log::error!("{error}");
         lock(&self.state).failure.get_or_insert(error);
-        self.stop(&StopPolicy::now());
+        self.stop(policy);
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

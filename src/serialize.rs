@@ -7,6 +7,7 @@
 //!   "phases": [{ "phase": "draining", "seconds": 0.0021 }],
 //!   "requests": { "completed": 3, "aborted": 0, "rejected": 0, "cancelled": 0, "timed_out": 0 },
 //!   "connections": { "total": 2, "rescued": 0, "closed": { "drained": 2 } },
+//!   "listener": "refused", "listener_failures": [],
 //!   "stragglers": [{ "request": "GET /", "peer": "127.0.0.1:55704", "seconds": 6.1, "stuck": "still in its handler" }],
 //!   "failure": null
 //! }
@@ -20,7 +21,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     group::{DrainOutcome, GroupReport, TaskOutcome},
-    stop::{Requests, StopReport, Straggler},
+    stop::{ListenerEnd, Requests, StopReport, Straggler},
 };
 
 #[derive(Serialize)]
@@ -31,6 +32,9 @@ struct Stop<'a> {
     phases: Vec<Phase>,
     requests: Counts,
     connections: Connections,
+    /// A word of [`ListenerEnd`](crate::ListenerEnd).
+    listener: Option<&'static str>,
+    listener_failures: Vec<String>,
     stragglers: Vec<Left<'a>>,
     failure: Option<String>,
 }
@@ -112,6 +116,8 @@ impl Serialize for StopReport {
                 rescued: self.rescued,
                 closed: closed.map(|(reason, count)| (reason.to_string(), count)).collect(),
             },
+            listener: self.listener.map(ListenerEnd::word),
+            listener_failures: self.listener_failures.iter().map(ToString::to_string).collect(),
             stragglers: self.stragglers.iter().map(left).collect(),
             failure: self.failure.as_ref().map(ToString::to_string),
         };
@@ -171,6 +177,7 @@ mod tests {
     #[test]
     fn a_report_is_what_its_head_says() {
         let mut server = StopReport { name: "hello".to_owned(), rescued: 1, ..StopReport::default() };
+        server.listener = Some(ListenerEnd::Refused);
         server.phases = vec![(Phase::Draining, Duration::from_millis(1500))];
         server.requests.completed = 3;
         server.closes.count(CloseReason::Aborted);
@@ -196,6 +203,7 @@ mod tests {
                 "phases": [{ "phase": "draining", "seconds": 1.5 }],
                 "requests": { "completed": 3, "aborted": 0, "rejected": 0, "cancelled": 0, "timed_out": 0 },
                 "connections": { "total": 1, "rescued": 1, "closed": { "aborted": 1 } },
+                "listener": "refused", "listener_failures": [],
                 "stragglers": [{
                     "request": "GET /slow", "peer": null, "seconds": 6.0, "stuck": "still in its handler"
                 }],

@@ -14,7 +14,7 @@ mod live;
 
 use std::{
     fmt,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::{Arc, Condvar, Mutex},
 };
 
@@ -26,7 +26,7 @@ use crate::{
     config::Config,
     error::Error,
     metrics::Totals,
-    net::bind,
+    net::{Listener, bind},
     observe::Event,
     router::Router,
     stop::{Context, StopPolicy, StopReport},
@@ -125,7 +125,8 @@ impl Server {
 
     /// Stops the server and waits for that: no longer than the policy allows, whatever the handlers do.
     ///
-    /// In order: the listener closes, after everything in its accept queue has been accepted; connections that have
+    /// In order: the listener refuses new clients, accepts everybody in its accept queue and everybody whose handshake is
+    /// half open, and closes ([`StopReport::listener`] says how); connections that have
     /// been quiet for long are closed, younger ones may send one more request; requests in flight finish, their
     /// responses say `Connection: close`; when the grace period is over, the contexts of the handlers that still run are
     /// cancelled; when that time is over too, what is left is closed, and named in the report.
@@ -158,7 +159,7 @@ impl Server {
     }
 
     /// Takes the right to start, which one thread has at a time, and the listeners that the last run has left open.
-    fn claim(&self) -> Result<Vec<TcpListener>, Error> {
+    fn claim(&self) -> Result<Vec<Listener>, Error> {
         let name = &self.config.name;
         loop {
             {
@@ -213,7 +214,7 @@ impl fmt::Debug for Server {
 /// A server that has its addresses, but does not serve yet. Dropped, it gives them back.
 pub(crate) struct Binding<'a> {
     server: &'a Server,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     served: bool,
 }
 
@@ -224,11 +225,14 @@ impl Binding<'_> {
             let advice = format!("{name}: has no address: call Builder::listen before build");
             return Err(Error::Misuse(advice));
         }
-        // Those of the last run, if it has kept them, are these very addresses.
-        for address in &listen[self.listeners.len()..] {
-            let cannot = |error| Error::io(format!("{name}: cannot listen on {address}"), error);
-            self.listeners.push(bind(address, *backlog).map_err(cannot)?);
+        for (place, address) in listen.iter().enumerate() {
+            // The last run may have kept the listeners of this very address.
+            if !self.listeners.iter().any(|listener| listener.place == place) {
+                let cannot = |error| Error::io(format!("{name}: cannot listen on {address}"), error);
+                self.listeners.extend(bind(address, place, *backlog).map_err(cannot)?);
+            }
         }
+        self.listeners.sort_by_key(|listener| listener.place);
         Ok(self)
     }
 
@@ -280,3 +284,6 @@ impl Drop for Binding<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

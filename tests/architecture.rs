@@ -26,6 +26,9 @@ fn sources(folder: &str) -> Vec<PathBuf> {
 
 /// The code of a file: comments and unit tests left out.
 fn code(path: &Path) -> String {
+    if path.file_name() == Some(OsStr::new("tests.rs")) {
+        return String::new();
+    }
     let text = fs::read_to_string(path).unwrap();
     let tests = [
         "#[cfg(test)]\nmod tests",

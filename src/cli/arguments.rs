@@ -11,6 +11,11 @@ use super::bench::arguments::Bench;
 /// Without a subcommand it serves: three servers, hello, name and echo, until SIGINT or SIGTERM. A second signal ends
 /// it at once. Exit status: 0 everything closed cleanly, 1 it could not start or failed, 2 something was cut off by the
 /// stop, 64 the command line makes no sense.
+///
+/// An ADDRESS is host:port. `:8080` means every address of both families, `localhost:8080` both 127.0.0.1 and ::1,
+/// `0.0.0.0:8080` every IPv4 address, and `[::]:8080` every IPv6 address alone.
+///
+/// When a stop begins, new clients are refused at once; those that have begun to connect are still served.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {

@@ -2,6 +2,7 @@
 //! closes those; other threads send messages. One [`turn`](EventLoop::turn) is the whole life of the loop.
 
 mod accepting;
+mod closing;
 
 use std::{
     io,
@@ -18,6 +19,7 @@ use accepting::Accepting;
 use super::{
     connection::{Connection, Flow},
     deadlines::Deadlines,
+    listener::Listener,
     mailbox::{Inbox, Mailbox, Post, mailbox},
     service::Service,
     table::{Table, slot_of},
@@ -29,7 +31,7 @@ use crate::{
     pool::panic_text,
     request::Request,
     run::Run,
-    stop::{Action, Cause, CloseReason, Context, Guard, Phase, Straggler, Timeline},
+    stop::{Action, Cause, CloseReason, Context, Guard, ListenerEnd, Phase, Straggler, Timeline},
 };
 
 /// The mailbox's token; listeners count down from the next one. A connection's generation keeps clear of both.
@@ -63,7 +65,12 @@ pub(crate) struct EventLoop {
     arrivals: Vec<Token>,
     accepting: Option<Accepting>,
     /// Listeners that stay open for the next start.
-    kept: Vec<std::net::TcpListener>,
+    kept: Vec<Listener>,
+    /// How the listeners ended, once they have.
+    listener_end: Option<ListenerEnd>,
+    has_listener_failed: bool,
+    /// Of listeners that the run did not fail for.
+    listener_failures: Vec<Error>,
     service: Service,
     stragglers: Vec<Straggler>,
 }
@@ -72,7 +79,10 @@ pub(crate) struct EventLoop {
 pub(crate) struct LoopReport {
     pub(crate) stragglers: Vec<Straggler>,
     /// Still listening.
-    pub(crate) kept: Vec<std::net::TcpListener>,
+    pub(crate) kept: Vec<Listener>,
+    /// Of the loop that accepts.
+    pub(crate) listener: Option<ListenerEnd>,
+    pub(crate) listener_failures: Vec<Error>,
 }
 
 /// A loop's poll and mailbox, made before the run that the loop belongs to.
@@ -102,6 +112,9 @@ impl EventLoop {
             arrivals: Vec::new(),
             accepting: None,
             kept: Vec::new(),
+            listener_end: None,
+            has_listener_failed: false,
+            listener_failures: Vec::new(),
             service,
             stragglers: Vec::new(),
         }
@@ -128,7 +141,12 @@ impl EventLoop {
             self.service.run.fail(error);
             self.close_all();
         }
-        LoopReport { stragglers: self.stragglers, kept: self.kept }
+        LoopReport {
+            stragglers: self.stragglers,
+            kept: self.kept,
+            listener: self.listener_end,
+            listener_failures: self.listener_failures,
+        }
     }
 
     fn turn(&mut self) -> io::Result<ControlFlow<()>> {

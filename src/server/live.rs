@@ -1,7 +1,7 @@
 //! A run of a server and the threads that carry it: made by a start, joined by whoever waits for its end.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::{Arc, Mutex},
     thread::{self, JoinHandle, ThreadId},
     time::Instant,
@@ -11,7 +11,7 @@ use super::Handle;
 use crate::{
     config::Config,
     error::Error,
-    net::{EventLoop, Ground, LoopReport, Service},
+    net::{EventLoop, Ground, Listener, LoopReport, Service},
     pool::Pool,
     router::Router,
     run::Run,
@@ -49,7 +49,7 @@ enum Ending {
 pub(super) struct Past {
     pub(super) report: StopReport,
     /// Kept for the next start, until somebody takes them.
-    pub(super) listeners: Vec<TcpListener>,
+    pub(super) listeners: Vec<Listener>,
 }
 
 /// Tells a run that one of its loops has left, however it did.
@@ -67,11 +67,11 @@ impl Live {
         config: &Arc<Config>,
         router: &Arc<Router>,
         handle: &Handle,
-        listeners: &mut Vec<TcpListener>,
+        listeners: &mut Vec<Listener>,
         parent: Option<&Context>,
     ) -> Result<Arc<Live>, Error> {
         let cannot = |what: &str, error| Error::io(format!("{}: cannot {what}", config.name), error);
-        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>();
+        let addresses = listeners.iter().map(Listener::local_addr).collect::<Result<_, _>>();
         let addresses = addresses.map_err(|error| cannot("tell its address", error))?;
         let grounds = (0..config.loops).map(|_| Ground::new()).collect::<Result<Vec<_>, _>>();
         let (grounds, mailboxes) =
@@ -128,6 +128,7 @@ impl Live {
         };
         let (timeline, ended) = self.run.wait_ended();
         let (mut stragglers, mut listeners) = (Vec::new(), Vec::new());
+        let (mut listener, mut listener_failures) = (None, Vec::new());
         for (number, thread) in threads.drain(..).enumerate() {
             if ended.is_none() && !thread.is_finished() {
                 stragglers.push(Straggler {
@@ -139,6 +140,8 @@ impl Live {
             } else if let Ok(report) = thread.join() {
                 stragglers.extend(report.stragglers);
                 listeners.extend(report.kept);
+                listener = listener.max(report.listener);
+                listener_failures.extend(report.listener_failures);
             }
         }
         // Handlers whose clients are gone, or were answered without them: the others were named with their connections.
@@ -162,6 +165,8 @@ impl Live {
             closes: totals.closes,
             requests: totals.requests,
             rescued: totals.rescued,
+            listener,
+            listener_failures,
             stragglers,
             failure: self.run.failure(),
         };
@@ -170,7 +175,7 @@ impl Live {
     }
 
     /// The listeners that the run has left open: whoever asks first has them.
-    pub(super) fn take_listeners(&self) -> Vec<TcpListener> {
+    pub(super) fn take_listeners(&self) -> Vec<Listener> {
         match &mut *lock(&self.ending) {
             Ending::Open(_) => Vec::new(),
             Ending::Collected(past) => std::mem::take(&mut past.listeners),

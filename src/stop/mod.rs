@@ -6,6 +6,8 @@ mod context;
 #[cfg(not(loom))]
 mod drain;
 #[cfg(not(loom))]
+mod listener_end;
+#[cfg(not(loom))]
 mod policy;
 #[cfg(not(loom))]
 mod report;
@@ -18,6 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 #[cfg(not(loom))]
 pub use self::{
     drain::Phase,
+    listener_end::ListenerEnd,
     policy::StopPolicy,
     report::{CloseReason, Closes, Requests, StopReport, Straggler, Stuck},
     signal::Signal,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::Phase;
+use super::{ListenerEnd, Phase};
 use crate::error::Error;
 
 /// Why a connection was closed. Every connection that closes has one, and the [`StopReport`] counts them.
@@ -220,6 +220,10 @@ pub struct StopReport {
     /// Connections that waited in the accept queue when the listener began to close, or were on their way there, and
     /// were served: a plain `close` would have reset them.
     pub rescued: u64,
+    /// How the listeners ended. `None` if no run was stopped, or the loop that accepts did not return.
+    pub listener: Option<ListenerEnd>,
+    /// Listeners that failed while the server [served on](crate::OnListenerFailure::ServeOn), or was stopping already.
+    pub listener_failures: Vec<Error>,
     /// What the stop left behind.
     pub stragglers: Vec<Straggler>,
     /// Why the run ended, where it was not a stop that ended it.
@@ -238,11 +242,14 @@ impl StopReport {
         !self.phases.is_empty()
     }
 
-    /// Whether nothing was cut off: no straggler, no connection aborted, no failure. (Requests whose clients went away
+    /// Whether nothing was cut off: no straggler, no connection aborted, no failure, also of a listener. (Requests whose clients went away
     /// by themselves do not count against it.)
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.stragglers.is_empty() && self.closes[CloseReason::Aborted] == 0 && self.failure.is_none()
+        self.stragglers.is_empty()
+            && self.closes[CloseReason::Aborted] == 0
+            && self.failure.is_none()
+            && self.listener_failures.is_empty()
     }
 
     /// How long the stop took.
@@ -287,6 +294,12 @@ impl fmt::Display for StopReport {
         }
         if self.rescued > 0 {
             write!(f, "; rescued from the accept queue: {}", self.rescued)?;
+        }
+        if let Some(end) = self.listener.filter(|end| end.can_lose()) {
+            write!(f, "; listener: {end}")?;
+        }
+        for error in &self.listener_failures {
+            write!(f, "\n  failed: {error}")?;
         }
         for straggler in &self.stragglers {
             write!(f, "\n  left behind: {straggler}")?;

@@ -7,6 +7,7 @@ mod support;
 mod bounds;
 mod connections;
 mod contents;
+mod listen_addresses;
 mod metrics;
 mod middleware;
 mod nested;

@@ -12,10 +12,15 @@ mod finishing;
 mod from_a_drop;
 mod from_handlers;
 mod full_queue;
+mod half_open;
 mod hard;
 mod in_chunks;
 mod keeping_the_listener;
 mod last_moment;
 mod last_requests;
+mod listener_destroyed;
 mod on_stop;
+#[cfg(target_os = "linux")]
+mod sandbox;
+mod unprivileged;
 mod without_descriptors;
