@@ -12,8 +12,8 @@ use std::{
 };
 
 use softstop::{
-    Cause, Drain, DrainOutcome, Drained, Error, Group, GroupReport, Handle, Request, Router, Server,
-    StopPolicy, Stuck, TaskOutcome, WaitGroup, inline,
+    Cause, Drain, DrainOutcome, Drained, Error, Group, GroupError, GroupReport, Handle, Request, Router,
+    Server, StopPolicy, Stuck, TaskOutcome, WaitGroup, inline,
 };
 use support::{
     HUNG, NOISE,
@@ -35,7 +35,7 @@ fn held_server(name: &str, gate: Gate) -> Server {
     local().name(name).routes(routes).build()
 }
 
-fn run(group: Group) -> Receiver<Result<GroupReport, Error>> {
+fn run(group: Group) -> Receiver<Result<GroupReport, GroupError>> {
     in_background(move || group.run())
 }
 
@@ -110,7 +110,7 @@ fn all_are_bound_before_any_serves() {
     }
 }
 
-fn failing_task(body: fn() -> Result<(), io::Error>) -> (Error, Handle) {
+fn failing_task(body: fn() -> Result<(), io::Error>) -> (GroupError, Handle) {
     let server = server("beside it");
     let handle = server.handle();
     let is_serving = server.handle();
@@ -138,7 +138,7 @@ fn a_task_that_fails_ends_all_with_its_error() {
 fn a_task_that_panics_ends_all_with_what_it_said() {
     let (error, handle) = failing_task(|| panic!("unheard of"));
     assert!(
-        matches!(&error, Error::Task { name, message }
+        matches!(error.cause(), Error::Task { name, message }
         if name == "doomed" && message.contains("unheard of")),
         "{error}"
     );
@@ -321,7 +321,7 @@ fn a_server_that_runs_already_cannot_be_in_a_group() {
     let running = server("busy");
     running.start().unwrap();
     let error = Group::new().server(server("other")).server(running).run().unwrap_err();
-    assert!(matches!(&error, Error::Misuse(advice) if advice.contains("busy")), "{error}");
+    assert!(matches!(error.cause(), Error::Misuse(advice) if advice.contains("busy")), "{error}");
 }
 
 /// A drain that says when it was asked, and until when, and then does what it is told.

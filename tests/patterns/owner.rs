@@ -119,7 +119,7 @@ fn a_full_mailbox_takes_nothing() {
     let held = hold(&owner);
     owner.tell(|log| log.push("waits")).unwrap();
     assert_eq!(owner.tell(|log| log.push("too many")), Err(CallError::Full));
-    assert_eq!(owner.call(&Context::new(), HUNG, |log| log.len()), Err(CallError::Full));
+    assert_eq!(owner.call(&Context::new(), Duration::ZERO, |log| log.len()), Err(CallError::Full));
     drop(held);
     assert_eq!(owner.stop(late()), Some(vec!["held", "waits"]));
 }
@@ -150,7 +150,7 @@ fn a_stop_runs_what_is_in_the_mailbox() {
     until("the stop has begun", || owner.is_closed());
     drop(held);
     assert_eq!(soon(&answer), Ok(2));
-    assert_eq!(soon(&drained), Drained { finished: 2, left: 0 });
+    assert_eq!(soon(&drained), Drained { finished: 2, ..Drained::default() });
     assert_eq!(owner.stop(late()), Some(vec!["held", "waited"]), "a drain leaves the state to the stop");
     assert_no_thread("own-drain");
 }
@@ -167,7 +167,7 @@ fn a_stop_refuses_what_is_in_the_mailbox() {
     // Though the owner is still busy.
     assert_eq!(soon(&answer), Err(CallError::Stopped));
     drop(held);
-    assert_eq!(soon(&drained), Drained { finished: 1, left: 1 });
+    assert_eq!(soon(&drained), Drained { finished: 1, left: 1, ..Drained::default() });
     assert_eq!(owner.metrics().refused, 1);
     assert_eq!(owner.stop(late()), Some(vec!["held"]));
 }
@@ -179,7 +179,7 @@ fn at_the_deadline_a_call_that_runs_is_left_behind_and_the_others_are_refused() 
     let answer = call(&owner, &Context::new(), "refused");
     assert_eq!(owner.stop(Instant::now()), None);
     assert_eq!(soon(&answer), Err(CallError::Stopped));
-    assert_eq!(owner.drain(Instant::now()), Drained { finished: 0, left: 1 });
+    assert_eq!(owner.drain(Instant::now()), Drained { left: 1, ..Drained::default() });
     drop(held);
     assert_eq!(owner.stop(late()), Some(vec!["held"]));
     assert_no_thread("own-late");
