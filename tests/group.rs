@@ -86,6 +86,10 @@ fn if_one_cannot_bind_none_serves_and_the_others_release_their_addresses() {
     assert_eq!(error.io_kind(), Some(io::ErrorKind::AddrInUse));
     let text = error.to_string();
     assert!(text.contains("second") && text.contains(&taken_address), "{text}");
+    let names: Vec<&str> = error.report().servers.iter().map(|server| &*server.name).collect();
+    assert_eq!(names, ["first", "second", "third"]);
+    assert!(!error.report().servers.iter().any(softstop::StopReport::was_running), "{error}");
+    assert_eq!(Error::from(error).to_string(), text, "main's `?` keeps the sentence");
     assert!(task.recv().is_err(), "the task never began");
     for address in [first, third] {
         TcpListener::bind(&address).unwrap();
@@ -130,8 +134,13 @@ fn failing_task(body: fn() -> Result<(), io::Error>) -> (GroupError, Handle) {
 fn a_task_that_fails_ends_all_with_its_error() {
     let (error, handle) = failing_task(|| Err(io::Error::other("no more tokens")));
     assert_eq!(error.to_string(), "task \"doomed\" failed: no more tokens");
-    let report = handle.wait();
-    assert!(report.was_running() && report.is_clean() && report.requests.completed == 1, "{report}");
+    let report = error.report();
+    let [server] = &report.servers[..] else { panic!("{report}") };
+    assert!(server.was_running() && server.is_clean() && server.requests.completed == 1, "{report}");
+    let outcomes: Vec<&TaskOutcome> = report.tasks.iter().map(|task| &task.outcome).collect();
+    assert_eq!(outcomes, [&TaskOutcome::Failed("no more tokens".to_owned()), &TaskOutcome::Finished]);
+    assert!(!report.is_clean());
+    assert_eq!(handle.wait().requests.completed, 1);
 }
 
 #[test]

@@ -184,6 +184,49 @@ fn a_hook_that_panics_harms_nobody() {
 }
 
 #[test]
+fn what_the_hook_keeps_is_given_back_and_what_it_loses_is_left() {
+    let hook = |item: u32, _| match item % 3 {
+        0 => UnfinishedItem::Kept,
+        1 => UnfinishedItem::Lost,
+        _ => panic!("on purpose"),
+    };
+    let builder = JobQueue::builder("jobs-kept").on_unfinished(hook);
+    let queue = builder.start(|_: &mut u32, context: &Context| Err::<(), _>(context.wait())).unwrap();
+    (0..9).for_each(|item| queue.try_submit(item).unwrap());
+    let drained = queue.drain(Instant::now());
+    assert_eq!(drained, Drained { finished: 0, given_back: 3, left: 6 });
+    assert!(!drained.is_clean());
+    assert_eq!(drained.to_string(), "0 finished, 3 given back, 6 left");
+    let by_default =
+        JobQueue::builder("jobs-lost").start(|_: &mut u32, context: &Context| Err::<(), _>(context.wait()));
+    let queue = by_default.unwrap();
+    queue.try_submit(1).unwrap();
+    assert_eq!(queue.drain(Instant::now()), Drained { left: 1, ..Drained::default() });
+}
+
+#[test]
+fn an_item_that_the_hook_has_when_a_stop_begins_belongs_to_the_stop() {
+    let (gate, held) = gate();
+    let hook = move |_: u32, _| {
+        gate.pass();
+        UnfinishedItem::Kept
+    };
+    let builder = JobQueue::builder("jobs-hooked").on_unfinished(hook);
+    let queue = Arc::new(builder.start(|_: &mut u32, _: &Context| Err::<(), _>("no")).unwrap());
+    queue.try_submit(1).unwrap();
+    held.wait_entered();
+    let drained = in_background({
+        let queue = Arc::clone(&queue);
+        move || queue.drain(late())
+    });
+    until("the drain has begun", || queue.is_closed());
+    drop(held);
+    assert_eq!(soon(&drained), Drained { given_back: 1, ..Drained::default() });
+    let metrics = queue.metrics();
+    assert_eq!((metrics.failed, metrics.kept, metrics.running), (1, 1, 0));
+}
+
+#[test]
 fn a_job_that_ends_its_own_context_ends_no_other() {
     let job = |_: &mut (), context: &Context| -> Result<(), Cause> {
         context.check()?;

@@ -125,6 +125,76 @@ fn a_full_mailbox_takes_nothing() {
 }
 
 #[test]
+fn a_call_waits_for_room_within_its_time() {
+    let owner = Arc::new(Owner::builder("own-room").capacity(1).start(Log::new()).unwrap());
+    let held = hold(&owner);
+    owner.tell(|log| log.push("waits")).unwrap();
+    let (time, began) = (Duration::from_millis(20), Instant::now());
+    assert_eq!(owner.call(&Context::new(), time, |log| log.len()), Err(CallError::Full));
+    assert!(began.elapsed() >= time, "not before its time is over");
+    let context = Context::new();
+    let [given_up, served] = [&context, &Context::new()].map(|context| {
+        let (owner, context) = (Arc::clone(&owner), context.clone());
+        in_background(move || owner.call(&context, HUNG * 2, |log| log.len()))
+    });
+    context.cancel(Cause::ClientGone);
+    assert_eq!(soon(&given_up), Err(CallError::Cancelled(Cause::ClientGone)));
+    assert!(served.try_recv().is_err(), "there is no room yet");
+    drop(held);
+    assert_eq!(soon(&served), Ok(2));
+    assert_eq!(owner.stop(late()), Some(vec!["held", "waits"]));
+    assert_no_thread("own-room");
+}
+
+#[test]
+fn a_call_that_waits_for_room_hears_of_a_stop() {
+    let owner = Arc::new(Owner::builder("own-closed").capacity(1).start(Log::new()).unwrap());
+    let held = hold(&owner);
+    owner.tell(|log| log.push("waits")).unwrap();
+    let answer = in_background({
+        let owner = Arc::clone(&owner);
+        move || owner.call(&Context::new(), HUNG * 2, |log| log.len())
+    });
+    let stopped = in_background({
+        let owner = Arc::clone(&owner);
+        move || owner.stop(late())
+    });
+    assert_eq!(soon(&answer), Err(CallError::Stopped));
+    drop(held);
+    assert_eq!(soon(&stopped), Some(vec!["held", "waits"]));
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_tell_that_a_stop_refuses_says_so() {
+    let (refuses, refused) = channel();
+    let hook = move || {
+        refuses.send(()).unwrap();
+        panic!("on purpose, and harms nobody");
+    };
+    let owner = Arc::new(Owner::builder("own-told").on_refused(hook).start(Log::new()).unwrap());
+    let held = hold(&owner);
+    let bomb = Bomb;
+    owner.tell(move |_| drop(bomb)).unwrap();
+    owner.tell(|log| log.push("never runs")).unwrap();
+    let answer = call(&owner, &Context::new(), "refused");
+    assert_eq!(owner.drain(Instant::now()), Drained { left: 4, ..Drained::default() });
+    assert_eq!(soon(&answer), Err(CallError::Stopped));
+    assert_eq!(refused.try_iter().count(), 2, "the caller of the third one has heard it by itself");
+    drop(held);
+    assert_eq!(owner.stop(late()), Some(vec!["held"]));
+    assert_no_thread("own-told");
+}
+
+#[test]
 fn after_a_panic_the_owner_goes_on() {
     let owner = Owner::builder("own-panic").start(Log::new()).unwrap();
     let answer = owner.call(&Context::new(), HUNG, |log| {
