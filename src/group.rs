@@ -192,6 +192,9 @@ impl Group {
     }
 
     /// The policy of a stop that a signal or a failure begins. Default [`StopPolicy::default`].
+    ///
+    /// Its times are those of the whole group, not of each part: [`then`](Group::then) says how the steps of the stop share
+    /// them.
     #[must_use]
     pub fn policy(self, policy: StopPolicy) -> Self {
         self.handle.control.set_policy(policy);

@@ -85,7 +85,7 @@ impl State {
     }
 
     /// The drains that have less time than they were told, and the time that they have.
-    fn to_hurry(&mut self) -> Option<(Vec<Arc<dyn Drain>>, Instant)> {
+    fn hurried(&mut self) -> Option<(Vec<Arc<dyn Drain>>, Instant)> {
         let Progress::Stopping(schedule) = &self.progress else { return None };
         let finish_by = schedule.share().finish_by;
         self.drain_until.filter(|told| finish_by < *told)?;
@@ -186,7 +186,7 @@ impl Control {
     pub(super) fn wait_for_step(&self) {
         let mut state = lock(&self.state);
         loop {
-            if let Some((drains, deadline)) = state.to_hurry() {
+            if let Some((drains, deadline)) = state.hurried() {
                 drop(state);
                 drains.into_iter().for_each(|drain| hurry(drain, deadline));
                 state = lock(&self.state);
