@@ -13,7 +13,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread,
 };
 
 use signal_hook::{
@@ -82,7 +82,6 @@ impl fmt::Display for Signal {
 #[derive(Debug)]
 pub(crate) struct SignalThread {
     handle: Handle,
-    thread: Option<JoinHandle<()>>,
     listened_to: Vec<Signal>,
 }
 
@@ -97,10 +96,10 @@ impl SignalThread {
         // The pipe comes first: from its being there, no signal is swallowed.
         let mut incoming = Signals::new(heard.iter().map(|signal| signal.number()))?;
         listen(&heard)?;
-        let mut thread = SignalThread { handle: incoming.handle(), thread: None, listened_to: heard };
+        let thread = SignalThread { handle: incoming.handle(), listened_to: heard };
         let signal_of = |number| Signal::ALL.into_iter().find(|signal| signal.number() == number);
         let body = move || incoming.forever().filter_map(signal_of).for_each(&mut on_signal);
-        thread.thread = Some(thread::Builder::new().name("signals".to_owned()).spawn(body)?);
+        thread::Builder::new().name("signals".to_owned()).spawn(body)?;
         for signal in signals {
             if !thread.listened_to.contains(signal) {
                 log::info!("{signal}: stays ignored, as it was when the process began");
@@ -114,12 +113,9 @@ impl SignalThread {
 
 impl Drop for SignalThread {
     fn drop(&mut self) {
+        // The thread is not joined: it may be in a user's code, and ends when that returns.
         self.handle.close();
-        let has_panicked = self.thread.take().is_some_and(|thread| thread.join().is_err());
         listen_no_more(&self.listened_to);
-        if has_panicked {
-            log::error!("the signal thread panicked");
-        }
     }
 }
 

@@ -192,7 +192,8 @@ fn what_the_hook_keeps_is_given_back_and_what_it_loses_is_left() {
     };
     let builder = JobQueue::builder("jobs-kept").on_unfinished(hook);
     let queue = builder.start(|_: &mut u32, context: &Context| Err::<(), _>(context.wait())).unwrap();
-    (0..9).for_each(|item| queue.try_submit(item).unwrap());
+    // The first one, which runs, is lost: whether its job returns in time makes no difference.
+    (1..10).for_each(|item| queue.try_submit(item).unwrap());
     let drained = queue.drain(Instant::now());
     assert_eq!(drained, Drained { finished: 0, given_back: 3, left: 6 });
     assert!(!drained.is_clean());

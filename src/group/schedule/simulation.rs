@@ -81,7 +81,11 @@ impl World<'_> {
             assert!(!has_ended, "a step that has ended is not waited for");
             let stop = self.scenario.stops.get(self.asked);
             let next_stop = stop.map(|(at, _)| (self.epoch + milliseconds(*at)).max(self.now));
-            self.now = [Some(self.now + left), last, next_stop].into_iter().flatten().min().unwrap();
+            self.now = [Some(self.now + left), last, next_stop]
+                .into_iter()
+                .flatten()
+                .min()
+                .expect("the wait has an end");
             if next_stop == Some(self.now) {
                 self.schedule.tighten(&self.scenario.stops[self.asked].1, self.now);
                 self.asked += 1;
@@ -120,7 +124,11 @@ impl World<'_> {
             for_others + tolerance >= cancel_grace * steps_after / (steps_after + 1),
             "those after it keep theirs: {for_others:?} of {cancel_grace:?}"
         );
-        let grace = self.scenario.stops[..self.asked].iter().map(|(_, policy)| policy.grace).min().unwrap();
+        let grace = self.scenario.stops[..self.asked]
+            .iter()
+            .map(|(_, policy)| policy.grace)
+            .min()
+            .expect("there is a stop");
         let to_finish = finish_by.saturating_duration_since(begins);
         assert!(to_finish + tolerance >= grace.min(own / 2), "a late step has time to finish: {to_finish:?}");
         assert!(
@@ -155,7 +163,10 @@ impl World<'_> {
     /// The earliest time that any of the stops so far gives.
     fn strictest(&self, time: impl Fn(&StopPolicy) -> Duration) -> Instant {
         let stops = self.scenario.stops[..self.asked].iter();
-        stops.map(|(at, policy)| self.epoch + milliseconds(*at) + time(policy)).min().unwrap()
+        stops
+            .map(|(at, policy)| self.epoch + milliseconds(*at) + time(policy))
+            .min()
+            .expect("there is a stop")
     }
 }
 
