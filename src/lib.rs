@@ -106,8 +106,8 @@ pub use self::{
     config::{OnListenerFailure, Timeouts},
     error::Error,
     group::{
-        Drain, DrainOutcome, DrainReport, Drained, Group, GroupHandle, GroupReport, TaskOutcome, TaskReport,
-        TaskResult,
+        Drain, DrainOutcome, DrainReport, Drained, Group, GroupError, GroupHandle, GroupReport, TaskOutcome,
+        TaskReport, TaskResult,
     },
     handler::{Handler, IntoRoute, OnStop, Route, TimedRoute, inline, streamed, timeout},
     http::{Body, IntoResponse, Limits, Method, Response, StatusCode, Version},

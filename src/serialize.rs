@@ -13,14 +13,15 @@
 //! }
 //! ```
 //!
-//! Times are in seconds. A group's report has `clean`, `servers`, `drains` and `tasks`.
+//! Times are in seconds. A group's report has `clean`, `servers`, `drains`, `tasks`, and `failure`: the first cause of a
+//! group that failed, or null.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::{Serialize, Serializer};
 
 use crate::{
-    group::{DrainOutcome, GroupReport, TaskOutcome},
+    group::{DrainOutcome, GroupError, GroupReport, TaskOutcome},
     stop::{ListenerEnd, Requests, StopReport, Straggler},
 };
 
@@ -76,6 +77,7 @@ struct Group<'a> {
     servers: &'a [StopReport],
     drains: Vec<Drain<'a>>,
     tasks: Vec<Task<'a>>,
+    failure: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -84,6 +86,8 @@ struct Drain<'a> {
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     finished: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given_back: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     left: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,17 +131,34 @@ impl Serialize for StopReport {
 
 impl Serialize for GroupReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let drains = self.drains.iter().map(|drain| {
+        Group::of(self, None).serialize(serializer)
+    }
+}
+
+impl Serialize for GroupError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Group::of(self.report(), Some(self.cause().to_string())).serialize(serializer)
+    }
+}
+
+impl Group<'_> {
+    fn of(report: &GroupReport, failure: Option<String>) -> Group<'_> {
+        let drains = report.drains.iter().map(|drain| {
             let (outcome, drained, error) = match &drain.outcome {
                 DrainOutcome::Emptied(drained) => ("drained", Some(drained), None),
                 DrainOutcome::Failed(error) => ("failed", None, Some(&**error)),
                 DrainOutcome::LeftBehind => ("left behind", None, None),
             };
-            let (finished, left) =
-                (drained.map(|drained| drained.finished), drained.map(|drained| drained.left));
-            Drain { name: &drain.name, outcome, finished, left, error }
+            Drain {
+                name: &drain.name,
+                outcome,
+                finished: drained.map(|drained| drained.finished),
+                given_back: drained.map(|drained| drained.given_back),
+                left: drained.map(|drained| drained.left),
+                error,
+            }
         });
-        let tasks = self.tasks.iter().map(|task| {
+        let tasks = report.tasks.iter().map(|task| {
             let (outcome, error) = match &task.outcome {
                 TaskOutcome::Finished => ("finished", None),
                 TaskOutcome::Failed(error) => ("failed", Some(&**error)),
@@ -145,13 +166,13 @@ impl Serialize for GroupReport {
             };
             Task { name: &task.name, outcome, error }
         });
-        let group = Group {
-            clean: self.is_clean(),
-            servers: &self.servers,
+        Group {
+            clean: report.is_clean() && failure.is_none(),
+            servers: &report.servers,
             drains: drains.collect(),
             tasks: tasks.collect(),
-        };
-        group.serialize(serializer)
+            failure,
+        }
     }
 }
 
@@ -170,6 +191,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        error::Error,
         group::{DrainReport, Drained, TaskReport},
         stop::{CloseReason, Phase, Stuck},
     };
@@ -192,7 +214,7 @@ mod tests {
             servers: vec![server],
             tasks: vec![TaskReport { name: "writer".to_owned(), outcome: TaskOutcome::Finished }],
             drains: vec![
-                drain("queue", DrainOutcome::Emptied(Drained { finished: 2, left: 1 })),
+                drain("queue", DrainOutcome::Emptied(Drained { finished: 2, given_back: 3, left: 1 })),
                 drain("bus", DrainOutcome::Failed("panicked".to_owned())),
             ],
         };
@@ -210,11 +232,17 @@ mod tests {
                 "failure": null,
             }],
             "drains": [
-                { "name": "queue", "outcome": "drained", "finished": 2, "left": 1 },
+                { "name": "queue", "outcome": "drained", "finished": 2, "given_back": 3, "left": 1 },
                 { "name": "bus", "outcome": "failed", "error": "panicked" },
             ],
             "tasks": [{ "name": "writer", "outcome": "finished" }],
+            "failure": null,
         });
         assert_eq!(serde_json::to_value(&report).unwrap(), expected);
+        let failed = GroupError::new(GroupReport::default(), Error::Misuse("no way".to_owned()));
+        let expected = serde_json::json!({
+            "clean": false, "servers": [], "drains": [], "tasks": [], "failure": "no way"
+        });
+        assert_eq!(serde_json::to_value(&failed).unwrap(), expected);
     }
 }

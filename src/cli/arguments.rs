@@ -8,8 +8,8 @@ use super::bench::arguments::Bench;
 
 /// An HTTP/1.1 server that can be stopped without losing a request.
 ///
-/// Without a subcommand it serves: three servers, hello, name and echo, until SIGINT or SIGTERM. A second signal ends
-/// it at once. Exit status: 0 everything closed cleanly, 1 it could not start or failed, 2 something was cut off by the
+/// Without a subcommand it serves: three servers, hello, name and echo, until SIGINT, SIGTERM, SIGHUP or
+/// SIGQUIT. A second signal, half a second later or more, ends it at once. Exit status: 0 everything closed cleanly, 1 it could not start or failed, 2 something was cut off by the
 /// stop, 64 the command line makes no sense.
 ///
 /// An ADDRESS is host:port. `:8080` means every address of both families, `localhost:8080` both 127.0.0.1 and ::1,

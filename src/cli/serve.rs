@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use softstop::{Group, Router, Server, StopPolicy, observe::Recorder};
+use softstop::{Group, GroupReport, Router, Server, StopPolicy, observe::Recorder};
 
 use super::{arguments::Serve, services};
 
@@ -43,8 +43,8 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
     let report = match outcome {
         Ok(report) => report,
         Err(error) => {
-            let failure = serde_json::json!({ "clean": false, "failure": error.to_string() });
-            let json = |out: &mut BufWriter<File>| Ok(serde_json::to_writer_pretty(out, &failure)?);
+            log_report(error.report());
+            let json = |out: &mut BufWriter<File>| Ok(serde_json::to_writer_pretty(out, &error)?);
             if let Some(Err(error)) = report_file.map(|file| write(file, json)) {
                 eprintln!("softstop: cannot write the report: {error}");
             }
@@ -55,8 +55,7 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
         let json = |out: &mut BufWriter<File>| Ok(serde_json::to_writer_pretty(out, &report)?);
         written = written.and(write(file, json));
     }
-    let level = if report.is_clean() { log::Level::Info } else { log::Level::Warn };
-    report.to_string().lines().for_each(|line| log::log!(level, "{line}"));
+    log_report(&report);
     if let Err(error) = written {
         return fail(format!("cannot write about the stop: {error}"));
     }
@@ -66,6 +65,14 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
     } else {
         log::warn!("not everything could be finished: see above");
         ExitCode::from(UNCLEAN)
+    }
+}
+
+/// A line for each server that ran: a warning only where that server was not clean.
+fn log_report(report: &GroupReport) {
+    for server in report.servers.iter().filter(|server| server.was_running()) {
+        let level = if server.is_clean() { log::Level::Info } else { log::Level::Warn };
+        server.to_string().lines().for_each(|line| log::log!(level, "{line}"));
     }
 }
 

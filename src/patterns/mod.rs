@@ -7,8 +7,9 @@
 //!   handler ── publish ─────> Bus ───────> subscribers      at a stop: waits until all is acknowledged
 //! ```
 //!
-//! They have in common: everything is bounded, and nobody who hands work in ever waits for room; a stop has a deadline
-//! and keeps it; nothing is lost without a word. Each is a [`Drain`](crate::Drain), to be drained after the servers
+//! They have in common: everything is bounded, and nobody who hands work in waits for room without a bound (a
+//! [`call`](Owner::call) waits within its time, nothing else waits); a stop has a deadline and keeps it; nothing is lost
+//! without a word. Each is a [`Drain`](crate::Drain), to be drained after the servers
 //! that feed it, and meant to be shared in an [`Arc`](std::sync::Arc).
 //!
 //! They are built on what everybody has: [`Context`](crate::Context), [`WaitGroup`](crate::WaitGroup) and
@@ -19,11 +20,14 @@ mod job_queue;
 mod owner;
 mod pace;
 
-use std::fmt;
+use std::{
+    fmt, mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 pub use self::{
     bus::{Bus, Delivery, Ended, Published, Subscription},
-    job_queue::{JobMetrics, JobQueue, JobQueueBuilder, Unfinished},
+    job_queue::{JobMetrics, JobQueue, JobQueueBuilder, Unfinished, UnfinishedItem},
     owner::{AtStop, CallError, Owner, OwnerBuilder, OwnerMetrics},
 };
 
@@ -55,3 +59,17 @@ impl<T> fmt::Display for Rejected<T> {
 }
 
 impl<T: fmt::Debug> std::error::Error for Rejected<T> {}
+
+/// Runs a user's code, and gives what it returned unless it panicked.
+///
+/// Unwind safety: what the code has left halfway done is the user's, whose documentation says so.
+fn caught<R>(body: impl FnOnce() -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(body)).map_err(drop_caught).ok()
+}
+
+/// Drops a user's value. What panics then is forgotten: dropping that could panic once more.
+fn drop_caught<T>(value: T) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        mem::forget(panic);
+    }
+}

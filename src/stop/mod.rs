@@ -28,7 +28,7 @@ pub use self::{
 #[cfg(not(loom))]
 pub(crate) use self::{
     drain::{Action, Drain, Standing, Timeline, Verdict},
-    signal::SignalThread,
+    signal::{Presses, SignalThread},
 };
 pub use context::{Cause, Context, OnCancel};
 pub use wait_group::{Guard, WaitGroup};
