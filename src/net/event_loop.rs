@@ -232,11 +232,19 @@ impl EventLoop {
     /// Lets something happen to a connection, and does with it what comes of that.
     fn deal_with(&mut self, token: Token, happening: impl FnOnce(&mut Connection, &mut Service) -> Flow) {
         let Some(connection) = self.table.get_mut(token) else { return };
-        match happening(connection, &mut self.service) {
-            Flow::Wait => self.deadlines.set(slot_of(token), connection.deadline(&self.service)),
-            Flow::Again => {
+        let flow = happening(connection, &mut self.service);
+        self.settle(token, flow);
+    }
+
+    /// Does with a connection what came of what has happened to it.
+    fn settle(&mut self, token: Token, flow: Flow) {
+        match flow {
+            Flow::Wait | Flow::Again => {
+                let Some(connection) = self.table.get_mut(token) else { return };
                 self.deadlines.set(slot_of(token), connection.deadline(&self.service));
-                self.again.push(token);
+                if flow == Flow::Again {
+                    self.again.push(token);
+                }
             }
             Flow::Close(reason) => self.close(token, reason),
             Flow::HandOver => self.hand_over(token),
@@ -308,8 +316,11 @@ impl EventLoop {
                 Action::Hint => {
                     self.cancel(|run| &run.soft);
                     for token in self.table.tokens() {
-                        if let Some(connection) = self.table.get_mut(token) {
-                            connection.on_drain(&self.service);
+                        let Some(connection) = self.table.get_mut(token) else { continue };
+                        match connection.on_drain(&mut self.service) {
+                            // The review that follows sets the deadlines, in order of time.
+                            Flow::Wait => {}
+                            flow => self.settle(token, flow),
                         }
                     }
                 }

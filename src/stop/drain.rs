@@ -13,6 +13,7 @@
 //! A loop asks three things: what there is to do now ([`Drain::advance`]), until when a connection may stay
 //! ([`Drain::verdict`]), and whether it may leave ([`Drain::is_complete`]).
 
+mod rhythm;
 #[cfg(test)]
 mod simulation;
 mod timeline;
@@ -22,6 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use rhythm::Rhythm;
 pub(crate) use timeline::Timeline;
 
 use super::CloseReason;
@@ -91,8 +93,8 @@ pub(crate) enum Action {
 /// What a stop has to know of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It is owed nothing, and nothing of a further request has come since then.
-    Quiet { since: Instant },
+    /// It is owed nothing, and nothing of a further request has come since then. Its client has had this rhythm so far.
+    Quiet { since: Instant, rhythm: Rhythm },
     /// The head of a request has begun to come in then.
     InHead { since: Instant },
     /// There is a request whose response has not left, or the content of one is coming in.
@@ -162,7 +164,7 @@ impl Drain {
         };
         match standing {
             // It may have sent a last request just now, as nobody could tell it not to.
-            Standing::Quiet { since } => Verdict::CloseAt(timeline.quiet_until(since)),
+            Standing::Quiet { since, rhythm } => Verdict::CloseAt(timeline.quiet_until(since, rhythm)),
             // A stop does not wait for somebody who takes long over a few lines.
             Standing::InHead { since } => {
                 Verdict::RefuseAt(timeline.drain_began().max(since) + HEAD_WHILE_DRAINING)
@@ -284,8 +286,8 @@ mod tests {
         let mut timeline = Timeline::new(&StopPolicy::default(), asked);
         let mut drain = Drain::Running;
         advance(&mut drain, timeline, asked);
-        let quiet = Standing::Quiet { since: asked };
-        assert_eq!(drain.verdict(quiet), Verdict::CloseAt(asked + Duration::from_millis(100)));
+        let quiet = Standing::Quiet { since: asked, rhythm: Rhythm::default() };
+        assert_eq!(drain.verdict(quiet), Verdict::CloseAt(asked + SECOND));
         timeline.tighten(&Timeline::new(&StopPolicy::default().quiet(Duration::ZERO), asked));
         assert_eq!(advance(&mut drain, timeline, asked), [Action::Review]);
         assert_eq!(drain.verdict(quiet), Verdict::CloseAt(asked));
@@ -297,7 +299,7 @@ mod tests {
         let timeline = Timeline::new(&StopPolicy::default().lame_duck(SECOND), asked);
         let began = asked + SECOND;
         let standings = [
-            Standing::Quiet { since: asked },
+            Standing::Quiet { since: asked, rhythm: Rhythm::default() },
             Standing::InHead { since: asked },
             Standing::InHead { since: began + SECOND },
             Standing::InFlight,
@@ -313,7 +315,7 @@ mod tests {
         }
         advance(&mut drain, timeline, began);
         let verdicts = [
-            Verdict::CloseAt(asked + Duration::from_millis(100)),
+            Verdict::CloseAt(asked + SECOND),
             Verdict::RefuseAt(began + SECOND),
             Verdict::RefuseAt(began + SECOND * 2),
             Verdict::Keep,

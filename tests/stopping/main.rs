@@ -17,5 +17,6 @@ mod in_chunks;
 mod keeping_the_listener;
 mod last_moment;
 mod last_requests;
+mod lingering;
 mod on_stop;
 mod without_descriptors;
