@@ -126,6 +126,9 @@ enum ReadSide {
     Waiting,
     /// There was an edge.
     Ready,
+    /// There was an edge that told of urgent data (RFC 9293 section 3.8.5). A read stops short of it, with more behind it,
+    /// so a short read is not the last one.
+    Urgent,
     /// There was an edge that said the peer has closed its side: nothing but the end of the stream ends the reading,
     /// as no further edge will come.
     HangingUp,
@@ -204,13 +207,15 @@ impl Connection {
         if gone && answering {
             return self.client_gone();
         }
-        if let ReadSide::Waiting | ReadSide::Ready = self.read {
+        if let ReadSide::Waiting | ReadSide::Ready | ReadSide::Urgent = self.read {
             if gone || readiness.is_read_closed() {
                 self.read = ReadSide::HangingUp;
                 if answering {
                     self.since = service.now;
                 }
-            } else if readiness.is_readable() {
+            } else if readiness.is_priority() {
+                self.read = ReadSide::Urgent;
+            } else if readiness.is_readable() && matches!(self.read, ReadSide::Waiting) {
                 self.read = ReadSide::Ready;
             }
         }

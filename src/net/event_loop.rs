@@ -39,6 +39,13 @@ const KEPT_MESSAGES: usize = 1024;
 /// Events taken from the kernel at once.
 const EVENTS_A_TURN: usize = 1024;
 
+/// Urgent data ends a read early, so a connection has to be told of it: a request may have an urgent byte in its midst. (Elsewhere
+/// than on Linux, mio does not report it.)
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const URGENT: Interest = Interest::PRIORITY;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const URGENT: Interest = Interest::READABLE;
+
 /// What other threads can tell a loop.
 pub(crate) enum Message {
     /// The accepting loop has a connection for this one.
@@ -297,7 +304,7 @@ impl EventLoop {
             let Some(connection) = self.table.get_mut(token) else { continue };
             // Once for its whole life: edges of both kinds come, the first of them for what is there already, and its
             // state says which of them matter.
-            let interest = Interest::READABLE | Interest::WRITABLE;
+            let interest = Interest::READABLE | Interest::WRITABLE | URGENT;
             if let Err(error) = self.poll.registry().register(connection.stream(), token, interest) {
                 log::warn!("{}: cannot watch a connection: {error}", self.service.config.name);
                 self.close(token, CloseReason::Failed);

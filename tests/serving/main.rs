@@ -14,3 +14,4 @@ mod order;
 mod route_timeout;
 mod routes;
 mod timeouts;
+mod urgent;

@@ -188,7 +188,7 @@ impl Connection {
         match self.read {
             ReadSide::Waiting => return Err(io::ErrorKind::WouldBlock.into()),
             ReadSide::Ended => return Ok(0),
-            ReadSide::Ready | ReadSide::HangingUp => {}
+            ReadSide::Ready | ReadSide::Urgent | ReadSide::HangingUp => {}
         }
         loop {
             match self.stream.read(buffer) {
