@@ -33,6 +33,13 @@ use crate::handler::OnStop;
 /// client, and eight bytes must not make every stop take all of its grace.
 const HEAD_WHILE_DRAINING: Duration = Duration::from_secs(1);
 
+/// A loop that is later than this at the end of a stop has not run: its process was suspended (SIGSTOP), its machine paused or
+/// far too busy. Timers are late by a millisecond or two otherwise.
+const OVERSLEPT: Duration = Duration::from_millis(10);
+/// How much longer a stop lasts for a loop that has overslept: half of it for the grace period, in which what has become ready
+/// meanwhile is written, and half for handlers that are cancelled then. As long as a loop may take for its end anyway.
+const AWAKENING: Duration = Duration::from_millis(50);
+
 /// Where a server is between its start and its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
@@ -64,7 +71,12 @@ impl fmt::Display for Phase {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Drain {
     Running,
-    Stopping { timeline: Timeline, phase: Phase },
+    Stopping {
+        timeline: Timeline,
+        phase: Phase,
+        /// For a loop that has overslept the end: its own end.
+        awakened: Option<Instant>,
+    },
 }
 
 /// What a loop has to do when a stop has come further.
@@ -132,16 +144,31 @@ impl Drain {
 
     /// Goes on to `now` on a timeline that may have become stricter: what there is to do, in this order. A loop that was
     /// held up makes up for every phase that it has missed.
+    ///
+    /// One that has overslept the end is given a moment before it cuts off: it has been told of nothing that happened meanwhile.
     pub(crate) fn advance(
         &mut self,
-        timeline: Timeline,
+        mut timeline: Timeline,
         now: Instant,
     ) -> impl Iterator<Item = Action> + use<> {
         let before = self.phase();
+        let awakened = match self {
+            Drain::Stopping { awakened: Some(until), .. } => Some(*until),
+            // By the end that it knew when it went to sleep: a stricter stop wakes it, and is obeyed at once.
+            Drain::Stopping { timeline: known, .. }
+                if now.saturating_duration_since(known.end()) > OVERSLEPT =>
+            {
+                Some(now + AWAKENING)
+            }
+            _ => None,
+        };
+        if let Some(until) = awakened {
+            timeline.extend(until - AWAKENING / 2, until);
+        }
         // None is ever left, whatever the clock says.
         let phase = before.max(timeline.phase(now));
         let has_changed = phase != before || self.timeline() != Some(&timeline);
-        *self = Drain::Stopping { timeline, phase };
+        *self = Drain::Stopping { timeline, phase, awakened };
         let entered = [Phase::LameDuck, Phase::Draining, Phase::Cancelling, Phase::Stopped].into_iter();
         // A lame duck whose time was over before anybody saw it was none.
         let entered = entered
@@ -159,7 +186,7 @@ impl Drain {
     /// What becomes of a connection.
     pub(crate) fn verdict(&self, standing: Standing) -> Verdict {
         let timeline = match self {
-            Drain::Stopping { timeline, phase } if *phase >= Phase::Draining => timeline,
+            Drain::Stopping { timeline, phase, .. } if *phase >= Phase::Draining => timeline,
             _ => return Verdict::Keep,
         };
         match standing {
@@ -278,6 +305,49 @@ mod tests {
         ];
         assert_eq!(actions, expected);
         assert!(drain.is_complete(false));
+    }
+
+    #[test]
+    fn a_loop_that_overslept_the_end_is_given_a_moment_once() {
+        let asked = Instant::now();
+        let timeline = Timeline::new(&StopPolicy::default().cancel_grace(Duration::ZERO), asked);
+        let mut drain = Drain::Running;
+        advance(&mut drain, timeline, asked);
+        let awake = asked + SECOND * 60;
+        assert_eq!(advance(&mut drain, timeline, awake), [Action::Review]);
+        assert_eq!(drain.phase(), Phase::Draining, "what is ready is written first");
+        assert!(drain.is_complete(true) && !drain.is_complete(false));
+        let cancelling = drain.next(awake).unwrap();
+        let expected = [
+            Action::Announce(Phase::Cancelling),
+            Action::RejectWaiting,
+            Action::CancelHandlers,
+            Action::Review,
+        ];
+        assert_eq!(advance(&mut drain, timeline, cancelling), expected);
+        let end = drain.next(cancelling).unwrap();
+        assert_eq!(end, awake + AWAKENING);
+        assert_eq!(advance(&mut drain, timeline, end - Duration::from_nanos(1)), []);
+        // Late once more: this time it has been told of what happened.
+        assert_eq!(advance(&mut drain, timeline, end + SECOND), [Action::CutOff]);
+        assert!(drain.is_complete(false));
+    }
+
+    #[test]
+    fn a_loop_that_has_not_overslept_cuts_off_at_once() {
+        let asked = Instant::now();
+        let mut timeline = Timeline::new(&StopPolicy::default(), asked);
+        let begun = || {
+            let mut drain = Drain::Running;
+            advance(&mut drain, timeline, asked);
+            drain
+        };
+        let (mut late, mut held_up) = (begun(), begun());
+        let end = timeline.end();
+        assert_eq!(advance(&mut late, timeline, end + OVERSLEPT).last(), Some(&Action::CutOff));
+        // A hard stop, which a loop that is busy sees late.
+        timeline.tighten(&Timeline::new(&StopPolicy::now(), asked + SECOND));
+        assert_eq!(advance(&mut held_up, timeline, asked + SECOND * 2).last(), Some(&Action::CutOff));
     }
 
     #[test]

@@ -2,9 +2,7 @@
 
 use std::{sync::mpsc::channel, time::Duration};
 
-use softstop::{
-    Cause, CloseReason, Phase, Request, Router, StopPolicy, Stuck, Timeouts, inline,
-};
+use softstop::{Cause, CloseReason, Phase, Request, Router, StopPolicy, Stuck, Timeouts, inline};
 
 use crate::support::{
     HUNG, NOISE, begin_stop,

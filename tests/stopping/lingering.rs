@@ -144,11 +144,15 @@ fn a_client_that_does_not_acknowledge_holds_the_stop_to_its_end() {
 /// A close over what was never answered is a reset, and takes the response from a client that has not read it yet.
 #[test]
 fn a_client_that_has_sent_more_holds_the_stop_to_its_end() {
-    let unfinished = "POST /early HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
-    for (first, behind) in [(get("/"), get("/")), (get("/"), "\r\n".to_owned()), (unfinished.into(), String::new())] {
+    let unfinished =
+        "POST /early HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
+    for (first, behind) in
+        [(get("/"), get("/")), (get("/"), "\r\n".to_owned()), (unfinished.into(), String::new())]
+    {
         for is_one_piece in [true, false] {
             let (builder, written) = written(lingering().requests_per_connection(1));
-            let (server, address) = start(builder.routes(Router::new().get("/", inline(|_: &Request| "served"))));
+            let (server, address) =
+                start(builder.routes(Router::new().get("/", inline(|_: &Request| "served"))));
             let mut client = Client::connect(address);
             if is_one_piece {
                 client.send(first.clone() + &behind);

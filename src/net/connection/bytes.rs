@@ -83,8 +83,7 @@ impl Connection {
                         return Flow::Close(reason);
                     }
                     let input = std::mem::replace(&mut self.input, Input::Empty);
-                    let nothing_came_behind =
-                        self.http.is_answered_whole() && matches!(input, Input::Empty);
+                    let nothing_came_behind = self.http.is_answered_whole() && matches!(input, Input::Empty);
                     let stop_waits =
                         if nothing_came_behind { StopWaits::ForAcknowledgement } else { StopWaits::ForPeer };
                     self.activity = Activity::Lingering { reason, stop_waits };

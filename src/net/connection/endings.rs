@@ -212,7 +212,9 @@ impl Connection {
         }
         // Something may have come meanwhile.
         match self.look_again(service) {
-            Flow::Wait if matches!(self.activity, Activity::Lingering { stop_waits: StopWaits::ForPeer, .. }) => {
+            Flow::Wait
+                if matches!(self.activity, Activity::Lingering { stop_waits: StopWaits::ForPeer, .. }) =>
+            {
                 Flow::Wait
             }
             Flow::Wait => Flow::Close(reason),

@@ -39,6 +39,12 @@ impl Timeline {
         self.keep_listener &= other.keep_listener;
     }
 
+    /// Makes the grace period and the whole stop last until then at least.
+    pub(super) fn extend(&mut self, drain_until: Instant, cancel_until: Instant) {
+        self.drain_until = self.drain_until.max(drain_until);
+        self.cancel_until = self.cancel_until.max(cancel_until);
+    }
+
     /// What is left of it at `now`, for somebody who is told to stop only then.
     pub(crate) fn left(&self, now: Instant) -> StopPolicy {
         let from = |begin: Instant, until: Instant| until.saturating_duration_since(begin.max(now));
