@@ -31,7 +31,8 @@ use crate::{
 /// How much longer than a stop's bound its loops are waited for: they act at the bound, and then have to close what is
 /// left and to return.
 const SLACK: Duration = Duration::from_millis(50);
-/// The same, if no loop is in a handler or a callback: then it is not stuck, but a busy machine does not let it run.
+/// The same, if no loop is in a handler or a callback: then it is not stuck, but a busy machine does not let it run. (Both count
+/// from when the waiting thread itself runs after the bound: in a process that was suspended no loop has run before.)
 const BUSY_SLACK: Duration = Duration::from_secs(2);
 
 pub(crate) struct Run {
@@ -245,6 +246,7 @@ impl Run {
     /// the timeline and the end that are returned; no end: a loop is stuck.
     pub(crate) fn wait_ended(&self) -> (Option<Timeline>, Option<Instant>) {
         let mut state = lock(&self.state);
+        let mut overdue_since: Option<Instant> = None;
         loop {
             if state.ended.is_some() {
                 return (state.timeline, state.ended);
@@ -254,7 +256,13 @@ impl Run {
                 continue;
             };
             let now = Instant::now();
-            let (bound, busy_bound) = (timeline.end() + SLACK, timeline.end() + BUSY_SLACK);
+            let end = if now < timeline.end() {
+                overdue_since = None;
+                timeline.end()
+            } else {
+                *overdue_since.get_or_insert(now)
+            };
+            let (bound, busy_bound) = (end + SLACK, end + BUSY_SLACK);
             let is_stuck = self.loops.iter().any(|address| address.in_user_code.load(Ordering::Relaxed));
             if now >= busy_bound || (now >= bound && is_stuck) {
                 drop(state);
@@ -267,7 +275,8 @@ impl Run {
                 }
                 return (Some(timeline), None);
             }
-            let left = if now < bound { bound - now } else { busy_bound - now };
+            let next = [timeline.end(), bound, busy_bound].into_iter().find(|&at| now < at).unwrap_or(now);
+            let left = next - now;
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }

@@ -8,6 +8,7 @@ mod support;
 use std::{
     net::{TcpListener, TcpStream},
     process::{Command, Output},
+    time::Duration,
 };
 
 use program::Program;
@@ -34,6 +35,31 @@ fn hello_greets_and_sleeps() {
     }
     client.send(post("/exit", b""));
     assert_eq!(client.read_response().status, 404, "off unless it is asked for");
+}
+
+/// The clock goes on while a process is suspended, or its machine paused. What was ready when it goes on is not cut off for it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_that_was_suspended_past_its_bound_still_answers() {
+    const BOUND: Duration = Duration::from_millis(700);
+    let mut program = Program::start(&["--grace", "700ms", "--cancel-grace", "0s", "--loops", "1"]);
+    let address = program.address("hello");
+    let mut client = Client::connect(address);
+    assert_eq!(client.get("/").status, 200);
+    client.send(get("/sleep?ms=500"));
+    // Answered after the request before it has been given to a worker.
+    assert_eq!(Client::once(address, get("/")).status, 200);
+    program.signal("TERM");
+    program.wait_for_line("hello: closing");
+    program.signal("STOP");
+    // Nothing happens until the bound is over but that time passes.
+    std::thread::sleep(BOUND * 2);
+    program.signal("CONT");
+    assert_eq!(client.read_response().text(), "slept");
+    drop(client);
+    let (status, log) = program.wait();
+    assert!(status.success(), "{log}");
+    assert!(!log.contains("event loop"), "{log}");
 }
 
 #[test]

@@ -58,6 +58,10 @@ pub(crate) struct Serve {
     /// How long handlers may take to return when they are cancelled after that.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
     pub(crate) cancel_grace: Duration,
+    /// The longest time for which a stop keeps a silent connection open for one more request; one whose client has been quick
+    /// so far is kept for less.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub(crate) quiet_period: Duration,
     /// Write what the stop came to, as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,

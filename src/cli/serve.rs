@@ -27,7 +27,8 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
     let policy = StopPolicy::default()
         .lame_duck(options.lame_duck)
         .grace(options.grace)
-        .cancel_grace(options.cancel_grace);
+        .cancel_grace(options.cancel_grace)
+        .quiet(options.quiet_period);
     let group = Group::new().policy(policy).stop_on_signals();
     let exit = options.exit_route.then(|| (group.handle(), policy));
     let server = |name, address, routes| server(name, address, routes, options, recorder.as_ref());

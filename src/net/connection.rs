@@ -10,7 +10,8 @@
 //!                                               Upgrading ----------> handed over
 //!                      |
 //!                      v   all written
-//!                  Lingering ----------> closed    (at once, if the client has asked for it and sent everything)
+//!                  Lingering ----------> closed    (at once, if the client has asked for it and sent everything;
+//!                                                  in a stop, when its kernel has acknowledged the FIN)
 //! ```
 //!
 //! Three more axes are independent of that: what the socket has to read ([`ReadSide`]), what it still has to take
@@ -48,7 +49,7 @@ use crate::{
     request::{Exchange, Request},
     router::RouteId,
     stop::Guard,
-    stop::{CloseReason, Verdict},
+    stop::{CloseReason, Rhythm, Verdict},
     upgrade::Upgrade,
 };
 use streaming::Streaming;
@@ -75,6 +76,8 @@ pub(crate) struct Connection {
     answered: u64,
     /// When what the connection waits for began, or last moved.
     since: Instant,
+    /// How long its client pauses between two requests.
+    rhythm: Rhythm,
     /// Of the content that comes in, or of the response that the client takes.
     pace: Pace,
     in_flight: Guard,
@@ -97,8 +100,19 @@ enum Activity {
     Streaming(Box<Streaming>),
     /// The answer is 101: once it is written, the connection is the handler's.
     Upgrading { exchange: Arc<Exchange>, upgrade: Upgrade },
-    /// Our side is shut down; whatever comes is discarded until the peer closes too.
-    Lingering { reason: CloseReason },
+    /// Our side is shut down; whatever comes is discarded until the peer closes too, or until the stop need not wait any longer.
+    Lingering { reason: CloseReason, stop_waits: StopWaits },
+}
+
+/// What a stop waits for before it closes a lingering connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StopWaits {
+    /// The acknowledgement of our FIN. The client's kernel has every byte then, and as the client has sent nothing beyond
+    /// what was answered, no reset takes the response away again.
+    ForAcknowledgement,
+    /// The client's own close, or the end of the linger time. The client has sent more, or may be about to: a close would be
+    /// answered with a reset, even to a client that has not read its response yet.
+    ForPeer,
 }
 
 /// What is to become of a request once it is complete.
@@ -112,6 +126,9 @@ enum ReadSide {
     Waiting,
     /// There was an edge.
     Ready,
+    /// There was an edge that told of urgent data (RFC 9293 section 3.8.5). A read stops short of it, with more behind it,
+    /// so a short read is not the last one.
+    Urgent,
     /// There was an edge that said the peer has closed its side: nothing but the end of the stream ends the reading,
     /// as no further edge will come.
     HangingUp,
@@ -165,6 +182,7 @@ impl Connection {
             owed: 0,
             answered: 0,
             since: now,
+            rhythm: Rhythm::default(),
             pace: Pace::new(now),
             in_flight,
         }
@@ -189,17 +207,23 @@ impl Connection {
         if gone && answering {
             return self.client_gone();
         }
-        if let ReadSide::Waiting | ReadSide::Ready = self.read {
+        if let ReadSide::Waiting | ReadSide::Ready | ReadSide::Urgent = self.read {
             if gone || readiness.is_read_closed() {
                 self.read = ReadSide::HangingUp;
                 if answering {
                     self.since = service.now;
                 }
-            } else if readiness.is_readable() {
+            } else if readiness.is_priority() {
+                self.read = ReadSide::Urgent;
+            } else if readiness.is_readable() && matches!(self.read, ReadSide::Waiting) {
                 self.read = ReadSide::Ready;
             }
         }
-        self.drive(service)
+        match self.drive(service) {
+            // The kernel reports a FIN that was sent, and its acknowledgement, as room to write.
+            Flow::Wait if readiness.is_writable() => self.end_linger(service),
+            flow => flow,
+        }
     }
 
     /// A worker has answered.
@@ -342,7 +366,7 @@ impl Connection {
                 Err(_) => self.client_gone(),
             },
             Kind::Linger => match self.activity {
-                Activity::Lingering { reason } => Flow::Close(reason),
+                Activity::Lingering { reason, .. } => Flow::Close(reason),
                 _ => Flow::Wait,
             },
             Kind::Probe => self.probe(service),

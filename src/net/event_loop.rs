@@ -41,6 +41,13 @@ const KEPT_MESSAGES: usize = 1024;
 /// Events taken from the kernel at once.
 const EVENTS_A_TURN: usize = 1024;
 
+/// Urgent data ends a read early, so a connection has to be told of it: a request may have an urgent byte in its midst. (Elsewhere
+/// than on Linux, mio does not report it.)
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const URGENT: Interest = Interest::PRIORITY;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const URGENT: Interest = Interest::READABLE;
+
 /// What other threads can tell a loop.
 pub(crate) enum Message {
     /// The accepting loop has a connection for this one.
@@ -250,11 +257,19 @@ impl EventLoop {
     /// Lets something happen to a connection, and does with it what comes of that.
     fn deal_with(&mut self, token: Token, happening: impl FnOnce(&mut Connection, &mut Service) -> Flow) {
         let Some(connection) = self.table.get_mut(token) else { return };
-        match happening(connection, &mut self.service) {
-            Flow::Wait => self.deadlines.set(slot_of(token), connection.deadline(&self.service)),
-            Flow::Again => {
+        let flow = happening(connection, &mut self.service);
+        self.settle(token, flow);
+    }
+
+    /// Does with a connection what came of what has happened to it.
+    fn settle(&mut self, token: Token, flow: Flow) {
+        match flow {
+            Flow::Wait | Flow::Again => {
+                let Some(connection) = self.table.get_mut(token) else { return };
                 self.deadlines.set(slot_of(token), connection.deadline(&self.service));
-                self.again.push(token);
+                if flow == Flow::Again {
+                    self.again.push(token);
+                }
             }
             Flow::Close(reason) => self.close(token, reason),
             Flow::HandOver => self.hand_over(token),
@@ -307,7 +322,7 @@ impl EventLoop {
             let Some(connection) = self.table.get_mut(token) else { continue };
             // Once for its whole life: edges of both kinds come, the first of them for what is there already, and its
             // state says which of them matter.
-            let interest = Interest::READABLE | Interest::WRITABLE;
+            let interest = Interest::READABLE | Interest::WRITABLE | URGENT;
             if let Err(error) = self.poll.registry().register(connection.stream(), token, interest) {
                 log::warn!("{}: cannot watch a connection: {error}", self.service.config.name);
                 self.close(token, CloseReason::Failed);
@@ -326,8 +341,11 @@ impl EventLoop {
                 Action::Hint => {
                     self.cancel(|run| &run.soft);
                     for token in self.table.tokens() {
-                        if let Some(connection) = self.table.get_mut(token) {
-                            connection.on_drain(&self.service);
+                        let Some(connection) = self.table.get_mut(token) else { continue };
+                        match connection.on_drain(&mut self.service) {
+                            // The review that follows sets the deadlines, in order of time.
+                            Flow::Wait => {}
+                            flow => self.settle(token, flow),
                         }
                     }
                 }

@@ -7,7 +7,6 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 /// The state of a connection: the numbers of `include/net/tcp_states.h`.
-#[cfg_attr(not(test), allow(dead_code, reason = "the lingering close will ask"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum TcpState {
@@ -65,7 +64,6 @@ pub(crate) fn half_open(listening: SocketAddr, window: Duration) -> io::Result<O
 /// # Errors
 ///
 /// If netlink sockets are forbidden here, or the kernel has no `sock_diag`.
-#[cfg_attr(not(test), allow(dead_code, reason = "the lingering close will ask"))]
 pub(crate) fn state_of(local: SocketAddr, peer: SocketAddr) -> io::Result<Option<TcpState>> {
     #[cfg(target_os = "linux")]
     {
@@ -153,13 +151,17 @@ mod linux {
 
     /// Asks for the one socket with these two addresses.
     pub(super) fn find_one(local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
-        const NO_INTERFACE: [u8; 4] = [0; 4];
+        // A link-local address means a socket of one interface.
+        let interface = match local {
+            SocketAddr::V4(_) => 0,
+            SocketAddr::V6(local) => local.scope_id(),
+        };
         let mut message = begin(local, REQUEST, ANY_STATE);
         message.extend(local.port().to_be_bytes());
         message.extend(peer.port().to_be_bytes());
         message.extend(octets(local.ip()));
         message.extend(octets(peer.ip()));
-        message.extend(NO_INTERFACE);
+        message.extend(interface.to_ne_bytes());
         message.extend(NO_COOKIE);
         message
     }

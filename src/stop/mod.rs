@@ -27,7 +27,7 @@ pub use self::{
 };
 #[cfg(not(loom))]
 pub(crate) use self::{
-    drain::{Action, Drain, Standing, Timeline, Verdict},
+    drain::{Action, Drain, Rhythm, Standing, Timeline, Verdict},
     signal::{Presses, SignalThread},
 };
 pub use context::{Cause, Context, OnCancel};

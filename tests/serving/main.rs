@@ -15,3 +15,4 @@ mod order;
 mod route_timeout;
 mod routes;
 mod timeouts;
+mod urgent;

@@ -18,6 +18,7 @@ mod in_chunks;
 mod keeping_the_listener;
 mod last_moment;
 mod last_requests;
+mod lingering;
 mod listener_destroyed;
 mod on_stop;
 #[cfg(target_os = "linux")]

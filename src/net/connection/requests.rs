@@ -162,7 +162,7 @@ impl Connection {
         // While stopping, the last response says so; what has come in behind a request is still answered first.
         // (Asked anew, as an inline handler may have stopped its own server just now.)
         let stopping =
-            service.run.is_stopping() && last && !matches!(self.read, ReadSide::Ready | ReadSide::HangingUp);
+            service.run.is_stopping() && last && matches!(self.read, ReadSide::Waiting | ReadSide::Ended);
         let enough = service.config.requests_per_connection.is_some_and(|most| self.answered + 1 >= most);
         let close = stopping || enough;
         let response = self.checked(response, service);

@@ -82,10 +82,14 @@ impl Connection {
         }
     }
 
-    /// The drain begins: the senders are told.
-    pub(crate) fn on_drain(&mut self, service: &Service) {
-        if let Activity::Streaming(streaming) = &self.activity {
-            service.in_user_code(|_| streaming.stream.hint());
+    /// The drain begins: the senders are told, and a lingering close may be over.
+    pub(crate) fn on_drain(&mut self, service: &mut Service) -> Flow {
+        match &self.activity {
+            Activity::Streaming(streaming) => {
+                service.in_user_code(|_| streaming.stream.hint());
+                Flow::Wait
+            }
+            _ => self.end_linger(service),
         }
     }
 
