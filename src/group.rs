@@ -13,12 +13,7 @@ mod control;
 mod drain;
 mod report;
 
-use std::{
-    fmt, io,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    thread,
-};
+use std::{fmt, io, sync::Arc, thread};
 
 pub use control::GroupHandle;
 use control::{Ending, Until};
@@ -26,8 +21,9 @@ pub use drain::{Drain, Drained};
 pub use report::{DrainOutcome, DrainReport, GroupReport, TaskOutcome, TaskReport};
 
 use crate::{
+    contain::catch,
     error::Error,
-    pool::panic_text,
+    journal,
     server::{Handle, Server},
     stop::{Cause, Context, Signal, SignalThread, StopPolicy, StopReport},
 };
@@ -221,13 +217,13 @@ impl Group {
         self.signals = Some(SignalThread::new(signals, move |signal| {
             count += 1;
             // A panic in there must not make the process deaf to signals.
-            let policy = catch_unwind(AssertUnwindSafe(|| policy_of(signal, count)));
+            let policy = catch(|| policy_of(signal, count));
             let policy = policy.unwrap_or_else(|panic| {
-                log::error!("{signal}: the choice of a policy panicked: {}", panic_text(&*panic));
+                journal::error!("{signal}: the choice of a policy panicked: {panic}");
                 Some(handle.control.policy())
             });
             if let Some(policy) = policy {
-                log::info!("{signal}: stopping within {:?}", policy.longest());
+                journal::info!("{signal}: stopping within {:?}", policy.longest());
                 handle.stop(policy);
             }
         }));
@@ -277,7 +273,7 @@ impl Group {
         let report = GroupReport { servers, tasks, drains };
         match report.failure() {
             Some(error) => {
-                log::info!("{report}");
+                journal::info!("{report}");
                 Err(error)
             }
             None => Ok(report),
@@ -313,11 +309,11 @@ impl Group {
             };
             let refuse = finish.clone();
             let thread = move || {
-                let result = catch_unwind(AssertUnwindSafe(|| body(&context)));
+                let result = catch(|| body(&context));
                 finish(match result {
                     Ok(Ok(())) => TaskOutcome::Finished,
                     Ok(Err(message)) => TaskOutcome::Failed(message),
-                    Err(panic) => TaskOutcome::Failed(format!("panicked: {}", panic_text(&*panic))),
+                    Err(panic) => TaskOutcome::Failed(format!("panicked: {panic}")),
                 });
             };
             // Not joined: the outcome is the last thing that the thread gives, and it is waited for with a bound.

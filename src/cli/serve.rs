@@ -10,7 +10,7 @@ use std::{
 
 use softstop::{Group, Router, Server, StopPolicy, observe::Recorder};
 
-use super::{arguments::Serve, services};
+use super::{arguments::Serve, services, words::say};
 
 /// Something was cut off by the stop.
 const UNCLEAN: u8 = 2;
@@ -46,7 +46,7 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
             let failure = serde_json::json!({ "clean": false, "failure": error.to_string() });
             let json = |out: &mut BufWriter<File>| Ok(serde_json::to_writer_pretty(out, &failure)?);
             if let Some(Err(error)) = report_file.map(|file| write(file, json)) {
-                eprintln!("softstop: cannot write the report: {error}");
+                say(move || eprintln!("softstop: cannot write the report: {error}"));
             }
             return fail(error);
         }
@@ -55,17 +55,20 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
         let json = |out: &mut BufWriter<File>| Ok(serde_json::to_writer_pretty(out, &report)?);
         written = written.and(write(file, json));
     }
-    let level = if report.is_clean() { log::Level::Info } else { log::Level::Warn };
-    report.to_string().lines().for_each(|line| log::log!(level, "{line}"));
-    if let Err(error) = written {
-        return fail(format!("cannot write about the stop: {error}"));
-    }
-    if report.is_clean() {
-        log::info!("everything closed successfully");
-        ExitCode::SUCCESS
-    } else {
-        log::warn!("not everything could be finished: see above");
-        ExitCode::from(UNCLEAN)
+    let (is_clean, is_written) = (report.is_clean(), written.is_ok());
+    let level = if is_clean { log::Level::Info } else { log::Level::Warn };
+    say(move || {
+        report.to_string().lines().for_each(|line| log::log!(level, "{line}"));
+        match written {
+            Err(error) => eprintln!("softstop: cannot write about the stop: {error}"),
+            Ok(()) if is_clean => log::info!("everything closed successfully"),
+            Ok(()) => log::warn!("not everything could be finished: see above"),
+        }
+    });
+    match (is_written, is_clean) {
+        (false, _) => ExitCode::FAILURE,
+        (true, true) => ExitCode::SUCCESS,
+        (true, false) => ExitCode::from(UNCLEAN),
     }
 }
 
@@ -99,6 +102,7 @@ fn write(file: File, text: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) 
 }
 
 fn fail(error: impl Display) -> ExitCode {
-    eprintln!("softstop: {error}");
+    let words = format!("softstop: {error}");
+    say(move || eprintln!("{words}"));
     ExitCode::FAILURE
 }

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -10,7 +9,8 @@ use std::{
 
 use super::{Drain, DrainOutcome, DrainReport, TaskOutcome, TaskReport};
 use crate::{
-    pool::panic_text,
+    contain::catch,
+    journal,
     server::Handle,
     stop::{StopPolicy, Timeline},
     sync::lock,
@@ -199,9 +199,9 @@ impl Control {
             let control = Arc::clone(self);
             let finish = move |outcome| control.note(|ending| set(&mut ending.drains, number, outcome));
             let thread = thread::Builder::new().name(format!("drain {name}")).spawn(move || {
-                let result = catch_unwind(AssertUnwindSafe(|| drain.drain(deadline)));
+                let result = catch(|| drain.drain(deadline));
                 finish(result.map_or_else(
-                    |panic| DrainOutcome::Failed(format!("panicked: {}", panic_text(&*panic))),
+                    |panic| DrainOutcome::Failed(format!("panicked: {panic}")),
                     DrainOutcome::Emptied,
                 ));
             });
@@ -246,9 +246,9 @@ fn set<T, O>(parts: &mut [Part<T, O>], number: usize, outcome: O) {
 /// Tells a drain that is under way that there is less time. It answers where it was asked first.
 fn hurry(drain: &Arc<dyn Drain>, deadline: Instant) {
     let drain = Arc::clone(drain);
-    let body = move || _ = catch_unwind(AssertUnwindSafe(|| drain.drain(deadline)));
+    let body = move || drop(catch(|| drain.drain(deadline)));
     if let Err(error) = thread::Builder::new().name("drain sooner".to_owned()).spawn(body) {
-        log::warn!("a drain is not told that there is less time: no thread to be had: {error}");
+        journal::warn!("a drain is not told that there is less time: no thread to be had: {error}");
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn refuse_new(_: &TcpListener) -> io::Result<()> {
 pub(crate) fn is_half_open(listening: &[SocketAddr]) -> bool {
     listening.iter().any(|address| {
         sock_diag::is_any_half_open(*address).unwrap_or_else(|error| {
-            log::debug!("cannot look for half-open handshakes with {address}: {error}");
+            crate::journal::debug!("cannot look for half-open handshakes with {address}: {error}");
             false
         })
     })

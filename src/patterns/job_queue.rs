@@ -17,7 +17,6 @@ mod builder;
 
 use std::{
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -27,7 +26,10 @@ use crossbeam_channel::{Receiver, Sender};
 
 pub use self::builder::JobQueueBuilder;
 use super::{Rejected, pace::Pace};
-use crate::{Cause, Context, Drain, Drained, TaskResult, WaitGroup, sync::lock};
+use crate::{
+    Cause, Context, Drain, Drained, TaskResult, WaitGroup, contain::catch, joining::join_until, journal,
+    sync::lock,
+};
 
 /// How long a stop waits, after its deadline, for jobs that heed their context: to return takes them moments, and a
 /// stop that its caller has bounded must not take much longer.
@@ -181,10 +183,10 @@ impl<T: Send + 'static> JobQueue<T> {
         lock(&self.shared.state).metrics
     }
 
-    fn join(&self) {
+    /// Joins the threads, whose guards are gone: what is left to them are the destructors of thread-locals, which may block.
+    fn join(&self, deadline: Instant) {
         let threads = std::mem::take(&mut *lock(&self.threads));
-        // Their guards are gone, which is the last thing that they do. One that panicked has been heard of.
-        threads.into_iter().for_each(|thread| _ = thread.join());
+        join_until(threads, deadline.max(Instant::now() + LAST_WORDS));
     }
 }
 
@@ -199,7 +201,7 @@ impl<T: Send + 'static> Drain for JobQueue<T> {
             shared.workers.wait_timeout(LAST_WORDS);
         }
         if shared.workers.is_zero() {
-            self.join();
+            self.join(deadline);
         }
         let finished = self.metrics().finished - before.finished;
         Drained { finished, left: before.queued + before.running - finished }
@@ -214,7 +216,7 @@ impl<T: Send + 'static> Drop for JobQueue<T> {
         }
         let JobMetrics { queued, running, .. } = shared.close(Instant::now());
         if queued + running > 0 {
-            log::warn!(
+            journal::warn!(
                 "{}: dropped without a drain: {queued} items given back, {running} jobs told to end",
                 shared.name
             );
@@ -287,7 +289,7 @@ impl<T: Send + 'static> Shared<T> {
         // A child: a job may end its own context, but not that of the others.
         let context = self.context.child();
         // Unwind safety: the item goes to the hook, which is told; what else the job shares is its own affair.
-        let result = catch_unwind(AssertUnwindSafe(|| job(&mut item, &context).into_result()));
+        let result = catch(|| job(&mut item, &context).into_result());
         self.count(|metrics| {
             metrics.running -= 1;
             *match result {
@@ -299,8 +301,8 @@ impl<T: Send + 'static> Shared<T> {
         match result {
             // What the item does when it is dropped is the caller's too, and must not take the worker with it.
             Ok(Ok(())) => {
-                if catch_unwind(AssertUnwindSafe(|| drop(item))).is_err() {
-                    log::error!("{}: a finished item panicked when it was dropped", self.name);
+                if catch(|| drop(item)).is_err() {
+                    journal::error!("{}: a finished item panicked when it was dropped", self.name);
                 }
             }
             Ok(Err(message)) => self.unfinished(item, Unfinished::Failed(message)),
@@ -310,8 +312,8 @@ impl<T: Send + 'static> Shared<T> {
 
     fn unfinished(&self, item: T, why: Unfinished) {
         // Unwind safety: the item is gone, and the hook is the caller's.
-        if catch_unwind(AssertUnwindSafe(|| (self.on_unfinished)(item, why))).is_err() {
-            log::error!("{}: the hook for unfinished items panicked, and an item is lost", self.name);
+        if catch(|| (self.on_unfinished)(item, why)).is_err() {
+            journal::error!("{}: the hook for unfinished items panicked, and an item is lost", self.name);
         }
     }
 

@@ -17,7 +17,6 @@ mod builder;
 
 use std::{
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -26,7 +25,16 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select_biased};
 
 pub use self::builder::OwnerBuilder;
-use crate::{Cause, Context, Drain, Drained, WaitGroup, sync::lock};
+use crate::{
+    Cause, Context, Drain, Drained, WaitGroup,
+    contain::{catch, discard},
+    joining::join_until,
+    journal,
+    sync::lock,
+};
+
+/// How long a thread that has put down its guard is waited for at least.
+const LEAVING: Duration = Duration::from_millis(100);
 
 /// State that is owned by one thread, to which work is delegated: [`call`](Owner::call) waits for an answer,
 /// [`tell`](Owner::tell) does not.
@@ -242,7 +250,7 @@ impl<S: Send + 'static> Owner<S> {
 
 /// Unwind safety: the state may be left halfway through a change, which the documentation says.
 fn run<S, R>(call: impl FnOnce(&mut S) -> R, state: &mut S) -> Result<R, CallError> {
-    catch_unwind(AssertUnwindSafe(|| call(state))).map_err(|_| CallError::Panicked)
+    catch(|| call(state)).map_err(|_| CallError::Panicked)
 }
 
 impl<S: Send + 'static> Drain for Owner<S> {
@@ -258,8 +266,8 @@ impl<S: Send + 'static> Drain for Owner<S> {
         }
         if shared.thread.is_zero() {
             let thread = lock(&self.thread).take();
-            // It has put down its guard, which is the last thing that it does.
-            thread.into_iter().for_each(|thread| _ = thread.join());
+            // It has put down its guard: what is left to it are the destructors of thread-locals, which may block.
+            join_until(thread.into_iter().collect(), deadline.max(Instant::now() + LEAVING));
         }
         let after = self.metrics();
         let finished = after.finished - before.finished;
@@ -274,7 +282,7 @@ impl<S: Send + 'static> Drop for Owner<S> {
             let OwnerMetrics { queued, .. } = self.shared.close();
             self.shared.refuse_the_rest();
             if queued > 0 {
-                log::warn!("{}: dropped without a stop: {queued} calls refused", self.shared.name);
+                journal::warn!("{}: dropped without a stop: {queued} calls refused", self.shared.name);
             }
         }
     }
@@ -300,7 +308,7 @@ impl<S: Send + 'static> Shared<S> {
             metrics.refused += 1;
         });
         // Its caller hears of it by this, if there is one.
-        drop(message);
+        discard(message);
     }
 
     /// The thread's life.
@@ -315,7 +323,7 @@ impl<S: Send + 'static> Shared<S> {
                 metrics.running = 1;
             });
             // The call itself is caught where it is run; this is for what it leaves behind.
-            let fate = catch_unwind(AssertUnwindSafe(|| message(&mut owned))).unwrap_or(Fate::Panicked);
+            let fate = catch(|| message(&mut owned)).unwrap_or(Fate::Panicked);
             self.count(|metrics| {
                 metrics.running = 0;
                 *match fate {

@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use signal_hook::{
@@ -17,7 +18,10 @@ use signal_hook::{
     iterator::{Handle, Signals},
 };
 
-use crate::sync::lock;
+use crate::{joining::join_until, journal, sync::lock};
+
+/// How long the thread is waited for. What it calls is a user's, and may block.
+const LAST_SIGNAL: Duration = Duration::from_millis(250);
 
 /// A signal that can ask for a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,13 +96,12 @@ impl SignalThread {
 impl Drop for SignalThread {
     fn drop(&mut self) {
         self.handle.close();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            log::error!("the signal thread panicked");
+        let thread = self.thread.take().into_iter().collect();
+        if join_until(thread, Instant::now() + LAST_SIGNAL) > 0 {
+            journal::warn!("the choice of a policy for a signal has not returned, and is left behind");
         }
         if let Err(error) = listen(&self.listened_to, -1) {
-            log::error!("signals are still held back: {error}");
+            journal::error!("signals are still held back: {error}");
         }
     }
 }

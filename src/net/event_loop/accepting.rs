@@ -25,11 +25,12 @@ use mio::{
 
 use super::{EventLoop, Message, WAKE};
 use crate::{
+    journal,
     net::{
         handshake::{is_half_open, refuse_new},
         listener::{Accepted, accept},
     },
-    observe,
+    run::News,
     stop::{Guard, Phase, Straggler, Stuck, Timeline},
 };
 
@@ -149,7 +150,7 @@ impl EventLoop {
                 false
             }
             Stage::Closing { .. } if accepting.expects_more(now) => {
-                log::debug!(
+                journal::debug!(
                     "{}: a handshake is half open, the listener waits for it",
                     self.service.config.name
                 );
@@ -186,7 +187,7 @@ impl EventLoop {
         // Closed before anybody is told so.
         drop(accepting);
         self.service.tally.rescued.add(rescued);
-        self.service.config.observe(&observe::Event::ListenerClosed { rescued, kept: false });
+        self.service.announce(News::ListenerClosed { rescued, kept: false });
     }
 
     /// Gives each connection that waits to the loop with the fewest; whether there was a queue to look into.
@@ -207,9 +208,9 @@ impl EventLoop {
                         self.place(stream, peer);
                     }
                     Accepted::Empty => listening.backlogged = false,
-                    Accepted::Lost(error) => log::debug!("{}: accept: {error}", self.service.config.name),
+                    Accepted::Lost(error) => journal::debug!("{}: accept: {error}", self.service.config.name),
                     Accepted::Exhausted(error) => {
-                        log::warn!("{}: accepting pauses: {error}", self.service.config.name);
+                        journal::warn!("{}: accepting pauses: {error}", self.service.config.name);
                         self.service.run.pause_accepting();
                         accepting.retry_at = Some(self.service.now + EXHAUSTED);
                         if let Stage::Closing { .. } = accepting.stage {
@@ -217,7 +218,10 @@ impl EventLoop {
                             listening.backlogged = false;
                             let (registry, interest) = (self.poll.registry(), Interest::READABLE);
                             if let Err(error) = registry.reregister(&mut listening.socket, token, interest) {
-                                log::debug!("{}: cannot ask who waits: {error}", self.service.config.name);
+                                journal::debug!(
+                                    "{}: cannot ask who waits: {error}",
+                                    self.service.config.name
+                                );
                             }
                         }
                     }
@@ -256,11 +260,11 @@ impl EventLoop {
         let Some(accepting) = self.accepting.take() else { return };
         for mut listening in accepting.listeners {
             if let Err(error) = self.poll.registry().deregister(&mut listening.socket) {
-                log::debug!("{}: a kept listener is still watched: {error}", self.service.config.name);
+                journal::debug!("{}: a kept listener is still watched: {error}", self.service.config.name);
             }
             self.kept.push(listening.socket.into());
         }
-        self.service.config.observe(&observe::Event::ListenerClosed { rescued: 0, kept: true });
+        self.service.announce(News::ListenerClosed { rescued: 0, kept: true });
     }
 
     /// A further stop does not keep the listeners: unless all is over already, they are closed as if it had been so from
@@ -281,7 +285,7 @@ impl EventLoop {
                 self.close_listeners();
             }
             Err(error) => {
-                log::warn!("{}: who waits to be accepted is reset: {error}", self.service.config.name)
+                journal::warn!("{}: who waits to be accepted is reset: {error}", self.service.config.name)
             }
         }
     }
@@ -293,7 +297,10 @@ impl EventLoop {
         for listening in &mut accepting.listeners {
             listening.backlogged = true;
             if let Err(error) = refuse_new(&listening.socket) {
-                log::debug!("{}: handshakes of this moment will be reset: {error}", self.service.config.name);
+                journal::debug!(
+                    "{}: handshakes of this moment will be reset: {error}",
+                    self.service.config.name
+                );
             }
         }
         accepting.stage = Stage::Closing { until };

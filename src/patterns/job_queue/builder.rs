@@ -10,7 +10,7 @@ use std::{
 use crossbeam_channel::bounded;
 
 use super::{Hook, Intake, JobMetrics, JobQueue, Shared, State, Unfinished};
-use crate::{Context, TaskResult, WaitGroup, patterns::pace::Pace};
+use crate::{Context, TaskResult, WaitGroup, contain::discard, journal, patterns::pace::Pace};
 
 /// Configures a [`JobQueue`].
 pub struct JobQueueBuilder<T> {
@@ -25,7 +25,7 @@ impl<T: Send + 'static> JobQueueBuilder<T> {
     pub(super) fn new(name: String) -> JobQueueBuilder<T> {
         let log_name = name.clone();
         let on_unfinished =
-            Box::new(move |_: T, why: Unfinished| log::error!("{log_name}: an item is lost ({why})"));
+            Box::new(move |_: T, why: Unfinished| journal::error!("{log_name}: an item is lost ({why})"));
         // As many as may wait for a worker of a server: what a burst of requests can hand in.
         JobQueueBuilder { name, capacity: 1024, workers: 1, pace: None, on_unfinished }
     }
@@ -102,7 +102,7 @@ impl<T: Send + 'static> JobQueueBuilder<T> {
             let name = format!("{} {number}", shared.name);
             let thread = thread::Builder::new().name(name).spawn(move || {
                 shared.work(&*job);
-                drop((shared, job));
+                discard((shared, job));
                 drop(guard);
             })?;
             crate::sync::lock(&queue.threads).push(thread);

@@ -9,7 +9,7 @@ use std::{
 use crossbeam_channel::bounded;
 
 use super::{AtStop, Owner, OwnerMetrics, Shared, State};
-use crate::{Context, WaitGroup};
+use crate::{Context, WaitGroup, contain::discard};
 
 /// Configures an [`Owner`].
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl OwnerBuilder {
             let shared = Arc::clone(&shared);
             move || {
                 shared.own(state);
-                drop(shared);
+                discard(shared);
                 drop(guard);
             }
         })?;
