@@ -142,9 +142,13 @@ impl Run {
 
     // ---- stopping ---------------------------------------------------------------------------------------------
 
-    /// Begins a stop, or makes the one under way stricter. Never blocks; nothing to do once the run has ended.
+    /// Begins a stop, or makes the one under way stricter. Never blocks.
     pub(crate) fn stop(self: &Arc<Run>, policy: &StopPolicy) {
+        let asked = Timeline::new(policy, Instant::now());
         if self.has_ended() {
+            // Nothing is left to be stopped, but threads may still be waited for.
+            lock(&self.state).timeline.get_or_insert(asked).tighten(&asked);
+            self.changed.notify_all();
             return;
         }
         // Both before any loop can see the timeline, so that what the loops say comes after. Neither waits: another thread
@@ -153,7 +157,6 @@ impl Run {
             journal::info!("{}: closing, within {:?}", self.config.name, policy.longest());
         }
         self.announce(News::StopAsked(*policy));
-        let asked = Timeline::new(policy, Instant::now());
         let first = {
             let mut state = lock(&self.state);
             let first = state.timeline.is_none();

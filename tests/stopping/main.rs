@@ -18,4 +18,5 @@ mod keeping_the_listener;
 mod last_moment;
 mod last_requests;
 mod on_stop;
+mod user_code;
 mod without_descriptors;
