@@ -30,6 +30,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(10);
 /// Threads that are being joined, each with a name `N`.
 pub(crate) struct Joining<N> {
     state: Mutex<State<N>>,
+    /// Of the joiners.
+    name: String,
     /// Called after each join, with no lock held.
     on_progress: Box<dyn Fn() + Send + Sync>,
 }
@@ -44,11 +46,16 @@ struct State<N> {
 impl<N: Clone + PartialEq + Send + 'static> Joining<N> {
     /// Begins to join these threads.
     pub(crate) fn begin(
+        name: &str,
         threads: Vec<(N, JoinHandle<()>)>,
         on_progress: impl Fn() + Send + Sync + 'static,
     ) -> Arc<Joining<N>> {
         let state = State { untried: threads.into(), held: Vec::new(), joiners: 0 };
-        let joining = Arc::new(Joining { state: Mutex::new(state), on_progress: Box::new(on_progress) });
+        let joining = Arc::new(Joining {
+            name: format!("{name} joining"),
+            state: Mutex::new(state),
+            on_progress: Box::new(on_progress),
+        });
         joining.add_joiners();
         joining
     }
@@ -79,7 +86,7 @@ impl<N: Clone + PartialEq + Send + 'static> Joining<N> {
         };
         for _ in 0..wanted {
             let joining = Arc::clone(self);
-            match thread::Builder::new().name("joining".to_owned()).spawn(move || joining.join_them()) {
+            match thread::Builder::new().name(self.name.clone()).spawn(move || joining.join_them()) {
                 Ok(_) => lock(&self.state).joiners += 1,
                 Err(error) => {
                     if lock(&self.state).joiners == 0 {
@@ -118,7 +125,7 @@ impl<N: Clone + PartialEq + Send + 'static> Joining<N> {
 /// Joins these threads, but does not wait past `until`: how many are left behind.
 pub(crate) fn join_until(threads: Vec<JoinHandle<()>>, until: Instant) -> usize {
     let progress = Arc::new((Mutex::new(()), Condvar::new()));
-    let joining = Joining::begin(threads.into_iter().enumerate().collect(), {
+    let joining = Joining::begin("softstop", threads.into_iter().enumerate().collect(), {
         let progress = Arc::clone(&progress);
         move || {
             drop(lock(&progress.0));
@@ -172,7 +179,7 @@ mod tests {
         let free = thread::spawn(|| {});
         let joined = mpsc::channel();
         let threads = vec![("first", first), ("second", second), ("free", free)];
-        let joining = Joining::begin(threads, move || _ = joined.0.send(()));
+        let joining = Joining::begin("tested", threads, move || _ = joined.0.send(()));
         // Twice nothing is joined in time.
         joining.add_joiners();
         joining.add_joiners();

@@ -216,7 +216,7 @@ impl Live {
     /// Joins threads that have nothing left to do: those that do not end in time, and how long it took.
     fn join(&self, threads: Vec<(Thread, JoinHandle<()>)>) -> (Vec<Straggler>, Duration) {
         let began = Instant::now();
-        let joining = Joining::begin(threads, {
+        let joining = Joining::begin(&self.name, threads, {
             let run = Arc::clone(&self.run);
             move || run.note_joined()
         });

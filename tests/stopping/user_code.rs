@@ -270,9 +270,11 @@ fn a_further_stop_does_not_wait_for_a_thread_local() {
     drop(held);
 }
 
+type Moment = fn(&Event<'_>) -> bool;
+
 /// Blocks at one kind of event.
 struct Blocks {
-    at: fn(&Event<'_>) -> bool,
+    at: Moment,
     gate: Gate,
     told: Mutex<Sender<String>>,
 }
@@ -288,7 +290,7 @@ impl Observer for Blocks {
 
 #[test]
 fn an_observer_that_blocks_holds_neither_who_asks_for_a_stop_nor_the_stop_and_is_named() {
-    let moments: [(&str, fn(&Event<'_>) -> bool); 5] = [
+    let moments: [(&str, Moment); 5] = [
         ("started", |event| matches!(event, Event::Started)),
         ("asked", |event| matches!(event, Event::StopAsked { .. })),
         ("phase", |event| matches!(event, Event::PhaseEntered { .. })),

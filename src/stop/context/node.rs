@@ -30,7 +30,9 @@ use crate::{
 };
 
 /// A user's. Dropped uncalled, it may block and panic as when it is called, and a loop may be the one to drop it.
-pub(super) struct Callback(Option<Box<dyn FnOnce(&Cause) + Send>>);
+pub(super) struct Callback(Option<Function>);
+
+type Function = Box<dyn FnOnce(&Cause) + Send>;
 
 pub(super) struct Node {
     /// Whether the state is `Ended`, for those who only ask that.
