@@ -259,6 +259,9 @@ impl Request {
 
     /// Attaches a value, for the handler and those around it to find: see [`Wrap`](crate::Wrap). It replaces an earlier
     /// one of the same type, so use a type of your own.
+    ///
+    /// The value is dropped when the handler has returned: by the worker, which it may block, before the response is sent; or
+    /// by the event loop, if the handler runs [`inline`](crate::inline), and then it must not block. A panic is caught.
     pub fn attach<T: Send + Sync + 'static>(&self, value: T) {
         drop(self.attachments.set(value));
     }
