@@ -1,15 +1,11 @@
 //! Every limit, time-out and default of a server, in one place, each with the reason for its value.
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, thread, time::Duration};
 
 use crate::{
+    contain::catch,
     http::Limits,
+    journal,
     observe::{Event, Observer},
 };
 
@@ -119,9 +115,8 @@ impl Config {
     pub(crate) fn observe(&self, event: &Event<'_>) {
         if let Some(observer) = &self.observer.0 {
             // On a loop as elsewhere, the observer's panic is its own.
-            let observed = catch_unwind(AssertUnwindSafe(|| observer.observe(&self.name, event)));
-            if observed.is_err() {
-                log::error!("{}: the observer panicked at {event:?}", self.name);
+            if let Err(panic) = catch(|| observer.observe(&self.name, event)) {
+                journal::error!("{}: the observer panicked at {event:?}: {panic}", self.name);
             }
         }
     }

@@ -17,12 +17,7 @@ mod report;
 mod schedule;
 mod signals;
 
-use std::{
-    fmt, io,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    thread,
-};
+use std::{fmt, io, sync::Arc, thread};
 
 pub use control::GroupHandle;
 use control::{cancel_aside, tell};
@@ -32,8 +27,8 @@ pub use report::{DrainOutcome, DrainReport, GroupReport, TaskOutcome, TaskReport
 use schedule::Step;
 
 use crate::{
+    contain::catch,
     error::Error,
-    pool::panic_text,
     server::{Handle, Server},
     stop::{Context, SignalThread, StopPolicy, StopReport},
 };
@@ -292,11 +287,11 @@ impl Group {
             };
             let refuse = finish.clone();
             let thread = move || {
-                let result = catch_unwind(AssertUnwindSafe(|| body(&context)));
+                let result = catch(|| body(&context));
                 finish(match &result {
                     Ok(Ok(())) => TaskOutcome::Finished,
                     Ok(Err(message)) => TaskOutcome::Failed(message.clone()),
-                    Err(panic) => TaskOutcome::Failed(format!("panicked: {}", panic_text(&**panic))),
+                    Err(panic) => TaskOutcome::Failed(format!("panicked: {panic}")),
                 });
                 // The outcome is known by now: what the user's code has panicked with is dropped after that.
             };

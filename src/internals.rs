@@ -369,6 +369,6 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.pool.close();
-        self.pool.join();
+        self.pool.take_idle_threads().into_iter().for_each(|(_, thread)| _ = thread.join());
     }
 }

@@ -45,7 +45,13 @@
 #![warn(clippy::print_stdout)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-// Under loom only what it models is built: its primitives work nowhere else.
+// Under loom only what it models is built, and what that needs: loom's primitives work nowhere else.
+#[cfg_attr(loom, allow(dead_code, reason = "the models use a part of it"))]
+mod contain;
+#[cfg_attr(loom, allow(dead_code, reason = "the models use a part of it"))]
+mod disposal;
+#[cfg_attr(loom, allow(dead_code, unused_imports, unused_macros, reason = "the models use a part of it"))]
+mod journal;
 mod stop;
 mod sync;
 
@@ -72,6 +78,8 @@ pub mod http;
 #[cfg(all(feature = "internals", not(loom)))]
 #[doc(hidden)]
 pub mod internals;
+#[cfg(not(loom))]
+mod joining;
 #[cfg(not(loom))]
 pub mod metrics;
 #[cfg(not(loom))]

@@ -14,8 +14,6 @@
 //! if fewer have been taken than wait, that many are short of a thread: sleeping ones are woken, the rest is made.
 
 use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -28,8 +26,9 @@ use mio::Token;
 
 use crate::{
     config::Config,
+    contain::catch,
     http::{Body, IntoResponse, Response, StatusCode},
-    middleware,
+    journal, middleware,
     net::{Mailbox, Message},
     observe::Event,
     request::{Exchange, Request},
@@ -124,16 +123,24 @@ impl Pool {
         let builder = thread::Builder::new().name(format!("{} worker {number}", self.config.name));
         // Locked before there is a thread: its first handler may ask at once whether it is one of the workers.
         let mut seats = lock(&self.seats);
-        match builder.spawn(move || pool.work(&seat)) {
+        match builder.spawn(move || pool.serve(&seat)) {
             Ok(thread) => {
                 seats.push(Seat { thread, working, is_worker: true });
                 true
             }
             Err(error) => {
                 self.threads.fetch_sub(1, Ordering::Relaxed);
-                log::warn!("{}: no further worker thread beyond {number}: {error}", self.config.name);
+                journal::warn!("{}: no further worker thread beyond {number}: {error}", self.config.name);
                 false
             }
+        }
+    }
+
+    /// A worker's life. Every call of a user's code in it is caught; what panics all the same must not cost the pool a thread.
+    fn serve(&self, seat: &Mutex<Option<Arc<Exchange>>>) {
+        while let Err(panic) = catch(|| self.work(seat)) {
+            journal::error!("{}: a worker thread panicked outside of any handler: {panic}", self.config.name);
+            *lock(seat) = None;
         }
     }
 
@@ -150,9 +157,10 @@ impl Pool {
         while let Some(job) = self.queue.take(&bed, take_seat) {
             let (pump, in_flight) = match job {
                 Job::Pump { pump, in_flight, .. } => (Some(pump), in_flight),
-                Job::Handle { request, route, reply } => {
+                Job::Handle { mut request, route, reply } => {
                     let response = answer(&self.config, &self.router, route, &request);
                     let pump = take_pump(&response);
+                    request.let_go(&response);
                     if pump.is_none() {
                         *lock(seat) = None;
                     }
@@ -197,15 +205,19 @@ impl Pool {
         self.queue.close();
     }
 
-    /// Joins the workers that are not in a handler, and leaves the others to themselves. To be called after
-    /// [`Pool::close`], when no loop can queue anything any more.
-    pub(crate) fn join(&self) {
+    /// The threads that are not in a handler, by their names, to be joined; the others are left to themselves. To be called
+    /// after [`Pool::close`], when no loop can queue anything any more.
+    pub(crate) fn take_idle_threads(&self) -> Vec<(String, JoinHandle<()>)> {
         self.queue.drain();
-        for seat in lock(&self.seats).drain(..) {
-            if lock(&seat.working).is_none() && seat.thread.join().is_err() {
-                log::error!("{}: a worker thread panicked outside of any handler", self.config.name);
-            }
-        }
+        let seats = std::mem::take(&mut *lock(&self.seats));
+        let idle = seats.into_iter().filter(|seat| lock(&seat.working).is_none());
+        idle.enumerate().map(|(number, seat)| (seat.name(number), seat.thread)).collect()
+    }
+}
+
+impl Seat {
+    fn name(&self, number: usize) -> String {
+        self.thread.thread().name().map_or_else(|| format!("thread {number}"), str::to_owned)
     }
 }
 
@@ -244,8 +256,8 @@ impl Dispatcher {
         let working = Arc::new(Mutex::new(Some(Arc::clone(exchange))));
         let seat = Arc::clone(&working);
         let body = move || {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
-                log::error!("the handler of an upgraded connection panicked: {}", panic_text(&*panic));
+            if let Err(panic) = catch(work) {
+                journal::error!("the handler of an upgraded connection panicked: {panic}");
             }
             *lock(&seat) = None;
             drop(in_flight);
@@ -256,7 +268,7 @@ impl Dispatcher {
         match thread::Builder::new().name(format!("{} upgraded", self.pool.config.name)).spawn(body) {
             Ok(thread) => seats.push(Seat { thread, working, is_worker: false }),
             Err(error) => {
-                log::warn!("{}: no thread for an upgraded connection: {error}", self.pool.config.name);
+                journal::warn!("{}: no thread for an upgraded connection: {error}", self.pool.config.name);
                 return false;
             }
         }
@@ -356,8 +368,8 @@ pub(crate) fn take_pump(response: &Response) -> Option<Pump> {
 
 /// Reads the content of a response; a panic of the reader cuts the response off.
 fn run_pump(pump: Pump) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| pump.run())) {
-        log::error!("the reader of a response's content panicked: {}", panic_text(&*panic));
+    if let Err(panic) = catch(|| pump.run()) {
+        journal::error!("the reader of a response's content panicked: {panic}");
     }
 }
 
@@ -376,10 +388,4 @@ pub(crate) fn overloaded() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "too busy at the moment, try again in a second\n")
         .into_response()
         .header("Retry-After", "1")
-}
-
-/// What a panic said, as far as it said it with a text.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

@@ -25,10 +25,11 @@ use live::{Live, Past};
 use crate::{
     config::Config,
     error::Error,
+    journal,
     metrics::Totals,
     net::{Listener, bind},
-    observe::Event,
     router::Router,
+    run::News,
     stop::{Context, StopPolicy, StopReport},
     sync::lock,
 };
@@ -254,9 +255,10 @@ impl Binding<'_> {
         control.started.notify_all();
         // Not earlier: whoever reads this may ask whether it is ready.
         for address in &live.addresses {
-            log::info!("{}: listening on {address}", live.name);
+            journal::info!("{}: listening on {address}", live.name);
         }
-        self.server.config.observe(&Event::Started);
+        live.run.announce(News::Started);
+        live.run.wake_loops();
         if let Some(policy) = early_stop {
             live.run.stop(&policy);
         }

@@ -15,7 +15,9 @@ use std::{
 pub(crate) use self::feed::Rest;
 use self::feed::{Feed, Message, Patience, Refused};
 use crate::{
+    disposal::dispose,
     http::Body,
+    journal,
     stop::{Cause, Context},
     sync::lock,
 };
@@ -440,7 +442,7 @@ impl Pump {
                 Ok(_) => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    log::warn!("a response is cut off, as its content cannot be read: {error}");
+                    journal::warn!("a response is cut off, as its content cannot be read: {error}");
                     return;
                 }
             }
@@ -453,5 +455,7 @@ impl Drop for Pump {
         if let Outcome::Unfinished = self.outcome {
             self.sender.line().feed.abort();
         }
+        // It is the user's, and may be dropped by a loop that has no room for it.
+        dispose(std::mem::replace(&mut self.reader, Box::new(io::empty())));
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use softstop::{Group, GroupReport, Router, Server, StopPolicy, observe::Recorder};
 
-use super::{arguments::Serve, services};
+use super::{arguments::Serve, services, words::say};
 
 /// Something was cut off by the stop.
 const UNCLEAN: u8 = 2;
@@ -47,7 +47,7 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
             log_report(error.report());
             let json = |out: &mut BufWriter<File>| Ok(serde_json::to_writer_pretty(out, &error)?);
             if let Some(Err(error)) = report_file.map(|file| write(file, json)) {
-                eprintln!("softstop: cannot write the report: {error}");
+                say(move || eprintln!("softstop: cannot write the report: {error}"));
             }
             return fail(error);
         }
@@ -56,16 +56,19 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
         let json = |out: &mut BufWriter<File>| Ok(serde_json::to_writer_pretty(out, &report)?);
         written = written.and(write(file, json));
     }
-    log_report(&report);
-    if let Err(error) = written {
-        return fail(format!("cannot write about the stop: {error}"));
-    }
-    if report.is_clean() {
-        log::info!("everything closed successfully");
-        ExitCode::SUCCESS
-    } else {
-        log::warn!("not everything could be finished: see above");
-        ExitCode::from(UNCLEAN)
+    let (is_clean, is_written) = (report.is_clean(), written.is_ok());
+    say(move || {
+        log_report(&report);
+        match written {
+            Err(error) => eprintln!("softstop: cannot write about the stop: {error}"),
+            Ok(()) if is_clean => log::info!("everything closed successfully"),
+            Ok(()) => log::warn!("not everything could be finished: see above"),
+        }
+    });
+    match (is_written, is_clean) {
+        (false, _) => ExitCode::FAILURE,
+        (true, true) => ExitCode::SUCCESS,
+        (true, false) => ExitCode::from(UNCLEAN),
     }
 }
 
@@ -107,6 +110,7 @@ fn write(file: File, text: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) 
 }
 
 fn fail(error: impl Display) -> ExitCode {
-    eprintln!("softstop: {error}");
+    let words = format!("softstop: {error}");
+    say(move || eprintln!("{words}"));
     ExitCode::FAILURE
 }

@@ -10,7 +10,6 @@
 
 use std::{
     fmt, io,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -22,7 +21,8 @@ use super::{
     schedule::{Schedule, Step, steps},
 };
 use crate::{
-    pool::panic_text,
+    contain::catch,
+    journal,
     server::Handle,
     stop::{Cause, Context, StopPolicy},
     sync::lock,
@@ -227,12 +227,12 @@ impl Control {
         for (number, name, drain) in drains {
             let control = Arc::clone(self);
             let thread = thread::Builder::new().name(format!("drain {name}")).spawn(move || {
-                let result = catch_unwind(AssertUnwindSafe(|| drain.drain(deadline)));
+                let result = catch(|| drain.drain(deadline));
                 control.drain_ended(
                     number,
                     match &result {
                         Ok(drained) => DrainOutcome::Emptied(*drained),
-                        Err(panic) => DrainOutcome::Failed(format!("panicked: {}", panic_text(&**panic))),
+                        Err(panic) => DrainOutcome::Failed(format!("panicked: {panic}")),
                     },
                 );
                 // The outcome is known by now: what the user's code has panicked with is dropped after that.
@@ -266,7 +266,7 @@ fn closing(policy: StopPolicy) -> StopPolicy {
 fn hurry(drain: Arc<dyn Drain>, deadline: Instant) {
     let body = move || _ = drain.drain(deadline);
     if let Err(error) = aside("drain sooner", body) {
-        log::warn!("a drain is not told that there is less time: no thread to be had: {error}");
+        journal::warn!("a drain is not told that there is less time: no thread to be had: {error}");
     }
 }
 
@@ -281,7 +281,7 @@ pub(super) fn cancel_aside(context: &Context) {
 
 /// Runs a user's code on a thread of its own, which nobody waits for.
 fn aside(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let body = move || _ = catch_unwind(AssertUnwindSafe(body));
+    let body = move || drop(catch(body));
     thread::Builder::new().name(name.to_owned()).spawn(body).map(drop)
 }
 

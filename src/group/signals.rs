@@ -1,14 +1,11 @@
 //! Which signal stops the group, and how.
 
-use std::{
-    mem,
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Instant,
-};
+use std::time::Instant;
 
 use super::Group;
 use crate::{
-    pool::panic_text,
+    contain::catch,
+    journal,
     stop::{Presses, Signal, SignalThread, StopPolicy},
 };
 
@@ -62,21 +59,19 @@ impl Group {
         self.signals = Some(SignalThread::new(signals, move |signal| {
             let came = Instant::now();
             let Some(count) = presses.signal(came) else {
-                log::debug!("{signal}: belongs to the signal before");
+                journal::debug!("{signal}: belongs to the signal before");
                 return;
             };
             // A panic in there must not make the process deaf to signals.
-            let chosen = catch_unwind(AssertUnwindSafe(|| policy_of(signal, count)));
+            let chosen = catch(|| policy_of(signal, count));
             let policy = chosen.as_ref().map_or_else(|_| Some(handle.control.policy()), |policy| *policy);
             if let Some(policy) = policy {
                 presses.asked_to_stop(came);
                 handle.stop(policy);
-                log::info!("{signal}: stopping within {:?}", policy.longest());
+                journal::info!("{signal}: stopping within {:?}", policy.longest());
             }
             if let Err(panic) = chosen {
-                log::error!("{signal}: the choice of a policy panicked: {}", panic_text(&*panic));
-                // What is dropped there is a user's, and may panic once more.
-                _ = catch_unwind(AssertUnwindSafe(|| drop(panic))).map_err(mem::forget);
+                journal::error!("{signal}: the choice of a policy panicked: {panic}");
             }
         }));
         self

@@ -27,7 +27,6 @@ mod streaming;
 use std::{
     io,
     net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -41,8 +40,10 @@ use super::{
     service::Service,
 };
 use crate::{
+    contain::catch,
     handler::OnStop,
     http::{Conn, ReadPhase, Refusal, Response, StatusCode},
+    journal,
     observe::ConnectionId,
     pipe::Pipe,
     pool,
@@ -313,12 +314,8 @@ impl Connection {
         let limit = service.router.get_route(*route).limit.as_ref();
         let Some(limit) = limit else { return Flow::Wait };
         let response = service.in_user_code(|_| {
-            let answer = catch_unwind(AssertUnwindSafe(|| (limit.answer)()));
-            let response = answer.unwrap_or_else(|panic| {
-                log::error!(
-                    "the answer to a request that took too long panicked: {}",
-                    pool::panic_text(&*panic)
-                );
+            let response = catch(|| (limit.answer)()).unwrap_or_else(|panic| {
+                journal::error!("the answer to a request that took too long panicked: {panic}");
                 pool::overloaded()
             });
             exchange.time_out(response.status());

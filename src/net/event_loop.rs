@@ -8,7 +8,6 @@ use std::{
     io,
     net::SocketAddr,
     ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
 
@@ -25,12 +24,12 @@ use super::{
     table::{Table, slot_of},
 };
 use crate::{
+    contain::catch,
     error::Error,
     handler::OnStop,
-    observe,
-    pool::panic_text,
+    journal, observe,
     request::Request,
-    run::Run,
+    run::{News, Run},
     stop::{Action, Cause, CloseReason, Context, Guard, ListenerEnd, Phase, Straggler, Timeline},
 };
 
@@ -128,31 +127,30 @@ impl EventLoop {
     }
 
     /// Serves until the stop is complete.
-    pub(crate) fn serve(mut self) -> LoopReport {
-        let turns = catch_unwind(AssertUnwindSafe(|| {
+    pub(crate) fn serve(&mut self) -> LoopReport {
+        journal::this_thread_must_not_block();
+        let turns = catch(|| {
             while self.turn()?.is_continue() {}
             Ok::<_, io::Error>(())
-        }));
+        });
         let failure = match turns {
             Ok(Ok(())) => None,
             Ok(Err(error)) => {
                 Some(Error::io(format!("{}: waiting for events", self.service.config.name), error))
             }
-            Err(panic) => Some(Error::Misuse(format!(
-                "{}: an event loop panicked: {}",
-                self.service.config.name,
-                panic_text(&*panic)
-            ))),
+            Err(panic) => {
+                Some(Error::Misuse(format!("{}: an event loop panicked: {panic}", self.service.config.name)))
+            }
         };
         if let Some(error) = failure {
             self.service.run.fail(error);
             self.close_all();
         }
         LoopReport {
-            stragglers: self.stragglers,
-            kept: self.kept,
-            listener: self.listener_end,
-            listener_failures: self.listener_failures,
+            stragglers: std::mem::take(&mut self.stragglers),
+            kept: std::mem::take(&mut self.kept),
+            listener: self.listener_end.take(),
+            listener_failures: std::mem::take(&mut self.listener_failures),
         }
     }
 
@@ -163,6 +161,7 @@ impl EventLoop {
         if self.events.iter().any(|event| event.token() == WAKE) {
             self.inbox.lower();
         }
+        self.service.run.tell_news(self.service.number);
         if let Some(timeline) = self.service.run.timeline() {
             self.follow_stop(timeline);
             if self.service.phase() == Phase::Stopped {
@@ -289,7 +288,7 @@ impl EventLoop {
         self.deadlines.set(slot_of(token), None);
         match self.poll.registry().deregister(connection.stream()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                log::debug!("{}: {error}", self.service.config.name);
+                journal::debug!("{}: {error}", self.service.config.name);
             }
             // Or it has never been watched.
             _ => {}
@@ -304,7 +303,7 @@ impl EventLoop {
         self.arrivals.push(token);
         self.deal_with(token, |connection, service| {
             let opened = observe::Event::ConnectionOpened { connection: connection.id(service), peer };
-            service.config.observe(&opened);
+            service.observe(&opened);
             Flow::Wait
         });
     }
@@ -324,7 +323,7 @@ impl EventLoop {
             // state says which of them matter.
             let interest = Interest::READABLE | Interest::WRITABLE | URGENT;
             if let Err(error) = self.poll.registry().register(connection.stream(), token, interest) {
-                log::warn!("{}: cannot watch a connection: {error}", self.service.config.name);
+                journal::warn!("{}: cannot watch a connection: {error}", self.service.config.name);
                 self.close(token, CloseReason::Failed);
             }
         }
@@ -337,7 +336,7 @@ impl EventLoop {
     fn follow_stop(&mut self, timeline: Timeline) {
         for action in self.service.drain.advance(timeline, self.service.now) {
             match action {
-                Action::Announce(phase) => self.service.run.entered(phase),
+                Action::Announce(phase) => self.service.announce(News::PhaseEntered(phase)),
                 Action::Hint => {
                     self.cancel(|run| &run.soft);
                     for token in self.table.tokens() {

@@ -24,7 +24,7 @@ use std::{
 use socket2::SockRef;
 
 use super::sock_diag;
-use crate::stop::ListenerEnd;
+use crate::{journal, stop::ListenerEnd};
 
 /// How long the last packet of a handshake may be on its way: a round trip around the world.
 const ROUND_TRIP: Duration = Duration::from_millis(500);
@@ -57,7 +57,7 @@ pub(crate) fn refuse_new(listener: &SockRef<'_>, cookies: Cookies) -> ListenerEn
     for (end, way) in ways {
         match way(listener) {
             Ok(()) => return *end,
-            Err(error) => log::debug!("a closing listener looks for another way, as it {end}: {error}"),
+            Err(error) => journal::debug!("a closing listener looks for another way, as it {end}: {error}"),
         }
     }
     ListenerEnd::Emptied
@@ -188,7 +188,7 @@ pub(crate) fn look(
             Err(_) if end == ListenerEnd::Emptied => {}
             Err(error) => {
                 if now < began + BLIND_WINDOW {
-                    log::info!(
+                    journal::info!(
                         "{address} closes in {BLIND_WINDOW:?}: cannot look for half-open handshakes: {error}"
                     );
                 }

@@ -1,11 +1,7 @@
 //! What a loop lends to the connection that it is dealing with: the clock's last reading, the configuration, the way
 //! into the pool, and buffers that are used for one connection after the other.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use super::{date::Date, event_loop::Message, mailbox::Mailbox};
 use crate::{
@@ -16,7 +12,7 @@ use crate::{
     pool::Dispatcher,
     request::{Exchange, Request},
     router::Router,
-    run::Run,
+    run::{News, Occupation, Run},
     server::Handle,
     stop::{Drain, Phase},
 };
@@ -92,11 +88,21 @@ impl Service {
 
     /// Runs a handler or callbacks, and lets whoever waits for the end of a stop know that the loop is in it.
     pub(crate) fn in_user_code<T>(&self, code: impl FnOnce(&Service) -> T) -> T {
-        let flag = &self.run.loops()[self.number].in_user_code;
-        flag.store(true, Ordering::Relaxed);
-        let result = code(self);
-        flag.store(false, Ordering::Relaxed);
-        result
+        self.run.loops()[self.number].occupied(Occupation::UserCode, || code(self))
+    }
+
+    /// Tells the observer, if there is one.
+    #[inline]
+    pub(crate) fn observe(&self, event: &Event<'_>) {
+        if self.config.is_observed() {
+            self.run.loops()[self.number].occupied(Occupation::Observer, || self.config.observe(event));
+        }
+    }
+
+    /// Tells the observer of something that concerns the whole server, after everything that came before.
+    pub(crate) fn announce(&self, news: News) {
+        self.run.announce(news);
+        self.run.tell_news(self.number);
     }
 
     /// Where to parse the next head to.
@@ -120,13 +126,18 @@ impl Service {
         if self.config.is_observed() {
             let head = &request.exchange.head;
             let (method, target) = (head.method_str(), head.target());
-            self.config.observe(&Event::RequestRead { connection, request: number, method, target });
+            self.observe(&Event::RequestRead { connection, request: number, method, target });
         }
         request
     }
 
     /// Takes back a request that has been answered.
     pub(crate) fn recycle(&mut self, mut request: Box<Request>) {
+        if request.has_attachments() {
+            // Of an inline handler: a worker drops what its handlers have attached. A panic in there is caught, but what
+            // blocks holds the loop, as the handler itself would.
+            self.in_user_code(|_| request.drop_attachments());
+        }
         if self.spares.len() < SPARE_REQUESTS && request.recycle() {
             self.spares.push(request);
         }

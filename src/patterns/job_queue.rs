@@ -30,8 +30,11 @@ pub use self::{
     builder::JobQueueBuilder,
     unfinished::{Unfinished, UnfinishedItem},
 };
-use super::{Rejected, caught, pace::Pace};
-use crate::{Cause, Context, Drain, Drained, TaskResult, WaitGroup, sync::lock};
+use super::{Rejected, pace::Pace};
+use crate::{
+    Cause, Context, Drain, Drained, TaskResult, WaitGroup, contain::catch, joining::join_until, journal,
+    sync::lock,
+};
 
 /// How long a stop waits, after its deadline, for jobs that heed their context: to return takes them moments, and a
 /// stop that its caller has bounded must not take much longer.
@@ -179,10 +182,10 @@ impl<T: Send + 'static> JobQueue<T> {
         lock(&self.shared.state).metrics
     }
 
-    fn join(&self) {
+    /// Joins the threads, whose guards are gone: what is left to them are the destructors of thread-locals, which may block.
+    fn join(&self, deadline: Instant) {
         let threads = std::mem::take(&mut *lock(&self.threads));
-        // Their guards are gone, which is the last thing that they do. One that panicked has been heard of.
-        threads.into_iter().for_each(|thread| _ = thread.join());
+        join_until(threads, deadline.max(Instant::now() + LAST_WORDS));
     }
 }
 
@@ -197,7 +200,7 @@ impl<T: Send + 'static> Drain for JobQueue<T> {
             shared.workers.wait_timeout(LAST_WORDS);
         }
         if shared.workers.is_zero() {
-            self.join();
+            self.join(deadline);
         }
         let after = self.metrics();
         // An item leaves `queued` and `running` in the step that counts its end. So each of these was in `before`.
@@ -216,7 +219,7 @@ impl<T: Send + 'static> Drop for JobQueue<T> {
         shared.context.cancel(Cause::Stopping);
         shared.hand_back_the_rest();
         if queued + running > 0 {
-            log::warn!(
+            journal::warn!(
                 "{}: dropped without a drain: {queued} items given back, {running} jobs told to end",
                 shared.name
             );
@@ -288,7 +291,7 @@ impl<T: Send + 'static> Shared<T> {
         // A child: a job may end its own context, but not that of the others.
         let context = self.context.child();
         // Unwind safety: the item goes to the hook, which is told; what else the job shares is its own affair.
-        let result = caught(|| job(&mut item, &context).into_result());
+        let result = catch(|| job(&mut item, &context).into_result()).ok();
         let (why, of): (_, fn(&mut JobMetrics) -> &mut u64) = match result {
             Some(Ok(())) => return self.finished(item),
             Some(Err(message)) => (Unfinished::Failed(message), |metrics| &mut metrics.failed),
@@ -308,18 +311,18 @@ impl<T: Send + 'static> Shared<T> {
             metrics.finished += 1;
         });
         // What the item does when it is dropped is the caller's too, and must not take the worker with it.
-        if caught(|| drop(item)).is_none() {
-            log::error!("{}: a finished item panicked when it was dropped", self.name);
+        if catch(|| drop(item)).is_err() {
+            journal::error!("{}: a finished item panicked when it was dropped", self.name);
         }
     }
 
     /// Hands an item to the hook. Returns how many items are kept by that: one or none.
     fn unfinished(&self, item: T, why: Unfinished) -> u64 {
-        match caught(|| (self.on_unfinished)(item, why)) {
+        match catch(|| (self.on_unfinished)(item, why)).ok() {
             Some(UnfinishedItem::Kept) => 1,
             Some(UnfinishedItem::Lost) => 0,
             None => {
-                log::error!("{}: the hook for unfinished items panicked, and an item is lost", self.name);
+                journal::error!("{}: the hook for unfinished items panicked, and an item is lost", self.name);
                 0
             }
         }

@@ -20,10 +20,7 @@ mod job_queue;
 mod owner;
 mod pace;
 
-use std::{
-    fmt, mem,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::fmt;
 
 pub use self::{
     bus::{Bus, Delivery, Ended, Published, Subscription},
@@ -59,17 +56,3 @@ impl<T> fmt::Display for Rejected<T> {
 }
 
 impl<T: fmt::Debug> std::error::Error for Rejected<T> {}
-
-/// Runs a user's code, and gives what it returned unless it panicked.
-///
-/// Unwind safety: what the code has left halfway done is the user's, whose documentation says so.
-fn caught<R>(body: impl FnOnce() -> R) -> Option<R> {
-    catch_unwind(AssertUnwindSafe(body)).map_err(drop_caught).ok()
-}
-
-/// Drops a user's value. What panics then is forgotten: dropping that could panic once more.
-fn drop_caught<T>(value: T) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        mem::forget(panic);
-    }
-}

@@ -34,8 +34,16 @@ pub use self::{
     builder::OwnerBuilder,
     call::{AtStop, CallError, OwnerMetrics},
 };
-use super::{caught, drop_caught};
-use crate::{Cause, Context, Drain, Drained, WaitGroup, sync::lock};
+use crate::{
+    Cause, Context, Drain, Drained, WaitGroup,
+    contain::{catch, discard},
+    joining::join_until,
+    journal,
+    sync::lock,
+};
+
+/// How long a thread that has put down its guard is waited for at least.
+const LEAVING: Duration = Duration::from_millis(100);
 
 /// State that is owned by one thread, to which work is delegated: [`call`](Owner::call) waits for an answer,
 /// [`tell`](Owner::tell) does not.
@@ -221,7 +229,7 @@ impl<S: Send + 'static> Owner<S> {
         };
         drop(state);
         // After unlocking: what a call has captured is dropped with it.
-        drop_caught(message);
+        discard(message);
         Err(self.shared.rejected(CallError::Stopped))
     }
 }
@@ -239,8 +247,8 @@ impl<S: Send + 'static> Drain for Owner<S> {
         }
         if shared.thread.is_zero() {
             let thread = lock(&self.thread).take();
-            // It has put down its guard, which is the last thing that it does.
-            thread.into_iter().for_each(|thread| _ = thread.join());
+            // It has put down its guard: what is left to it are the destructors of thread-locals, which may block.
+            join_until(thread.into_iter().collect(), deadline.max(Instant::now() + LEAVING));
         }
         let after = self.metrics();
         let finished = after.finished - before.finished;
@@ -256,7 +264,7 @@ impl<S: Send + 'static> Drop for Owner<S> {
             let OwnerMetrics { queued, .. } = self.shared.close();
             self.shared.refuse_the_rest();
             if queued > 0 {
-                log::warn!("{}: dropped without a stop: {queued} calls refused", self.shared.name);
+                journal::warn!("{}: dropped without a stop: {queued} calls refused", self.shared.name);
             }
         }
     }
@@ -287,9 +295,9 @@ impl<S: Send + 'static> Shared<S> {
             metrics.refused += 1;
         });
         let origin = message.origin;
-        drop_caught(message);
-        if origin == Origin::Tell && caught(|| (self.on_refused)()).is_none() {
-            log::error!("{}: the hook for refused calls panicked", self.name);
+        discard(message);
+        if origin == Origin::Tell && catch(|| (self.on_refused)()).is_err() {
+            journal::error!("{}: the hook for refused calls panicked", self.name);
         }
     }
 
@@ -313,7 +321,7 @@ impl<S: Send + 'static> Shared<S> {
             // There are never more permits than the channel has room for.
             _ = self.room_again.try_send(());
             // The call itself is caught where it is run; this is for what it leaves behind.
-            let fate = caught(|| (message.body)(&mut owned)).unwrap_or(Fate::Panicked);
+            let fate = catch(|| (message.body)(&mut owned)).unwrap_or(Fate::Panicked);
             self.count(|metrics| {
                 metrics.running = 0;
                 *match fate {

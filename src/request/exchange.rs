@@ -131,6 +131,14 @@ impl Exchange {
         (self.connection, self.number)
     }
 
+    /// Drops the callbacks that the handler has left to its context, if nobody else has that context. Otherwise they would be
+    /// dropped by the loop that uses the request again.
+    pub(super) fn drop_callbacks(&self) {
+        if let Some(context) = self.context.get() {
+            context.drop_forgotten();
+        }
+    }
+
     pub(super) fn context(&self) -> &Context {
         let context = self.context.get_or_init(|| match self.on_stop {
             OnStop::Finish | OnStop::EndStream => self.server_context.child(),

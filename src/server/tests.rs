@@ -11,6 +11,7 @@ use std::{
 use socket2::SockRef;
 
 use super::*;
+use crate::observe::Event;
 use crate::{
     OnListenerFailure, Request, inline,
     net::Holder,

@@ -163,8 +163,14 @@ pub enum Stuck {
     Streaming,
     /// Detached work had not returned ([`Handle::detach`](crate::Handle::detach)). Its thread is left behind.
     Detached,
-    /// An event loop did not return: an inline handler blocks it. Its thread is left behind.
+    /// An event loop did not return: an inline handler, or a callback, blocks it. Its thread is left behind.
     EventLoop,
+    /// An event loop did not return: the server's [`Observer`](crate::observe::Observer) blocks it. Its thread is left
+    /// behind.
+    Observing,
+    /// A thread had nothing left to do, but did not end: a thread-local that a handler has set blocks it when it is
+    /// dropped. The thread is left behind.
+    Leaving,
 }
 
 impl fmt::Display for Stuck {
@@ -178,6 +184,8 @@ impl fmt::Display for Stuck {
             Stuck::Streaming => "response not finished by its sender",
             Stuck::Detached => "detached, had not ended",
             Stuck::EventLoop => "blocks its event loop",
+            Stuck::Observing => "blocked by the observer",
+            Stuck::Leaving => "its thread does not end, a thread-local may block it",
         })
     }
 }

@@ -23,7 +23,7 @@ use signal_hook::{
 };
 
 use self::inherited::Dispositions;
-use crate::sync::lock;
+use crate::{journal, sync::lock};
 
 /// A signal that can ask for a stop.
 ///
@@ -102,9 +102,9 @@ impl SignalThread {
         thread::Builder::new().name("signals".to_owned()).spawn(body)?;
         for signal in signals {
             if !thread.listened_to.contains(signal) {
-                log::info!("{signal}: stays ignored, as it was when the process began");
+                journal::info!("{signal}: stays ignored, as it was when the process began");
             } else if dispositions.blocked.has(*signal) {
-                log::warn!("{signal}: is blocked, as it was when the process began, and does not arrive");
+                journal::warn!("{signal}: is blocked, as it was when the process began, and does not arrive");
             }
         }
         Ok(thread)

@@ -24,4 +24,5 @@ mod on_stop;
 #[cfg(target_os = "linux")]
 mod sandbox;
 mod unprivileged;
+mod user_code;
 mod without_descriptors;

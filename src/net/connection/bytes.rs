@@ -133,7 +133,7 @@ impl Connection {
                 service.tally.completed.add(self.owed);
                 if self.owed > 0 || matches!(self.persistence, Persistence::CloseWhenSent(_)) {
                     let (connection, through) = (self.id(service), self.answered.saturating_sub(1));
-                    service.config.observe(&observe::Event::ResponsesWritten { connection, through });
+                    service.observe(&observe::Event::ResponsesWritten { connection, through });
                 }
                 self.owed = 0;
                 self.since = service.now;

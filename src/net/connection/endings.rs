@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     http::{ReadPhase, Transfer},
+    journal,
     net::{
         service::Service,
         sock_diag::{TcpState, state_of},
@@ -93,7 +94,7 @@ impl Connection {
         }
         service.tally.aborted.add(aborted);
         service.tally.closed(reason);
-        service.config.observe(&Event::ConnectionClosed { connection: self.id(service), reason });
+        service.observe(&Event::ConnectionClosed { connection: self.id(service), reason });
         drop(self.stream);
         // Last, so that whoever sees zero sees every socket closed.
         drop(self.in_flight);
@@ -136,18 +137,18 @@ impl Connection {
         let handled = service.dispatcher.spawn(&exchange, self.in_flight, move || {
             let _counted = counted;
             if let Err(error) = upgrade.run(stream, early) {
-                log::warn!("a connection could not be handed over: {error}");
+                journal::warn!("a connection could not be handed over: {error}");
             }
         });
         let reason = if handled { reason } else { CloseReason::Failed };
         service.tally.closed(reason);
-        service.config.observe(&Event::ConnectionClosed { connection, reason });
+        service.observe(&Event::ConnectionClosed { connection, reason });
     }
 
     /// Makes the close a reset, so that the client does not take it for the end of what it reads.
     fn reset_when_closed(&self) {
         if let Err(error) = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)) {
-            log::debug!("a response that was cut off may look whole: {error}");
+            journal::debug!("a response that was cut off may look whole: {error}");
         }
     }
 

@@ -6,6 +6,7 @@ use super::{Activity, Connection, Persistence, Plan, ReadSide};
 use crate::{
     handler::{Content, Place},
     http::{After, Body, Framing, IntoResponse, Refusal, Respond, Response, StatusCode, body_is_separate},
+    journal,
     net::{event_loop::Message, pace::Pace, service::Service},
     observe::Event,
     pipe::Pipe,
@@ -130,7 +131,7 @@ impl Connection {
         let due = limit.and_then(|limit| Some((service.now.checked_add(limit.after)?, route)));
         // Before: a worker may be faster than what comes after.
         let (connection, number) = exchange.id();
-        service.config.observe(&Event::HandlerQueued { connection, request: number });
+        service.observe(&Event::HandlerQueued { connection, request: number });
         let reply = Reply {
             mailbox: service.mailbox.clone(),
             connection: self.token,
@@ -198,7 +199,10 @@ impl Connection {
             let has_room = !switches || service.dispatcher.may_spawn();
             return if has_room { response } else { pool::overloaded() };
         }
-        log::error!("a response to {} switches protocols, but was taken apart on its way: 500", self.peer);
+        journal::error!(
+            "a response to {} switches protocols, but was taken apart on its way: 500",
+            self.peer
+        );
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
 
@@ -237,6 +241,6 @@ impl Connection {
     fn tell_made(&self, status: StatusCode, service: &Service) {
         service.tally.responded(status);
         let (connection, request) = (self.id(service), self.answered);
-        service.config.observe(&Event::ResponseMade { connection, request, status });
+        service.observe(&Event::ResponseMade { connection, request, status });
     }
 }

@@ -18,6 +18,7 @@ use super::{Activity, Connection, Flow, PREFIX, Persistence, ReadSide, SHORTEST_
 use crate::{
     handler::OnStop,
     http::Transfer,
+    journal,
     net::{deadlines::Kind, service::Service},
     request::Exchange,
     stop::{Cause, CloseReason, Phase},
@@ -62,7 +63,9 @@ impl Connection {
     ) {
         let (mailbox, token) = (service.mailbox.clone(), self.token);
         if !stream.attach(move || mailbox.note(token)) {
-            log::error!("the content of {exchange} is being sent already: make a stream for each response");
+            journal::error!(
+                "the content of {exchange} is being sent already: make a stream for each response"
+            );
             stream = Stream::cut();
         }
         if service.phase() >= Phase::Draining {

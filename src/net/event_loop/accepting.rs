@@ -17,6 +17,7 @@ use super::{EventLoop, Message, WAKE, closing::Closing};
 use crate::{
     config::OnListenerFailure,
     error::Error,
+    journal,
     net::{
         handshake::cookies_sent,
         listener::{Accepted, Holder, Listener, accept},
@@ -162,7 +163,7 @@ impl EventLoop {
                     self.place(stream, peer);
                 }
                 Accepted::Empty => listening.backlogged = false,
-                Accepted::Lost(error) => log::debug!("{}: accept: {error}", self.service.config.name),
+                Accepted::Lost(error) => journal::debug!("{}: accept: {error}", self.service.config.name),
                 Accepted::Paused(error) => self.pause(accepting, position, &error),
                 Accepted::Failed(error) => {
                     let listening = accepting.listeners.remove(position);
@@ -183,13 +184,13 @@ impl EventLoop {
             listening.backlogged = false;
             let (registry, interest) = (self.poll.registry(), Interest::READABLE);
             if let Err(error) = registry.reregister(&mut listening.socket, listening.token, interest) {
-                log::debug!("{name}: cannot ask who waits: {error}");
+                journal::debug!("{name}: cannot ask who waits: {error}");
             }
         }
         match accepting.pauses.count(self.service.now) {
-            Some(1) => log::warn!("{name}: accepting pauses: {error}"),
+            Some(1) => journal::warn!("{name}: accepting pauses: {error}"),
             Some(times) => {
-                log::warn!("{name}: accepting has paused {times} times since the last line: {error}")
+                journal::warn!("{name}: accepting has paused {times} times since the last line: {error}")
             }
             None => {}
         }
@@ -199,7 +200,7 @@ impl EventLoop {
     pub(super) fn tell_of_pauses(&self, accepting: &Accepting) {
         let (name, times) = (&self.service.config.name, accepting.pauses.unlogged());
         if times > 0 {
-            log::warn!("{name}: accepting has paused {times} times since the last line");
+            journal::warn!("{name}: accepting has paused {times} times since the last line");
         }
     }
 
@@ -217,7 +218,7 @@ impl EventLoop {
         if fails {
             self.service.run.fail_within(error, &StopPolicy::default());
         } else {
-            log::error!("{error}");
+            journal::error!("{error}");
             self.listener_failures.push(error);
         }
         if let Some(address) = address {
@@ -228,7 +229,7 @@ impl EventLoop {
     /// Closing a descriptor takes it out of `epoll` only if nobody else holds the socket.
     pub(super) fn deregister(&self, socket: &mut TcpListener) {
         if let Err(error) = self.poll.registry().deregister(socket) {
-            log::debug!("{}: a listener is still watched: {error}", self.service.config.name);
+            journal::debug!("{}: a listener is still watched: {error}", self.service.config.name);
         }
     }
 

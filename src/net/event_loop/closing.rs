@@ -21,11 +21,12 @@ use super::{
     accepting::{Accepting, Stage},
 };
 use crate::{
+    journal,
     net::{
         handshake::{Cookies, Wait, look, refuse_new},
         listener::{Holder, Listener},
     },
-    observe,
+    run::News,
     stop::{ListenerEnd, Straggler, Stuck, Timeline},
 };
 
@@ -94,7 +95,10 @@ impl EventLoop {
         match self.accept_from(listeners, in_flight) {
             Ok(()) => self.close_listeners(),
             Err(error) => {
-                log::warn!("{}: clients in the accept queue are reset: {error}", self.service.config.name);
+                journal::warn!(
+                    "{}: clients in the accept queue are reset: {error}",
+                    self.service.config.name
+                );
                 self.listeners_ended(ListenerEnd::CutOff, 0);
             }
         }
@@ -154,7 +158,7 @@ impl EventLoop {
         if let Some(Wait { accepts, until }) =
             look(&addresses, closing.end, closing.cookies, (closing.began, now))
         {
-            log::debug!(
+            journal::debug!(
                 "{}: handshakes are half open, the listener waits for them",
                 self.service.config.name
             );
@@ -201,13 +205,13 @@ impl EventLoop {
     fn listeners_ended(&mut self, end: ListenerEnd, rescued: u64) {
         let end = if self.has_listener_failed { ListenerEnd::Failed } else { end };
         self.listener_end = Some(end);
-        self.service.config.observe(&observe::Event::ListenerClosed { rescued, end });
+        self.service.announce(News::ListenerClosed { rescued, end });
         let name = &self.service.config.name;
         match end {
             // The failure was logged when it was seen, and a stop without time is what the caller asked for.
-            ListenerEnd::Failed | ListenerEnd::CutOff => log::debug!("{name}: the listener {end}"),
-            end if end.can_lose() => log::warn!("{name}: the listener {end}"),
-            end => log::debug!("{name}: the listener {end}"),
+            ListenerEnd::Failed | ListenerEnd::CutOff => journal::debug!("{name}: the listener {end}"),
+            end if end.can_lose() => journal::warn!("{name}: the listener {end}"),
+            end => journal::debug!("{name}: the listener {end}"),
         }
     }
 

@@ -10,10 +10,7 @@ use std::{
 use crossbeam_channel::bounded;
 
 use super::{Hook, Intake, JobMetrics, JobQueue, Shared, State, Unfinished, UnfinishedItem};
-use crate::{
-    Context, TaskResult, WaitGroup,
-    patterns::{drop_caught, pace::Pace},
-};
+use crate::{Context, TaskResult, WaitGroup, contain::discard, journal, patterns::pace::Pace};
 
 /// Configures a [`JobQueue`].
 pub struct JobQueueBuilder<T> {
@@ -28,8 +25,8 @@ impl<T: Send + 'static> JobQueueBuilder<T> {
     pub(super) fn new(name: String) -> JobQueueBuilder<T> {
         let log_name = name.clone();
         let on_unfinished = Box::new(move |item: T, why: Unfinished| {
-            drop_caught(item);
-            log::error!("{log_name}: an item is lost ({why})");
+            discard(item);
+            journal::error!("{log_name}: an item is lost ({why})");
             UnfinishedItem::Lost
         });
         // As many as may wait for a worker of a server: what a burst of requests can hand in.
@@ -113,7 +110,7 @@ impl<T: Send + 'static> JobQueueBuilder<T> {
             let name = format!("{} {number}", shared.name);
             let thread = thread::Builder::new().name(name).spawn(move || {
                 shared.work(&*job);
-                drop((shared, job));
+                discard((shared, job));
                 drop(guard);
             })?;
             crate::sync::lock(&queue.threads).push(thread);

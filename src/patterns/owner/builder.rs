@@ -9,7 +9,7 @@ use std::{
 use crossbeam_channel::bounded;
 
 use super::{AtStop, Owner, OwnerMetrics, Shared, State};
-use crate::{Context, WaitGroup};
+use crate::{Context, WaitGroup, contain::discard, journal};
 
 /// Configures an [`Owner`].
 pub struct OwnerBuilder {
@@ -24,7 +24,7 @@ impl OwnerBuilder {
         // As many as a server has workers: each of them can have its call in the mailbox.
         let log_name = name.clone();
         let on_refused =
-            Box::new(move || log::error!("{log_name}: a call that was told is lost (refused at a stop)"));
+            Box::new(move || journal::error!("{log_name}: a call that was told is lost (refused at a stop)"));
         OwnerBuilder { name, capacity: 512, on_stop: AtStop::default(), on_refused }
     }
 
@@ -83,7 +83,7 @@ impl OwnerBuilder {
             let shared = Arc::clone(&shared);
             move || {
                 shared.own(state);
-                drop(shared);
+                discard(shared);
                 drop(guard);
             }
         })?;

@@ -1,6 +1,7 @@
 //! What lies in the mailbox: a call, ready to run on the owner's thread.
 
-use super::{super::caught, CallError};
+use super::CallError;
+use crate::contain::catch;
 
 pub(super) struct Message<S> {
     /// Runs the call and says what became of it.
@@ -26,5 +27,5 @@ pub(super) enum Fate {
 }
 
 pub(super) fn run<S, R>(call: impl FnOnce(&mut S) -> R, state: &mut S) -> Result<R, CallError> {
-    caught(|| call(state)).ok_or(CallError::Panicked)
+    catch(|| call(state)).map_err(|_| CallError::Panicked)
 }
