@@ -6,6 +6,8 @@ use std::{
 };
 
 use mio::net::{TcpListener, TcpStream};
+#[cfg(target_vendor = "apple")]
+use socket2::SockRef;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Binds the first address that `spec` (`host:port`) resolves to and that can be had, and listens on it.
@@ -59,6 +61,11 @@ pub(crate) fn accept(listener: &TcpListener) -> Accepted {
                 #[cfg(not(target_os = "linux"))]
                 if let Err(error) = stream.set_nodelay(true) {
                     // The peer reset it while it waited in the queue.
+                    return Accepted::Lost(error);
+                }
+                // Elsewhere each write says that it wants no SIGPIPE: see `socket_writer`.
+                #[cfg(target_vendor = "apple")]
+                if let Err(error) = SockRef::from(&stream).set_nosigpipe(true) {
                     return Accepted::Lost(error);
                 }
                 return Accepted::Connection(stream, peer);

@@ -1,6 +1,5 @@
 //! Sockets and readiness: the only place that knows `mio`.
 
-mod before_fin;
 mod connection;
 mod date;
 pub(crate) mod deadlines;
@@ -12,6 +11,7 @@ mod output;
 mod pace;
 mod service;
 mod sock_diag;
+mod socket_writer;
 pub(crate) mod table;
 
 pub(crate) use event_loop::{EventLoop, Ground, LoopReport, Message};

@@ -11,7 +11,10 @@ use socket2::SockRef;
 use super::{Activity, Connection, Flow, Input, PREFIX, ReadSide, bytes::BYTES_A_TURN, streaming::Streaming};
 use crate::{
     http::{ReadPhase, Transfer},
-    net::service::Service,
+    net::{
+        service::Service,
+        socket_writer::{Next, SocketWriter},
+    },
     observe::{ConnectionId, Event},
     run::Run,
     stop::{Cause, CloseReason, Standing, Straggler, Stuck},
@@ -181,7 +184,8 @@ impl Connection {
             Activity::Streaming(streaming) => (&mut streaming.probes, b'0'),
             _ => return Flow::Wait,
         };
-        match (&self.stream).write(&[byte]) {
+        let mut writer = SocketWriter { socket: &self.stream, next: Next::Open };
+        match writer.write(&[byte]) {
             Ok(sent) => *probes += sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return self.client_gone(),
