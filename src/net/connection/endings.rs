@@ -34,8 +34,9 @@ impl Connection {
     pub(crate) fn close(self, reason: CloseReason, service: &mut Service) -> Option<Straggler> {
         let mut aborted = self.owed;
         let mut straggler = None;
+        let now = service.now;
         let unfinished = |request: String, began: Instant, stuck| {
-            let age = service.now.saturating_duration_since(began);
+            let age = now.saturating_duration_since(began);
             Some(Straggler { request, peer: Some(self.peer), age, stuck })
         };
         match &self.activity {
@@ -69,6 +70,7 @@ impl Connection {
                         _ => Cause::ClientGone,
                     });
                 });
+                service.have_read(stream, exchange);
                 let stuck = if self.output.is_empty() { Stuck::Streaming } else { Stuck::Writing };
                 if reason == CloseReason::Aborted && exchange.name_once() {
                     straggler = unfinished(exchange.to_string(), exchange.began, stuck);
