@@ -607,6 +607,33 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_is_lent_while_there_is_room_and_given_away_at_the_end() {
+        let feed = Feed::of_reader(Box::new(io::empty()), 2);
+        let Some(Loan { reader, most: 2 }) = feed.lend() else { panic!("there is room") };
+        assert!(feed.lend().is_none(), "it is lent already");
+        let Delivered::GoOn(Loan { reader, .. }) = feed.deliver(b"ab", reader, Afterwards::GoOn) else {
+            panic!("there is room for another piece")
+        };
+        assert!(matches!(feed.deliver(b"cd", reader, Afterwards::GoOn), Delivered::Parked), "no more room");
+        assert!(feed.lend().is_none());
+        assert_eq!(taken(&feed, 1), ("1[a]".into(), Rest::More));
+        assert!(feed.lend().is_none(), "not for half a piece");
+        feed.declare(5);
+        assert_eq!(taken(&feed, 1), ("1[b]".into(), Rest::More));
+        let Some(Loan { reader, most: 1 }) = feed.lend() else { panic!("one byte is missing") };
+        assert!(
+            matches!(feed.deliver(b"e", reader, Afterwards::GoOn), Delivered::Over(_)),
+            "that was the last"
+        );
+        assert_eq!(taken(&feed, 9), ("3[cde]".into(), Rest::End));
+        let feed = Feed::of_reader(Box::new(io::empty()), 2);
+        feed.close(Cause::ClientGone);
+        let Some(Loan { reader, .. }) = feed.lend() else { panic!("it is to be let go") };
+        assert!(matches!(feed.deliver(b"x", reader, Afterwards::GoOn), Delivered::Over(_)));
+        assert_eq!(taken(&feed, 9), (String::new(), Rest::End));
+    }
+
+    #[test]
     fn what_was_sent_before_a_close_can_be_taken_and_after_an_abort_cannot() {
         let feed = Feed::new(9);
         try_push(&feed, "ab").unwrap();
@@ -686,6 +713,64 @@ mod models {
             assert_eq!(take_all(&feed, &bell), 2);
             sender.join().unwrap();
         });
+    }
+
+    /// The loop lends the reader whenever there is room, and a worker reads two pieces and the end. A reader that is parked
+    /// without the loop being told would be a deadlock, and so would a loop that finds nothing and is not told of the end.
+    #[test]
+    fn a_reader_goes_back_and_forth_until_its_content_is_taken() {
+        for afterwards in [Afterwards::Park, Afterwards::GoOn] {
+            let mut model = loom::model::Builder::new();
+            model.preemption_bound = Some(2);
+            model.check(move || {
+                let feed = Arc::new(Feed::of_reader(Box::new(&b"xy"[..]), 1));
+                let bell = std::sync::Arc::new(Bell::default());
+                let job = Arc::new((Mutex::new(None::<Loan>), Condvar::new()));
+                let worker = thread::spawn({
+                    let (feed, job) = (Arc::clone(&feed), Arc::clone(&job));
+                    move || {
+                        loop {
+                            let mut queued = lock(&job.0);
+                            while queued.is_none() {
+                                queued = wait(&job.1, queued, None).unwrap_or_else(|queued| queued);
+                            }
+                            let Some(mut loan) = queued.take() else { unreachable!("waited for") };
+                            drop(queued);
+                            loop {
+                                let mut buffer = [0];
+                                assert_eq!(loan.most, 1);
+                                if loan.reader.read(&mut buffer).unwrap() == 0 {
+                                    return feed.finish();
+                                }
+                                match feed.deliver(&buffer, loan.reader, afterwards) {
+                                    Delivered::GoOn(again) => loan = again,
+                                    Delivered::Parked => break,
+                                    Delivered::Over(_) => unreachable!("nobody closes it"),
+                                }
+                            }
+                        }
+                    }
+                });
+                let notify = std::sync::Arc::clone(&bell);
+                assert!(feed.attach(std::sync::Arc::new(move || notify.ring())));
+                let mut out = Vec::new();
+                loop {
+                    let (_, rest) = feed.take(1, &mut out, |_, _| ());
+                    if let Some(loan) = feed.lend() {
+                        assert!(lock(&job.0).replace(loan).is_none(), "lent twice");
+                        job.1.notify_one();
+                    }
+                    match rest {
+                        Rest::More => {}
+                        Rest::Nothing => bell.wait(),
+                        Rest::End => break,
+                        Rest::Cut => unreachable!("nobody aborts"),
+                    }
+                }
+                assert_eq!(out, b"xy");
+                worker.join().unwrap();
+            });
+        }
     }
 
     #[test]
