@@ -219,7 +219,7 @@ pub(crate) struct Binding<'a> {
 
 impl Binding<'_> {
     fn listen(mut self) -> Result<Self, Error> {
-        let Config { name, listen, backlog, .. } = &*self.server.config;
+        let Config { name, listen, backlog, timeouts, .. } = &*self.server.config;
         if listen.is_empty() {
             let advice = format!("{name}: has no address: call Builder::listen before build");
             return Err(Error::Misuse(advice));
@@ -227,7 +227,7 @@ impl Binding<'_> {
         // Those of the last run, if it has kept them, are these very addresses.
         for address in &listen[self.listeners.len()..] {
             let cannot = |error| Error::io(format!("{name}: cannot listen on {address}"), error);
-            self.listeners.push(bind(address, *backlog).map_err(cannot)?);
+            self.listeners.push(bind(address, *backlog, timeouts.keep_alive_probe).map_err(cannot)?);
         }
         Ok(self)
     }

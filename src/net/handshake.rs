@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn a_handshake_whose_last_packet_is_missing_is_half_open() {
         for local in ["127.0.0.1:0", "[::1]:0"] {
-            let listener = crate::net::bind(local, 16).unwrap();
+            let listener = crate::net::bind(local, 16, None).unwrap();
             let address = listener.local_addr().unwrap();
             let listener = TcpListener::from_std(listener);
             assert!(!sock_diag::is_any_half_open(address).unwrap());
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn with_the_filter_what_is_queued_stays_and_what_is_new_is_not_heard() {
         use std::{io::Write, net::TcpStream, time::Duration};
-        let listener = crate::net::bind("127.0.0.1:0", 16).unwrap();
+        let listener = crate::net::bind("127.0.0.1:0", 16, None).unwrap();
         let address = listener.local_addr().unwrap();
         let mut queued = TcpStream::connect(address).unwrap();
         let listener = TcpListener::from_std(listener);

@@ -192,6 +192,7 @@ impl<T> WorkQueue<T> {
     }
 
     /// Takes out all background work.
+    #[cfg_attr(loom, allow(dead_code, reason = "no model needs it"))]
     pub(crate) fn drain_background(&self) -> VecDeque<T> {
         std::mem::take(&mut lock(&self.state).background)
     }
