@@ -36,6 +36,18 @@ pub struct Timeouts {
     /// sent ahead, to learn whether the client is still there; doubled each time. Default 100 ms: long enough that
     /// quick handlers never do it.
     pub half_close_probe: Duration,
+    /// How long nothing is heard from a client until its kernel is asked whether it is still there (TCP keep-alive). Three
+    /// questions without an answer, a quarter of that time apart, end the connection, so that a client that has vanished without a
+    /// word does not hold a silent stream, an upgraded connection or a handler for ever. `None`: it is never asked.
+    ///
+    /// Default 60 s: such a client is noticed after 105 s, its host sends one packet a minute at most, and no usual firewall or
+    /// address translation forgets a silent connection within that time. The system counts in whole seconds, and takes at least
+    /// one. A listener that is kept over a stop keeps the setting that it was bound with.
+    ///
+    /// The questions are asked only while nothing that was sent waits for its acknowledgement. If something does, the kernel
+    /// sends it again instead, and gives up by itself, on Linux after a quarter of an hour as a rule (`net.ipv4.tcp_retries2`).
+    /// [`write`](Timeouts::write) is sooner only where the kernel's buffer is full.
+    pub keep_alive_probe: Option<Duration>,
 }
 
 impl Default for Timeouts {
@@ -49,6 +61,7 @@ impl Default for Timeouts {
             write_rate: 500,
             linger: Duration::from_secs(2),
             half_close_probe: Duration::from_millis(100),
+            keep_alive_probe: Some(Duration::from_secs(60)),
         }
     }
 }

@@ -221,7 +221,7 @@ pub(crate) struct Binding<'a> {
 
 impl Binding<'_> {
     fn listen(mut self) -> Result<Self, Error> {
-        let Config { name, listen, backlog, .. } = &*self.server.config;
+        let Config { name, listen, backlog, timeouts, .. } = &*self.server.config;
         if listen.is_empty() {
             let advice = format!("{name}: has no address: call Builder::listen before build");
             return Err(Error::Misuse(advice));
@@ -230,7 +230,8 @@ impl Binding<'_> {
             // The last run may have kept the listeners of this very address.
             if !self.listeners.iter().any(|listener| listener.place == place) {
                 let cannot = |error| Error::io(format!("{name}: cannot listen on {address}"), error);
-                self.listeners.extend(bind(address, place, *backlog).map_err(cannot)?);
+                let bound = bind(address, place, *backlog, timeouts.keep_alive_probe);
+                self.listeners.extend(bound.map_err(cannot)?);
             }
         }
         self.listeners.sort_by_key(|listener| listener.place);

@@ -119,6 +119,9 @@ impl Request {
 impl Upgraded {
     /// The socket, for instance to set time-outs, or to shut it down from elsewhere ([`TcpStream::try_clone`]). Some of what
     /// the client has sent may not be in it any more: read from `self`.
+    ///
+    /// Writes through `self` never raise SIGPIPE. A vectored write to the socket itself does, if the client is gone and the
+    /// process has given SIGPIPE its default disposition back.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
         &self.stream

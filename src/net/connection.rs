@@ -237,7 +237,12 @@ impl Connection {
                 self.answer(response, &request.exchange, probes, service)
             }
             // The client has been answered already, and may be one or more requests further.
-            _ => Flow::Wait,
+            (_, answer) => {
+                if let Some(response) = answer {
+                    service.let_go_of(response, &request.exchange);
+                }
+                Flow::Wait
+            }
         };
         service.recycle(request);
         flow

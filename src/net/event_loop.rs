@@ -232,6 +232,11 @@ impl EventLoop {
         match message {
             Message::Accepted(stream, peer, in_flight) => self.add(stream, peer, in_flight),
             Message::ContentWanted(connection) => self.deal_with(connection, Connection::on_content_wanted),
+            Message::Answered(connection, mut request) if self.table.get_mut(connection).is_none() => {
+                if let Some(response) = request.answer.take() {
+                    self.service.let_go_of(response, &request.exchange);
+                }
+            }
             Message::Answered(connection, request) => {
                 self.deal_with(connection, |connection, service| connection.on_answer(request, service));
             }

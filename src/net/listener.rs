@@ -3,12 +3,20 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener as StdTcpListener},
+    time::Duration,
 };
 
 use mio::net::{TcpListener, TcpStream};
-use socket2::{Domain, Protocol, Socket, Type};
+#[cfg(target_vendor = "apple")]
+use socket2::SockRef;
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use super::address::resolve;
+
+/// Keep-alive probes without an answer that end a connection.
+const PROBES: u32 = 3;
+/// The longest interval that Linux takes: nine hours.
+const LONGEST_PROBE: Duration = Duration::from_secs(32_767);
 
 /// How often a port is looked for that is free on every address of a listen address with port 0.
 const PORT_TRIES: usize = 16;
@@ -42,23 +50,34 @@ impl Listener {
 
 /// Listens on every address that `spec` means (see [`resolve`]) and that the machine has: a name may resolve to an address
 /// of another machine, and IPv6 may be switched off. All have one port, also if the system chooses it.
+/// `keep_alive_probe` is that of [`Timeouts`](crate::Timeouts).
 ///
 /// # Errors
 ///
 /// If one of the addresses is in use or not allowed, or if the machine has none of them.
-pub(crate) fn bind(spec: &str, place: usize, backlog: i32) -> io::Result<Vec<Listener>> {
+pub(crate) fn bind(
+    spec: &str,
+    place: usize,
+    backlog: i32,
+    keep_alive_probe: Option<Duration>,
+) -> io::Result<Vec<Listener>> {
     let addresses = resolve(spec)?;
     for _ in 1..PORT_TRIES {
-        match bind_all(&addresses, place, backlog) {
+        match bind_all(&addresses, place, backlog, keep_alive_probe) {
             // The port that the system chose for the first is taken on the second.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && addresses[0].port() == 0 => {}
             outcome => return outcome,
         }
     }
-    bind_all(&addresses, place, backlog)
+    bind_all(&addresses, place, backlog, keep_alive_probe)
 }
 
-fn bind_all(addresses: &[SocketAddr], place: usize, backlog: i32) -> io::Result<Vec<Listener>> {
+fn bind_all(
+    addresses: &[SocketAddr],
+    place: usize,
+    backlog: i32,
+    keep_alive_probe: Option<Duration>,
+) -> io::Result<Vec<Listener>> {
     let mut listeners: Vec<Listener> = Vec::new();
     let mut absent = io::Error::new(io::ErrorKind::InvalidInput, "resolves to no address");
     for &address in addresses {
@@ -66,7 +85,7 @@ fn bind_all(addresses: &[SocketAddr], place: usize, backlog: i32) -> io::Result<
         if let (0, Some(first)) = (address.port(), listeners.first()) {
             address.set_port(first.local_addr()?.port());
         }
-        match bind_one(address, backlog) {
+        match bind_one(address, backlog, keep_alive_probe) {
             Ok(socket) => listeners.push(Listener { socket, holder: Holder::Alone, place }),
             Err(error) if is_absent(&error) => absent = error,
             Err(error) => return Err(error),
@@ -84,7 +103,11 @@ fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
-fn bind_one(address: SocketAddr, backlog: i32) -> io::Result<StdTcpListener> {
+fn bind_one(
+    address: SocketAddr,
+    backlog: i32,
+    keep_alive_probe: Option<Duration>,
+) -> io::Result<StdTcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A server that starts again must not wait for its own connections in TIME-WAIT. On Unix this still refuses an
     // address that somebody listens on; on Windows it would not.
@@ -97,10 +120,32 @@ fn bind_one(address: SocketAddr, backlog: i32) -> io::Result<StdTcpListener> {
     // Whole responses are written at once; waiting to fill a segment would only delay them. On Linux accepted sockets
     // inherit this, which saves a system call for each.
     socket.set_tcp_nodelay(true)?;
+    // Inherited likewise. TCP_USER_TIMEOUT is not set with it: that would also cut clients that are there, but take nothing for
+    // a while, and how long they may do that is not the kernel's to say.
+    if let Some(after) = keep_alive_probe {
+        socket.set_tcp_keepalive(&probes(after))?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
     Ok(socket.into())
+}
+
+/// Keep-alive probes after so long a silence, and at a quarter of that if they are not answered.
+fn probes(after: Duration) -> TcpKeepalive {
+    let [time, interval] = [after, after / 4].map(|time| time.clamp(Duration::from_secs(1), LONGEST_PROBE));
+    let probes = TcpKeepalive::new().with_time(time);
+    // Elsewhere the system has its own interval and number.
+    #[cfg(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "dragonfly",
+        target_vendor = "apple",
+    ))]
+    let probes = probes.with_interval(interval).with_retries(PROBES);
+    probes
 }
 
 /// What one try to accept came to.
@@ -125,6 +170,11 @@ pub(crate) fn accept(listener: &TcpListener) -> Accepted {
                 #[cfg(not(target_os = "linux"))]
                 if let Err(error) = stream.set_nodelay(true) {
                     // The peer reset it while it waited in the queue.
+                    return Accepted::Lost(error);
+                }
+                // Elsewhere each write says that it wants no SIGPIPE: see `socket_writer`.
+                #[cfg(target_vendor = "apple")]
+                if let Err(error) = SockRef::from(&stream).set_nosigpipe(true) {
                     return Accepted::Lost(error);
                 }
                 return Accepted::Connection(stream, peer);
@@ -179,7 +229,7 @@ mod tests {
 
     #[track_caller]
     fn listen(spec: &str) -> TcpListener {
-        let mut listeners = bind(spec, 0, 16).unwrap();
+        let mut listeners = bind(spec, 0, 16, None).unwrap();
         assert_eq!(listeners.len(), 1, "{spec}");
         TcpListener::from_std(listeners.remove(0).socket)
     }
@@ -196,19 +246,52 @@ mod tests {
         }
     }
 
+    /// On Linux they inherit it, without a system call for each.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn accepted_sockets_have_keep_alive_probes_unless_they_are_turned_off() {
+        let seconds = Duration::from_secs;
+        let rows = [
+            (Some(seconds(60)), Some((seconds(60), seconds(15)))),
+            (Some(Duration::from_millis(1)), Some((seconds(1), seconds(1)))),
+            (Some(Duration::MAX), Some((LONGEST_PROBE, LONGEST_PROBE))),
+            (None, None),
+        ];
+        for spec in ["127.0.0.1:0", "[::1]:0"] {
+            for (setting, expected) in rows {
+                let listener = TcpListener::from_std(bind(spec, 0, 16, setting).unwrap().remove(0).socket);
+                let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                let Accepted::Connection(stream, _) = accept(&listener) else {
+                    panic!("{spec}: nobody waits")
+                };
+                let socket = socket2::SockRef::from(&stream);
+                assert_eq!(socket.keepalive().unwrap(), expected.is_some(), "{setting:?}");
+                if let Some((time, interval)) = expected {
+                    let set =
+                        (socket.tcp_keepalive_time().unwrap(), socket.tcp_keepalive_interval().unwrap());
+                    assert_eq!(set, (time, interval), "{setting:?}");
+                    assert_eq!(socket.tcp_keepalive_retries().unwrap(), PROBES);
+                }
+            }
+        }
+    }
+
     #[test]
     fn an_address_in_use_is_refused_and_nonsense_too() {
         let first = listen("127.0.0.1:0");
         let taken = first.local_addr().unwrap().to_string();
-        assert_eq!(bind(&taken, 0, 16).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        assert!(bind("no port", 0, 16).is_err());
+        assert_eq!(bind(&taken, 0, 16, None).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert!(bind("no port", 0, 16, None).is_err());
     }
 
     #[test]
     fn both_families_have_the_port_that_the_system_chose() {
         for spec in ["localhost:0", ":0"] {
-            let addresses: Vec<SocketAddr> =
-                bind(spec, 0, 16).unwrap().iter().map(|listener| listener.local_addr().unwrap()).collect();
+            let addresses: Vec<SocketAddr> = bind(spec, 0, 16, None)
+                .unwrap()
+                .iter()
+                .map(|listener| listener.local_addr().unwrap())
+                .collect();
             let [v4, v6] = addresses[..] else { panic!("{spec}: {addresses:?}") };
             assert!(
                 v4.is_ipv4() && v6.is_ipv6() && v4.port() == v6.port() && v4.port() != 0,
@@ -219,7 +302,7 @@ mod tests {
 
     #[test]
     fn an_address_of_another_machine_is_an_error() {
-        let error = bind("192.0.2.1:0", 0, 16).unwrap_err();
+        let error = bind("192.0.2.1:0", 0, 16, None).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
     }
 
@@ -230,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_listener_that_was_shut_down_from_outside_has_failed() {
-        let listener = bind("127.0.0.1:0", 0, 16).unwrap().remove(0).socket;
+        let listener = bind("127.0.0.1:0", 0, 16, None).unwrap().remove(0).socket;
         socket2::SockRef::from(&listener.try_clone().unwrap()).shutdown(std::net::Shutdown::Read).unwrap();
         let outcome = accept(&TcpListener::from_std(listener));
         assert!(matches!(outcome, Accepted::Failed(_)), "{outcome:?}");

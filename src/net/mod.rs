@@ -1,7 +1,6 @@
 //! Sockets and readiness: the only place that knows `mio`.
 
 mod address;
-mod before_fin;
 mod connection;
 mod date;
 pub(crate) mod deadlines;
@@ -14,6 +13,7 @@ mod pace;
 mod repeated;
 mod service;
 mod sock_diag;
+mod socket_writer;
 pub(crate) mod table;
 
 pub(crate) use event_loop::{EventLoop, Ground, LoopReport, Message};

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 use super::{date::Date, event_loop::Message, mailbox::Mailbox};
 use crate::{
     config::Config,
-    http::Head,
+    http::{Body, Head, Response},
     metrics::Tally,
     observe::{ConnectionId, Event},
     pool::Dispatcher,
@@ -14,7 +14,8 @@ use crate::{
     router::Router,
     run::{News, Occupation, Run},
     server::Handle,
-    stop::{Drain, Phase},
+    stop::{Cause, Drain, Phase},
+    stream::Stream,
 };
 
 /// Requests that are kept to be used again: as many as a full pool with its default of 512 workers has in its hands. What
@@ -103,6 +104,27 @@ impl Service {
     pub(crate) fn announce(&self, news: News) {
         self.run.announce(news);
         self.run.tell_news(self.number);
+    }
+
+    /// Has the next piece of a content read, if it comes from a reader and there is room; has the reader let go, if the content
+    /// has ended.
+    pub(crate) fn have_read(&mut self, stream: &Stream, exchange: &Arc<Exchange>) {
+        if let Some(piece) = stream.next_piece() {
+            self.dispatcher.submit_piece(exchange, piece, self.run.in_flight.guard_unless_zero());
+        }
+    }
+
+    /// Takes nothing of a content. Its reader, if it has one, is let go elsewhere: its `Drop` may block.
+    pub(crate) fn let_go(&mut self, stream: &Stream, cause: Cause, exchange: &Arc<Exchange>) {
+        stream.discard(cause);
+        self.have_read(stream, exchange);
+    }
+
+    /// The same for a response that nobody is sent.
+    pub(crate) fn let_go_of(&mut self, response: Response, exchange: &Arc<Exchange>) {
+        if let Body::Stream(stream) = response.into_body() {
+            self.let_go(&stream, Cause::ClientGone, exchange);
+        }
     }
 
     /// Where to parse the next head to.

@@ -100,6 +100,11 @@ impl Exchange {
         self.abandon(status.as_u16());
     }
 
+    /// Whether nobody waits for the answer any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed) != WAITED_FOR
+    }
+
     /// What the client was sent when the route's time was over, if it was.
     pub(crate) fn timed_out(&self) -> Option<StatusCode> {
         StatusCode::from_u16(self.abandoned.load(Ordering::Relaxed))

@@ -8,7 +8,12 @@ use std::{
 use super::{Activity, Connection, Flow, Input, Persistence, Plan, ReadSide, StopWaits, streaming::Pulled};
 use crate::{
     http::{Event, ReadPhase, Refusal, StatusCode},
-    net::{before_fin::BeforeFin, output::Flushed, pace::Pace, service::Service},
+    net::{
+        output::Flushed,
+        pace::Pace,
+        service::Service,
+        socket_writer::{Next, SocketWriter},
+    },
     observe,
     stop::CloseReason,
 };
@@ -124,10 +129,11 @@ impl Connection {
         }
         // What the kernel takes at once says nothing about the client.
         let was_blocked = self.output.is_blocked();
-        let flushed = match self.persistence {
-            Persistence::KeepAlive => self.output.flush(&self.stream)?,
-            Persistence::CloseWhenSent(_) => self.output.flush(BeforeFin(&self.stream))?,
+        let next = match self.persistence {
+            Persistence::KeepAlive => Next::Open,
+            Persistence::CloseWhenSent(_) => Next::Fin,
         };
+        let flushed = self.output.flush(SocketWriter { socket: &self.stream, next })?;
         match flushed {
             Flushed::All => {
                 service.tally.completed.add(self.owed);

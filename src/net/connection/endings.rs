@@ -17,6 +17,7 @@ use crate::{
     net::{
         service::Service,
         sock_diag::{TcpState, state_of},
+        socket_writer::{Next, SocketWriter},
     },
     observe::{ConnectionId, Event},
     run::Run,
@@ -37,8 +38,9 @@ impl Connection {
     pub(crate) fn close(self, reason: CloseReason, service: &mut Service) -> Option<Straggler> {
         let mut aborted = self.owed;
         let mut straggler = None;
+        let now = service.now;
         let unfinished = |request: String, began: Instant, stuck| {
-            let age = service.now.saturating_duration_since(began);
+            let age = now.saturating_duration_since(began);
             Some(Straggler { request, peer: Some(self.peer), age, stuck })
         };
         match &self.activity {
@@ -72,6 +74,7 @@ impl Connection {
                         _ => Cause::ClientGone,
                     });
                 });
+                service.have_read(stream, exchange);
                 let stuck = if self.output.is_empty() { Stuck::Streaming } else { Stuck::Writing };
                 if reason == CloseReason::Aborted && exchange.name_once() {
                     straggler = unfinished(exchange.to_string(), exchange.began, stuck);
@@ -189,7 +192,8 @@ impl Connection {
             Activity::Streaming(streaming) => (&mut streaming.probes, b'0'),
             _ => return Flow::Wait,
         };
-        match (&self.stream).write(&[byte]) {
+        let mut writer = SocketWriter { socket: &self.stream, next: Next::Open };
+        match writer.write(&[byte]) {
             Ok(sent) => *probes += sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return self.client_gone(),

@@ -111,6 +111,7 @@ impl Connection {
         if bytes > 0 {
             streaming.probes = 0;
         }
+        service.have_read(&streaming.stream, &streaming.exchange);
         match rest {
             Rest::Cut => Pulled::Cut,
             Rest::Nothing if bytes == 0 => Pulled::Nothing,
