@@ -124,8 +124,9 @@ fn observed(name: &str, asked: &Sender<String>, routes: Router) -> Server {
     local().name(name).observer(Asked(asked.clone())).routes(routes).build()
 }
 
-fn sorted(asked: &Receiver<String>) -> Vec<String> {
-    let mut names: Vec<String> = asked.try_iter().collect();
+/// The next names that are told, sorted. An observer is told of a stop by a loop, a moment after it was asked for.
+fn next_names<const COUNT: usize>(asked: &Receiver<String>) -> [String; COUNT] {
+    let mut names = std::array::from_fn(|_| soon(asked));
     names.sort();
     names
 }
@@ -156,13 +157,16 @@ fn each_stop_tells_each_server_of_the_stage_once() {
     stop.stop(patient());
     // The thread that runs the group is in the first step by then.
     assert_eq!(soon(&hears), Cause::Stopping);
-    assert_eq!(sorted(&was_asked), ["beside", "front"]);
+    assert_eq!(next_names(&was_asked), ["beside", "front"]);
     stop.stop(patient());
-    assert_eq!(sorted(&was_asked).iter().filter(|name| *name == "front").count(), 1);
     assert!(back_handle.is_ready());
     held.let_one_go();
     client.read_response();
     drop(client);
     assert!(soon(&ended).unwrap().is_clean());
-    assert_eq!(sorted(&was_asked), ["back"]);
+    let rest: Vec<String> = was_asked.try_iter().collect();
+    // The server beside may have ended before the second stop.
+    let count = |name: &str| rest.iter().filter(|other| *other == name).count();
+    assert_eq!((count("front"), count("back")), (1, 1), "{rest:?}");
+    assert!(count("beside") <= 1, "{rest:?}");
 }

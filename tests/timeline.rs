@@ -69,6 +69,10 @@ fn a_clean_stop_agrees_with_its_report() {
     slow.send(get("/held"));
     held.wait_entered();
     let report = begin_stop(&server, patient());
+    // A loop tells it, a moment after the stop was asked for.
+    support::until("the observer is told of the stop", || {
+        only_run(&recorder.recording()).stop_asked().is_some()
+    });
     held.let_one_go();
     slow.read_response();
     drop((pipelining, slow));

@@ -3,7 +3,6 @@
 
 use std::{
     cell::RefCell,
-    io::{self, Read},
     panic::panic_any,
     sync::{
         Mutex,
@@ -13,7 +12,7 @@ use std::{
 };
 
 use softstop::{
-    Body, IntoRoute, Next, Phase, Request, Response, Router, StatusCode, StopPolicy, inline,
+    IntoRoute, Next, Phase, Request, Response, Router, StatusCode, StopPolicy, inline,
     observe::{Event, Observer},
 };
 
@@ -21,7 +20,7 @@ use crate::support::{
     NOISE, begin_stop,
     client::{Client, get},
     gate::{Gate, gate},
-    in_background, local, patient, serve, soon, start, until,
+    in_background, local, patient, serve, soon, start,
 };
 
 /// Short, so that what exceeds it is seen.
@@ -139,49 +138,6 @@ fn a_payload_that_panics_when_it_is_dropped_costs_no_worker_and_no_loop() {
     assert_eq!(Client::once(address, get("/alive")).text(), "alive");
     let report = server.stop(patient());
     assert!(report.is_clean(), "{report}");
-}
-
-/// A reader that says when it is dropped, and then holds whoever does that.
-struct HeldReader(#[allow(dead_code, reason = "it is there to be dropped")] HoldsWhenDropped);
-
-impl Read for HeldReader {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        Ok(0)
-    }
-}
-
-/// Of a full queue, whose loop has to get rid of the reader.
-#[test]
-fn the_reader_of_a_content_that_is_refused_holds_no_loop_when_it_is_dropped() {
-    let (busy, held_busy) = gate();
-    let (gate, held) = gate();
-    let routes = Router::new()
-        .get("/busy", move |_: &Request| busy.pass())
-        .get("/quick", inline(|_: &Request| "quick"))
-        .get(
-            "/read",
-            inline(move |_: &Request| {
-                let reader = HeldReader(HoldsWhenDropped(gate.clone()));
-                Response::new(StatusCode::OK).with_body(Body::from_reader(reader))
-            }),
-        );
-    let (server, address) = start(local().loops(1).workers(1).queue(1).routes(routes));
-    let mut working = Client::connect(address);
-    working.send(get("/busy"));
-    held_busy.wait_entered();
-    let mut waiting = Client::connect(address);
-    waiting.send(get("/busy"));
-    until("the queue is full", || server.handle().metrics().queued == 1);
-    let mut refused = Client::connect(address);
-    refused.send(get("/read"));
-    held.wait_entered();
-    assert_eq!(Client::once(address, get("/quick")).text(), "quick", "the loop goes on");
-    assert_eq!(refused.read_response().status, 503);
-    drop((held, held_busy));
-    working.read_response();
-    waiting.read_response();
-    drop((working, waiting, refused));
-    assert!(server.stop(patient()).is_clean());
 }
 
 #[test]
