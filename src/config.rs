@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     http::Limits,
+    middleware::OnRefusal,
     observe::{Event, Observer},
 };
 
@@ -81,6 +82,8 @@ pub(crate) struct Config {
     pub(crate) backlog: i32,
     /// Is told what happens. Default: nobody.
     pub(crate) observer: Watcher,
+    /// Makes the response to a refused request. Default: the server's own.
+    pub(crate) on_refusal: OnRefusal,
 }
 
 /// Whoever watches a server, if anybody does.
@@ -126,6 +129,7 @@ impl Default for Config {
             requests_per_connection: None,
             backlog: 4096,
             observer: Watcher::default(),
+            on_refusal: OnRefusal::default(),
         }
     }
 }

@@ -112,7 +112,7 @@ pub use self::{
     handler::{Handler, IntoRoute, OnStop, Route, TimedRoute, inline, streamed, timeout},
     http::{Body, IntoResponse, Limits, Method, Response, StatusCode, Version},
     metrics::{Metrics, metrics_route},
-    middleware::{AccessLog, Next, Panic, Wrap, access_log},
+    middleware::{AccessLog, Next, Panic, RefusalKind, RefusedRequest, Wrap, access_log},
     request::Request,
     router::{RouteError, Router},
     server::{Builder, Handle, Server},

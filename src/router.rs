@@ -42,6 +42,8 @@ pub struct Router {
     fallback: Option<usize>,
     /// The innermost first. None any more once the router is finished.
     wrappers: Vec<Arc<dyn Wrap>>,
+    /// The same wrappers, once the router is finished: they are told of requests that have no route.
+    around_all: Vec<Arc<dyn Wrap>>,
 }
 
 /// What there is behind one path, or below it.

@@ -1,6 +1,6 @@
 //! The way of a request through a router: path, method, route.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use matchit::Params;
 
@@ -8,6 +8,7 @@ use super::{PathTable, Router, refuse};
 use crate::{
     handler::Route,
     http::{Head, Method, Response},
+    middleware::Wrap,
 };
 
 /// A path and a method that have a route: made by [`Router::find`] only, so that what it points at is there.
@@ -68,6 +69,14 @@ impl Router {
             Place::Method(position) => &table.methods[position].1,
             Place::Any => table.any.as_ref().expect("found only where there is one"),
             Place::Refused => table.refused.as_ref().expect("found only where there is one"),
+        }
+    }
+
+    /// What stands around a route, or around everything.
+    pub(crate) fn wrappers(&self, route: Option<RouteId>) -> &[Arc<dyn Wrap>] {
+        match route {
+            Some(route) => &self.get_route(route).wrappers,
+            None => &self.around_all,
         }
     }
 

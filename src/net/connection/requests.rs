@@ -1,11 +1,12 @@
 //! The requests of a connection: from their head to the encoded response.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use super::{Activity, Connection, Persistence, Plan, ReadSide};
 use crate::{
     handler::{Content, Place},
-    http::{After, Body, Framing, IntoResponse, Refusal, Respond, Response, StatusCode, body_is_separate},
+    http::{After, Body, Framing, IntoResponse, Respond, Response, StatusCode, body_is_separate},
+    middleware::RefusalKind,
     net::{event_loop::Message, pace::Pace, service::Service},
     observe::Event,
     pipe::Pipe,
@@ -49,7 +50,7 @@ impl Connection {
         let has_content = request.exchange.head.framing() != Framing::None;
         self.pace = Pace::new(service.now);
         if let Err(refusal) = self.http.read_body(limit) {
-            service.recycle(request);
+            self.activity = Activity::Content { request, plan };
             return self.refuse(&refusal, CloseReason::Refused, service);
         }
         match plan {
@@ -102,7 +103,7 @@ impl Connection {
                 let job = Job::Pump { exchange, pump, in_flight };
                 if service.dispatcher.submit(job).is_err() {
                     service.tally.rejected.add(1);
-                    response = pool::overloaded();
+                    response = self.overloaded(RefusalKind::Overloaded, &request.exchange, service);
                 }
             }
             self.respond(response, &request.exchange, last, service);
@@ -122,7 +123,8 @@ impl Connection {
         if service.drain.cancels(request.exchange.on_stop) {
             // Nobody would begin with it, or it would be told to end at once.
             service.tally.rejected.add(1);
-            self.respond(pool::overloaded(), &request.exchange, last, service);
+            let response = self.overloaded(RefusalKind::Stopping, &request.exchange, service);
+            self.respond(response, &request.exchange, last, service);
             return service.recycle(request);
         }
         let exchange = Arc::clone(&request.exchange);
@@ -143,7 +145,8 @@ impl Connection {
             }
             Err(job) => {
                 service.tally.rejected.add(1);
-                self.respond(pool::overloaded(), &exchange, last, service);
+                let response = self.overloaded(RefusalKind::Overloaded, &exchange, service);
+                self.respond(response, &exchange, last, service);
                 drop(exchange);
                 if let Some(request) = job.into_request() {
                     service.recycle(request);
@@ -165,7 +168,7 @@ impl Connection {
             service.run.is_stopping() && last && !matches!(self.read, ReadSide::Ready | ReadSide::HangingUp);
         let enough = service.config.requests_per_connection.is_some_and(|most| self.answered + 1 >= most);
         let close = stopping || enough;
-        let response = self.checked(response, service);
+        let response = self.checked(response, exchange, service);
         let separate = body_is_separate(&response, self.http.is_head_request());
         let transfer = self.http.transfer(&response);
         self.tell_made(response.status(), service);
@@ -192,11 +195,14 @@ impl Connection {
 
     /// Status 101 and a handler for what follows it belong together: one without the other would leave the two sides with
     /// two ideas of what is spoken on the connection (RFC 9110 section 7.8).
-    fn checked(&self, response: Response, service: &Service) -> Response {
+    fn checked(&self, response: Response, exchange: &Exchange, service: &Service) -> Response {
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switches == matches!(response.body(), Body::Upgrade(_)) {
             let has_room = !switches || service.dispatcher.may_spawn();
-            return if has_room { response } else { pool::overloaded() };
+            return match has_room {
+                true => response,
+                false => self.overloaded(RefusalKind::Overloaded, exchange, service),
+            };
         }
         log::error!("a response to {} switches protocols, but was taken apart on its way: 500", self.peer);
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -210,31 +216,7 @@ impl Connection {
         self.persistence = then;
     }
 
-    /// Answers what is the peer's fault; nothing that follows is read as a request.
-    pub(super) fn refuse(&mut self, refusal: &Refusal, reason: CloseReason, service: &mut Service) {
-        if let Activity::Handling { exchange, incoming: Some(pipe), .. } = &self.activity {
-            // Its handler is still at it; its answer will find nobody waiting for it.
-            let kind = match reason {
-                CloseReason::RequestTimeout => io::ErrorKind::TimedOut,
-                CloseReason::ClientGone => io::ErrorKind::ConnectionReset,
-                _ => io::ErrorKind::InvalidData,
-            };
-            // In this order: whoever sees the read fail sees the context ended.
-            exchange.client_gone();
-            pipe.fail(kind, refusal.reason());
-            let has_begun = !exchange.claim();
-            service.tally.cancelled.add(u64::from(has_begun && exchange.cancel_once()));
-        }
-        let options = Respond { date: service.date.at(service.now), close: true };
-        self.http.refuse(refusal, options, &mut self.output.buffer);
-        self.tell_made(refusal.status(), service);
-        self.answered += 1;
-        self.activity = Activity::Receiving;
-        self.persistence = Persistence::CloseWhenSent(reason);
-        self.since = service.now;
-    }
-
-    fn tell_made(&self, status: StatusCode, service: &Service) {
+    pub(super) fn tell_made(&self, status: StatusCode, service: &Service) {
         service.tally.responded(status);
         let (connection, request) = (self.id(service), self.answered);
         service.config.observe(&Event::ResponseMade { connection, request, status });
