@@ -24,7 +24,7 @@ use crate::{
     metrics::{Tally, Totals},
     net::{Mailbox, Message},
     observe::Event,
-    stop::{Cause, Context, Phase, StopPolicy, Straggler, Timeline, WaitGroup},
+    stop::{Cause, Context, Phase, StopPolicy, Straggler, Timeline, WaitGroup, phase_lengths},
     sync::lock,
 };
 
@@ -66,8 +66,8 @@ pub(crate) struct LoopAddress {
 
 struct State {
     timeline: Option<Timeline>,
-    /// The last phase that an observer was told of.
-    told: Phase,
+    /// The phases that the stop has come to, and when each began: what an observer was told, and what the report says.
+    phases: Vec<(Phase, Instant)>,
     loops_left: usize,
     /// When the last loop left.
     ended: Option<Instant>,
@@ -90,7 +90,7 @@ impl Run {
         };
         let state = State {
             timeline: None,
-            told: Phase::Running,
+            phases: Vec::new(),
             loops_left: mailboxes.len(),
             ended: None,
             failure: None,
@@ -120,8 +120,9 @@ impl Run {
         if !self.announced.swap(true, Ordering::Relaxed) {
             log::info!("{}: closing, within {:?}", self.config.name, policy.longest());
         }
-        self.config.observe(&Event::StopAsked { policy: *policy });
-        let asked = Timeline::new(policy, Instant::now());
+        let at = Instant::now();
+        self.config.observe(&Event::StopAsked { policy: *policy, at });
+        let asked = Timeline::new(policy, at);
         let first = {
             let mut state = lock(&self.state);
             let first = state.timeline.is_none();
@@ -166,16 +167,30 @@ impl Run {
         }
     }
 
-    /// A loop has come to a phase: the first one tells the observer.
+    /// A loop has come to a phase: the first one tells the observer. The phase began when the timeline says so, even if the
+    /// loop was held up; the first phase began when the stop was asked for.
     pub(crate) fn entered(&self, phase: Phase) {
-        let first = {
+        let since = {
             let mut state = lock(&self.state);
-            let first = state.told < phase;
-            state.told = state.told.max(phase);
-            first
+            let Some(timeline) = state.timeline else { return };
+            let since = match state.phases.last() {
+                Some((last, _)) if *last >= phase => return,
+                Some(_) => timeline.beginning_of(phase),
+                None => timeline.asked(),
+            };
+            state.phases.push((phase, since));
+            since
         };
-        if first {
-            self.config.observe(&Event::PhaseEntered { phase });
+        self.config.observe(&Event::PhaseEntered { phase, since });
+    }
+
+    /// The phases of a stop that came to its end at `ended`, and how long each lasted.
+    pub(crate) fn phases(&self, ended: Instant) -> Vec<(Phase, Duration)> {
+        let state = lock(&self.state);
+        match state.timeline {
+            // The loops are stuck, and cannot say how far the stop has come. The clock can.
+            Some(timeline) if state.ended.is_none() || state.phases.is_empty() => timeline.phases(ended),
+            _ => phase_lengths(&state.phases, ended),
         }
     }
 
@@ -199,12 +214,13 @@ impl Run {
         in_user_code.store(true, Ordering::Relaxed);
         self.hard.cancel(Cause::Stopping);
         in_user_code.store(false, Ordering::Relaxed);
+        let at = Instant::now();
         let callbacks = {
             let mut state = lock(&self.state);
-            state.ended = Some(Instant::now());
+            state.ended = Some(at);
             std::mem::take(&mut state.when_ended)
         };
-        self.config.observe(&Event::Stopped);
+        self.config.observe(&Event::Stopped { at });
         log::info!("{}: closed", self.config.name);
         self.changed.notify_all();
         callbacks.into_iter().for_each(|callback| callback());

@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use timeline::Timeline;
+pub(crate) use timeline::{Timeline, phase_lengths};
 
 use super::CloseReason;
 use crate::handler::OnStop;

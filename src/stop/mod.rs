@@ -24,7 +24,7 @@ pub use self::{
 };
 #[cfg(not(loom))]
 pub(crate) use self::{
-    drain::{Action, Drain, Standing, Timeline, Verdict},
+    drain::{Action, Drain, Standing, Timeline, Verdict, phase_lengths},
     signal::SignalThread,
 };
 pub use context::{Cause, Context, OnCancel};
