@@ -28,6 +28,7 @@ pub use report::{DrainOutcome, DrainReport, GroupReport, TaskOutcome, TaskReport
 use crate::{
     error::Error,
     pool::panic_text,
+    rounded::Rounded,
     server::{Handle, Server},
     stop::{Cause, Context, Signal, SignalThread, StopPolicy, StopReport},
 };
@@ -227,7 +228,7 @@ impl Group {
                 Some(handle.control.policy())
             });
             if let Some(policy) = policy {
-                log::info!("{signal}: stopping within {:?}", policy.longest());
+                log::info!("{signal}: stopping within {}", Rounded(policy.longest()));
                 handle.stop(policy);
             }
         }));

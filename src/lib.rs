@@ -89,6 +89,8 @@ mod pool;
 #[cfg(not(loom))]
 mod request;
 #[cfg(not(loom))]
+mod rounded;
+#[cfg(not(loom))]
 mod router;
 #[cfg(not(loom))]
 mod run;

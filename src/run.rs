@@ -24,6 +24,7 @@ use crate::{
     metrics::{Tally, Totals},
     net::{Mailbox, Message},
     observe::Event,
+    rounded::Rounded,
     stop::{Cause, Context, Phase, StopPolicy, Straggler, Timeline, WaitGroup, phase_lengths},
     sync::lock,
 };
@@ -118,7 +119,7 @@ impl Run {
     pub(crate) fn stop(self: &Arc<Run>, policy: &StopPolicy) {
         // Before any loop can see it, and not behind the lock, as a logger may ask for the phase.
         if !self.announced.swap(true, Ordering::Relaxed) {
-            log::info!("{}: closing, within {:?}", self.config.name, policy.longest());
+            log::info!("{}: closing, within {}", self.config.name, Rounded(policy.longest()));
         }
         let at = Instant::now();
         self.config.observe(&Event::StopAsked { policy: *policy, at });

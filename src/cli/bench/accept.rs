@@ -18,6 +18,7 @@ use super::{
     strategies::{Kind, Running},
     watch::{Seen, Watch},
 };
+use crate::rounded::Rounded;
 
 /// Connections at once, where there are descriptors for both ends of each, as on the many systems that give a process 1024
 /// of them. Whoever finds none free waits, and that counts.
@@ -178,8 +179,10 @@ fn text(report: &Report) -> String {
         format!("\n{}\n", output::table_of(what, &rows))
     };
     let mut text = format!(
-        "{} connections/s for {} s, at most {} at once\n",
-        report.rate, report.seconds, report.connections
+        "{} connections/s for {}, at most {} at once\n",
+        report.rate,
+        Rounded(Duration::from_secs_f64(report.seconds)),
+        report.connections
     );
     text += &table("connect to accept", |one| one.connect_to_accept);
     text += &table("accept to first byte", |one| one.accept_to_first_byte);

@@ -11,7 +11,8 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
-use super::distribution::{Distribution, Time};
+use super::distribution::Distribution;
+use crate::rounded::Rounded;
 
 const WIDTH: u32 = 900;
 const PANEL_HEIGHT: u32 = 340;
@@ -71,7 +72,7 @@ fn draw_panel(area: &DrawingArea<SVGBackend<'_>, Shift>, panel: &Panel<'_>) -> R
         .light_line_style(TRANSPARENT)
         .x_labels(nines as usize + 1) // whole nines
         .x_label_formatter(&|nines| percentile(*nines))
-        .y_label_formatter(&|nanoseconds| Time(Duration::from_nanos(*nanoseconds as u64)).to_string())
+        .y_label_formatter(&|nanoseconds| Rounded(Duration::from_nanos(*nanoseconds as u64)).to_string())
         .draw()?;
     for (position, ((name, _), points)) in lines.iter().zip(points).enumerate() {
         let color = LINES[position % LINES.len()];

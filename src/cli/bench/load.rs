@@ -14,6 +14,7 @@ use super::{
     generator::{Failure, Generator, Outcome, Persistence, Plan},
     output,
 };
+use crate::rounded::Rounded;
 
 /// How long answers are waited for once no more requests are sent, and connections likewise.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -110,9 +111,10 @@ fn report(options: &Load, address: SocketAddr, outcome: &Outcome, interrupted: b
 fn text(report: &Report) -> String {
     let mut rows = vec![("request to response", report.latency)];
     rows.extend(report.lag.map(|lag| ("sent too late by", lag)));
-    let Report { url, address, connections, seconds, .. } = report;
+    let Report { url, address, connections, .. } = report;
+    let seconds = Rounded(Duration::from_secs_f64(report.seconds));
     let pace = report.rate.map_or("closed loop".to_owned(), |rate| format!("open loop of {rate}/s"));
-    let mut text = format!("{url} ({address}), connections: {connections}, {pace}, {seconds:.1} s\n\n");
+    let mut text = format!("{url} ({address}), connections: {connections}, {pace}, {seconds}\n\n");
     text += &format!("{}\n\n", output::table_of("latency", &rows));
     let mut line = |what: &str, value: &str| _ = writeln!(text, "{what:<20} {value}");
     line("requests/s", &format!("{:.0}", report.requests_per_second));
