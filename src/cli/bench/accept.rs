@@ -14,7 +14,7 @@ use super::{
     chart::Panel,
     distribution::{Distribution, Summary},
     generator::{Failure, Generator, Outcome, Persistence, Plan},
-    output,
+    output::{self, Results},
     strategies::{Kind, Running},
     watch::{Seen, Watch},
 };
@@ -63,7 +63,7 @@ struct StrategyReport {
     close: Summary,
 }
 
-pub(crate) fn run(options: &Accept, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
+pub(crate) fn run(options: &Accept, results: Results, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
     let connections = possible_connections()?;
     let mut measured = Vec::new();
     for &kind in &options.strategies {
@@ -81,7 +81,7 @@ pub(crate) fn run(options: &Accept, context: &Context) -> Result<ExitCode, Box<d
         seconds: options.seconds.as_secs_f64(),
         strategies: measured.iter().map(StrategyReport::new).collect(),
     };
-    output::tell(&options.output, &report, &text(&report), &panels(&measured))?;
+    results.tell(&report, &text(&report), &panels(&measured))?;
     Ok(ExitCode::SUCCESS)
 }
 

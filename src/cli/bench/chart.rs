@@ -3,7 +3,7 @@
 //! The background is left transparent and every colour is of medium lightness, so that the picture can be read on a light page
 //! and on a dark one.
 
-use std::{error::Error, path::Path, time::Duration};
+use std::{error::Error, time::Duration};
 
 use plotters::{
     coord::Shift,
@@ -35,15 +35,17 @@ pub(crate) struct Panel<'a> {
     pub(crate) lines: Vec<(&'a str, &'a Distribution)>,
 }
 
-/// Draws the panels under each other into an SVG file.
-pub(crate) fn draw(path: &Path, panels: &[Panel<'_>]) -> Result<(), Box<dyn Error>> {
+/// Draws the panels under each other, as SVG.
+pub(crate) fn draw(panels: &[Panel<'_>]) -> Result<String, Box<dyn Error>> {
     let count = u32::try_from(panels.len())?;
-    let root = SVGBackend::new(path, (WIDTH, PANEL_HEIGHT * count)).into_drawing_area();
+    let mut svg = String::new();
+    let root = SVGBackend::with_string(&mut svg, (WIDTH, PANEL_HEIGHT * count)).into_drawing_area();
     for (area, panel) in root.split_evenly((panels.len(), 1)).iter().zip(panels) {
-        draw_panel(area, panel).map_err(|error| format!("{}: {error}", path.display()))?;
+        draw_panel(area, panel).map_err(|error| error.to_string())?;
     }
-    root.present().map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(())
+    root.present().map_err(|error| error.to_string())?;
+    drop(root);
+    Ok(svg)
 }
 
 fn draw_panel(area: &DrawingArea<SVGBackend<'_>, Shift>, panel: &Panel<'_>) -> Result<(), Box<dyn Error>> {

@@ -12,7 +12,7 @@ use super::{
     chart::Panel,
     distribution::Summary,
     generator::{Failure, Generator, Outcome, Persistence, Plan},
-    output,
+    output::{self, Results},
 };
 use crate::rounded::Rounded;
 
@@ -49,7 +49,7 @@ struct Report {
 /// Descriptors that the generator takes beside its connections, and some to spare.
 const OTHERS: u32 = 8;
 
-pub(crate) fn run(options: &Load, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
+pub(crate) fn run(options: &Load, results: Results, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
     let connection = options.url.connect()?;
     let address = connection.peer_addr()?;
     // A load that comes to the limit of descriptors only when it needs them all would lose what it has measured.
@@ -75,9 +75,9 @@ pub(crate) fn run(options: &Load, context: &Context) -> Result<ExitCode, Box<dyn
     bar.finish_and_clear();
     let report = report(options, address, &outcome, context.is_cancelled());
     let panel = Panel { title: "request to response".to_owned(), lines: vec![("latency", &outcome.latency)] };
-    output::tell(&options.output, &report, &text(&report), &[panel])?;
+    results.tell(&report, &text(&report), &[panel])?;
     if report.requests_answered == 0 && !report.interrupted {
-        eprintln!("softstop: nothing was answered");
+        _ = io::Write::write_all(&mut io::stderr(), b"softstop: nothing was answered\n");
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

@@ -21,7 +21,7 @@ mod watch;
 
 use std::{
     error::Error,
-    io,
+    io::{self, Write},
     process::ExitCode,
     thread,
     time::{Duration, Instant},
@@ -42,18 +42,19 @@ const SAME: Duration = Duration::from_millis(500);
 /// Measures, and prints what it has found.
 pub(crate) fn bench(what: &Bench) -> ExitCode {
     measure(what).unwrap_or_else(|error| {
-        eprintln!("softstop: {}", advised(&*error));
+        // Nothing is left to be done if standard error cannot be written either.
+        _ = writeln!(io::stderr(), "softstop: {}", advised(&*error));
         ExitCode::FAILURE
     })
 }
 
 fn measure(what: &Bench) -> Result<ExitCode, Box<dyn Error>> {
-    output::prepare(what.output())?;
+    let results = output::Results::prepare(what.output())?;
     let context = until_interrupted()?;
     match what {
-        Bench::Accept(options) => accept::run(options, &context),
-        Bench::Stop(options) => stop::run(options, &context),
-        Bench::Load(options) => load::run(options, &context),
+        Bench::Accept(options) => accept::run(options, results, &context),
+        Bench::Stop(options) => stop::run(options, results, &context),
+        Bench::Load(options) => load::run(options, results, &context),
     }
 }
 
