@@ -42,6 +42,7 @@ mod transfer;
 
 pub use conn::{After, Conn, Event, ReadPhase, Received, Respond};
 pub use encode::{LARGE_BODY, body_is_separate};
+pub(crate) use grammar::is_path_byte;
 pub use head::Head;
 pub use into_response::IntoResponse;
 pub use limits::Limits;

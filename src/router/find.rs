@@ -1,10 +1,10 @@
 //! The way of a request through a router: path, method, route.
 
-use std::{ops::Range, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use matchit::Params;
 
-use super::{PathTable, Router, refuse};
+use super::{PathTable, Router, encode, refuse};
 use crate::{
     handler::Route,
     http::{Head, Method, Response},
@@ -43,7 +43,9 @@ impl Router {
         parameters: &mut Vec<Range<usize>>,
         path_number: &mut Option<usize>,
     ) -> Found {
-        let (method, path) = (head.method(), head.path());
+        let method = head.method();
+        let path = if self.has_encoded { encode::path(head.path()) } else { Cow::Borrowed(head.path()) };
+        let path = &*path;
         let number = if let Ok(matched) = self.paths.at(path) {
             keep(&matched.params, path, parameters);
             *matched.value
