@@ -84,9 +84,9 @@ impl<'a> RefusedRequest<'a> {
         RefusedRequest { kind, answer, peer, exchange, answers_head: false, line }
     }
 
-    /// A request to HEAD, whose answer has no content. Of a malformed one it is known though the head is not.
-    pub(crate) fn to_head(self, answers_head: bool) -> RefusedRequest<'a> {
-        RefusedRequest { answers_head, ..self }
+    /// The same for a HEAD request, whose answer has no content. Of a malformed one that is known though its head is not.
+    pub(crate) fn without_content(self) -> RefusedRequest<'a> {
+        RefusedRequest { answers_head: true, ..self }
     }
 
     /// Why it is refused.

@@ -291,7 +291,8 @@ fn the_wrappers_of_the_route_are_told_and_of_a_malformed_request_those_of_the_ro
 
 #[test]
 fn a_hook_cannot_make_a_response_that_is_none() {
-    let rows: [(&str, fn(&RefusedRequest<'_>) -> Response, u16, &str); 7] = [
+    type Hook = fn(&RefusedRequest<'_>) -> Response;
+    let rows: [(&str, Hook, u16, &str); 7] = [
         ("a success", |_| (StatusCode::OK, "fine").into_response(), 413, "fine"),
         ("no content", |_| StatusCode::NO_CONTENT.into_response(), 413, ""),
         ("another page", |_| (StatusCode::SEE_OTHER, "there").into_response(), 413, "there"),

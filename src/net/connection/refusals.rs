@@ -108,7 +108,7 @@ impl Connection {
 
     /// Has the response to a refused request made by those who have a say in it.
     fn refusal(&self, refused: RefusedRequest<'_>, origin: Origin, service: &Service) -> Response {
-        let refused = refused.to_head(self.http.is_head_request());
+        let refused = if self.http.is_head_request() { refused.without_content() } else { refused };
         let hook = match origin {
             Origin::Server => service.config.on_refusal.0.as_deref(),
             Origin::Route => None,
