@@ -6,6 +6,7 @@ use crate::{
     contain::catch,
     http::Limits,
     journal,
+    middleware::OnRefusal,
     observe::{Event, Observer},
 };
 
@@ -105,6 +106,8 @@ pub(crate) struct Config {
     pub(crate) on_listener_failure: OnListenerFailure,
     /// Is told what happens. Default: nobody.
     pub(crate) observer: Watcher,
+    /// Makes the response to a refused request. Default: the server's own.
+    pub(crate) on_refusal: OnRefusal,
 }
 
 /// Whoever watches a server, if anybody does.
@@ -150,6 +153,7 @@ impl Default for Config {
             backlog: 4096,
             on_listener_failure: OnListenerFailure::default(),
             observer: Watcher::default(),
+            on_refusal: OnRefusal::default(),
         }
     }
 }

@@ -4,7 +4,7 @@ mod timeout;
 
 use std::sync::Arc;
 
-pub(crate) use self::timeout::Limit;
+pub(crate) use self::timeout::{Answer, Limit};
 pub use self::timeout::{TimedRoute, timeout};
 
 use crate::{
@@ -37,6 +37,8 @@ where
 /// content as it comes, [`timeout`] one whose time is limited, and [`IntoRoute::wrap`] puts something around it.
 pub struct Route {
     pub(crate) handler: Box<dyn Handler>,
+    /// What stands around the handler, the innermost first.
+    pub(crate) wrappers: Vec<Arc<dyn Wrap>>,
     pub(crate) place: Place,
     pub(crate) content: Content,
     pub(crate) body_limit: Option<u64>,
@@ -130,6 +132,7 @@ impl<H: Handler> IntoRoute for H {
     fn into_route(self) -> Route {
         Route {
             handler: Box::new(self),
+            wrappers: Vec::new(),
             place: Place::Pool,
             content: Content::Buffered,
             body_limit: None,
@@ -189,7 +192,8 @@ pub fn streamed(route: impl IntoRoute) -> Route {
 
 impl Route {
     /// Puts something around the handler that other routes may have around theirs.
-    pub(crate) fn wrap_shared(self, wrapper: Arc<dyn Wrap>) -> Route {
+    pub(crate) fn wrap_shared(mut self, wrapper: Arc<dyn Wrap>) -> Route {
+        self.wrappers.push(Arc::clone(&wrapper));
         Route { handler: Box::new(Wrapped::new(wrapper, self.handler)), ..self }
     }
 

@@ -97,6 +97,8 @@ mod pool;
 #[cfg(not(loom))]
 mod request;
 #[cfg(not(loom))]
+mod rounded;
+#[cfg(not(loom))]
 mod router;
 #[cfg(not(loom))]
 mod run;
@@ -120,7 +122,7 @@ pub use self::{
     handler::{Handler, IntoRoute, OnStop, Route, TimedRoute, inline, streamed, timeout},
     http::{Body, IntoResponse, Limits, Method, Response, StatusCode, Version},
     metrics::{Metrics, metrics_route},
-    middleware::{AccessLog, Next, Panic, Wrap, access_log},
+    middleware::{AccessLog, Next, Panic, RefusalKind, RefusedRequest, Wrap, access_log},
     request::Request,
     router::{RouteError, Router},
     server::{Builder, Handle, Server},

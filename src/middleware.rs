@@ -11,11 +11,14 @@
 
 mod access_log;
 mod attachments;
+mod refused;
 
 use std::{any::Any, fmt, sync::Arc};
 
 pub use self::access_log::{AccessLog, access_log};
 pub(crate) use self::attachments::Attachments;
+pub(crate) use self::refused::{LogLine, OnRefusal};
+pub use self::refused::{RefusalKind, RefusedRequest};
 
 use crate::{
     contain::{Caught, catch},
@@ -87,6 +90,41 @@ use crate::{
 pub trait Wrap: Send + Sync + 'static {
     /// The answer to `request`; usually what `next` makes of it, with something added.
     fn handle(&self, request: &Request, next: &Next) -> Response;
+
+    /// The answer to a request that the server answers itself, in place of the handler: `response`, with something added.
+    /// Without this method it is `response`, unchanged.
+    ///
+    /// - It is called for 413, 408 and 400 on the content of a request, for the 503 of a full queue and of a stop, and for
+    ///   the answer at a [time limit](crate::timeout). A wrapper of the outermost [`Router`](crate::Router) is also told
+    ///   of requests of which no route is known: malformed ones, and those whose head is too large or too slow.
+    /// - It runs on the event loop, so it must not block. In particular it must not wait for a lock that `handle` holds:
+    ///   at a time limit, `handle` of the same request may still be running.
+    /// - A panic is logged, and the server's own answer is sent. So it is for a response that is not in memory. A status
+    ///   that is no error is replaced by that of the server's own answer.
+    ///
+    /// ```
+    /// use softstop::{Next, RefusedRequest, Request, Response, Wrap};
+    ///
+    /// struct CrossOrigin;
+    ///
+    /// fn marked(response: Response) -> Response {
+    ///     response.header("Access-Control-Allow-Origin", "https://example.org").header("Vary", "Origin")
+    /// }
+    ///
+    /// impl Wrap for CrossOrigin {
+    ///     fn handle(&self, request: &Request, next: &Next) -> Response {
+    ///         marked(next.run(request))
+    ///     }
+    ///
+    ///     fn refused(&self, _: &RefusedRequest<'_>, response: Response) -> Response {
+    ///         marked(response)
+    ///     }
+    /// }
+    /// ```
+    fn refused(&self, refused: &RefusedRequest<'_>, response: Response) -> Response {
+        _ = refused;
+        response
+    }
 }
 
 impl<F, R> Wrap for F

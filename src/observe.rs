@@ -23,7 +23,7 @@ mod timeline;
 
 pub use self::{recorder::Recorder, recording::Recording};
 
-use std::{fmt, io, net::SocketAddr};
+use std::{fmt, io, net::SocketAddr, time::Instant};
 
 use crate::{
     http::StatusCode,
@@ -67,11 +67,16 @@ pub enum Event<'a> {
     StopAsked {
         /// What was asked for.
         policy: StopPolicy,
+        /// When.
+        at: Instant,
     },
     /// The stop has come to its next phase.
     PhaseEntered {
         /// Which one. [`Phase::Stopped`] is [`Event::Stopped`].
         phase: Phase,
+        /// When the phase began, which is a little earlier than the event, and much earlier if the loops were held up. A
+        /// [`StopReport`](crate::StopReport) counts from the same time.
+        since: Instant,
     },
     /// The listener is closed, or kept for the next start; from now on nobody is accepted.
     ListenerClosed {
@@ -154,7 +159,10 @@ pub enum Event<'a> {
         reason: CloseReason,
     },
     /// All loops have left; what still runs was left behind.
-    Stopped,
+    Stopped {
+        /// When the last one left.
+        at: Instant,
+    },
 }
 
 /// Tells the connections of one run of a server apart.

@@ -358,7 +358,7 @@ impl Dispatcher {
         if self.pool.threads.load(Ordering::Relaxed) == 0 {
             // Not a single thread to be had: nobody will ever take these.
             let unclaimed = self.pool.queue.drain().into_iter().filter(Job::claim);
-            unclaimed.for_each(|job| job.reply_at_once(overloaded()));
+            unclaimed.for_each(Job::give_back);
             self.pool.queue.drain_background().into_iter().for_each(Job::abandon);
         } else if self.pool.threads.load(Ordering::Relaxed) < self.pool.config.workers {
             self.plan(if grown { STANDING } else { STANDING + EXHAUSTED });
@@ -410,10 +410,9 @@ impl Job {
         }
     }
 
-    /// Sends an answer for a loop.
-    fn reply_at_once(self, response: Response) {
-        if let Job::Handle { mut request, reply: Reply { mailbox, connection, .. }, .. } = self {
-            request.answer = Some(response);
+    /// Sends the request back to its loop without an answer.
+    fn give_back(self) {
+        if let Job::Handle { request, reply: Reply { mailbox, connection, .. }, .. } = self {
             drop(mailbox.send(Message::Answered(connection, request)));
         }
     }

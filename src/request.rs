@@ -7,7 +7,7 @@ mod exchange;
 use std::{borrow::Cow, fmt, io, net::SocketAddr, sync::Arc, time::Instant};
 
 pub(crate) use exchange::Exchange;
-use exchange::WAITED_FOR;
+use exchange::{NO_LINE, WAITED_FOR};
 
 use percent_encoding::percent_decode;
 
@@ -44,7 +44,7 @@ pub struct Request {
     body: Arc<Vec<u8>>,
     /// Where the content comes from, if the handler reads it itself.
     pub(crate) pipe: Option<Arc<Pipe>>,
-    /// On its way back from a worker.
+    /// On its way back from a worker; still none, if there is no thread to be had that could handle it.
     pub(crate) answer: Option<Response>,
     attachments: Attachments,
 }
@@ -73,9 +73,10 @@ impl Request {
     /// Looks up the route, and keeps where its parameters are, and what a stop means for it.
     pub(crate) fn route(&mut self, router: &Router) -> Found {
         match Arc::get_mut(&mut self.exchange) {
-            Some(Exchange { head, parameters, path_number, on_stop, .. }) => {
+            Some(Exchange { head, parameters, path_number, route: own, on_stop, .. }) => {
                 let found = router.find(head, parameters, path_number);
                 if let Found::Route(route) = &found {
+                    *own = Some(*route);
                     *on_stop = router.get_route(*route).on_stop;
                 }
                 found
@@ -130,8 +131,10 @@ impl Request {
         }
         exchange.parameters.clear();
         exchange.path_number = None;
+        exchange.route = None;
         exchange.context.take();
         *exchange.abandoned.get_mut() = WAITED_FOR;
+        *exchange.line.get_mut() = NO_LINE;
         *exchange.claimed.get_mut() = false;
         *exchange.cancelled.get_mut() = false;
         *exchange.named.get_mut() = false;

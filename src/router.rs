@@ -1,6 +1,7 @@
 //! Which handler a request belongs to: paths are matched by `matchit`, methods by a short list behind each path. How a
 //! router is put together is here; `find` is how a request goes through it, and `nest` how one gets into another.
 
+mod encode;
 mod find;
 mod nest;
 mod refuse;
@@ -18,7 +19,9 @@ use crate::{
 /// Paths, methods and the handlers behind them.
 ///
 /// A path is matched exactly; `{name}` stands for one segment and `{*name}` for all that is left. The more specific
-/// path wins, in whatever order they were added. `HEAD` is answered by the `GET` handler, without its content;
+/// path wins, in whatever order they were added. What cannot stand in a path on the wire may be written as it is or
+/// percent-encoded: `/größe` and `/gr%C3%B6%C3%9Fe` are the same path, and match either case of the hexadecimal digits.
+/// `HEAD` is answered by the `GET` handler, without its content;
 /// `OPTIONS` with the methods that the path has. A path that nobody has is answered 404, a known one with another
 /// method 405 and `Allow`, a method that no RFC knows 501. [`Router::fallback`] takes the place of the 404,
 /// [`Router::wrap`] stands around all of it, and [`Router::nest`] puts one router into another.
@@ -42,6 +45,10 @@ pub struct Router {
     fallback: Option<usize>,
     /// The innermost first. None any more once the router is finished.
     wrappers: Vec<Arc<dyn Wrap>>,
+    /// The same wrappers, once the router is finished: they are told of requests that have no route.
+    around_all: Vec<Arc<dyn Wrap>>,
+    /// Whether any path is percent-encoded: only then the case of a client's hexadecimal digits matters.
+    has_encoded: bool,
 }
 
 /// What there is behind one path, or below it.
@@ -163,7 +170,7 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// If the path is malformed (it must begin with `/`; braces hold a name), if it conflicts with another path (the
+    /// If the path is malformed (it must begin with `/`; braces hold a name; a query is no part of it), if it conflicts with another path (the
     /// same segment under two names), if the route is there already, or if the method is [`Method::Other`]
     /// ([`Router::any`] takes those).
     pub fn try_route(
@@ -233,7 +240,8 @@ impl Router {
     }
 
     fn table(&mut self, path: &str) -> Result<&mut PathTable, RouteError> {
-        let known = |table: &PathTable| table.reach == Reach::Path && table.pattern == path;
+        let pattern = encode::pattern(path)?;
+        let known = |table: &PathTable| table.reach == Reach::Path && table.pattern == pattern;
         let number = match self.tables.iter().position(known) {
             Some(known) if self.tables[known].nested => {
                 return Err(RouteError(format!(
@@ -241,7 +249,7 @@ impl Router {
                 )));
             }
             Some(known) => known,
-            None => self.insert(PathTable::new(Reach::Path, path))?,
+            None => self.insert(PathTable::new(Reach::Path, &pattern))?,
         };
         Ok(&mut self.tables[number])
     }
@@ -276,6 +284,7 @@ impl Router {
                 }
             }
         }
+        self.has_encoded |= table.pattern.contains('%');
         self.tables.push(table);
         Ok(number)
     }

@@ -14,7 +14,7 @@ use std::{
         Arc, Condvar, Mutex,
         atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use detached::Detached;
@@ -27,7 +27,8 @@ use crate::{
     journal,
     metrics::{Tally, Totals},
     net::{Mailbox, Message},
-    stop::{Cause, Context, Phase, StopPolicy, Straggler, Timeline, WaitGroup},
+    rounded::Rounded,
+    stop::{Cause, Context, Phase, StopPolicy, Straggler, Timeline, WaitGroup, phase_lengths},
     sync::lock,
 };
 
@@ -96,6 +97,8 @@ impl LoopAddress {
 
 struct State {
     timeline: Option<Timeline>,
+    /// The phases that the stop has come to, and when each began: what an observer was told, and what the report says.
+    phases: Vec<(Phase, Instant)>,
     loops_left: usize,
     /// When the last loop left.
     ended: Option<Instant>,
@@ -118,6 +121,7 @@ impl Run {
         };
         let state = State {
             timeline: None,
+            phases: Vec::new(),
             loops_left: mailboxes.len(),
             ended: None,
             failure: None,
@@ -144,7 +148,8 @@ impl Run {
 
     /// Begins a stop, or makes the one under way stricter. Never blocks.
     pub(crate) fn stop(self: &Arc<Run>, policy: &StopPolicy) {
-        let asked = Timeline::new(policy, Instant::now());
+        let at = Instant::now();
+        let asked = Timeline::new(policy, at);
         if self.has_ended() {
             // Nothing is left to be stopped, but threads may still be waited for.
             lock(&self.state).timeline.get_or_insert(asked).tighten(&asked);
@@ -154,9 +159,9 @@ impl Run {
         // Both before any loop can see the timeline, so that what the loops say comes after. Neither waits: another thread
         // writes the line, and a loop tells the observer.
         if !self.announced.swap(true, Ordering::Relaxed) {
-            journal::info!("{}: closing, within {:?}", self.config.name, policy.longest());
+            journal::info!("{}: closing, within {}", self.config.name, Rounded(policy.longest()));
         }
-        self.announce(News::StopAsked(*policy));
+        self.announce(News::StopAsked { policy: *policy, at });
         let first = {
             let mut state = lock(&self.state);
             let first = state.timeline.is_none();
@@ -207,6 +212,33 @@ impl Run {
         }
     }
 
+    /// A loop has come to a phase: the first one has the observer told. The phase began when the timeline says so, even if the
+    /// loop was held up; the first phase began when the stop was asked for.
+    pub(crate) fn entered(&self, phase: Phase) {
+        let since = {
+            let mut state = lock(&self.state);
+            let Some(timeline) = state.timeline else { return };
+            let since = match state.phases.last() {
+                Some((last, _)) if *last >= phase => return,
+                Some(_) => timeline.beginning_of(phase),
+                None => timeline.asked(),
+            };
+            state.phases.push((phase, since));
+            since
+        };
+        self.announce(News::PhaseEntered { phase, since });
+    }
+
+    /// The phases of a stop that came to its end at `ended`, and how long each lasted.
+    pub(crate) fn phases(&self, ended: Instant) -> Vec<(Phase, Duration)> {
+        let state = lock(&self.state);
+        match state.timeline {
+            // The loops are stuck, and cannot say how far the stop has come. The clock can.
+            Some(timeline) if state.ended.is_none() || state.phases.is_empty() => timeline.phases(ended),
+            _ => phase_lengths(&state.phases, ended),
+        }
+    }
+
     pub(crate) fn failure(&self) -> Option<Error> {
         lock(&self.state).failure.clone()
     }
@@ -224,16 +256,17 @@ impl Run {
         }
         // Work that a handler has begun may go on elsewhere: whoever sees the end sees its context ended.
         self.loops[number].occupied(Occupation::UserCode, || self.hard.cancel(Cause::Stopping));
+        let at = Instant::now();
         let callbacks = {
             let mut state = lock(&self.state);
-            state.ended = Some(Instant::now());
+            state.ended = Some(at);
             std::mem::take(&mut state.when_ended)
         };
         journal::info!("{}: closed", self.config.name);
         self.changed.notify_all();
         callbacks.into_iter().for_each(|callback| callback());
         // Last: the observer may block, and then it holds nobody but this thread, which is joined with a bound.
-        self.announce(News::Stopped);
+        self.announce(News::Stopped { at });
         self.tell_news(number);
     }
 

@@ -26,7 +26,7 @@ impl Observer for Notes {
         let note = match *event {
             Event::Started => "started".to_owned(),
             Event::StopAsked { .. } => "stop asked".to_owned(),
-            Event::PhaseEntered { phase } => phase.to_string(),
+            Event::PhaseEntered { phase, .. } => phase.to_string(),
             Event::ListenerClosed { rescued, end } => {
                 format!("listener closed, {rescued} rescued, kept: {}", end == ListenerEnd::Kept)
             }
@@ -38,7 +38,7 @@ impl Observer for Notes {
             Event::ResponseMade { request, status, .. } => format!("{request}: {status}"),
             Event::ResponsesWritten { through, .. } => format!("written through {through}"),
             Event::ConnectionClosed { reason, .. } => format!("closed: {reason}"),
-            Event::Stopped => "stopped".to_owned(),
+            Event::Stopped { .. } => "stopped".to_owned(),
             ref other => format!("{other:?}"),
         };
         self.0.lock().unwrap().push(note);

@@ -4,10 +4,10 @@
 mod support;
 
 use softstop::{
-    CloseReason, Phase, Request, Router, Server, StopPolicy, StopReport, Stuck, inline,
+    CloseReason, Request, Router, Server, StopPolicy, StopReport, Stuck, inline,
     observe::{
         Recorder,
-        recording::{Outcome, Recording, Run},
+        recording::{self, Outcome, Recording, Run},
     },
 };
 use support::{
@@ -42,10 +42,9 @@ fn assert_agrees(run: &Run, report: &StopReport) {
     let rejected = count(run, |outcome| outcome == Outcome::Rejected);
     let counted = (report.requests.completed, report.requests.aborted, report.requests.rejected);
     assert_eq!((completed, aborted, rejected), counted, "{report}\n{run:#?}");
-    let phases: Vec<Phase> = run.phases.iter().map(|phase| phase.phase).collect();
-    let reported: Vec<Phase> = report.phases.iter().map(|(phase, _)| *phase).collect();
-    // Those that took no time at all are events, but not in the report.
-    assert!(phases.starts_with(&reported), "{phases:?}: {report}");
+    let length = |phase: &recording::Phase| (phase.phase, phase.until.unwrap() - phase.from);
+    assert_eq!(run.phases.iter().map(length).collect::<Vec<_>>(), report.phases, "{report}");
+    assert_eq!(run.ended.unwrap() - run.stop_asked().unwrap(), report.duration(), "{report}");
     assert_eq!(run.listener_closed.map_or(0, |closed| closed.rescued), report.rescued);
 }
 
@@ -186,4 +185,21 @@ fn one_recorder_tells_servers_and_their_lives_apart() {
     }
     let runs: Vec<usize> = recorder.recording().servers.iter().map(|server| server.runs.len()).collect();
     assert_eq!(runs, [3, 3]);
+}
+
+#[test]
+fn a_hard_stop_has_the_phases_that_its_report_has() {
+    let recorder = Recorder::new();
+    let (gate, held) = gate();
+    let routes = Router::new().get("/held", move |_: &Request| gate.pass());
+    let (server, address) = start(local().routes(routes).observer(recorder.clone()));
+    let mut client = Client::connect(address);
+    client.send(get("/held"));
+    held.wait_entered();
+    let report = server.stop(StopPolicy::now());
+    let recording = recorder.recording();
+    let run = only_run(&recording);
+    assert_agrees(run, &report);
+    assert!(report.duration() > report.phases[0].1, "closing takes time, and is counted: {report}");
+    drop(held);
 }

@@ -62,10 +62,10 @@ pub(crate) struct Serve {
     /// so far is kept for less.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
     pub(crate) quiet_period: Duration,
-    /// Write what the stop came to, as JSON.
+    /// Write what the stop came to, as JSON. A file is replaced at once; a pipe, a FIFO or a device is only written to.
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// Draw a picture of the stop: who was in flight, and what was waited for.
+    /// Draw a picture of the stop: who was in flight, and what was waited for. Written as the report is.
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) timeline: Option<PathBuf>,
     /// Event loops of each server [default: one per core]

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bench;
+mod destination;
 mod serve;
 mod services;
 mod words;

@@ -2,23 +2,24 @@
 
 use std::{
     fmt::Display,
-    fs::{File, OpenOptions},
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     path::Path,
     process::ExitCode,
 };
 
+use serde::Serialize;
+
 use softstop::{Group, GroupReport, Router, Server, StopPolicy, observe::Recorder};
 
-use super::{arguments::Serve, services, words::say};
+use super::{arguments::Serve, destination::Destination, services, words::say};
 
 /// Something was cut off by the stop.
 const UNCLEAN: u8 = 2;
 
 pub(crate) fn serve(options: &Serve) -> ExitCode {
     // Made before anything is served: at the end it would be too late to hear that they can't be had.
-    let files = create(options.report.as_deref())
-        .and_then(|report| Ok((report, create(options.timeline.as_deref())?)));
+    let files = destination(options.report.as_deref())
+        .and_then(|report| Ok((report, destination(options.timeline.as_deref())?)));
     let (report_file, timeline_file) = match files {
         Ok(files) => files,
         Err(error) => return fail(error),
@@ -39,28 +40,26 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
         .run();
     let mut written = Ok(());
     if let (Some(recorder), Some(file)) = (recorder, timeline_file) {
-        written = write(file, |out| out.write_all(recorder.recording().to_svg().as_bytes()));
+        written = file.write(recorder.recording().to_svg().into_bytes());
     }
     let report = match outcome {
         Ok(report) => report,
         Err(error) => {
             log_report(error.report());
-            let json = |out: &mut BufWriter<File>| Ok(serde_json::to_writer_pretty(out, &error)?);
-            if let Some(Err(error)) = report_file.map(|file| write(file, json)) {
-                say(move || eprintln!("softstop: cannot write the report: {error}"));
+            written = written.and(write(report_file, &error));
+            if let Err(error) = written {
+                fail(error);
             }
             return fail(error);
         }
     };
-    if let Some(file) = report_file {
-        let json = |out: &mut BufWriter<File>| Ok(serde_json::to_writer_pretty(out, &report)?);
-        written = written.and(write(file, json));
-    }
+    written = written.and(write(report_file, &report));
     let (is_clean, is_written) = (report.is_clean(), written.is_ok());
     say(move || {
         log_report(&report);
         match written {
-            Err(error) => eprintln!("softstop: cannot write about the stop: {error}"),
+            // Nothing is left to be done if standard error cannot be written either.
+            Err(error) => _ = writeln!(io::stderr(), "softstop: {error}"),
             Ok(()) if is_clean => log::info!("everything closed successfully"),
             Ok(()) => log::warn!("not everything could be finished: see above"),
         }
@@ -94,23 +93,20 @@ fn server(name: &str, address: &str, routes: Router, options: &Serve, recorder: 
     builder.build()
 }
 
-fn create(path: Option<&Path>) -> Result<Option<File>, String> {
-    // What an earlier stop has left there stays until there is something to say of this one.
-    let open = |path: &Path| OpenOptions::new().write(true).create(true).truncate(false).open(path);
-    let create =
-        |path: &Path| open(path).map_err(|error| format!("cannot write {}: {error}", path.display()));
-    path.map(create).transpose()
+fn destination(path: Option<&Path>) -> Result<Option<Destination>, String> {
+    path.map(Destination::open).transpose()
 }
 
-fn write(file: File, text: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
-    file.set_len(0)?;
-    let mut out = BufWriter::new(file);
-    text(&mut out)?;
-    out.flush()
+/// Writes a report as JSON, if it is wanted.
+fn write(destination: Option<Destination>, report: &impl Serialize) -> Result<(), String> {
+    let Some(destination) = destination else { return Ok(()) };
+    let json = serde_json::to_vec_pretty(report).map_err(|error| error.to_string())?;
+    destination.write(json)
 }
 
 fn fail(error: impl Display) -> ExitCode {
     let words = format!("softstop: {error}");
-    say(move || eprintln!("{words}"));
+    // Nothing is left to be done if standard error cannot be written either.
+    say(move || _ = writeln!(io::stderr(), "{words}"));
     ExitCode::FAILURE
 }

@@ -10,12 +10,29 @@
 use std::{fmt, time::Duration};
 
 use super::{IntoRoute, Route};
-use crate::http::{IntoResponse, Response, StatusCode};
+use crate::http::{Body, IntoResponse, Response, StatusCode};
 
 /// How long a handler may take, and what is answered in its stead.
 pub(crate) struct Limit {
     pub(crate) after: Duration,
-    pub(crate) answer: Box<dyn Fn() -> Response + Send + Sync>,
+    pub(crate) answer: Answer,
+}
+
+/// What is answered at the deadline.
+pub(crate) enum Answer {
+    /// The server's own, or what its `on_refusal` makes of it.
+    Default,
+    /// What the route says.
+    Own(Box<dyn Fn() -> Response + Send + Sync>),
+}
+
+impl Answer {
+    pub(crate) fn make(&self) -> Response {
+        match self {
+            Answer::Default => (StatusCode::SERVICE_UNAVAILABLE, "this took too long\n").into_response(),
+            Answer::Own(answer) => answer(),
+        }
+    }
 }
 
 /// A route whose time is limited, made by [`timeout`].
@@ -32,8 +49,8 @@ pub struct TimedRoute {
 /// thrown away. So it should look at its context, or sleep in it. The connection does not wait for it, but goes on with
 /// its next request; a stop does wait for it, within its bounds, and names it if it is left behind.
 ///
-/// The answer at the deadline is made on the event loop and does not pass through what the route is
-/// [wrapped](IntoRoute::wrap) in, which may be waiting for the handler just then. Once a handler has returned in time, the
+/// The answer at the deadline is made on the event loop. What the route is [wrapped](IntoRoute::wrap) in may be waiting for
+/// the handler just then, so it is told through [`Wrap::refused`](crate::Wrap::refused) instead. Once a handler has returned in time, the
 /// limit is over, however long its response then takes. Of two limits around one handler the shorter one counts.
 ///
 /// ```
@@ -57,10 +74,9 @@ pub struct TimedRoute {
 #[track_caller]
 pub fn timeout(after: Duration, route: impl IntoRoute) -> TimedRoute {
     let route = route.into_route();
-    let answer = || (StatusCode::SERVICE_UNAVAILABLE, "this took too long\n").into_response();
     let limit = match route.limit {
         Some(shorter) if shorter.after <= after => shorter,
-        _ => Limit { after, answer: Box::new(answer) },
+        _ => Limit { after, answer: Answer::Default },
     };
     TimedRoute { route: Route { limit: Some(limit), ..route }.checked() }
 }
@@ -70,13 +86,15 @@ impl TimedRoute {
     ///
     /// # Panics
     ///
-    /// If it is no response, as [`Response::new`] does.
+    /// If it is no response, as [`Response::new`] does. If its content is not in memory: it may be sent many times.
     #[must_use]
     #[track_caller]
     pub fn or(self, answer: impl IntoResponse + Clone + Send + Sync + 'static) -> TimedRoute {
         // Made once now, so that what is wrong with it comes up here and not on a loop.
-        drop(answer.clone().into_response());
-        let answer = Box::new(move || answer.clone().into_response());
+        let response = answer.clone().into_response();
+        let is_in_memory = !matches!(response.body(), Body::Stream(_) | Body::Upgrade(_));
+        assert!(is_in_memory, "the answer at a time limit has to be in memory: it may be sent many times");
+        let answer = Answer::Own(Box::new(move || answer.clone().into_response()));
         let limit = self.route.limit.map(|limit| Limit { answer, ..limit });
         TimedRoute { route: Route { limit, ..self.route } }
     }

@@ -326,8 +326,13 @@ impl Conn {
     /// Encodes the answer to a refusal, be it one of [`Conn::receive`] and [`Conn::read_body`] or the caller's own.
     /// The connection is closed after it.
     pub fn refuse(&mut self, refusal: &Refusal, options: Respond<'_>, out: &mut Vec<u8>) {
-        let facts = (self.method, self.version);
-        encode::response(&refusal.response(), facts, After::Close, options, out);
+        self.refuse_with(&refusal.response(), options, out);
+    }
+
+    /// Encodes an answer of the caller's own in the place of that of [`Conn::refuse`], with its content unless
+    /// [`body_is_separate`](super::body_is_separate). The content must be in memory.
+    pub fn refuse_with(&mut self, response: &Response, options: Respond<'_>, out: &mut Vec<u8>) {
+        encode::response(response, (self.method, self.version), After::Close, options, out);
         self.state = State::Closed(Rest::Anything);
     }
 

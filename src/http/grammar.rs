@@ -44,6 +44,11 @@ pub(super) const fn is(byte: u8, classes: u8) -> bool {
     CLASSES[byte as usize] & classes != 0
 }
 
+/// Whether the byte may stand in the path of a request. Any other one is percent-encoded there.
+pub(crate) fn is_path_byte(byte: u8) -> bool {
+    is(byte, PATH)
+}
+
 /// RFC 9110 section 5.6.2.
 pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is(byte, TOKEN))

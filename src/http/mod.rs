@@ -43,6 +43,7 @@ mod transfer;
 pub use conn::{After, Conn, Event, ReadPhase, Received, Respond};
 pub(crate) use encode::has_content;
 pub use encode::{LARGE_BODY, body_is_separate};
+pub(crate) use grammar::is_path_byte;
 pub use head::Head;
 pub use into_response::IntoResponse;
 pub use limits::Limits;

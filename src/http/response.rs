@@ -206,7 +206,7 @@ impl Response {
 
     /// The same response with another status.
     #[track_caller]
-    pub(super) fn with_status(self, status: StatusCode) -> Self {
+    pub(crate) fn with_status(self, status: StatusCode) -> Self {
         Response { status: Response::new(status).status, ..self }
     }
 

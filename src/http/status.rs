@@ -111,6 +111,11 @@ impl StatusCode {
         self.0 < 200
     }
 
+    /// Whether the request was not fulfilled: 4xx and 5xx.
+    pub const fn is_error(self) -> bool {
+        matches!(self.0, 400..=599)
+    }
+
     /// Whether responses with this code end at their head whatever their fields say (RFC 9110 sections 15.3.5 and
     /// 15.4.5); 205 promises to send nothing (section 15.3.6).
     pub(super) const fn forbids_content(self) -> bool {

@@ -2,12 +2,13 @@
 
 use std::{
     fmt::{self, Write},
+    net::{IpAddr, SocketAddr},
     time::SystemTime,
 };
 
-use super::{Next, Wrap};
+use super::{Next, RefusedRequest, Wrap};
 use crate::{
-    http::{Method, Response, StatusCode, Version},
+    http::{Head, Method, Response, StatusCode, Version},
     journal,
     request::Request,
 };
@@ -19,7 +20,7 @@ const TARGET: &str = "softstop::access";
 #[derive(Debug, Clone, Copy)]
 pub struct AccessLog(());
 
-/// Logs each request, once it has been handled, in the combined format of Apache and nginx, through [`log`] at level
+/// Logs each request once, when it has been answered, in the combined format of Apache and nginx, through [`log`] at level
 /// `info` with the target `softstop::access`.
 ///
 /// ```text
@@ -33,13 +34,14 @@ pub struct AccessLog(());
 /// - The user is the one of `Authorization: Basic`, whether or not anybody has checked the password.
 /// - The bytes are those of the content that the handler returned, `-` if none of it is sent, or if it is
 ///   [streamed](crate::Body::stream), as nobody knows yet how much it is going to be.
-/// - A request that was answered at its [deadline](crate::timeout) has the status of that answer. Its line is
-///   written when its handler has returned.
-/// - What never comes to a handler is not seen: malformed requests, a 503 because the queue is full. The
-///   [metrics](crate::Metrics) count these.
+/// - A request that the server refuses has its line too: at a [time limit](crate::timeout), when the queue is full, when
+///   the stop comes first. What the handler returns later has none.
+/// - Around the outermost router it also logs malformed requests. Of these only the address, the status and the bytes
+///   are known, so the request line is `"-"`.
 ///
-/// A worker waits for the logger. An event loop does not: around an [`inline`](crate::inline()) route the line is handed to
-/// a thread, and if lines come faster than the logger takes them, some are left out, and counted in the log.
+/// A worker waits for the logger. An event loop does not: the line of a refused request, and that of an
+/// [`inline`](crate::inline()) route, is handed to a thread, and if lines come faster than the logger takes them, some are
+/// left out, and counted in the log.
 ///
 /// ```
 /// use softstop::{Request, Router, access_log};
@@ -58,28 +60,41 @@ impl Wrap for AccessLog {
             return next.run(request);
         }
         let response = next.run(request);
-        let (status, bytes) = match request.exchange.timed_out() {
-            Some(status) => (status, 0),
-            None => (response.status(), content_bytes(request.method(), &response)),
-        };
-        let line = Line { request, status, bytes, time: SystemTime::now() };
-        if journal::may_block() {
-            log::info!(target: TARGET, "{line}");
-        } else {
-            journal::note!(Info, target: TARGET, "{line}");
+        if request.exchange.may_log_the_handlers_answer() {
+            let head = &request.exchange.head;
+            write(request.peer(), Some(head), &response, head.method() == Method::Head);
+        }
+        response
+    }
+
+    fn refused(&self, refused: &RefusedRequest<'_>, response: Response) -> Response {
+        if refused.owes_a_line() {
+            write(refused.peer(), refused.head(), &response, refused.answers_head());
         }
         response
     }
 }
 
+fn write(peer: SocketAddr, head: Option<&Head>, response: &Response, answers_head: bool) {
+    let (status, bytes) = (response.status(), content_bytes(response, answers_head));
+    let line = Line { address: peer.ip(), head, status, bytes, time: SystemTime::now() };
+    if journal::may_block() {
+        log::info!(target: TARGET, "{line}");
+    } else {
+        journal::note!(Info, target: TARGET, "{line}");
+    }
+}
+
 /// How much of the content is sent: RFC 9110 sections 6.4.1 and 9.3.2.
-fn content_bytes(method: Method, response: &Response) -> usize {
-    let has_none = method == Method::Head || matches!(response.status().as_u16(), 204 | 205 | 304);
+fn content_bytes(response: &Response, answers_head: bool) -> usize {
+    let has_none = answers_head || matches!(response.status().as_u16(), 204 | 205 | 304);
     if has_none { 0 } else { response.body().len() }
 }
 
 struct Line<'a> {
-    request: &'a Request,
+    address: IpAddr,
+    /// None of a malformed request.
+    head: Option<&'a Head>,
     status: StatusCode,
     bytes: usize,
     time: SystemTime,
@@ -87,30 +102,26 @@ struct Line<'a> {
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = &self.request.exchange.head;
-        write!(f, "{} - ", self.request.peer().ip())?;
-        match head.header("Authorization").and_then(basic_user) {
+        let field = |name| self.head.and_then(|head| head.header(name));
+        write!(f, "{} - ", self.address)?;
+        match field("Authorization").and_then(basic_user) {
             // Unquoted, so that a space would end it.
             Some(user) if !user.is_empty() => write_escaped(f, &user, |byte| byte == b' ')?,
             _ => f.write_char('-')?,
         }
         write!(f, " [{}] \"", ClfTime(self.time))?;
-        let version = match head.version() {
-            Version::Http10 => "1.0",
-            Version::Http11 => "1.1",
-        };
-        for (part, end) in [(head.method_str(), " "), (head.target(), " HTTP/")] {
-            write_escaped(f, part.as_bytes(), |_| false)?;
-            f.write_str(end)?;
+        match self.head {
+            Some(head) => write_request_line(f, head)?,
+            None => f.write_char('-')?,
         }
-        write!(f, "{version}\" {} ", self.status.as_u16())?;
+        write!(f, "\" {} ", self.status.as_u16())?;
         match self.bytes {
             0 => f.write_char('-')?,
             bytes => write!(f, "{bytes}")?,
         }
         for name in ["Referer", "User-Agent"] {
             f.write_str(" \"")?;
-            match head.header(name) {
+            match field(name) {
                 Some(value) if !value.is_empty() => write_escaped(f, value, |_| false)?,
                 _ => f.write_char('-')?,
             }
@@ -118,6 +129,17 @@ impl fmt::Display for Line<'_> {
         }
         Ok(())
     }
+}
+
+fn write_request_line(f: &mut impl Write, head: &Head) -> fmt::Result {
+    for (part, end) in [(head.method_str(), " "), (head.target(), " HTTP/")] {
+        write_escaped(f, part.as_bytes(), |_| false)?;
+        f.write_str(end)?;
+    }
+    f.write_str(match head.version() {
+        Version::Http10 => "1.0",
+        Version::Http11 => "1.1",
+    })
 }
 
 /// Writes what a client has sent so that it stays in its field.

@@ -21,6 +21,7 @@
 
 mod bytes;
 mod endings;
+mod refusals;
 mod requests;
 mod streaming;
 
@@ -40,13 +41,11 @@ use super::{
     service::Service,
 };
 use crate::{
-    contain::catch,
     handler::OnStop,
     http::{Conn, ReadPhase, Refusal, Response, StatusCode},
-    journal,
+    middleware::RefusalKind,
     observe::ConnectionId,
     pipe::Pipe,
-    pool,
     request::{Exchange, Request},
     router::RouteId,
     stop::Guard,
@@ -230,10 +229,14 @@ impl Connection {
     /// A worker has answered.
     pub(crate) fn on_answer(&mut self, mut request: Box<Request>, service: &mut Service) -> Flow {
         let flow = match (&self.activity, request.answer.take()) {
-            (Activity::Handling { exchange, probes, .. }, Some(response))
+            (Activity::Handling { exchange, probes, .. }, response)
                 if Arc::ptr_eq(exchange, &request.exchange) =>
             {
                 let probes = *probes;
+                let response = response.unwrap_or_else(|| {
+                    service.tally.rejected.add(1);
+                    self.overloaded(RefusalKind::Overloaded, &request.exchange, service)
+                });
                 self.answer(response, &request.exchange, probes, service)
             }
             // The client has been answered already, and may be one or more requests further.
@@ -307,31 +310,7 @@ impl Connection {
             return Flow::Wait;
         }
         service.tally.rejected.add(1);
-        self.answer(pool::overloaded(), &exchange, probes, service)
-    }
-
-    /// The time that the route gives its handler is over.
-    fn time_out(&mut self, service: &mut Service) -> Flow {
-        let Activity::Handling { exchange, incoming, probes, due: Some((_, route)) } = &self.activity else {
-            return Flow::Wait;
-        };
-        let (exchange, probes) = (Arc::clone(exchange), *probes);
-        let limit = service.router.get_route(*route).limit.as_ref();
-        let Some(limit) = limit else { return Flow::Wait };
-        let response = service.in_user_code(|_| {
-            let response = catch(|| (limit.answer)()).unwrap_or_else(|panic| {
-                journal::error!("the answer to a request that took too long panicked: {panic}");
-                pool::overloaded()
-            });
-            exchange.time_out(response.status());
-            response
-        });
-        if let Some(pipe) = incoming {
-            pipe.fail(io::ErrorKind::TimedOut, "the time for this request is over");
-        }
-        let has_begun = !exchange.claim();
-        service.tally.timed_out.add(1);
-        service.tally.cancelled.add(u64::from(has_begun && exchange.cancel_once()));
+        let response = self.overloaded(RefusalKind::Stopping, &exchange, service);
         self.answer(response, &exchange, probes, service)
     }
 

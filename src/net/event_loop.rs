@@ -341,7 +341,7 @@ impl EventLoop {
     fn follow_stop(&mut self, timeline: Timeline) {
         for action in self.service.drain.advance(timeline, self.service.now) {
             match action {
-                Action::Announce(phase) => self.service.announce(News::PhaseEntered(phase)),
+                Action::Announce(phase) => self.service.run.entered(phase),
                 Action::Hint => {
                     self.cancel(|run| &run.soft);
                     for token in self.table.tokens() {

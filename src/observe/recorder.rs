@@ -150,8 +150,10 @@ impl Observer for Recorder {
         let _oldest = {
             let mut notes = lock(&self.notes);
             let server = notes.number(server);
-            // In here, so that the order of the entries is the order of their times.
-            let at = nanoseconds(self.began.elapsed());
+            // In here, so that the order of the entries is the order of their times. An event that a report counts from too has
+            // the time that the report has.
+            let since = time_of(event).map(|at| at.saturating_duration_since(self.began));
+            let at = nanoseconds(since.unwrap_or_else(|| self.began.elapsed()));
             notes.write(Entry { at, server, note }, self)
         };
     }
@@ -187,8 +189,8 @@ impl Note {
     fn of(event: &Event<'_>) -> Note {
         match *event {
             Event::Started => Note::Started,
-            Event::StopAsked { policy } => Note::StopAsked { policy: Box::new(policy) },
-            Event::PhaseEntered { phase } => Note::PhaseEntered { phase },
+            Event::StopAsked { policy, .. } => Note::StopAsked { policy: Box::new(policy) },
+            Event::PhaseEntered { phase, .. } => Note::PhaseEntered { phase },
             Event::ListenerClosed { rescued, end } => Note::ListenerClosed { rescued, end },
             Event::ListenerFailed { address, .. } => Note::ListenerFailed { address },
             Event::ConnectionOpened { connection, peer } => Note::ConnectionOpened { connection, peer },
@@ -207,8 +209,17 @@ impl Note {
             }
             Event::ResponsesWritten { connection, through } => Note::ResponsesWritten { connection, through },
             Event::ConnectionClosed { connection, reason } => Note::ConnectionClosed { connection, reason },
-            Event::Stopped => Note::Stopped,
+            Event::Stopped { .. } => Note::Stopped,
         }
+    }
+}
+
+/// When an event happened, as far as it says so.
+fn time_of(event: &Event<'_>) -> Option<Instant> {
+    match *event {
+        Event::StopAsked { at, .. } | Event::Stopped { at } => Some(at),
+        Event::PhaseEntered { since, .. } => Some(since),
+        _ => None,
     }
 }
 

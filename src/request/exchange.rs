@@ -7,16 +7,17 @@ use std::{
     ops::Range,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU16, Ordering, fence},
+        atomic::{AtomicBool, AtomicU8, Ordering, fence},
     },
     time::Instant,
 };
 
 use crate::{
     handler::OnStop,
-    http::{Head, StatusCode},
+    http::Head,
+    middleware::LogLine,
     observe::ConnectionId,
-    router::Router,
+    router::{RouteId, Router},
     server::Handle,
     stop::{Cause, Context},
 };
@@ -32,6 +33,8 @@ pub(crate) struct Exchange {
     /// Where in the path the values of the route's parameters are, in the order of their names.
     pub(crate) parameters: Vec<Range<usize>>,
     pub(crate) path_number: Option<usize>,
+    /// Its route, if it has one.
+    pub(crate) route: Option<RouteId>,
     pub(super) router: Arc<Router>,
     pub(super) server: Handle,
     pub(super) server_context: Context,
@@ -39,9 +42,10 @@ pub(crate) struct Exchange {
     pub(crate) on_stop: OnStop,
     /// Made when the handler first asks for it.
     pub(super) context: OnceLock<Context>,
-    /// Whether, and why, the connection does not wait for the answer any more: [`WAITED_FOR`], [`GONE`], or the status of
-    /// what its client was sent when the route's time was over.
-    pub(super) abandoned: AtomicU16,
+    /// Whether, and why, the connection does not wait for the answer any more: [`WAITED_FOR`], [`GONE`] or [`TIMED_OUT`].
+    pub(super) abandoned: AtomicU8,
+    /// Who writes the line of the access log: [`NO_LINE`], [`HANDLERS_LINE`] or [`REFUSALS_LINE`].
+    pub(super) line: AtomicU8,
     /// Whether a worker has begun with it, or the loop has answered before one could.
     pub(super) claimed: AtomicBool,
     /// Whether it has been counted as cancelled already.
@@ -50,8 +54,16 @@ pub(crate) struct Exchange {
     pub(super) named: AtomicBool,
 }
 
-pub(super) const WAITED_FOR: u16 = 0;
-const GONE: u16 = 1;
+pub(super) const WAITED_FOR: u8 = 0;
+const GONE: u8 = 1;
+const TIMED_OUT: u8 = 2;
+
+/// Nobody has written a line yet.
+pub(super) const NO_LINE: u8 = 0;
+/// The handler has returned first: its answer is in the log.
+const HANDLERS_LINE: u8 = 1;
+/// The loop has answered first: the refusal is in the log.
+const REFUSALS_LINE: u8 = 2;
 
 impl Exchange {
     pub(crate) fn new(router: Arc<Router>, server: Handle, server_context: Context) -> Exchange {
@@ -63,12 +75,14 @@ impl Exchange {
             number: 0,
             parameters: Vec::new(),
             path_number: None,
+            route: None,
             router,
             server,
             server_context,
             on_stop: OnStop::default(),
             context: OnceLock::new(),
-            abandoned: AtomicU16::new(WAITED_FOR),
+            abandoned: AtomicU8::new(WAITED_FOR),
+            line: AtomicU8::new(NO_LINE),
             claimed: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
             named: AtomicBool::new(false),
@@ -95,9 +109,9 @@ impl Exchange {
         self.abandon(GONE);
     }
 
-    /// The route's time is over, and the client is sent something of that status instead. Ends the handler's context.
-    pub(crate) fn time_out(&self, status: StatusCode) {
-        self.abandon(status.as_u16());
+    /// The route's time is over, and the client is sent something else instead. Ends the handler's context.
+    pub(crate) fn time_out(&self) {
+        self.abandon(TIMED_OUT);
     }
 
     /// Whether nobody waits for the answer any more.
@@ -105,12 +119,26 @@ impl Exchange {
         self.abandoned.load(Ordering::Relaxed) != WAITED_FOR
     }
 
-    /// What the client was sent when the route's time was over, if it was.
-    pub(crate) fn timed_out(&self) -> Option<StatusCode> {
-        StatusCode::from_u16(self.abandoned.load(Ordering::Relaxed))
+    /// Whether an access log may write what the handler has answered. Every access log around the handler may, unless the
+    /// refusal of the request is in the log.
+    pub(crate) fn may_log_the_handlers_answer(&self) -> bool {
+        self.claim_line(HANDLERS_LINE) != REFUSALS_LINE
     }
 
-    fn abandon(&self, why: u16) {
+    /// Has the refusal of the request in the log, unless the handler's answer is there already.
+    pub(crate) fn log_the_refusal(&self) -> LogLine {
+        if self.claim_line(REFUSALS_LINE) == HANDLERS_LINE { LogLine::Written } else { LogLine::Owed }
+    }
+
+    /// Who writes the line, now that `who` wants to.
+    fn claim_line(&self, who: u8) -> u8 {
+        match self.line.compare_exchange(NO_LINE, who, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => who,
+            Err(earlier) => earlier,
+        }
+    }
+
+    fn abandon(&self, why: u8) {
         // Note, then context; `context()` makes the context, then reads the note. One of the two sees the other.
         self.abandoned.store(why, Ordering::Relaxed);
         fence(Ordering::SeqCst);

@@ -1,13 +1,14 @@
 //! The way of a request through a router: path, method, route.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use matchit::Params;
 
-use super::{PathTable, Router, refuse};
+use super::{PathTable, Router, encode, refuse};
 use crate::{
     handler::Route,
     http::{Head, Method, Response},
+    middleware::Wrap,
 };
 
 /// A path and a method that have a route: made by [`Router::find`] only, so that what it points at is there.
@@ -42,7 +43,9 @@ impl Router {
         parameters: &mut Vec<Range<usize>>,
         path_number: &mut Option<usize>,
     ) -> Found {
-        let (method, path) = (head.method(), head.path());
+        let method = head.method();
+        let path = if self.has_encoded { encode::path(head.path()) } else { Cow::Borrowed(head.path()) };
+        let path = &*path;
         let number = if let Ok(matched) = self.paths.at(path) {
             keep(&matched.params, path, parameters);
             *matched.value
@@ -68,6 +71,14 @@ impl Router {
             Place::Method(position) => &table.methods[position].1,
             Place::Any => table.any.as_ref().expect("found only where there is one"),
             Place::Refused => table.refused.as_ref().expect("found only where there is one"),
+        }
+    }
+
+    /// What stands around a route, or around everything.
+    pub(crate) fn wrappers(&self, route: Option<RouteId>) -> &[Arc<dyn Wrap>] {
+        match route {
+            Some(route) => &self.get_route(route).wrappers,
+            None => &self.around_all,
         }
     }
 

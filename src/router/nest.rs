@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{PathTable, Reach, RouteError, Router, parameter_names};
+use super::{PathTable, Reach, RouteError, Router, encode, parameter_names};
 use crate::{handler::Route, middleware::Wrap};
 
 impl Router {
@@ -54,6 +54,7 @@ impl Router {
                 format!("the prefix {prefix:?} is not a path to nest below: it is to look like \"/api\"");
             return Err(RouteError(message));
         }
+        let prefix = &*encode::pattern(prefix)?;
         for mut table in router.finish().tables {
             let pattern = match &*table.pattern {
                 "/" if table.reach == Reach::Path => prefix.to_owned(),

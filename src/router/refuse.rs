@@ -69,9 +69,10 @@ impl Router {
             self.tables
                 .push(PathTable { any: Some(route(Refuse::Path)), ..PathTable::new(Reach::Below, "") });
         }
-        for wrapper in std::mem::take(&mut self.wrappers) {
+        self.around_all = std::mem::take(&mut self.wrappers);
+        for wrapper in &self.around_all {
             for table in &mut self.tables {
-                table.wrap(&wrapper);
+                table.wrap(wrapper);
             }
         }
         self

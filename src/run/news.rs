@@ -10,6 +10,7 @@ use std::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
 use super::{Occupation, Run};
@@ -26,14 +27,10 @@ const MOST_STOPS: usize = 64;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum News {
     Started,
-    StopAsked(StopPolicy),
-    /// Each phase is told once, however many loops come to it.
-    PhaseEntered(Phase),
-    ListenerClosed {
-        rescued: u64,
-        end: ListenerEnd,
-    },
-    Stopped,
+    StopAsked { policy: StopPolicy, at: Instant },
+    PhaseEntered { phase: Phase, since: Instant },
+    ListenerClosed { rescued: u64, end: ListenerEnd },
+    Stopped { at: Instant },
 }
 
 /// Where news wait.
@@ -47,8 +44,6 @@ pub(super) struct Desk {
 #[derive(Default)]
 struct Pile {
     waiting: VecDeque<News>,
-    /// The last phase that was put in.
-    phase: Option<Phase>,
     /// Whether a loop is telling just now.
     is_being_told: bool,
 }
@@ -61,9 +56,7 @@ impl Run {
         }
         let mut pile = lock(&self.news.pile);
         match news {
-            News::PhaseEntered(phase) if pile.phase.is_some_and(|known| known >= phase) => return,
-            News::PhaseEntered(phase) => pile.phase = Some(phase),
-            News::StopAsked(_) if pile.waiting.len() >= MOST_STOPS => return,
+            News::StopAsked { .. } if pile.waiting.len() >= MOST_STOPS => return,
             _ => {}
         }
         pile.waiting.push_back(news);
@@ -102,10 +95,10 @@ impl News {
     fn event(self) -> Event<'static> {
         match self {
             News::Started => Event::Started,
-            News::StopAsked(policy) => Event::StopAsked { policy },
-            News::PhaseEntered(phase) => Event::PhaseEntered { phase },
+            News::StopAsked { policy, at } => Event::StopAsked { policy, at },
+            News::PhaseEntered { phase, since } => Event::PhaseEntered { phase, since },
             News::ListenerClosed { rescued, end } => Event::ListenerClosed { rescued, end },
-            News::Stopped => Event::Stopped,
+            News::Stopped { at } => Event::Stopped { at },
         }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use super::{Control, Handle, Server, State};
 use crate::{
     config::{Config, OnListenerFailure, Timeouts, Watcher},
-    http::Limits,
+    http::{IntoResponse, Limits},
+    middleware::{OnRefusal, RefusedRequest},
     observe::Observer,
     router::Router,
 };
@@ -125,6 +126,40 @@ impl Builder {
     #[must_use]
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.config.observer = Watcher(Some(Arc::new(observer)));
+        self
+    }
+
+    /// Has `respond` make the response to each request that the server answers itself, in place of the handler: malformed,
+    /// too large or too slow ones, the 503 of a full queue and of a stop, and the answer at a
+    /// [time limit](crate::timeout), unless that route [has its own](crate::TimedRoute::or). Answers of the router (404,
+    /// 405, 501) are no refusals: they are made by [`Router::fallback`] and passed through the wrappers.
+    ///
+    /// - The status stays that of the refusal unless the response has an error status (4xx, 5xx) of its own, so a text or a
+    ///   JSON value can be returned as it is.
+    /// - The connection is closed where it would be closed without this, and the response says so.
+    /// - It runs on the event loop, so it must not block. A panic is logged, and the server's own answer is sent. So it is
+    ///   for a response whose content is not in memory.
+    /// - The wrappers of the route are told afterwards: see [`Wrap::refused`](crate::Wrap::refused).
+    ///
+    /// The last one given is the one.
+    ///
+    /// ```
+    /// use softstop::{IntoResponse, RefusedRequest, Router, Server};
+    ///
+    /// let builder = Server::builder().routes(Router::new()).on_refusal(|refused: &RefusedRequest<'_>| {
+    ///     let id = refused.header("X-Request-Id").unwrap_or("none");
+    ///     let json = format!("{{\"status\": {}, \"id\": {id:?}}}", refused.status().as_u16());
+    ///     json.into_response().content_type("application/json")
+    /// });
+    /// # let _ = builder;
+    /// ```
+    #[must_use]
+    pub fn on_refusal<R: IntoResponse>(
+        mut self,
+        respond: impl Fn(&RefusedRequest<'_>) -> R + Send + Sync + 'static,
+    ) -> Self {
+        let hook = move |refused: &RefusedRequest<'_>| respond(refused).into_response();
+        self.config.on_refusal = OnRefusal(Some(Arc::new(hook)));
         self
     }
 

@@ -200,7 +200,7 @@ impl Live {
         let totals = self.run.totals();
         let report = StopReport {
             name: self.name.clone(),
-            phases: timeline.map_or_else(Vec::new, |timeline| timeline.phases(end)),
+            phases: self.run.phases(end),
             closes: totals.closes,
             requests: totals.requests,
             rescued: totals.rescued,

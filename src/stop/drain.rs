@@ -24,7 +24,7 @@ use std::{
 };
 
 pub(crate) use rhythm::Rhythm;
-pub(crate) use timeline::Timeline;
+pub(crate) use timeline::{Timeline, phase_lengths};
 
 use super::CloseReason;
 use crate::handler::OnStop;

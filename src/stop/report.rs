@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{ListenerEnd, Phase};
-use crate::error::Error;
+use crate::{error::Error, rounded::Rounded};
 
 /// Why a connection was closed. Every connection that closes has one, and the [`StopReport`] counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -209,7 +209,7 @@ impl fmt::Display for Straggler {
         if let Some(peer) = self.peer {
             write!(f, " from {peer}")?;
         }
-        write!(f, ": {} after {:.3?}", self.stuck, self.age)
+        write!(f, ": {} after {}", self.stuck, Rounded(self.age))
     }
 }
 
@@ -273,10 +273,10 @@ impl fmt::Display for StopReport {
             return write!(f, "{}: was not running", self.name);
         }
         let verdict = if self.is_clean() { "stopped cleanly" } else { "stopped, NOT cleanly" };
-        write!(f, "{}: {verdict} in {:.3?} (", self.name, self.duration())?;
+        write!(f, "{}: {verdict} in {} (", self.name, Rounded(self.duration()))?;
         for (position, (phase, duration)) in self.phases.iter().enumerate() {
             let comma = if position == 0 { "" } else { ", " };
-            write!(f, "{comma}{phase} {duration:.3?}")?;
+            write!(f, "{comma}{phase} {}", Rounded(*duration))?;
         }
         let Requests { completed, aborted, rejected, cancelled, timed_out } = self.requests;
         write!(f, "); requests: {completed} completed")?;
@@ -333,7 +333,7 @@ mod tests {
         assert!(report.is_clean());
         assert_eq!(
             report.to_string(),
-            "hello: stopped cleanly in 12.000ms (draining 12.000ms); requests: 3 completed; \
+            "hello: stopped cleanly in 12.0 ms (draining 12.0 ms); requests: 3 completed; \
              connections: 2 (2 drained)"
         );
         report.stragglers.push(Straggler {
@@ -343,7 +343,7 @@ mod tests {
             stuck: Stuck::Handling,
         });
         assert!(!report.is_clean());
-        assert!(report.to_string().ends_with("left behind: GET /slow: still in its handler after 6.000s"));
+        assert!(report.to_string().ends_with("left behind: GET /slow: still in its handler after 6.00 s"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access_lines;
 mod bounds;
 mod connections;
 mod contents;
@@ -12,6 +13,7 @@ mod metrics;
 mod middleware;
 mod nested;
 mod order;
+mod refusals;
 mod route_timeout;
 mod routes;
 mod timeouts;

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, Once,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -14,9 +14,10 @@ use softstop::{
     timeout,
 };
 
+use crate::access_lines::AccessLines;
 use crate::support::{
     client::{Client, get, post},
-    local, serve, start, until,
+    local, patient, serve, start,
 };
 
 /// Writes its name into the response, behind the names that are there.
@@ -184,32 +185,9 @@ fn what_a_wrapper_attaches_reaches_the_handler_and_no_other_request() {
     }
 }
 
-/// Collects the lines of the access log.
-struct Lines(Mutex<Vec<String>>);
-
-static LINES: Lines = Lines(Mutex::new(Vec::new()));
-
-impl log::Log for Lines {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.target() == "softstop::access"
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) {
-            self.0.lock().unwrap().push(record.args().to_string());
-        }
-    }
-
-    fn flush(&self) {}
-}
-
 #[test]
 fn the_access_log_has_a_line_for_each_request_that_no_client_can_forge() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        log::set_logger(&LINES).unwrap();
-        log::set_max_level(log::LevelFilter::Info);
-    });
+    let log = AccessLines::collect();
     let late = |request: &Request| {
         _ = request.context().wait();
         "late"
@@ -249,13 +227,12 @@ fn the_access_log_has_a_line_for_each_request_that_no_client_can_forge() {
         ),
     ];
     for (head, expected) in rows {
-        LINES.0.lock().unwrap().clear();
         let mut client = Client::connect(address);
         client.send(format!("{head}Host: test\r\nConnection: close\r\n\r\n"));
         client.read_to_end();
         // That of an inline handler is written by a thread, as its loop may not wait for the logger.
-        until("the line is written", || !LINES.0.lock().unwrap().is_empty());
-        let lines = std::mem::take(&mut *LINES.0.lock().unwrap());
+        until("the line is written", || log.has_any());
+        let lines = log.take();
         assert_eq!(lines.len(), 1, "{head:?}: {lines:?}");
         let (before, rest) = lines[0].split_once('[').unwrap();
         let (time, after) = rest.split_once(']').unwrap();
@@ -264,10 +241,9 @@ fn the_access_log_has_a_line_for_each_request_that_no_client_can_forge() {
         let month = &time[3..6];
         assert_eq!(shape, format!("99/{month}/9999:99:99:99 +9999"));
     }
-    // One that was answered at its deadline has that answer's status; its line is written when its handler returns.
+    // One that was answered at its deadline has the line of that answer, and none when its handler returns.
     assert_eq!(Client::once(address, get("/late")).status, 503);
-    until("the handler has returned", || !LINES.0.lock().unwrap().is_empty());
-    let lines = std::mem::take(&mut *LINES.0.lock().unwrap());
-    assert!(lines.len() == 1 && lines[0].ends_with(r#""GET /late HTTP/1.1" 503 - "-" "-""#), "{lines:?}");
-    drop(server);
+    assert_eq!(log.take_requests(), [r#""GET /late HTTP/1.1" 503 19 "-" "-""#]);
+    server.stop(patient());
+    assert!(log.take().is_empty(), "once");
 }

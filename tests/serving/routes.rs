@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use softstop::{Request, Response, Router, Server, StatusCode, inline};
+use softstop::{Method, Request, Response, Router, Server, StatusCode, inline};
 
 use crate::support::{
     client::{Client, get, post},
@@ -36,6 +36,46 @@ fn a_path_a_parameter_and_the_rest_of_a_path() {
         assert_eq!((response.status, response.text()), (status, text), "{target}");
         assert!(!response.says_close(), "{target}");
     }
+}
+
+#[test]
+fn a_path_may_be_written_as_people_write_it() {
+    let parameter = |request: &Request| request.param("straße").unwrap_or_default().into_owned();
+    let nested = Router::new().get("/grün", inline(|_: &Request| "green"));
+    let (_server, address) = serve(
+        Router::new()
+            .get("/größe", inline(|_: &Request| "size"))
+            .put("/gr%c3%b6%c3%9fe", |_: &Request| "the same path")
+            .get("/a b", |_: &Request| "space")
+            .get("/100%", |_: &Request| "percent")
+            .get("/{{x}}", |_: &Request| "braces")
+            .get("/haus/{straße}/tür", parameter)
+            .get("/{other}", |_: &Request| "other")
+            .nest("/färben", nested),
+    );
+    let mut client = Client::connect(address);
+    let rows = [
+        ("/gr%C3%B6%C3%9Fe", "size"),
+        ("/gr%c3%b6%c3%9fe", "size"),
+        ("/gr%C3%b6%c3%9Fe?q=%c3", "size"),
+        ("/a%20b", "space"),
+        ("/100%25", "percent"),
+        ("/%7bx%7D", "braces"),
+        ("/haus/am%20d%c3%b6rfchen/t%c3%bcr", "am dörfchen"),
+        ("/f%c3%a4rben/gr%C3%BCn", "green"),
+        ("/gr%c3%b6", "other"),
+    ];
+    for (target, text) in rows {
+        let response = client.get(target);
+        assert_eq!((response.status, response.text()), (200, text), "{target}");
+    }
+    client.send("PUT /gr%C3%B6%C3%9Fe HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(client.read_response().text(), "the same path");
+    let error = Router::new().try_route(Method::Get, "/search?q=1", |_: &Request| "").unwrap_err();
+    assert!(error.to_string().contains("question mark"), "{error}");
+    let router = Router::new().get("/ä", |_: &Request| "");
+    let error = router.try_route(Method::Get, "/%c3%a4", |_: &Request| "").unwrap_err();
+    assert!(error.to_string().contains("has a route already"), "{error}");
 }
 
 #[test]

@@ -100,12 +100,7 @@ impl Client {
 
     #[track_caller]
     fn read_framed(&mut self, has_content: bool) -> Response {
-        let end = loop {
-            if let Some(position) = self.received.windows(4).position(|window| window == b"\r\n\r\n") {
-                break position + 4;
-            }
-            assert!(self.fill().unwrap() > 0, "the connection ended inside of a head: {}", self.seen());
-        };
+        let end = self.fill_to_the_end_of_a_head();
         let head = self.take(end);
         let (status, fields) = parse_head(std::str::from_utf8(&head).unwrap());
         let mut response = Response { status, fields, body: Vec::new() };
@@ -121,6 +116,13 @@ impl Client {
             response.body = self.take(length);
         }
         response
+    }
+
+    /// The next head, as it came.
+    #[track_caller]
+    pub(crate) fn read_head_text(&mut self) -> String {
+        let end = self.fill_to_the_end_of_a_head();
+        String::from_utf8(self.take(end)).unwrap()
     }
 
     /// Exactly so many bytes.
@@ -160,6 +162,16 @@ impl Client {
     /// Ends the connection with a reset instead of a close.
     pub(crate) fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    #[track_caller]
+    fn fill_to_the_end_of_a_head(&mut self) -> usize {
+        loop {
+            if let Some(position) = self.received.windows(4).position(|window| window == b"\r\n\r\n") {
+                return position + 4;
+            }
+            assert!(self.fill().unwrap() > 0, "the connection ended inside of a head: {}", self.seen());
+        }
     }
 
     fn fill(&mut self) -> io::Result<usize> {

@@ -14,10 +14,11 @@ use super::{
     chart::Panel,
     distribution::{Distribution, Summary},
     generator::{Failure, Generator, Outcome, Persistence, Plan},
-    output,
+    output::{self, Results},
     strategies::{Kind, Running},
     watch::{Seen, Watch},
 };
+use crate::rounded::Rounded;
 
 /// Connections at once, where there are descriptors for both ends of each, as on the many systems that give a process 1024
 /// of them. Whoever finds none free waits, and that counts.
@@ -62,7 +63,7 @@ struct StrategyReport {
     close: Summary,
 }
 
-pub(crate) fn run(options: &Accept, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
+pub(crate) fn run(options: &Accept, results: Results, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
     let connections = possible_connections()?;
     let mut measured = Vec::new();
     for &kind in &options.strategies {
@@ -80,7 +81,7 @@ pub(crate) fn run(options: &Accept, context: &Context) -> Result<ExitCode, Box<d
         seconds: options.seconds.as_secs_f64(),
         strategies: measured.iter().map(StrategyReport::new).collect(),
     };
-    output::tell(&options.output, &report, &text(&report), &panels(&measured))?;
+    results.tell(&report, &text(&report), &panels(&measured))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -178,8 +179,10 @@ fn text(report: &Report) -> String {
         format!("\n{}\n", output::table_of(what, &rows))
     };
     let mut text = format!(
-        "{} connections/s for {} s, at most {} at once\n",
-        report.rate, report.seconds, report.connections
+        "{} connections/s for {}, at most {} at once\n",
+        report.rate,
+        Rounded(Duration::from_secs_f64(report.seconds)),
+        report.connections
     );
     text += &table("connect to accept", |one| one.connect_to_accept);
     text += &table("accept to first byte", |one| one.accept_to_first_byte);

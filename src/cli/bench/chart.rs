@@ -3,7 +3,7 @@
 //! The background is left transparent and every colour is of medium lightness, so that the picture can be read on a light page
 //! and on a dark one.
 
-use std::{error::Error, path::Path, time::Duration};
+use std::{error::Error, time::Duration};
 
 use plotters::{
     coord::Shift,
@@ -11,7 +11,8 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
-use super::distribution::{Distribution, Time};
+use super::distribution::Distribution;
+use crate::rounded::Rounded;
 
 const WIDTH: u32 = 900;
 const PANEL_HEIGHT: u32 = 340;
@@ -34,15 +35,17 @@ pub(crate) struct Panel<'a> {
     pub(crate) lines: Vec<(&'a str, &'a Distribution)>,
 }
 
-/// Draws the panels under each other into an SVG file.
-pub(crate) fn draw(path: &Path, panels: &[Panel<'_>]) -> Result<(), Box<dyn Error>> {
+/// Draws the panels under each other, as SVG.
+pub(crate) fn draw(panels: &[Panel<'_>]) -> Result<String, Box<dyn Error>> {
     let count = u32::try_from(panels.len())?;
-    let root = SVGBackend::new(path, (WIDTH, PANEL_HEIGHT * count)).into_drawing_area();
+    let mut svg = String::new();
+    let root = SVGBackend::with_string(&mut svg, (WIDTH, PANEL_HEIGHT * count)).into_drawing_area();
     for (area, panel) in root.split_evenly((panels.len(), 1)).iter().zip(panels) {
-        draw_panel(area, panel).map_err(|error| format!("{}: {error}", path.display()))?;
+        draw_panel(area, panel).map_err(|error| error.to_string())?;
     }
-    root.present().map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(())
+    root.present().map_err(|error| error.to_string())?;
+    drop(root);
+    Ok(svg)
 }
 
 fn draw_panel(area: &DrawingArea<SVGBackend<'_>, Shift>, panel: &Panel<'_>) -> Result<(), Box<dyn Error>> {
@@ -71,7 +74,7 @@ fn draw_panel(area: &DrawingArea<SVGBackend<'_>, Shift>, panel: &Panel<'_>) -> R
         .light_line_style(TRANSPARENT)
         .x_labels(nines as usize + 1) // whole nines
         .x_label_formatter(&|nines| percentile(*nines))
-        .y_label_formatter(&|nanoseconds| Time(Duration::from_nanos(*nanoseconds as u64)).to_string())
+        .y_label_formatter(&|nanoseconds| Rounded(Duration::from_nanos(*nanoseconds as u64)).to_string())
         .draw()?;
     for (position, ((name, _), points)) in lines.iter().zip(points).enumerate() {
         let color = LINES[position % LINES.len()];

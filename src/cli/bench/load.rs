@@ -12,8 +12,9 @@ use super::{
     chart::Panel,
     distribution::Summary,
     generator::{Failure, Generator, Outcome, Persistence, Plan},
-    output,
+    output::{self, Results},
 };
+use crate::rounded::Rounded;
 
 /// How long answers are waited for once no more requests are sent, and connections likewise.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -48,7 +49,7 @@ struct Report {
 /// Descriptors that the generator takes beside its connections, and some to spare.
 const OTHERS: u32 = 8;
 
-pub(crate) fn run(options: &Load, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
+pub(crate) fn run(options: &Load, results: Results, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
     let connection = options.url.connect()?;
     let address = connection.peer_addr()?;
     // A load that comes to the limit of descriptors only when it needs them all would lose what it has measured.
@@ -74,9 +75,9 @@ pub(crate) fn run(options: &Load, context: &Context) -> Result<ExitCode, Box<dyn
     bar.finish_and_clear();
     let report = report(options, address, &outcome, context.is_cancelled());
     let panel = Panel { title: "request to response".to_owned(), lines: vec![("latency", &outcome.latency)] };
-    output::tell(&options.output, &report, &text(&report), &[panel])?;
+    results.tell(&report, &text(&report), &[panel])?;
     if report.requests_answered == 0 && !report.interrupted {
-        eprintln!("softstop: nothing was answered");
+        _ = io::Write::write_all(&mut io::stderr(), b"softstop: nothing was answered\n");
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -110,9 +111,10 @@ fn report(options: &Load, address: SocketAddr, outcome: &Outcome, interrupted: b
 fn text(report: &Report) -> String {
     let mut rows = vec![("request to response", report.latency)];
     rows.extend(report.lag.map(|lag| ("sent too late by", lag)));
-    let Report { url, address, connections, seconds, .. } = report;
+    let Report { url, address, connections, .. } = report;
+    let seconds = Rounded(Duration::from_secs_f64(report.seconds));
     let pace = report.rate.map_or("closed loop".to_owned(), |rate| format!("open loop of {rate}/s"));
-    let mut text = format!("{url} ({address}), connections: {connections}, {pace}, {seconds:.1} s\n\n");
+    let mut text = format!("{url} ({address}), connections: {connections}, {pace}, {seconds}\n\n");
     text += &format!("{}\n\n", output::table_of("latency", &rows));
     let mut line = |what: &str, value: &str| _ = writeln!(text, "{what:<20} {value}");
     line("requests/s", &format!("{:.0}", report.requests_per_second));

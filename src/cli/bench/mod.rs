@@ -19,7 +19,11 @@ mod strategies;
 mod target;
 mod watch;
 
-use std::{error::Error, io, process::ExitCode};
+use std::{
+    error::Error,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use arguments::Bench;
 use signal_hook::{
@@ -31,20 +35,21 @@ use softstop::{Context, Group, Signal, StopPolicy};
 /// Measures, and prints what it has found.
 pub(crate) fn bench(what: &Bench) -> ExitCode {
     measure(what).unwrap_or_else(|error| {
-        eprintln!("softstop: {}", advised(&*error));
+        // Nothing is left to be done if standard error cannot be written either.
+        _ = writeln!(io::stderr(), "softstop: {}", advised(&*error));
         ExitCode::FAILURE
     })
 }
 
 fn measure(what: &Bench) -> Result<ExitCode, Box<dyn Error>> {
-    output::prepare(what.output())?;
+    let results = output::Results::prepare(what.output())?;
     let context = Context::new();
     // A group for its signals alone: which of them are one press, it decides for the program's servers too.
     let _signals = until_interrupted(&context);
     match what {
-        Bench::Accept(options) => accept::run(options, &context),
-        Bench::Stop(options) => stop::run(options, &context),
-        Bench::Load(options) => load::run(options, &context),
+        Bench::Accept(options) => accept::run(options, results, &context),
+        Bench::Stop(options) => stop::run(options, results, &context),
+        Bench::Load(options) => load::run(options, results, &context),
     }
 }
 

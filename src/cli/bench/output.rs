@@ -2,7 +2,6 @@
 
 use std::{
     error::Error,
-    fs::OpenOptions,
     io::{self, Write},
     time::Duration,
 };
@@ -16,6 +15,7 @@ use super::{
     chart::{self, Panel},
     distribution::Summary,
 };
+use crate::cli::destination::Destination;
 
 const REDRAW: Duration = Duration::from_millis(250);
 
@@ -56,30 +56,48 @@ pub(crate) fn table_of(what: &str, rows: &[(&str, Summary)]) -> Table {
     table
 }
 
-/// Finds out whether the picture can be written before anything is measured, rather than after it.
-pub(crate) fn prepare(output: &Output) -> Result<(), Box<dyn Error>> {
-    let Some(path) = &output.svg else { return Ok(()) };
-    // What is there stays until there is something to replace it.
-    let opened = OpenOptions::new().append(true).create(true).open(path);
-    opened.map(drop).map_err(|error| format!("cannot write {}: {error}", path.display()).into())
+/// Where the results of a bench go.
+pub(crate) struct Results {
+    form: Form,
+    picture: Option<Destination>,
 }
 
-/// Prints one of the two, and draws the panels.
-pub(crate) fn tell(
-    output: &Output,
-    report: &impl Serialize,
-    text: &str,
-    panels: &[Panel<'_>],
-) -> Result<(), Box<dyn Error>> {
+#[derive(Clone, Copy)]
+enum Form {
+    Json,
+    Tables,
+}
+
+impl Results {
+    /// Finds out whether the picture can be written before anything is measured, rather than after it.
+    pub(crate) fn prepare(output: &Output) -> Result<Results, Box<dyn Error>> {
+        let form = if output.json { Form::Json } else { Form::Tables };
+        let picture = output.svg.as_deref().map(Destination::open).transpose()?;
+        Ok(Results { form, picture })
+    }
+
+    /// Prints the report or the text, and draws the panels. Each is tried, whatever becomes of the other.
+    pub(crate) fn tell(
+        self,
+        report: &impl Serialize,
+        text: &str,
+        panels: &[Panel<'_>],
+    ) -> Result<(), Box<dyn Error>> {
+        let printed = match self.form {
+            Form::Json => {
+                serde_json::to_string_pretty(report).map_err(io::Error::from).and_then(|json| print(&json))
+            }
+            Form::Tables => print(text.trim_end()),
+        };
+        if let Some(picture) = self.picture {
+            picture.write(chart::draw(panels)?.into_bytes())?;
+        }
+        printed.map_err(|error| format!("cannot write to standard output: {error}").into())
+    }
+}
+
+fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    if output.json {
-        serde_json::to_writer_pretty(&mut out, report)?;
-        writeln!(out)?;
-    } else {
-        writeln!(out, "{}", text.trim_end())?;
-    }
-    if let Some(path) = &output.svg {
-        chart::draw(path, panels)?;
-    }
-    Ok(())
+    writeln!(out, "{text}")?;
+    out.flush()
 }

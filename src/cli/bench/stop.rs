@@ -16,7 +16,7 @@ use super::{
     chart::Panel,
     distribution::{Distribution, Summary},
     generator::{Failure, Generator, Outcome, Persistence, Plan},
-    output,
+    output::{self, Results},
 };
 
 /// A request was lost: the exit status for what a stop has cut off.
@@ -63,7 +63,7 @@ struct Report {
     lag: Summary,
 }
 
-pub(crate) fn run(options: &Stop, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
+pub(crate) fn run(options: &Stop, results: Results, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
     let server = Server::builder().name("bench").listen("127.0.0.1:0").routes(routes(options.load)).build();
     let (mut stop, mut lag, mut counts) = (Distribution::new(), Distribution::new(), Counts::default());
     let bar = output::bar_of_count(options.stops.into(), "stops");
@@ -89,7 +89,7 @@ pub(crate) fn run(options: &Stop, context: &Context) -> Result<ExitCode, Box<dyn
     };
     let lines = vec![("stop", &stop), ("lag", &lag)];
     let panel = Panel { title: "stop() to its return".to_owned(), lines };
-    output::tell(&options.output, &report, &text(&report), &[panel])?;
+    results.tell(&report, &text(&report), &[panel])?;
     Ok(if has_lost { ExitCode::from(LOST) } else { ExitCode::SUCCESS })
 }
 

@@ -1,12 +1,13 @@
 //! The requests of a connection: from their head to the encoded response.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use super::{Activity, Connection, Persistence, Plan, ReadSide};
 use crate::{
     handler::{Content, Place},
-    http::{After, Body, Framing, IntoResponse, Refusal, Respond, Response, StatusCode, body_is_separate},
+    http::{After, Body, Framing, IntoResponse, Respond, Response, StatusCode, body_is_separate},
     journal,
+    middleware::RefusalKind,
     net::{event_loop::Message, pace::Pace, service::Service},
     observe::Event,
     pipe::Pipe,
@@ -50,7 +51,7 @@ impl Connection {
         let has_content = request.exchange.head.framing() != Framing::None;
         self.pace = Pace::new(service.now);
         if let Err(refusal) = self.http.read_body(limit) {
-            service.recycle(request);
+            self.activity = Activity::Content { request, plan };
             return self.refuse(&refusal, CloseReason::Refused, service);
         }
         match plan {
@@ -114,7 +115,8 @@ impl Connection {
         if service.drain.cancels(request.exchange.on_stop) {
             // Nobody would begin with it, or it would be told to end at once.
             service.tally.rejected.add(1);
-            self.respond(pool::overloaded(), &request.exchange, last, service);
+            let response = self.overloaded(RefusalKind::Stopping, &request.exchange, service);
+            self.respond(response, &request.exchange, last, service);
             return service.recycle(request);
         }
         let exchange = Arc::clone(&request.exchange);
@@ -135,7 +137,8 @@ impl Connection {
             }
             Err(job) => {
                 service.tally.rejected.add(1);
-                self.respond(pool::overloaded(), &exchange, last, service);
+                let response = self.overloaded(RefusalKind::Overloaded, &exchange, service);
+                self.respond(response, &exchange, last, service);
                 drop(exchange);
                 if let Some(request) = job.into_request() {
                     service.recycle(request);
@@ -190,7 +193,10 @@ impl Connection {
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switches == matches!(response.body(), Body::Upgrade(_)) {
             let has_room = !switches || service.dispatcher.may_spawn();
-            return if has_room { response } else { pool::overloaded() };
+            return match has_room {
+                true => response,
+                false => self.overloaded(RefusalKind::Overloaded, exchange, service),
+            };
         }
         journal::error!(
             "a response to {} switches protocols, but was taken apart on its way: 500",
@@ -208,31 +214,7 @@ impl Connection {
         self.persistence = then;
     }
 
-    /// Answers what is the peer's fault; nothing that follows is read as a request.
-    pub(super) fn refuse(&mut self, refusal: &Refusal, reason: CloseReason, service: &mut Service) {
-        if let Activity::Handling { exchange, incoming: Some(pipe), .. } = &self.activity {
-            // Its handler is still at it; its answer will find nobody waiting for it.
-            let kind = match reason {
-                CloseReason::RequestTimeout => io::ErrorKind::TimedOut,
-                CloseReason::ClientGone => io::ErrorKind::ConnectionReset,
-                _ => io::ErrorKind::InvalidData,
-            };
-            // In this order: whoever sees the read fail sees the context ended.
-            exchange.client_gone();
-            pipe.fail(kind, refusal.reason());
-            let has_begun = !exchange.claim();
-            service.tally.cancelled.add(u64::from(has_begun && exchange.cancel_once()));
-        }
-        let options = Respond { date: service.date.at(service.now), close: true };
-        self.http.refuse(refusal, options, &mut self.output.buffer);
-        self.tell_made(refusal.status(), service);
-        self.answered += 1;
-        self.activity = Activity::Receiving;
-        self.persistence = Persistence::CloseWhenSent(reason);
-        self.since = service.now;
-    }
-
-    fn tell_made(&self, status: StatusCode, service: &Service) {
+    pub(super) fn tell_made(&self, status: StatusCode, service: &Service) {
         service.tally.responded(status);
         let (connection, request) = (self.id(service), self.answered);
         service.observe(&Event::ResponseMade { connection, request, status });

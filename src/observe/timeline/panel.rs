@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     observe::recording::{Connection, Request, Run, Server},
+    rounded::Rounded,
     stop::{self, ListenerEnd},
 };
 
@@ -184,7 +185,7 @@ impl<'a> Panel<'a> {
             let width = (until - x).max(1.0);
             let class = class(phase.phase);
             let strip = Area { x, y: top + STRIP, width, height: STRIP_HEIGHT };
-            let took = words::duration(phase.until.saturating_sub(phase.from));
+            let took = Rounded(phase.until.saturating_sub(phase.from));
             svg.group("phase", Some(&format!("{} {took}", phase.phase)), |svg| svg.rectangle(class, strip));
             if phase.phase != stop::Phase::Running {
                 let height = self.height() - STRIP - STRIP_HEIGHT;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{style::Look, window::Window, words};
 use crate::{
     observe::recording::{Connection, Recording, Request, Run},
+    rounded::Rounded,
     stop::CloseReason,
 };
 
@@ -40,7 +41,7 @@ impl Summary {
         };
         let is_over = !runs.is_empty() && runs.iter().all(|run| run.ended.is_some());
         let is_clean = is_over.then(|| runs.iter().all(|run| run.is_clean()));
-        let took = window.stop.map(|stop| words::duration(window.until.saturating_sub(stop)));
+        let took = window.stop.map(|stop| Rounded(window.until.saturating_sub(stop)));
         let verdict = match (took, is_clean) {
             (None, _) if runs.is_empty() => who,
             (None, _) => format!("{who}: not stopped"),
@@ -58,16 +59,13 @@ pub(super) fn of_server(runs: &[&Run], window: &Window) -> String {
     let ending = match runs {
         [run] => match (run.stop_asked(), run.ended) {
             (Some(asked), Some(ended)) if run.is_clean() => {
-                format!("stopped cleanly in {}", words::duration(ended.saturating_sub(asked)))
+                format!("stopped cleanly in {}", Rounded(ended.saturating_sub(asked)))
             }
             (Some(asked), Some(ended)) => {
-                format!("stopped in {}, NOT cleanly", words::duration(ended.saturating_sub(asked)))
+                format!("stopped in {}, NOT cleanly", Rounded(ended.saturating_sub(asked)))
             }
             (Some(asked), None) => {
-                format!(
-                    "not stopped {} after it was asked",
-                    words::duration(window.until.saturating_sub(asked))
-                )
+                format!("not stopped {} after it was asked", Rounded(window.until.saturating_sub(asked)))
             }
             (None, _) => "not stopped".to_owned(),
         },
@@ -130,7 +128,7 @@ fn shown(recording: &Recording, window: &Window) -> String {
     let earlier = |request: &&Request| request.ended.is_some_and(|ended| ended < window.from);
     let earlier = runs().flat_map(Run::requests).filter(earlier).count();
     if window.from > recording.from && whole - part > part / 10 {
-        parts.push(format!("shown: {} of {}", words::duration(part), words::duration(whole)));
+        parts.push(format!("shown: {} of {}", Rounded(part), Rounded(whole)));
     }
     if earlier > 0 {
         parts.push(format!("{} before it not shown", words::count(earlier, "request")));
@@ -164,7 +162,7 @@ pub(super) fn tooltip(request: &Request, peer: Option<String>) -> String {
     ];
     for (what, from, until) in spans {
         if let (Some(from), Some(until)) = (from, until) {
-            text = format!("{text}\n{what}: {}", words::duration(until.saturating_sub(from)));
+            text = format!("{text}\n{what}: {}", Rounded(until.saturating_sub(from)));
         }
     }
     text

@@ -1,30 +1,6 @@
-//! Durations, counts and clients' texts, as people read them.
+//! Counts and clients' texts, as people read them.
 
-use std::{fmt::Write, time::Duration};
-
-/// Three digits and a unit: `223 µs`, `1.70 s`, `2 h 13 min`.
-pub(super) fn duration(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    let whole = duration.as_secs();
-    // Half a digit below the bound would be rounded up to it.
-    match () {
-        () if duration.is_zero() => "0 s".to_owned(),
-        () if seconds < 999.5e-6 => three_digits(seconds * 1e6, "\u{b5}s"),
-        () if seconds < 999.5e-3 => three_digits(seconds * 1e3, "ms"),
-        () if seconds < 99.95 => three_digits(seconds, "s"),
-        () if whole < 3600 => format!("{} min {} s", whole / 60, whole % 60),
-        () if whole < 48 * 3600 => format!("{} h {} min", whole / 3600, whole / 60 % 60),
-        () => format!("{} days {} h", whole / 86_400, whole / 3600 % 24),
-    }
-}
-
-fn three_digits(value: f64, unit: &str) -> String {
-    match () {
-        () if value < 9.995 => format!("{value:.2} {unit}"),
-        () if value < 99.95 => format!("{value:.1} {unit}"),
-        () => format!("{value:.0} {unit}"),
-    }
-}
+use std::fmt::Write;
 
 /// `1 request`, `3,000 requests`.
 pub(super) fn count(number: usize, noun: &str) -> String {
@@ -72,25 +48,6 @@ pub(super) fn list(parts: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_have_three_digits() {
-        let nanoseconds = [
-            (0, "0 s"),
-            (1, "0.00 \u{b5}s"),
-            (223_409, "223 \u{b5}s"),
-            (999_600, "1.00 ms"),
-            (12_345_678, "12.3 ms"),
-            (1_697_000_000, "1.70 s"),
-            (99_949_000_000, "99.9 s"),
-            (99_960_000_000, "1 min 39 s"),
-            (7_980_000_000_000, "2 h 13 min"),
-            (200_000_000_000_000, "2 days 7 h"),
-        ];
-        for (nanoseconds, text) in nanoseconds {
-            assert_eq!(duration(Duration::from_nanos(nanoseconds)), text);
-        }
-    }
 
     #[test]
     fn counts_and_lists_read_well() {

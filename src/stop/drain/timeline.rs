@@ -102,22 +102,35 @@ impl Timeline {
         later(last_byte, rhythm.quiet(self.quiet)).min(self.drain_until)
     }
 
-    /// Each phase that was entered and how long it lasted, for a stop that came to its end at `ended`.
+    /// The phases by the clock alone, of a stop that came to its end at `ended`, and how long each lasted.
     pub(crate) fn phases(&self, ended: Instant) -> Vec<(Phase, Duration)> {
-        let bounds = [
-            (Phase::LameDuck, self.asked, self.lame_duck_until),
-            (Phase::Draining, self.lame_duck_until, self.drain_until),
-            (Phase::Cancelling, self.drain_until, self.cancel_until),
-        ];
-        bounds
-            .into_iter()
-            .filter(|&(phase, from, until)| match phase {
-                Phase::Draining => from <= ended,
-                _ => from < until && from < ended,
-            })
-            .map(|(phase, from, until)| (phase, until.min(ended).saturating_duration_since(from)))
-            .collect()
+        let last = self.phase(ended);
+        let entered = [Phase::LameDuck, Phase::Draining, Phase::Cancelling]
+            .map(|phase| (phase, self.beginning_of(phase)));
+        let had_time = |phase| phase != Phase::LameDuck || self.asked < self.lame_duck_until;
+        let entered: Vec<_> =
+            entered.into_iter().filter(|&(phase, _)| phase <= last && had_time(phase)).collect();
+        phase_lengths(&entered, ended)
     }
+
+    /// When a phase begins. A stop that becomes stricter later does not change the beginning of a phase that was entered.
+    pub(crate) fn beginning_of(&self, phase: Phase) -> Instant {
+        match phase {
+            Phase::Running | Phase::LameDuck => self.asked,
+            Phase::Draining => self.lame_duck_until,
+            Phase::Cancelling => self.drain_until,
+            Phase::Stopped => self.cancel_until,
+        }
+    }
+}
+
+/// How long each phase lasted that was entered at these times, in a stop that came to its end at `ended`.
+pub(crate) fn phase_lengths(entered: &[(Phase, Instant)], ended: Instant) -> Vec<(Phase, Duration)> {
+    let ends = entered.iter().skip(1).map(|&(_, next)| next).chain([ended]);
+    let length = |(&(phase, from), until): (&(Phase, Instant), Instant)| {
+        (phase, until.saturating_duration_since(from))
+    };
+    entered.iter().zip(ends).map(length).collect()
 }
 
 /// `at + by`, or, where that is past what the clock can hold, a time that this process will not live to see.
@@ -183,13 +196,15 @@ mod tests {
     }
 
     #[test]
-    fn only_phases_that_were_entered_are_reported() {
+    fn phases_last_to_the_beginning_of_the_next_one_and_the_last_to_the_end() {
         let asked = Instant::now();
-        let line = Timeline::new(&StopPolicy::default(), asked);
-        assert_eq!(line.phases(asked), [(Phase::Draining, Duration::ZERO)]);
-        assert_eq!(line.phases(asked + second(2)), [(Phase::Draining, second(2))]);
-        let whole = [(Phase::Draining, second(5)), (Phase::Cancelling, second(1))];
-        assert_eq!(line.phases(asked + second(9)), whole);
+        let line = Timeline::new(&StopPolicy::default().grace(second(5)), asked);
+        let entered = [Phase::Draining, Phase::Cancelling].map(|phase| (phase, line.beginning_of(phase)));
+        assert_eq!(phase_lengths(&entered[..1], asked + second(2)), [(Phase::Draining, second(2))]);
+        // Longer than the policy allows, if the process was held up.
+        let whole = [(Phase::Draining, second(5)), (Phase::Cancelling, second(4))];
+        assert_eq!(phase_lengths(&entered, asked + second(9)), whole);
+        assert_eq!(phase_lengths(&[], asked), []);
     }
 
     #[test]

@@ -1,0 +1,241 @@
+//! Where a result is written to: a report, a picture, a table. A path may be anything that a shell can name, and each kind
+//! has its own way:
+//!
+//! ```text
+//!   a regular file      replaced at once: a temporary file beside it, then rename. Whoever reads it sees the old or the new one.
+//!                       Truncated and written, where the directory or the owner does not allow that.
+//!   a file that this    only written to: `--report /dev/stderr 2>>log` must not erase the log
+//!   process has open
+//!   a pipe, a device,   only written to, and not waited for longer than PATIENCE
+//!   a FIFO
+//! ```
+//!
+//! Every write is checked to its end, and an error names the path.
+
+use std::{
+    fs::{self, File, Metadata, OpenOptions, Permissions},
+    io::{self, Write},
+    os::unix::{
+        fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+        io::{AsFd, BorrowedFd},
+    },
+    path::{Path, PathBuf},
+    process,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use socket2::SockRef;
+
+/// How long the reader of a pipe or FIFO may take, from its opening to the last byte: the stop is over, and a supervisor does
+/// not wait for the process for ever.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Symbolic links that are followed to a file which does not exist yet: as many as Linux follows.
+const MOST_LINKS: usize = 40;
+/// Of `open(2)`. The same on all architectures of Linux that Rust has its standard library for, but MIPS and SPARC.
+#[cfg(target_os = "linux")]
+const O_NONBLOCK: i32 = 0o4000;
+#[cfg(not(target_os = "linux"))]
+const O_NONBLOCK: i32 = 0x4;
+/// What opening a FIFO to write fails with if nobody reads it.
+const ENXIO: i32 = 6;
+
+/// A place for one result. Made before the work begins, so that a path which cannot be written is an error at once.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    path: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// A regular file, or none yet: where the symbolic links lead.
+    Regular { target: PathBuf },
+    /// Open, and only written to.
+    Stream(File),
+    /// A FIFO that nobody reads yet.
+    Unread,
+}
+
+impl Destination {
+    /// Finds out whether the path can be written. What is there stays until there is something to replace it.
+    pub(crate) fn open(path: &Path) -> Result<Destination, String> {
+        let kind = kind_of(path).map_err(|error| cannot_write(path, &error))?;
+        Ok(Destination { path: path.to_owned(), kind })
+    }
+
+    /// Writes all of it.
+    pub(crate) fn write(self, contents: Vec<u8>) -> Result<(), String> {
+        let Destination { path, kind } = self;
+        let written = match kind {
+            Kind::Regular { target } => write_regular(&target, &contents),
+            Kind::Stream(file) => patiently(move || (&file).write_all(&contents)),
+            Kind::Unread => {
+                let path = path.clone();
+                patiently(move || OpenOptions::new().write(true).open(path)?.write_all(&contents))
+            }
+        };
+        written.map_err(|error| cannot_write(&path, &error))
+    }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> String {
+    format!("cannot write {}: {error}", path.display())
+}
+
+fn kind_of(path: &Path) -> io::Result<Kind> {
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let target = follow(path)?;
+            // That it can be made is seen from a temporary file, so that no empty result stands there until the end.
+            let (temporary, _) = temporary_beside(&target)?;
+            fs::remove_file(temporary)?;
+            return Ok(Kind::Regular { target });
+        }
+        metadata => metadata?,
+    };
+    if let Some(stream) = open_already(path, &metadata)? {
+        return Ok(Kind::Stream(stream));
+    }
+    let mut options = OpenOptions::new();
+    options.write(true);
+    if metadata.is_file() {
+        options.open(path)?;
+        return Ok(Kind::Regular { target: path.canonicalize()? });
+    }
+    if !metadata.file_type().is_fifo() {
+        return Ok(Kind::Stream(options.open(path)?));
+    }
+    // Without O_NONBLOCK this would wait for a reader. Whether one may write is checked first.
+    match options.custom_flags(O_NONBLOCK).open(path) {
+        Err(error) if error.raw_os_error() == Some(ENXIO) => Ok(Kind::Unread),
+        opened => {
+            let file = opened?;
+            // It is `fcntl`, which a pipe has too.
+            SockRef::from(&file).set_nonblocking(false)?;
+            Ok(Kind::Stream(file))
+        }
+    }
+}
+
+/// The file to write to, if the process has it open already, as a log for instance. Standard output and standard error are
+/// used as they are, since another opening would have a position of its own, and a socket has none.
+fn open_already(path: &Path, metadata: &Metadata) -> io::Result<Option<File>> {
+    let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
+    let is_same =
+        |other: io::Result<Metadata>| other.is_ok_and(|other| identity(&other) == identity(metadata));
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    for standard in [stderr.as_fd(), stdout.as_fd()] {
+        let file = clone_of(standard)?;
+        if is_same(file.metadata()) {
+            return Ok(Some(file));
+        }
+    }
+    let Ok(descriptors) = fs::read_dir("/proc/self/fd") else { return Ok(None) };
+    // Not standard input, which nothing is written to.
+    let mut others = descriptors.flatten().filter(|entry| entry.file_name() != "0").map(|entry| entry.path());
+    if others.any(|descriptor| is_same(fs::metadata(descriptor))) {
+        return OpenOptions::new().append(true).open(path).map(Some);
+    }
+    Ok(None)
+}
+
+fn clone_of(descriptor: BorrowedFd<'_>) -> io::Result<File> {
+    Ok(File::from(descriptor.try_clone_to_owned()?))
+}
+
+/// Where the symbolic links lead that end in a file which does not exist.
+fn follow(path: &Path) -> io::Result<PathBuf> {
+    let mut target = std::path::absolute(path)?;
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&target) {
+            // A relative link counts from its directory.
+            Ok(next) => target = target.parent().unwrap_or(Path::new("/")).join(next),
+            Err(_) => return Ok(target),
+        }
+    }
+    Err(io::ErrorKind::InvalidInput.into())
+}
+
+fn write_regular(target: &Path, contents: &[u8]) -> io::Result<()> {
+    match replacement(target) {
+        Ok((temporary, mut file)) => {
+            let written = file.write_all(contents).and_then(|()| file.sync_all());
+            let replaced = written.map(|()| fs::rename(&temporary, target));
+            if !matches!(replaced, Ok(Ok(()))) {
+                // It fails if somebody else has removed it, which comes to the same.
+                _ = fs::remove_file(&temporary);
+            }
+            match replaced {
+                // A mount point, or another user's file in a sticky directory.
+                Ok(Err(_)) => overwrite(target, contents),
+                Ok(Ok(())) => Ok(()),
+                // A full disk: what was there is still there.
+                Err(error) => Err(error),
+            }
+        }
+        Err(_) => overwrite(target, contents),
+    }
+}
+
+fn overwrite(target: &Path, contents: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(target)?;
+    file.write_all(contents)?;
+    file.sync_all()
+}
+
+/// A temporary file that may take the place of the target: with the same owner and mode.
+fn replacement(target: &Path) -> io::Result<(PathBuf, File)> {
+    let old = match fs::metadata(target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        old => Some(old?),
+    };
+    if old.as_ref().is_some_and(|old| !old.is_file() || old.nlink() > 1) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let (temporary, file) = temporary_beside(target)?;
+    let prepare = |old: &Metadata| {
+        let made = file.metadata()?;
+        if (made.uid(), made.gid()) != (old.uid(), old.gid()) {
+            fchown(&file, Some(old.uid()), Some(old.gid()))?;
+        }
+        // After the change of owner, which takes some bits of the mode away.
+        file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))
+    };
+    match old.as_ref().map_or(Ok(()), prepare) {
+        Ok(()) => Ok((temporary, file)),
+        Err(error) => {
+            _ = fs::remove_file(temporary);
+            Err(error)
+        }
+    }
+}
+
+/// A new file in the directory of the target.
+fn temporary_beside(target: &Path) -> io::Result<(PathBuf, File)> {
+    let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let temporary = target.with_file_name(format!(".{}.{}", name.to_string_lossy(), process::id()));
+    let make = || OpenOptions::new().write(true).create_new(true).open(&temporary);
+    let file = match make() {
+        // One of an earlier process that had the same number and was killed.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(&temporary)?;
+            make()?
+        }
+        made => made?,
+    };
+    Ok((temporary, file))
+}
+
+/// Writes on a thread of its own, as nothing else bounds a write to a pipe that nobody reads. The process ends next, and the
+/// thread with it.
+fn patiently(write: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    let (sender, written) = mpsc::channel();
+    thread::Builder::new().name("result".to_owned()).spawn(move || sender.send(write()))?;
+    let late = |_| {
+        let message = format!("nobody has read it within {} s", PATIENCE.as_secs());
+        Err(io::Error::new(io::ErrorKind::TimedOut, message))
+    };
+    written.recv_timeout(PATIENCE).unwrap_or_else(late)
+}

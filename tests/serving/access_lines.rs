@@ -1,0 +1,55 @@
+//! Collects the lines of the access log, for one test at a time: a process has one logger.
+
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+
+pub(crate) struct AccessLines(
+    #[expect(dead_code, reason = "held for as long as the lines are this test's")] Turn,
+);
+
+type Turn = MutexGuard<'static, ()>;
+
+struct Lines(Mutex<Vec<String>>);
+
+static LINES: Lines = Lines(Mutex::new(Vec::new()));
+static TURN: Mutex<()> = Mutex::new(());
+
+impl log::Log for Lines {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.target() == "softstop::access"
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            self.0.lock().unwrap().push(record.args().to_string());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+impl AccessLines {
+    /// Begins with no lines.
+    pub(crate) fn collect() -> AccessLines {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            log::set_logger(&LINES).unwrap();
+            log::set_max_level(log::LevelFilter::Info);
+        });
+        // A test that has failed leaves no turn behind.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = AccessLines(turn);
+        lines.take();
+        lines
+    }
+
+    /// The lines that have come since the last look.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *LINES.0.lock().unwrap())
+    }
+
+    /// The same without address and time.
+    pub(crate) fn take_requests(&self) -> Vec<String> {
+        let request = |line: String| line.split_once("] ").unwrap().1.to_owned();
+        self.take().into_iter().map(request).collect()
+    }
+}
