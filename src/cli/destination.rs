@@ -21,12 +21,14 @@ use std::{
     },
     path::{Path, PathBuf},
     process,
-    sync::mpsc,
+    sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
     time::Duration,
 };
 
 use socket2::SockRef;
+
+use crate::rounded::Rounded;
 
 /// How long the reader of a pipe or FIFO may take, from its opening to the last byte: the stop is over, and a supervisor does
 /// not wait for the process for ever.
@@ -231,11 +233,19 @@ fn temporary_beside(target: &Path) -> io::Result<(PathBuf, File)> {
 /// Writes on a thread of its own, as nothing else bounds a write to a pipe that nobody reads. The process ends next, and the
 /// thread with it.
 fn patiently(write: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
-    let (sender, written) = mpsc::channel();
-    thread::Builder::new().name("result".to_owned()).spawn(move || sender.send(write()))?;
-    let late = |_| {
-        let message = format!("nobody has read it within {} s", PATIENCE.as_secs());
+    let result = Arc::new((Mutex::new(None), Condvar::new()));
+    thread::Builder::new().name("result".to_owned()).spawn({
+        let result = Arc::clone(&result);
+        move || {
+            let written = write();
+            *result.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(written);
+            result.1.notify_all();
+        }
+    })?;
+    let waiting = result.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let waited = result.1.wait_timeout_while(waiting, PATIENCE, |result| result.is_none());
+    waited.unwrap_or_else(PoisonError::into_inner).0.take().unwrap_or_else(|| {
+        let message = format!("nobody has read it within {}", Rounded(PATIENCE));
         Err(io::Error::new(io::ErrorKind::TimedOut, message))
-    };
-    written.recv_timeout(PATIENCE).unwrap_or_else(late)
+    })
 }

@@ -29,7 +29,7 @@ use crate::{
     handler::OnStop,
     journal, observe,
     request::Request,
-    run::{News, Run},
+    run::Run,
     stop::{Action, Cause, CloseReason, Context, Guard, ListenerEnd, Phase, Straggler, Timeline},
 };
 

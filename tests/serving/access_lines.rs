@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
+use crate::support::until;
+
 pub(crate) struct AccessLines(
     #[expect(dead_code, reason = "held for as long as the lines are this test's")] Turn,
 );
@@ -47,9 +49,17 @@ impl AccessLines {
         std::mem::take(&mut *LINES.0.lock().unwrap())
     }
 
+    /// The same, once there are so many: a loop hands its lines over, and they may come a little later than the response.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, count: usize) -> Vec<String> {
+        until("the access log has its lines", || LINES.0.lock().unwrap().len() >= count);
+        self.take()
+    }
+
     /// The same without address and time.
-    pub(crate) fn take_requests(&self) -> Vec<String> {
+    #[track_caller]
+    pub(crate) fn wait_for_requests(&self, count: usize) -> Vec<String> {
         let request = |line: String| line.split_once("] ").unwrap().1.to_owned();
-        self.take().into_iter().map(request).collect()
+        self.wait_for(count).into_iter().map(request).collect()
     }
 }

@@ -231,8 +231,7 @@ fn the_access_log_has_a_line_for_each_request_that_no_client_can_forge() {
         client.send(format!("{head}Host: test\r\nConnection: close\r\n\r\n"));
         client.read_to_end();
         // That of an inline handler is written by a thread, as its loop may not wait for the logger.
-        until("the line is written", || log.has_any());
-        let lines = log.take();
+        let lines = log.wait_for(1);
         assert_eq!(lines.len(), 1, "{head:?}: {lines:?}");
         let (before, rest) = lines[0].split_once('[').unwrap();
         let (time, after) = rest.split_once(']').unwrap();
@@ -243,7 +242,7 @@ fn the_access_log_has_a_line_for_each_request_that_no_client_can_forge() {
     }
     // One that was answered at its deadline has the line of that answer, and none when its handler returns.
     assert_eq!(Client::once(address, get("/late")).status, 503);
-    assert_eq!(log.take_requests(), [r#""GET /late HTTP/1.1" 503 19 "-" "-""#]);
+    assert_eq!(log.wait_for_requests(1), [r#""GET /late HTTP/1.1" 503 19 "-" "-""#]);
     server.stop(patient());
     assert!(log.take().is_empty(), "once");
 }

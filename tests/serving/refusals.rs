@@ -90,14 +90,18 @@ fn what_a_client_does_wrong_has_one_line_in_the_access_log() {
         let response = send_wrong(&mut Client::connect(address), request);
         assert_eq!(response.status, status, "{request:?}");
         let bytes = if response.body.is_empty() { "-".to_owned() } else { response.body.len().to_string() };
-        assert_eq!(log.take_requests(), [format!(r#""{line}" {status} {bytes} "-" "-""#)], "{request:?}");
+        assert_eq!(
+            log.wait_for_requests(1),
+            [format!(r#""{line}" {status} {bytes} "-" "-""#)],
+            "{request:?}"
+        );
         // The same behind a request that is in order.
         let mut client = Client::connect(address);
         let request = get("/") + request;
         client.send(request.replace("TOO-LONG", &"x".repeat(1100)));
         assert_eq!(client.read_response().text(), "home");
         client.read_to_end();
-        let lines = log.take_requests();
+        let lines = log.wait_for_requests(2);
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].starts_with("\"GET / HTTP/1.1\" 200 4"), "{lines:?}");
         assert!(lines[1].starts_with(&format!("\"{line}\" {status} ")), "{lines:?}");
@@ -139,7 +143,7 @@ fn clients_that_are_too_slow_or_gone_have_a_line_and_the_hooks_answer() {
         let id = if line == "-" { "-" } else { "7" };
         assert_eq!(response.text(), format!("{{\"status\": {status}, \"id\": \"{id}\"}}"));
         let bytes = response.body.len();
-        assert_eq!(log.take_requests(), [format!(r#""{line}" {status} {bytes} "-" "-""#)]);
+        assert_eq!(log.wait_for_requests(1), [format!(r#""{line}" {status} {bytes} "-" "-""#)]);
     }
     let mut client = Client::connect(address);
     client.send("GET / HTTP/1.1\r\n");
@@ -147,7 +151,7 @@ fn clients_that_are_too_slow_or_gone_have_a_line_and_the_hooks_answer() {
     let response = client.read_response();
     assert_eq!((response.status, response.field("Content-Type")), (400, Some("application/json")));
     client.expect_end();
-    assert_eq!(log.take_requests().len(), 1);
+    assert_eq!(log.wait_for_requests(1).len(), 1);
 }
 
 #[test]
@@ -178,7 +182,7 @@ fn a_full_queue_and_a_time_limit_have_one_line_each_and_the_hooks_answer() {
         r#""HEAD /held HTTP/1.1" 503 - "-" "-""#,
         of_home,
     ];
-    assert_eq!(log.take_requests(), expected);
+    assert_eq!(log.wait_for_requests(expected.len()), expected);
     for _ in 0..2 {
         held.let_one_go();
     }
@@ -191,7 +195,7 @@ fn a_full_queue_and_a_time_limit_have_one_line_each_and_the_hooks_answer() {
         refused.send(get("/late"));
         let response = refused.read_response();
         assert_eq!((response.status, response.text()), (503, "{\"status\": 503, \"id\": \"-\"}"));
-        assert_eq!(log.take_requests(), [r#""GET /late HTTP/1.1" 503 26 "-" "-""#]);
+        assert_eq!(log.wait_for_requests(1), [r#""GET /late HTTP/1.1" 503 26 "-" "-""#]);
     }
     held.wait_entered();
     drop((busy, queued, refused, held));
@@ -226,7 +230,7 @@ fn what_a_stop_does_not_begin_with_is_answered_by_the_hook_and_its_wrappers() {
     let response = waits.read_response();
     assert_eq!((response.status, response.says_close()), (503, true));
     assert_eq!(response.text(), "{\"status\": 503, \"id\": \"-\"}");
-    assert_eq!(log.take_requests(), [r#""GET /poll HTTP/1.1" 503 26 "-" "-""#]);
+    assert_eq!(log.wait_for_requests(1), [r#""GET /poll HTTP/1.1" 503 26 "-" "-""#]);
     held.let_one_go();
     assert_eq!(busy.read_response().status, 204);
     drop((busy, waits));
@@ -349,6 +353,6 @@ fn a_content_that_fails_under_its_handler_has_one_line_too() {
         assert!(soon(&outcomes).is_err());
     }
     server.stop(patient());
-    let lines = log.take_requests();
+    let lines = log.wait_for_requests(2);
     assert_eq!(lines, [400, 413].map(|status| format!(r#""POST / HTTP/1.1" {status} 26 "-" "-""#)));
 }
