@@ -251,7 +251,7 @@ fn an_observer_that_blocks_holds_neither_who_asks_for_a_stop_nor_the_stop_and_is
         ("asked", |event| matches!(event, Event::StopAsked { .. })),
         ("phase", |event| matches!(event, Event::PhaseEntered { .. })),
         ("listener", |event| matches!(event, Event::ListenerClosed { .. })),
-        ("stopped", |event| matches!(event, Event::Stopped)),
+        ("stopped", |event| matches!(event, Event::Stopped { .. })),
     ];
     for (moment, at) in moments {
         let (gate, held) = gate();
