@@ -12,7 +12,7 @@ use crate::cli::check::{
 /// Between two connections.
 const LOOK: Duration = Duration::from_millis(10);
 /// The part of the promised time that has to be kept: the first refusal is seen with this precision.
-const KEPT: f64 = 0.95;
+const KEPT: f64 = 0.9;
 
 pub(crate) const CHECK: Check = Check {
     id: "lame-duck",

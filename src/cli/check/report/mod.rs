@@ -1,7 +1,10 @@
 //! The results, for people and for machines.
 
+mod badge;
 pub(crate) mod baseline;
 mod json;
+mod junit;
+mod markdown;
 pub(crate) mod table;
 
 use std::{
@@ -23,6 +26,15 @@ pub(super) fn write(arguments: &Check, results: &Results) -> Result<(), String> 
         } else {
             save(path, &text)?;
         }
+    }
+    if let Some(path) = &arguments.junit {
+        save(path, &junit::text(results).map_err(|error| error.to_string())?)?;
+    }
+    if let Some(path) = &arguments.markdown {
+        save(path, &markdown::text(results))?;
+    }
+    if let Some(path) = &arguments.badge {
+        save(path, &badge::svg(results))?;
     }
     if !to_stdout {
         tell(&table::text(results))?;
