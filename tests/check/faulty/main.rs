@@ -37,7 +37,7 @@ const TURN: Duration = Duration::from_millis(1);
 /// What all threads share.
 struct Shared {
     fault: Fault,
-    stopping: AtomicBool,
+    stopping: Arc<AtomicBool>,
     connections: AtomicUsize,
     /// Of these, the ones between two requests.
     idle: AtomicUsize,
@@ -55,7 +55,7 @@ fn main() {
     let fault = Fault::parse(fault);
     let shared = Arc::new(Shared {
         fault,
-        stopping: AtomicBool::new(false),
+        stopping: Arc::new(AtomicBool::new(false)),
         connections: AtomicUsize::new(0),
         idle: AtomicUsize::new(0),
     });
@@ -113,6 +113,12 @@ fn watch_signals(shared: &Arc<Shared>) {
     if shared.fault == Fault::DiesAtOnce {
         return;
     }
+    if !matches!(shared.fault, Fault::NeverDies | Fault::NeedsTwoSignals) {
+        // The signal's handler itself sets the flag: a server that was suspended sees the stop before it runs on.
+        for signal in [SIGTERM, SIGINT] {
+            signal_hook::flag::register(signal, Arc::clone(&shared.stopping)).expect("a handler");
+        }
+    }
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).expect("signals");
     let shared = Arc::clone(shared);
     thread::spawn(move || {
@@ -123,7 +129,7 @@ fn watch_signals(shared: &Arc<Shared>) {
             }
             let is_first = first.is_none();
             let since = *first.get_or_insert_with(Instant::now);
-            if shared.fault != Fault::NeedsTwoSignals || !is_first {
+            if shared.fault == Fault::NeedsTwoSignals && !is_first {
                 shared.stopping.store(true, Ordering::Release);
             }
             if since.elapsed() > SAME {

@@ -30,7 +30,7 @@ fn run(trial: &Trial<'_>) -> Judged {
     let took = end.took.as_secs_f64();
     let (level, seen) = match end.how {
         Ended::Killed => (Level::Fail, format!("still running {took:.1} s after the signal, and killed")),
-        Ended::ByItself(status) => (Level::Pass, format!("ended after {took:.3} s with {status}")),
+        Ended::ByItself(status) => (Level::Pass, format!("ended after {took:.3} s: {status}")),
     };
     Ok(Finding::new(level, seen).with(&end, asked, Vec::new()))
 }

@@ -7,7 +7,7 @@ use crate::cli::check::{
         Outcome, Step, Story, Tally, interval,
         load::{Client, Kind, Load, Seen},
     },
-    server::Ended,
+    server::{Ended, process::Status},
     trial::{Finding, Judged, Record, Trial, Unjudged},
     verdict::Level,
 };
@@ -18,6 +18,9 @@ const WARM: Duration = Duration::from_secs(5);
 const MOMENT: std::ops::Range<u64> = 30_000..150_000;
 /// A loss whose client wrote so shortly before the end is a crossing: the FIN was on its way already.
 const CROSSING: Duration = Duration::from_millis(1);
+
+/// Stops that decide whether a crossing was one, at least.
+const DECIDING: u32 = 5;
 
 /// The sum of several stops.
 struct Sum {
@@ -45,7 +48,7 @@ pub(super) fn stop_under_load(trial: &Trial<'_>, kind: Kind) -> Judged {
     let mut is_crossing = false;
     if is_close && kind != Kind::New {
         let before = sum.tally.missing();
-        for _ in 0..sum.stops {
+        for _ in 0..sum.stops.max(DECIDING) {
             stop_once(trial, kind, &mut sum)?;
         }
         is_crossing = sum.tally.missing() == before;
@@ -118,7 +121,10 @@ impl Sum {
         }
         self.stops += 1;
         self.tally += seen.tally;
-        self.crossings += seen.stories.iter().filter(|story| is_crossing(story)).count() as u64;
+        // A process that a signal has ended has not closed its connections: it has died.
+        if !matches!(how, Ended::ByItself(Status::Signal(_))) {
+            self.crossings += seen.stories.iter().filter(|story| is_crossing(story)).count() as u64;
+        }
         let missing = seen.tally.missing();
         if self.worst.as_ref().is_none_or(|(worst, _)| missing >= *worst) {
             self.worst = Some((missing, record(seen.stories)));

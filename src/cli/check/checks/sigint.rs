@@ -49,7 +49,7 @@ fn run(trial: &Trial<'_>) -> Judged {
             (Level::Fail, format!("a request in flight was lost; {status}"))
         }
         Ended::ByItself(status) => {
-            (Level::Pass, format!("ended after {:.2} s with {status}", end.took.as_secs_f64()))
+            (Level::Pass, format!("ended after {:.2} s: {status}", end.took.as_secs_f64()))
         }
     };
     Ok(Finding { level, seen, ..finding })

@@ -42,7 +42,7 @@ fn run(trial: &Trial<'_>) -> Judged {
     let (level, seen) = match end.how {
         Ended::Killed => (Level::Fail, format!("still running {took:.1} s after the signal, and killed")),
         Ended::ByItself(status) => {
-            (Level::Pass, format!("the stop ended by itself after {took:.1} s with {status}"))
+            (Level::Pass, format!("the stop ended by itself after {took:.1} s: {status}"))
         }
     };
     Ok(Finding::new(level, seen).with(&end, asked, vec![connection.story]))

@@ -2,10 +2,12 @@
 
 mod badge;
 pub(crate) mod baseline;
+mod html;
 mod json;
 mod junit;
 mod markdown;
 pub(crate) mod table;
+mod timeline;
 
 use std::{
     fs,
@@ -32,6 +34,9 @@ pub(super) fn write(arguments: &Check, results: &Results) -> Result<(), String> 
     }
     if let Some(path) = &arguments.markdown {
         save(path, &markdown::text(results))?;
+    }
+    if let Some(path) = &arguments.html {
+        save(path, &html::text(results))?;
     }
     if let Some(path) = &arguments.badge {
         save(path, &badge::svg(results))?;

@@ -117,7 +117,7 @@ pub(super) fn first_story(outcome: &Outcome) -> Option<(&Story, Vec<String>)> {
 
 /// A name and a text, wrapped with a hanging indent.
 fn paragraph(name: &str, value: &str, width: usize) -> String {
-    const INDENT: usize = 18;
+    const INDENT: usize = 20;
     let room = width.saturating_sub(INDENT + 2).max(30);
     let mut text = String::new();
     let mut name = name;
@@ -125,7 +125,7 @@ fn paragraph(name: &str, value: &str, width: usize) -> String {
         let mut current = String::new();
         for word in line.split(' ') {
             if !current.is_empty() && current.chars().count() + 1 + word.chars().count() > room {
-                _ = writeln!(text, "  {DIM}{name:<16}{DIM:#}{current}");
+                _ = writeln!(text, "  {DIM}{name:<18}{DIM:#}{current}");
                 (name, current) = ("", String::new());
             }
             if !current.is_empty() {
@@ -133,7 +133,7 @@ fn paragraph(name: &str, value: &str, width: usize) -> String {
             }
             current += word;
         }
-        _ = writeln!(text, "  {DIM}{name:<16}{DIM:#}{current}");
+        _ = writeln!(text, "  {DIM}{name:<18}{DIM:#}{current}");
         name = "";
     }
     text
