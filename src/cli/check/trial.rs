@@ -18,6 +18,8 @@ use super::{
 /// How much longer than an unloaded stop a stop may take while clients only hold their connections open.
 /// Go's server waits five seconds for a connection that has sent nothing.
 pub(crate) const HOLD: Duration = Duration::from_secs(6);
+/// When the second signal comes: what comes within the first half second counts as the same press.
+pub(crate) const SECOND: Duration = Duration::from_millis(600);
 /// Starts on a chosen port are tried again on another one: somebody may have taken the port in between.
 const STARTS: usize = 3;
 /// Stops of a check that goes on until it is certain.

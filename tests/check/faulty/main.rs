@@ -152,9 +152,16 @@ fn accept_during_lame_duck(listener: &TcpListener, shared: &Arc<Shared>, since: 
         accept_all(listener, shared);
         thread::sleep(TURN);
     }
-    // BPF: return 0, which drops every packet.
-    let drop_all = SockFilter::new(0x06, 0, 0, 0);
-    SockRef::from(listener).attach_filter(&[drop_all]).expect("a filter");
+    // Drops what has SYN set in the 14th byte of the TCP header, and lets all else pass (BPF: ldb [13], jset, ret, ret).
+    let drop_syn = [
+        SockFilter::new(0x30, 0, 0, 13),
+        SockFilter::new(0x45, 0, 1, 0x02),
+        SockFilter::new(0x06, 0, 0, 0),
+        SockFilter::new(0x06, 0, 0, u32::MAX),
+    ];
+    SockRef::from(listener).attach_filter(&drop_syn).expect("a filter");
+    // Handshakes that are under way are completed meanwhile.
+    thread::sleep(TURN * 50);
     accept_all(listener, shared);
 }
 

@@ -3,7 +3,7 @@
 use super::{Check, Place, Severity};
 use crate::cli::check::{
     server::Ended,
-    trial::{Finding, Judged, Trial},
+    trial::{Finding, Judged, SECOND, Trial, Unjudged},
     verdict::Level,
 };
 
@@ -29,8 +29,21 @@ fn run(trial: &Trial<'_>) -> Judged {
     trial.baseline.set(Some(end.took));
     let took = end.took.as_secs_f64();
     let (level, seen) = match end.how {
-        Ended::Killed => (Level::Fail, format!("still running {took:.1} s after the signal, and killed")),
+        Ended::Killed => {
+            let further = if needs_two(trial)? { "; a second signal ended it" } else { "" };
+            (Level::Fail, format!("still running {took:.1} s after the signal, and killed{further}"))
+        }
         Ended::ByItself(status) => (Level::Pass, format!("ended after {took:.3} s: {status}")),
     };
     Ok(Finding::new(level, seen).with(&end, asked, Vec::new()))
+}
+
+/// Whether a second signal ends a server that the first one does not end.
+fn needs_two(trial: &Trial<'_>) -> Result<bool, Unjudged> {
+    let server = trial.start()?;
+    let asked = server.ask()?;
+    trial.sleep(SECOND)?;
+    server.ask()?;
+    let (end, ()) = trial.finish(server, asked, || ())?;
+    Ok(end.how != Ended::Killed)
 }

@@ -7,12 +7,10 @@ use crate::cli::check::{
     client::get,
     config::Ask,
     server::Ended,
-    trial::{Finding, Judged, Trial, Unjudged},
+    trial::{Finding, Judged, SECOND, Trial, Unjudged},
     verdict::Level,
 };
 
-/// When the second signal comes: what comes within the first half second counts as the same press.
-const SECOND: Duration = Duration::from_millis(600);
 /// What "at once" means on a busy machine.
 const AT_ONCE: Duration = Duration::from_millis(1200);
 
