@@ -251,6 +251,11 @@ pub(crate) fn judge_requests(end: &End, asked: Instant, stories: Vec<Story>, wha
     finding
 }
 
+/// A number of stops in words.
+pub(crate) fn stops_in_words(stops: u32) -> String {
+    if stops == 1 { "1 stop".to_owned() } else { format!("{stops} stops") }
+}
+
 /// Puts the outcome of a response to a story.
 pub(crate) fn told(
     connection: Connection,

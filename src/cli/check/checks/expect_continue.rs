@@ -2,17 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Check, Place, Severity};
-use crate::cli::check::{
-    client::ANSWER,
-    trial::{Judged, Trial, Unjudged, judge_requests, told},
-};
+use super::{Check, Place, Severity, slow_body::finish};
+use crate::cli::check::trial::{Judged, Trial, Unjudged};
 
 const CONTENT: &[u8] = b"the content";
 /// How long a client waits for the interim response before it sends the content without it.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long the content comes after the signal.
-const PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) const CHECK: Check = Check {
     id: "expect-continue",
@@ -46,13 +41,5 @@ fn run(trial: &Trial<'_>) -> Judged {
             return Err(Unjudged::Skip(format!("POST {path} is answered without waiting for the content")));
         }
     }
-    let asked = server.ask()?;
-    let context = trial.context.clone();
-    let (end, story) = trial.finish(server, asked, move || {
-        _ = context.sleep(PAUSE);
-        _ = connection.send(CONTENT);
-        let response = connection.response(ANSWER);
-        told(connection, &response)
-    })?;
-    Ok(judge_requests(&end, asked, vec![story], "request that was told to continue"))
+    finish(trial, server, connection, CONTENT, "request that was told to continue")
 }

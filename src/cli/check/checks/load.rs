@@ -8,7 +8,7 @@ use crate::cli::check::{
         load::{Client, Kind, Load, Seen},
     },
     server::{Ended, process::Status},
-    trial::{Finding, Judged, Record, Trial, Unjudged},
+    trial::{Finding, Judged, Record, Trial, Unjudged, stops_in_words},
     verdict::Level,
 };
 
@@ -133,22 +133,20 @@ impl Sum {
 
     fn judge(self, is_crossing: bool) -> Finding {
         let Sum { tally, stops, killed, worst, .. } = self;
-        let (missing, of) = (tally.missing(), tally.let_in());
+        let (missing, of, times) = (tally.missing(), tally.let_in(), stops_in_words(stops));
         let (low, high) = interval(missing, of);
         let percent = |rate: f64| format!("{:.2}", rate * 100.0);
         let (level, seen) = if killed > 0 {
             (Level::Fail, format!("the stop did not end while clients went on sending; {}", tally.words()))
         } else if missing > 0 && is_crossing {
-            let seen = format!(
-                "{missing} of {of} requests crossed the server's FIN in {stops} stops; {}",
-                tally.words()
-            );
+            let seen =
+                format!("{missing} of {of} requests crossed the server's FIN in {times}; {}", tally.words());
             (Level::Warn, seen)
         } else if missing > 0 {
             let rate = percent(missing as f64 / of as f64);
             let range = format!("{} to {} %", percent(low), percent(high));
             let seen = format!(
-                "{missing} of {of} requests lost in {stops} stops ({rate} %; 95 %: {range}); {}",
+                "{missing} of {of} requests lost in {times} ({rate} %; 95 %: {range}); {}",
                 tally.words()
             );
             (Level::Fail, seen)
@@ -164,10 +162,7 @@ impl Sum {
             (Level::Warn, seen)
         } else {
             let certainty = percent(high);
-            (
-                Level::Pass,
-                format!("nothing lost in {stops} stops (95 %: at most {certainty} %); {}", tally.words()),
-            )
+            (Level::Pass, format!("nothing lost in {times} (95 %: at most {certainty} %); {}", tally.words()))
         };
         Finding { level, seen, tally, stops, record: worst.map(|(_, record)| record) }
     }

@@ -8,7 +8,7 @@ use crate::cli::check::{
         load::{outcome_of, write},
     },
     server::{Ended, Server},
-    trial::{Finding, Judged, Record, Trial, Unjudged},
+    trial::{Finding, Judged, Record, Trial, Unjudged, stops_in_words},
     verdict::Level,
 };
 
@@ -46,17 +46,17 @@ pub(super) fn repeated(
             sum.record = Some(Record::new(&end, asked, stories));
         }
     }
-    let tally = sum.tally;
+    let (tally, times) = (sum.tally, stops_in_words(stops));
     let of = tally.let_in() + tally.dropped;
     (sum.level, sum.seen) = match (tally.missing(), tally.dropped) {
         _ if killed > 0 => (Level::Fail, format!("the stop did not end; {what}: {}", tally.words())),
         (missing @ 1.., _) => {
-            (Level::Fail, format!("{missing} of {of} {what} lost in {stops} stops: {}", tally.words()))
+            (Level::Fail, format!("{missing} of {of} {what} lost in {times}: {}", tally.words()))
         }
         (0, dropped @ 1..) => {
             (Level::Warn, format!("{dropped} of {of} {what} closed before their request: {}", tally.words()))
         }
-        (0, 0) => (Level::Pass, format!("{of} {what} in {stops} stops: {}", tally.words())),
+        (0, 0) => (Level::Pass, format!("{of} {what} in {times}: {}", tally.words())),
     };
     sum.stops = stops;
     Ok(sum)
