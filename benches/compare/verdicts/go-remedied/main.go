@@ -19,8 +19,17 @@ func main() {
 	stopping, stop := context.WithCancel(context.Background())
 	var ready atomic.Bool
 	ready.Store(true)
+	// To be called before the first byte of a response is written.
+	told := func(w http.ResponseWriter) {
+		if !ready.Load() {
+			w.Header().Set("Connection", "close")
+		}
+	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello") })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		told(w)
+		fmt.Fprint(w, "hello")
+	})
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
 		if !ready.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -28,6 +37,7 @@ func main() {
 	})
 	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(700 * time.Millisecond)
+		told(w)
 		fmt.Fprint(w, "slow")
 	})
 	mux.HandleFunc("/stream", func(w http.ResponseWriter, r *http.Request) {
@@ -50,10 +60,8 @@ func main() {
 	// The second signal has its default action again, but not in the first half second: it may be the same press.
 	time.AfterFunc(500*time.Millisecond, func() { signal.Stop(quit) })
 	ready.Store(false)
-	// Keep-alives end while connections are still accepted, so that clients are told before anything closes.
-	time.Sleep(500 * time.Millisecond)
-	server.SetKeepAlivesEnabled(false)
-	time.Sleep(500 * time.Millisecond)
+	// Connections are still accepted, and those that are kept alive are told of their end with the next response.
+	time.Sleep(time.Second)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {

@@ -32,11 +32,14 @@ fn run(trial: &Trial<'_>) -> Judged {
     repeated(trial, "requests in the accept queue", |trial, server| {
         server.freeze();
         let request = get(server.address, &trial.plan.routes.plain, "Connection: close\r\n");
-        let connect = |_| match Connection::open(server.address) {
-            Ok(mut connection) => match write(&mut connection, &request) {
-                Ok(()) => Client::Sent(connection),
-                Err(_) => Client::Connected(connection),
-            },
+        let connect = |number| match Connection::open(server.address) {
+            Ok(mut connection) => {
+                connection.story.client = number;
+                match write(&mut connection, &request) {
+                    Ok(()) => Client::Sent(connection),
+                    Err(_) => Client::Connected(connection),
+                }
+            }
             Err(error) => Client::NotConnected(error),
         };
         let clients = (0..QUEUED).map(connect).collect();

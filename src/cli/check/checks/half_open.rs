@@ -33,9 +33,12 @@ pub(crate) const CHECK: Check = Check {
 /// Without quick acknowledgements Linux holds a handshake's third packet back until the client has something to send.
 fn run(trial: &Trial<'_>) -> Judged {
     repeated(trial, "requests of half-open handshakes", |trial, server| {
-        let connect = |_| {
+        let connect = |number| {
             let opened = Connection::open_with(server.address, |socket| socket.set_tcp_quickack(false));
-            opened.map_or_else(Client::NotConnected, Client::Connected)
+            opened.map_or_else(Client::NotConnected, |mut connection| {
+                connection.story.client = number;
+                Client::Connected(connection)
+            })
         };
         let clients = (0..CLIENTS).map(connect).collect();
         let asked = server.ask()?;
