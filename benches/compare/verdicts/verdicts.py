@@ -3,9 +3,10 @@
 
     benches/compare/verdicts/verdicts.py [--stops N] [NAME...]
 
-It expects `softstop` (or another binary named by SOFTSTOP) and the peers to be built (cargo build, and cargo build in benches/compare), and go, node, python3,
-nginx and haproxy on the path; gunicorn and uvicorn are taken from the environment VENV. What is missing is left out. Results
-of an earlier run are kept in target/verdicts, so that single servers can be judged again.
+It expects `softstop` (or another binary that SOFTSTOP names) and the peers to be built (cargo build, and cargo build in
+benches/compare), and go, node, python3, nginx, haproxy and apache2 on the path. gunicorn and uvicorn are taken from the
+environment VENV. What is missing is left out. Results of earlier runs are kept in target/verdicts, so that single servers
+can be judged again.
 """
 import json, os, pathlib, shutil, subprocess, sys, tempfile
 
@@ -56,6 +57,7 @@ SERVERS = [
     ("actix-web", "its own signal handling", locked("actix-web"), PEER, peer("actix-web")),
     ("tiny_http", "unblock", locked("tiny_http"), PEER, peer("tiny-http")),
     ("nginx", "SIGQUIT", version("nginx", "-v"), ["--signal", "QUIT", "--large", "/large"], [str(HERE / "nginx/start"), "{port}"]),
+    ("apache", "mpm_event, SIGWINCH", version("apache2", "-v"), ["--signal", "WINCH", "--large", "/large"], [str(HERE / "apache/start"), "{port}"]),
     ("haproxy", "SIGUSR1", version("haproxy", "-v"), ["--signal", "USR1"], [str(HERE / "haproxy/start"), "{port}"]),
 ]
 MARKS = {"pass": "✓", "fail": "✗", "warn": "!", "skip": ""}
