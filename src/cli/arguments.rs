@@ -31,7 +31,11 @@ pub(crate) enum Command {
     /// Measure: what an accept loop costs, what a stop takes and loses, how quick a server is.
     #[command(subcommand)]
     Bench(Bench),
-    /// Judge how a server stops, in whatever language it is written.
+    /// Judge how a server stops: start it, load it, send the signal, and count what its clients lose.
+    ///
+    /// Works with any HTTP/1.1 server in any language. The server is started afresh for every stop, on a free port that
+    /// stands for `{port}` in COMMAND and in $PORT. Exit status: 0 no check failed, 2 a check failed, 1 the server could
+    /// not be judged, 64 the command line makes no sense.
     Check(Box<Check>),
 }
 

@@ -27,6 +27,13 @@ fn the_url_says_which_of_three_servers_is_judged() {
 }
 
 #[test]
+fn a_quick_look_at_the_target_passes() {
+    let run = target(&["--only", "upgrade,stream-ends,large-response,slow-body", "--stops", "1"]);
+    assert_eq!(run.status, Some(0), "{}", run.text);
+    assert_eq!(run.with("pass").len(), run.checks().len(), "{}", run.text);
+}
+
+#[test]
 #[ignore = "takes a minute"]
 fn the_program_passes_what_it_has_routes_for() {
     let options = ["--lame-duck", "1s", "--ready", "/readyz", "--stuck", "/sleep?ms=60000", "--stops", "3"];
@@ -40,9 +47,7 @@ fn the_program_passes_what_it_has_routes_for() {
 #[test]
 #[ignore = "takes a minute"]
 fn the_target_passes_everything() {
-    let target = example("check_target");
-    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/check_target.toml");
-    let run = check(&["--config", config, "--stops", "3"], &[&target, "127.0.0.1:{port}"]);
+    let run = target(&["--stops", "3"]);
     assert_eq!(run.status, Some(0), "{}", run.text);
     assert_eq!(run.with("warn"), Vec::<&str>::new(), "{}", run.text);
     assert_eq!(run.with("skip"), ["replace"], "{}", run.text);
@@ -55,4 +60,10 @@ fn serve(options: &[&str], arguments: &[&str]) -> Run {
     let server = [program, "serve", "--hello", "127.0.0.1:{port}", "--name", any, "--echo", any];
     let routes = ["--slow", "/sleep?ms=600", "--says", "hello: listening on"];
     check(&[options, &routes].concat(), &[&server, arguments].concat())
+}
+
+/// Judges examples/check_target.rs with its configuration.
+fn target(options: &[&str]) -> Run {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/check_target.toml");
+    check(&[&["--config", config], options].concat(), &[&example("check_target"), "127.0.0.1:{port}"])
 }

@@ -4,11 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-/// Judge how a server stops: start it, load it, send the signal, and count what its clients lose.
-///
-/// Works with any HTTP/1.1 server in any language. The server is started afresh for every stop, on a free port that
-/// stands for `{port}` in COMMAND and in $PORT. Exit status: 0 everything passed (or only warnings), 2 a check failed,
-/// 1 the server could not be judged, 64 the command line makes no sense.
+/// The options.
 #[derive(Debug, Clone, Default, Args)]
 #[command(after_help = "Examples:
   softstop check -- ./my-server --port {port}
