@@ -16,7 +16,8 @@ PEERS = ROOT / "benches/compare/target/debug"
 RESULTS = ROOT / "target/verdicts"
 VENV = pathlib.Path(os.environ.get("VENV", "/usr")) / "bin"
 CHECK = pathlib.Path(os.environ.get("SOFTSTOP", ROOT / "target/debug/softstop"))
-SLOW, STREAM, READY = ["--slow", "/slow"], ["--stream", "/stream"], ["--ready", "/readyz"]
+SLOW, STREAM = ["--slow", "/slow"], ["--stream", "/stream"]
+READY = ["--ready", "/readyz", "--lame-duck", "1s", "--balancer"]
 PEER = ["--slow", "/sleep?ms=700", "--large", "/big", "--post", "/echo"]
 
 

@@ -50,6 +50,10 @@ pub(crate) struct Check {
     /// How long the server goes on accepting connections after the signal
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "The server")]
     pub(crate) lame_duck: Option<Duration>,
+    /// The clients of a load open no connection in the last quarter of --lame-duck, and none after it: a balancer that has
+    /// heard of the stop sends nothing either
+    #[arg(long, help_heading = "Judging")]
+    pub(crate) balancer: bool,
     /// The longest time that a start may take [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "The server")]
     pub(crate) start_within: Option<Duration>,

@@ -23,6 +23,8 @@ const START_WITHIN: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(10);
 const STOPS: u16 = 5;
 const CLIENTS: u16 = 8;
+/// The part of the lame duck after which a balancer has heard of the stop.
+const BALANCED: f64 = 0.75;
 
 /// Everything that a run needs to know.
 #[derive(Debug, Clone)]
@@ -37,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) pid_file: Option<String>,
     pub(crate) replace: Option<String>,
     pub(crate) lame_duck: Option<Duration>,
+    /// How long after the signal the clients of a load go on opening connections, if not until they are refused.
+    pub(crate) balanced: Option<Duration>,
     pub(crate) start_within: Duration,
     pub(crate) patience: Duration,
     pub(crate) stops: Stops,
@@ -128,6 +132,14 @@ pub(crate) fn plan(arguments: &Check) -> Result<Plan, String> {
         upgrade: route("upgrade", &arguments.upgrade, file.routes.upgrade)?,
         stuck: route("stuck", &arguments.stuck, file.routes.stuck)?,
     };
+    let lame_duck = arguments.lame_duck.or(file.server.lame_duck);
+    let balanced = match (arguments.balancer || file.judging.balancer, lame_duck) {
+        (false, _) => None,
+        (true, Some(lame_duck)) => Some(lame_duck.mul_f64(BALANCED)),
+        (true, None) => {
+            return Err("--balancer needs --lame-duck: how long the server goes on accepting".to_owned());
+        }
+    };
     Ok(Plan {
         command,
         host,
@@ -137,7 +149,8 @@ pub(crate) fn plan(arguments: &Check) -> Result<Plan, String> {
         stop,
         pid_file: arguments.pid_file.clone().or(file.server.pid_file),
         replace: arguments.replace.clone().or(file.server.replace),
-        lame_duck: arguments.lame_duck.or(file.server.lame_duck),
+        lame_duck,
+        balanced,
         start_within: arguments.start_within.or(file.server.start_within).unwrap_or(START_WITHIN),
         patience: arguments.patience.or(file.server.patience).unwrap_or(PATIENCE),
         stops,
@@ -212,6 +225,7 @@ mod tests {
         assert!(port(|check| check.url = Some("http://192.0.2.1:80".to_owned())).is_err());
         assert!(port(|check| check.slow = Some("slow".to_owned())).is_err());
         assert!(port(|check| check.command.clear()).is_err());
+        assert!(port(|check| check.balancer = true).is_err());
         assert!(port(|check| check.signal = Some("NONE".to_owned())).is_err());
     }
 }

@@ -59,7 +59,8 @@ pub(super) fn stop_under_load(trial: &Trial<'_>, kind: Kind) -> Judged {
 fn stop_once(trial: &Trial<'_>, kind: Kind, sum: &mut Sum) -> Result<(), Unjudged> {
     let server = trial.start()?;
     let count = usize::from(trial.plan.clients);
-    let load = Load::new(server.address, &trial.plan.routes.plain, kind, trial.context, count);
+    let load = Load::new(server.address, &trial.plan.routes.plain, kind, trial.context, count)
+        .balanced(trial.plan.balanced);
     let (end, asked, seen) = thread::scope(|scope| {
         let clients: Vec<_> = (0..count)
             .map(|number| {

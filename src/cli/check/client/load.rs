@@ -51,6 +51,8 @@ pub(crate) struct Load<'a> {
     asked: Mutex<Option<Instant>>,
     warm: Context,
     clients: usize,
+    /// How long after the request to stop new connections are opened, if not until they are refused.
+    balanced: Option<Duration>,
 }
 
 /// What the clients have seen.
@@ -92,7 +94,13 @@ impl<'a> Load<'a> {
             asked: Mutex::new(None),
             warm: Context::new(),
             clients,
+            balanced: None,
         }
+    }
+
+    /// Lets the clients stop opening connections so long after the request to stop.
+    pub(crate) fn balanced(self, after: Option<Duration>) -> Load<'a> {
+        Load { balanced: after, ..self }
     }
 
     /// Waits until every client has had an answer, or that time is over. Says whether anybody has.
@@ -118,6 +126,12 @@ impl<'a> Load<'a> {
     fn is_asked(&self) -> bool {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
+
+    /// Whether a balancer would still send new connections.
+    fn is_offered(&self) -> bool {
+        let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        !self.balanced.zip(asked).is_some_and(|(after, asked)| asked.elapsed() > after)
+    }
 }
 
 /// One client of a load.
@@ -135,7 +149,7 @@ impl<'a> Client<'a> {
 
     /// Sends until it is refused after the stop was asked for, or until the load is over.
     pub(crate) fn run(mut self) -> Seen {
-        while !self.load.is_over() {
+        while !self.load.is_over() && self.load.is_offered() {
             match Connection::open(self.load.address) {
                 Ok(connection) => match self.load.kind {
                     Kind::New => self.once(connection),
@@ -281,5 +295,22 @@ pub(crate) fn outcome_of(broken: &Broken) -> Outcome {
         Broken::TimedOut => Outcome::TimedOut,
         Broken::Ours => Outcome::Ours,
         Broken::Closed | Broken::Reset | Broken::Malformed(_) => Outcome::Lost,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_balancer_stops_sending_some_time_after_the_request_to_stop() {
+        let (context, address) = (Context::new(), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let load = |after| Load::new(address, "/", Kind::New, &context, 1).balanced(after);
+        let (balanced, other) = (load(Some(Duration::from_secs(1))), load(None));
+        assert!(balanced.is_offered() && other.is_offered(), "before the stop");
+        let Some(long_ago) = Instant::now().checked_sub(Duration::from_secs(2)) else { return };
+        balanced.ask(long_ago);
+        other.ask(long_ago);
+        assert!(!balanced.is_offered() && other.is_offered());
     }
 }

@@ -50,6 +50,7 @@ pub(super) struct Routes {
 pub(super) struct Judging {
     pub(super) stops: Option<u16>,
     pub(super) until_certain: bool,
+    pub(super) balancer: bool,
     pub(super) clients: Option<u16>,
 }
 
