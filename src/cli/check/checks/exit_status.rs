@@ -4,6 +4,7 @@ use rustix::process::Signal;
 
 use super::{Check, Place, Severity};
 use crate::cli::check::{
+    config::Ask,
     server::{Ended, process::Status},
     trial::{Finding, Judged, Trial, Unjudged},
     verdict::Level,
@@ -33,6 +34,8 @@ fn run(trial: &Trial<'_>) -> Judged {
     let (end, ()) = trial.finish(server, asked, || ())?;
     let level = match end.how {
         Ended::ByItself(Status::Code(0)) => Level::Pass,
+        // Some servers end their stop with the signal itself. systemd takes that for clean, shells and Kubernetes do not.
+        Ended::ByItself(Status::Signal(signal)) if trial.plan.stop == asked_by(signal) => Level::Warn,
         // The JVM's, after its shutdown hooks.
         Ended::ByItself(Status::Code(code)) if code == BY_SIGNAL + Signal::TERM.as_raw() => Level::Warn,
         Ended::ByItself(Status::Unknown) => {
@@ -42,4 +45,9 @@ fn run(trial: &Trial<'_>) -> Judged {
         Ended::ByItself(_) | Ended::Killed => Level::Fail,
     };
     Ok(Finding::new(level, end.how.to_string()).with(&end, asked, Vec::new()))
+}
+
+/// The way to ask that is this signal. What has no name here was not asked for.
+fn asked_by(signal: i32) -> Ask {
+    Ask::Signal(Signal::from_named_raw(signal).unwrap_or(Signal::KILL))
 }

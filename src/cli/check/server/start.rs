@@ -147,10 +147,15 @@ impl<'a> Starting<'a> {
         if self.server.plan.pid_file.is_some() {
             self.wait_for_daemon()?;
         }
-        if let Some(path) = &self.server.plan.routes.ready {
-            while !client::once(self.server.address, path).is_ok_and(|status| status == 200) {
-                self.pause(&format!("{path} does not answer 200"))?;
-            }
+        // The kernel completes handshakes as soon as there is a listener; an answer shows that the server is there.
+        let routes = &self.server.plan.routes;
+        let (path, wanted) = match &routes.ready {
+            Some(path) => (path, "is not answered 200"),
+            None => (&routes.plain, "is not answered"),
+        };
+        let is_ready = |status| routes.ready.is_none() || status == 200;
+        while !client::once(self.server.address, path).is_ok_and(is_ready) {
+            self.pause(&format!("GET {path} {wanted}"))?;
         }
         self.server.ready_after = self.began.elapsed();
         Ok(self.server)
