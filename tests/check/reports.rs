@@ -1,4 +1,4 @@
-//! What is written for machines and for pages.
+//! The reports for machines, and the page.
 
 use std::fs;
 

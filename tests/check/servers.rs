@@ -2,7 +2,7 @@
 
 use crate::run::{Run, check, example};
 
-/// What the program's hello has no routes for.
+/// The checks for which the program's hello has no route.
 const NOT_OFFERED: [&str; 7] =
     ["large-response", "slow-body", "expect-continue", "never-reads", "stream-ends", "upgrade", "replace"];
 

@@ -32,7 +32,7 @@ pub(crate) struct Plan {
     pub(crate) command: Vec<String>,
     pub(crate) host: SocketAddr,
     pub(crate) port: Port,
-    /// What the server prints when it listens.
+    /// The line that the server prints when it listens.
     pub(crate) says: Option<Pattern>,
     pub(crate) routes: Routes,
     pub(crate) stop: Ask,

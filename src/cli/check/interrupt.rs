@@ -26,7 +26,7 @@ pub(super) fn until_interrupted() -> io::Result<Context> {
         let mut first = None;
         for _ in signals.forever() {
             let since = *first.get_or_insert_with(Instant::now);
-            // What was started registers to be killed: see `Server`.
+            // Each server has registered a callback that kills it: see `Server`.
             ending.cancel("interrupted");
             if since.elapsed() > SAME {
                 tree::kill_all();

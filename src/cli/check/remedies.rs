@@ -1,4 +1,4 @@
-//! What to do about a failure, in the language at hand. The texts are data: `remedies.toml`.
+//! The remedy for a failure, in the language at hand. The texts are data: `remedies.toml`.
 
 use std::{collections::BTreeMap, sync::OnceLock};
 

@@ -1,4 +1,4 @@
-//! What every check works with: a server started for it, connections to that server, and its end.
+//! The tools of every check: a server started for it, connections to that server, and its end.
 
 use std::{
     cell::Cell,
@@ -35,11 +35,11 @@ pub(crate) struct Trial<'a> {
     pub(crate) baseline: Cell<Option<Duration>>,
 }
 
-/// What a check has found.
+/// The finding of a check.
 #[derive(Debug)]
 pub(crate) struct Finding {
     pub(crate) level: Level,
-    /// What was seen, in a sentence.
+    /// The observation, in a sentence.
     pub(crate) seen: String,
     pub(crate) tally: Tally,
     pub(crate) stops: u32,

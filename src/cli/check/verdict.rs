@@ -9,7 +9,7 @@ use super::{
     trial::{Finding, Unjudged},
 };
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     Pass,
@@ -17,7 +17,7 @@ pub(crate) enum Level {
     Fail,
 }
 
-/// What a check has come to.
+/// The verdict of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verdict {
@@ -52,7 +52,7 @@ impl Verdict {
 pub(crate) struct Outcome {
     pub(crate) check: &'static Check,
     pub(crate) verdict: Verdict,
-    /// What was seen, or why the check was skipped.
+    /// The observation, or the reason why the check was skipped.
     pub(crate) seen: String,
     pub(crate) finding: Option<Finding>,
     pub(crate) took: Duration,

@@ -1,6 +1,6 @@
 //! A small server that stops well, except for one fault on purpose: what `softstop check` has to find.
 //!
-//! It shares no code with softstop. A thread serves each connection; everything is as simple as it can be.
+//! This server shares no code with softstop. A thread serves each connection; everything is as simple as it can be.
 //! Usage: `faulty PORT FAULT`.
 
 mod connection;
@@ -34,7 +34,7 @@ const DEADLINE: Duration = Duration::from_millis(2500);
 const SAME: Duration = Duration::from_millis(500);
 const TURN: Duration = Duration::from_millis(1);
 
-/// What all threads share.
+/// The state that all threads share.
 struct Shared {
     fault: Fault,
     stopping: Arc<AtomicBool>,

@@ -10,7 +10,7 @@ use crate::cli::check::{
     verdict::Level,
 };
 
-/// What a shell, and the JVM, make of an end by a signal.
+/// A shell, and the JVM, add the number of a signal to this status.
 const BY_SIGNAL: i32 = 128;
 
 pub(crate) const CHECK: Check = Check {

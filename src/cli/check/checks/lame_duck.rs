@@ -49,7 +49,7 @@ fn run(trial: &Trial<'_>) -> Judged {
                     _ = connection.send(&get(address, path, "Connection: close\r\n"));
                     match connection.response(ANSWER) {
                         Ok(_) => last = began,
-                        // What connects when the listener closes was not promised anything.
+                        // A connection that meets the close of the listener was promised nothing.
                         Err(_) if began < promised.mul_f64(KEPT) => unanswered += 1,
                         Err(_) => {}
                     }

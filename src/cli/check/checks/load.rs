@@ -103,7 +103,7 @@ impl Sum {
     ) {
         if how == Ended::Killed {
             self.killed += 1;
-            // What was lost by the kill was not lost by the server.
+            // The server has not lost the requests that the kill has cut.
             seen.stories.retain(|story| {
                 let is_ours = story.outcome.is_some_and(Outcome::is_bad)
                     && story.steps.last().is_some_and(|(at, _)| *at >= ended);

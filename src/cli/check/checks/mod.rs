@@ -47,14 +47,14 @@ use super::trial::{Judged, Trial};
 #[derive(Debug)]
 pub(crate) struct Check {
     pub(crate) id: &'static str,
-    /// What a good server does, as a statement.
+    /// The behaviour of a good server, as a statement.
     pub(crate) title: &'static str,
     pub(crate) rule: &'static str,
     /// Where the rule stands: a standard, a contract of a system, or "convention".
     pub(crate) source: &'static str,
     pub(crate) severity: Severity,
     pub(crate) place: Place,
-    /// What users see where the rule is broken.
+    /// The symptoms that users see where the rule is broken.
     pub(crate) users: &'static str,
     /// Why servers break it.
     pub(crate) why: &'static str,

@@ -66,7 +66,7 @@ pub(super) fn repeated(
 pub(super) enum Client {
     /// Its request is written.
     Sent(Connection),
-    /// It writes its request now.
+    /// The client writes its request now.
     Connected(Connection),
     NotConnected(NotConnected),
 }

@@ -29,7 +29,7 @@ pub(crate) const CHECK: Check = Check {
     run,
 };
 
-/// What the end of a connection was like.
+/// The end of a connection.
 enum Last {
     SaidClose,
     SaidNothing,

@@ -11,7 +11,7 @@ use crate::cli::check::{
     verdict::Level,
 };
 
-/// What "at once" means on a busy machine.
+/// The longest time that counts as "at once" on a busy machine.
 const AT_ONCE: Duration = Duration::from_millis(1200);
 
 pub(crate) const CHECK: Check = Check {

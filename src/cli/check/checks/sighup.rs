@@ -39,7 +39,7 @@ fn run(trial: &Trial<'_>) -> Judged {
         Some(status) => (Level::Warn, format!("SIGHUP: {status}")),
         None => match client::once(server.address, &trial.plan.routes.plain) {
             Ok(_) => (Level::Pass, "the server goes on serving".to_owned()),
-            // It is stopping, or being replaced.
+            // The server is stopping, or being replaced.
             Err(_) => (Level::Pass, "the server is stopping".to_owned()),
         },
     };

@@ -37,7 +37,7 @@ pub(crate) enum Kind {
     Pipelined,
 }
 
-/// What the clients of a load share.
+/// The state that all clients of a load share.
 pub(crate) struct Load<'a> {
     pub(crate) address: SocketAddr,
     pub(crate) path: &'a str,
@@ -55,7 +55,7 @@ pub(crate) struct Load<'a> {
     balanced: Option<Duration>,
 }
 
-/// What the clients have seen.
+/// The observations of the clients.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) tally: Tally,
@@ -130,7 +130,7 @@ impl<'a> Load<'a> {
     /// Whether a balancer would still send new connections.
     fn is_offered(&self) -> bool {
         let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        !self.balanced.zip(asked).is_some_and(|(after, asked)| asked.elapsed() > after)
+        self.balanced.zip(asked).is_none_or(|(after, asked)| asked.elapsed() <= after)
     }
 }
 
@@ -289,7 +289,7 @@ pub(crate) fn write(connection: &mut Connection, request: &[u8]) -> Result<(), O
     }
 }
 
-/// What became of a request that was written and has no whole response.
+/// The outcome of a request that was written and has no whole response.
 pub(crate) fn outcome_of(broken: &Broken) -> Outcome {
     match broken {
         Broken::TimedOut => Outcome::TimedOut,

@@ -34,7 +34,7 @@ pub(crate) const CONNECT: Duration = Duration::from_millis(300);
 /// The longest time that a client waits for a whole response.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Outcome {
     Answered(u16),

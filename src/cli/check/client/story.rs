@@ -7,7 +7,7 @@ use super::Outcome;
 /// Steps of a story that are kept. A slow reader has thousands of reads, which are one step.
 const STEPS: usize = 24;
 
-/// What a client did or saw.
+/// An action or an observation of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
     /// The connect began.
@@ -24,7 +24,7 @@ pub(crate) enum Step {
     Saw(&'static str),
 }
 
-/// What happened on one connection, or with one request of it.
+/// The events of one connection, or of one request on it.
 #[derive(Debug, Clone)]
 pub(crate) struct Story {
     /// Which client it was.

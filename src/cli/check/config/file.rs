@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// What `--example-config` prints.
+/// The output of `--example-config`.
 pub(crate) const EXAMPLE: &str = include_str!("example.toml");
 
 #[derive(Debug, Default, Deserialize)]

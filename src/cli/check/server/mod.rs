@@ -41,7 +41,7 @@ pub(crate) struct Server<'a> {
     main: Process,
     /// From the start of the process until it was ready.
     pub(crate) ready_after: Duration,
-    /// What a connect immediately after the announcement came to, if an announcement was waited for.
+    /// The result of a connect immediately after the announcement, if an announcement was waited for.
     pub(crate) announced: Option<Announced>,
     /// Kills everything at an interruption, so that the clients return.
     _on_cancel: OnCancel,
@@ -54,7 +54,7 @@ pub(crate) enum Announced {
     TooEarly,
 }
 
-/// How a server has ended.
+/// The end of a server.
 #[derive(Debug, Clone)]
 pub(crate) struct End {
     pub(crate) how: Ended,

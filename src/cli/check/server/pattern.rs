@@ -20,7 +20,7 @@ enum Wanted {
     Nothing,
 }
 
-/// What a line has told.
+/// The content of a line that matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Told {
     Address(SocketAddr),
@@ -43,7 +43,7 @@ impl Pattern {
         self.wanted != Wanted::Nothing
     }
 
-    /// What a line tells, if it matches.
+    /// The content of a line, if the line matches.
     pub(crate) fn find(&self, line: &str) -> Option<Told> {
         let (_, rest) = line.split_once(&self.before)?;
         if self.wanted == Wanted::Nothing {

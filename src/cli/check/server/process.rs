@@ -31,7 +31,7 @@ pub(crate) struct Process {
     pub(crate) id: Pid,
     exits: Receiver<Exit>,
     exit: Option<Exit>,
-    /// What the process has written, on both of its outputs.
+    /// Both outputs of the process.
     pub(crate) output: Output,
 }
 

@@ -30,7 +30,7 @@ const PORTS: std::ops::Range<u16> = 15_000..32_000;
 /// Free ports that are looked for.
 const TRIES: usize = 200;
 
-/// What is to be started, and how it differs from the plan.
+/// A start, and its differences from the plan.
 pub(crate) struct Launch<'a, 'w> {
     pub(crate) plan: &'a Plan,
     pub(crate) context: &'a Context,

@@ -28,7 +28,7 @@ pub(crate) fn descendants() -> Vec<Descendant> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     for entry in processes {
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        // It may have ended meanwhile.
+        // The process may have ended meanwhile.
         let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
         if let Some((name, state, parent)) = parse_stat(&stat) {
             children.entry(parent).or_default().push((id, name.to_owned(), matches!(state, "Z" | "X")));
@@ -59,7 +59,7 @@ fn parse_stat(stat: &str) -> Option<(&str, &str, i32)> {
 /// Sends a signal to every process below this one.
 pub(crate) fn signal_all(signal: Signal) {
     for descendant in descendants() {
-        // It fails if the process has just ended.
+        // The call fails if the process has just ended.
         _ = kill_process(descendant.id, signal);
     }
 }
