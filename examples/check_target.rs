@@ -11,13 +11,13 @@
 
 use std::io::{Read, Write};
 use std::sync::Arc;
-use std::{env, net::Shutdown, thread, time::Duration};
+use std::{env, error::Error, net::Shutdown, thread, time::Duration};
 
 use softstop::{Body, Context, Group, Request, Response, Router, Server, Signal, StatusCode, StopPolicy};
 use softstop::{IntoResponse, Upgraded, inline};
 use tungstenite::handshake::derive_accept_key;
 
-fn main() -> Result<(), softstop::Error> {
+fn main() -> Result<(), Box<dyn Error>> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let large = Arc::new(vec![b'x'; 8 * 1024 * 1024]);
     let routes = Router::new()
