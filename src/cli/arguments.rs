@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-use super::bench::arguments::Bench;
+use super::{bench::arguments::Bench, check::arguments::Check};
 
 /// An HTTP/1.1 server that can be stopped without losing a request.
 ///
@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) serve: Serve,
     /// What to log: off, error, warn, info, debug, trace, or a list such as `info,softstop::net=debug` [default: info,
-    /// for bench warn]
+    /// for bench and check warn]
     #[arg(long, global = true, env = "SOFTSTOP_LOG", value_name = "LEVEL")]
     pub(crate) log: Option<String>,
 }
@@ -36,6 +36,12 @@ pub(crate) enum Command {
     /// Measure: what an accept loop costs, what a stop takes and loses, how quick a server is.
     #[command(subcommand)]
     Bench(Bench),
+    /// Judge how a server stops: start it, load it, send the signal, and count what its clients lose.
+    ///
+    /// Works with any HTTP/1.1 server in any language. The server is started afresh for every stop, on a free port that
+    /// stands for `{port}` in COMMAND and in $PORT. Exit status: 0 no check failed, 2 a check failed, 1 the server could
+    /// not be judged, 64 the command line makes no sense.
+    Check(Box<Check>),
 }
 
 #[derive(Debug, Clone, Args)]

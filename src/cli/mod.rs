@@ -2,7 +2,9 @@
 
 mod arguments;
 mod bench;
+mod check;
 mod destination;
+mod response;
 mod serve;
 mod services;
 mod words;
@@ -30,11 +32,12 @@ pub(crate) fn main() -> ExitCode {
     let log = arguments.log.as_deref().unwrap_or(match command {
         Command::Serve(_) => "info",
         // It starts and stops a server many times; that each did is not what it is about.
-        Command::Bench(_) => "warn",
+        Command::Bench(_) | Command::Check(_) => "warn",
     });
     env_logger::Builder::new().parse_filters(log).init();
     match command {
         Command::Serve(options) => serve::serve(&options),
         Command::Bench(what) => bench::bench(&what),
+        Command::Check(what) => check::check(&what),
     }
 }

@@ -13,7 +13,6 @@ mod distribution;
 mod generator;
 mod load;
 mod output;
-mod response;
 mod stop;
 mod strategies;
 mod target;

@@ -9,7 +9,7 @@ use std::{
 use mio::net::TcpStream;
 
 use super::outcome::{Failure, Outcome};
-use crate::cli::bench::response::{Ended, Reader};
+use crate::cli::response::{Ended, Reader};
 
 #[derive(Debug)]
 pub(super) struct Connection {

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Serialize, Serializer};
 
-use crate::cli::bench::{distribution::Distribution, response::Malformed};
+use crate::cli::{bench::distribution::Distribution, response::Malformed};
 
 /// Why a request was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

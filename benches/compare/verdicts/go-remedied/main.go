@@ -1,0 +1,70 @@
+// The tutorial with the remedies of `softstop check`: readiness, a lame duck, an end for streams, handlers for SIGHUP and
+// for a second signal.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+func main() {
+	stopping, stop := context.WithCancel(context.Background())
+	var ready atomic.Bool
+	ready.Store(true)
+	// To be called before the first byte of a response is written.
+	told := func(w http.ResponseWriter) {
+		if !ready.Load() {
+			w.Header().Set("Connection", "close")
+		}
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		told(w)
+		fmt.Fprint(w, "hello")
+	})
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
+		if !ready.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(700 * time.Millisecond)
+		told(w)
+		fmt.Fprint(w, "slow")
+	})
+	mux.HandleFunc("/stream", func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil && stopping.Err() == nil {
+			fmt.Fprint(w, "tick\n")
+			w.(http.Flusher).Flush()
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT"), Handler: mux, ReadHeaderTimeout: 2 * time.Second}
+	server.RegisterOnShutdown(stop)
+	go func() {
+		if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+			log.Fatal(err)
+		}
+	}()
+	quit := make(chan os.Signal, 1)
+	signal.Notify(quit, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	<-quit
+	// The second signal has its default action again, but not in the first half second: it may be the same press.
+	time.AfterFunc(500*time.Millisecond, func() { signal.Stop(quit) })
+	ready.Store(false)
+	// Connections are still accepted, and those that are kept alive are told of their end with the next response.
+	time.Sleep(time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		server.Close()
+	}
+}

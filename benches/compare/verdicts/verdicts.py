@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Judges servers with `softstop check`, and writes docs/verdicts.md.
+
+    benches/compare/verdicts/verdicts.py [--stops N] [NAME...]
+
+It expects `softstop` (or another binary that SOFTSTOP names) and the peers to be built (cargo build, and cargo build in
+benches/compare), and go, node, python3, nginx, haproxy and apache2 on the path. gunicorn and uvicorn are taken from the
+environment VENV. What is missing is left out. Results of earlier runs are kept in target/verdicts, so that single servers
+can be judged again.
+"""
+import json, os, pathlib, shutil, subprocess, sys, tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+PEERS = ROOT / "benches/compare/target/debug"
+RESULTS = ROOT / "target/verdicts"
+VENV = pathlib.Path(os.environ.get("VENV", "/usr")) / "bin"
+CHECK = pathlib.Path(os.environ.get("SOFTSTOP", ROOT / "target/debug/softstop"))
+SLOW, STREAM = ["--slow", "/slow"], ["--stream", "/stream"]
+READY = ["--ready", "/readyz", "--lame-duck", "1s", "--balancer"]
+PEER = ["--slow", "/sleep?ms=700", "--large", "/big", "--post", "/echo"]
+
+
+def peer(name):
+    return [str(PEERS / f"peer-{name}"), "--listen", "127.0.0.1:{port}", "--threads", "2"]
+
+
+def go(name):
+    return [str(RESULTS / name)]
+
+
+def version(*command):
+    return lambda: subprocess.run(command, capture_output=True, text=True).stdout or subprocess.run(
+        command, capture_output=True, text=True).stderr
+
+
+def locked(package):
+    text = (ROOT / "benches/compare/Cargo.lock").read_text().split(f'name = "{package}"\nversion = "')
+    return lambda: text[1].split('"')[0] if len(text) > 1 else "?"
+
+
+# name, what it is, version, options, command
+SERVERS = [
+    ("softstop", "examples/check_target.rs", lambda: "this tree",
+     ["--config", str(ROOT / "examples/check_target.toml")], [str(ROOT / "target/debug/examples/check_target"), "127.0.0.1:{port}"]),
+    ("go", "net/http, the usual tutorial", version("go", "version"), SLOW + STREAM, go("go")),
+    ("go-remedied", "the same with the remedies", version("go", "version"), SLOW + STREAM + READY, go("go-remedied")),
+    ("node", "node:http, the usual tutorial", version("node", "--version"), SLOW + STREAM, ["node", str(HERE / "node/server.js")]),
+    ("node-remedied", "the same with the remedies", version("node", "--version"), SLOW + STREAM + READY, ["node", str(HERE / "node/remedied.js")]),
+    ("python", "http.server, the usual tutorial", version("python3", "--version"), SLOW, ["python3", str(HERE / "python/server.py")]),
+    ("python-remedied", "the same with the remedies", version("python3", "--version"), SLOW + READY, ["python3", str(HERE / "python/remedied.py")]),
+    ("gunicorn", "two workers, gthread", version(VENV / "gunicorn", "--version"), SLOW,
+     [str(VENV / "gunicorn"), "--chdir", str(HERE / "python"), "-w", "2", "-k", "gthread", "--threads", "8", "--graceful-timeout", "6", "-b", "127.0.0.1:{port}", "app:wsgi"]),
+    ("uvicorn", "--timeout-graceful-shutdown 6", version(VENV / "uvicorn", "--version"), SLOW + STREAM,
+     [str(VENV / "uvicorn"), "--app-dir", str(HERE / "python"), "--timeout-graceful-shutdown", "6", "--log-level", "warning", "--port", "{port}", "app:asgi"]),
+    ("hyper", "GracefulShutdown of hyper-util", locked("hyper"), PEER, peer("hyper")),
+    ("axum", "with_graceful_shutdown", locked("axum"), PEER, peer("axum")),
+    ("actix-web", "its own signal handling", locked("actix-web"), PEER, peer("actix-web")),
+    ("tiny_http", "unblock", locked("tiny_http"), PEER, peer("tiny-http")),
+    ("nginx", "SIGQUIT", version("nginx", "-v"), ["--signal", "QUIT", "--large", "/large"], [str(HERE / "nginx/start"), "{port}"]),
+    ("apache", "mpm_event, SIGWINCH", version("apache2", "-v"), ["--signal", "WINCH", "--large", "/large"], [str(HERE / "apache/start"), "{port}"]),
+    ("haproxy", "SIGUSR1", version("haproxy", "-v"), ["--signal", "USR1"], [str(HERE / "haproxy/start"), "{port}"]),
+]
+MARKS = {"pass": "✓", "fail": "✗", "warn": "!", "skip": ""}
+
+
+def judge(name, options, command, stops):
+    with tempfile.TemporaryDirectory() as directory:
+        environment = dict(os.environ, TMPDIR=directory)
+        # A time-out of its own is what it has; this one only says that it hangs.
+        subprocess.run([str(CHECK), "check", "--stops", stops, *options, "--json", str(RESULTS / f"{name}.json"), "--html",
+                        str(RESULTS / f"{name}.html"), "--", *command], env=environment, stdout=subprocess.DEVNULL, timeout=1200)
+
+
+def write(reports):
+    names = [name for name, *_ in SERVERS if name in reports]
+    checks = [check["id"] for check in reports[names[0]]["checks"]]
+    lines = (HERE / "head.md").read_text().splitlines() + [""]
+    lines += ["| server | what it is | version |", "| --- | --- | --- |"]
+    for name, what, told, *_ in SERVERS:
+        if name in reports:
+            text = (told() or "?").strip().splitlines()[0].replace("|", "/")
+            lines.append(f"| {name} | {what} | {text} |")
+    lines += ["", "| check | " + " | ".join(names) + " |", "| --- |" + " :-: |" * len(names)]
+    for check in checks:
+        row = [next((MARKS[one["verdict"]] for one in reports[name]["checks"] if one["id"] == check), "") for name in names]
+        lines.append(f"| `{check}` | " + " | ".join(row) + " |")
+    lines += ["", "## What was seen", ""]
+    for name in names:
+        report = reports[name]
+        bad = [one for one in report["checks"] if one["verdict"] in ("fail", "warn")]
+        lines += [f"**{name}**" + (": nothing." if not bad else ":"), ""]
+        lines += [f"- {MARKS[one['verdict']]} `{one['id']}`: {one['seen'].splitlines()[0]}" for one in bad] + ([""] if bad else [])
+    lines += (HERE / "tail.md").read_text().splitlines()
+    (ROOT / "docs/verdicts.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def main():
+    arguments = sys.argv[1:]
+    stops = "5"
+    if arguments[:1] == ["--stops"]:
+        stops, arguments = arguments[1], arguments[2:]
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for name in ("go", "go-remedied"):
+        if shutil.which("go"):
+            subprocess.run(["go", "build", "-o", str(RESULTS / name), "main.go"], cwd=HERE / name, check=True)
+    for name, _, _, options, command in SERVERS:
+        if (not arguments or name in arguments) and shutil.which(command[0]):
+            print(name, flush=True)
+            judge(name, options, command, stops)
+    paths = {name: RESULTS / f"{name}.json" for name, *_ in SERVERS}
+    write({name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()})
+
+
+main()

@@ -1,0 +1,59 @@
+//! A stop while the server has no descriptor left.
+
+use std::time::Duration;
+
+use super::{Check, Place, Severity};
+use crate::cli::check::{
+    client::{Connection, get},
+    server::Ended,
+    trial::{Finding, Judged, Trial},
+    verdict::Level,
+};
+
+/// Descriptors that the server may still open.
+const ROOM: u64 = 8;
+/// Connections that are made: more than there is room for.
+const CONNECTIONS: usize = 24;
+/// How long an answer is waited for before the server counts as full.
+const FULL: Duration = Duration::from_millis(300);
+
+pub(crate) const CHECK: Check = Check {
+    id: "descriptors",
+    title: "A server without free descriptors can still stop",
+    rule: "accept fails with EMFILE at the limit; a stop needs no new descriptor.",
+    source: "POSIX, accept(), EMFILE",
+    severity: Severity::Error,
+    place: Place::AcceptQueue,
+    users: "An overloaded server cannot be stopped, only killed.",
+    why: "The accept loop spins on the error, or the stop needs a pipe, a file or a connection.",
+    remedy: "bound",
+    after: &["ends"],
+    run,
+};
+
+fn run(trial: &Trial<'_>) -> Judged {
+    let server = trial.start()?;
+    drop(trial.kept(&server));
+    let limit = server.limit_descriptors(ROOM)?;
+    let request = get(server.address, &trial.plan.routes.plain, "");
+    let (mut held, mut served) = (Vec::new(), 0);
+    for _ in 0..CONNECTIONS {
+        let Ok(mut connection) = Connection::open(server.address) else { break };
+        _ = connection.send(&request);
+        let is_served = connection.response(FULL).is_ok();
+        served += usize::from(is_served);
+        held.push(connection);
+        if !is_served {
+            break;
+        }
+    }
+    let asked = server.ask()?;
+    let (end, ()) = trial.finish(server, asked, || ())?;
+    let took = end.took.as_secs_f64();
+    let limit = format!("at a limit of {limit} descriptors ({served} connections served)");
+    let (level, seen) = match end.how {
+        Ended::Killed => (Level::Fail, format!("{limit} the stop did not end")),
+        Ended::ByItself(_) => (Level::Pass, format!("{limit} the stop took {took:.2} s")),
+    };
+    Ok(Finding::new(level, seen).with(&end, asked, Vec::new()))
+}

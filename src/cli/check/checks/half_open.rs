@@ -1,0 +1,48 @@
+//! Connections whose handshake is complete for the client, and half open for the server.
+
+use std::time::Duration;
+
+use super::{
+    Check, Place, Severity,
+    moments::{Client, repeated},
+};
+use crate::cli::check::{
+    client::Connection,
+    trial::{Judged, Trial},
+};
+
+const CLIENTS: usize = 5;
+/// How long the third packet is held back after the signal: less than the 200 ms of a delayed acknowledgement, and time
+/// enough for a server to close its listener.
+const HELD_BACK: Duration = Duration::from_millis(60);
+
+pub(crate) const CHECK: Check = Check {
+    id: "half-open",
+    title: "Handshakes that are half open at the signal are completed",
+    rule: "A client whose SYN was answered believes itself connected; its request should not be reset.",
+    source: "convention; RFC 9293 section 3.5 leaves the end of a listener open",
+    severity: Severity::Warning,
+    place: Place::HalfOpen,
+    users: "Connection reset by peer: one round-trip time's worth of new connections at each stop.",
+    why: "The listener is closed at once, and with it go the handshakes that the kernel has answered half.",
+    remedy: "listener",
+    after: &["ends"],
+    run,
+};
+
+/// Without quick acknowledgements Linux holds a handshake's third packet back until the client has something to send.
+fn run(trial: &Trial<'_>) -> Judged {
+    repeated(trial, "requests of half-open handshakes", |trial, server| {
+        let connect = |number| {
+            let opened = Connection::open_with(server.address, |socket| socket.set_tcp_quickack(false));
+            opened.map_or_else(Client::NotConnected, |mut connection| {
+                connection.story.client = number;
+                Client::Connected(connection)
+            })
+        };
+        let clients = (0..CLIENTS).map(connect).collect();
+        let asked = server.ask()?;
+        trial.sleep(HELD_BACK)?;
+        Ok((asked, clients))
+    })
+}

@@ -1,0 +1,147 @@
+//! How many requests had which outcome, and how sure a rate is.
+
+use std::ops::AddAssign;
+
+use serde::Serialize;
+
+use super::Outcome;
+
+/// Counts of outcomes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Tally {
+    pub(crate) answered: u64,
+    /// Of those that were answered: with a status of 500 and above.
+    pub(crate) server_errors: u64,
+    pub(crate) lost: u64,
+    pub(crate) dropped: u64,
+    pub(crate) late: u64,
+    pub(crate) told: u64,
+    pub(crate) refused: u64,
+    pub(crate) unheard: u64,
+    pub(crate) timed_out: u64,
+    /// Could not be sent by this side.
+    pub(crate) not_counted: u64,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, outcome: Outcome) {
+        let count = match outcome {
+            Outcome::Answered(status) => {
+                self.server_errors += u64::from(status >= 500);
+                &mut self.answered
+            }
+            Outcome::Lost => &mut self.lost,
+            Outcome::Dropped => &mut self.dropped,
+            Outcome::Late => &mut self.late,
+            Outcome::Told => &mut self.told,
+            Outcome::Refused => &mut self.refused,
+            Outcome::Unheard => &mut self.unheard,
+            Outcome::TimedOut => &mut self.timed_out,
+            Outcome::Ours => &mut self.not_counted,
+        };
+        *count += 1;
+    }
+
+    /// Requests that the server had let in: those that can be lost.
+    pub(crate) fn let_in(&self) -> u64 {
+        self.answered + self.lost + self.timed_out
+    }
+
+    /// Requests without the answer that they should have had.
+    pub(crate) fn missing(&self) -> u64 {
+        self.lost + self.timed_out
+    }
+
+    /// The counts that are not zero, as a sentence.
+    pub(crate) fn words(&self) -> String {
+        let Tally {
+            answered,
+            server_errors,
+            lost,
+            dropped,
+            late,
+            told,
+            refused,
+            unheard,
+            timed_out,
+            not_counted,
+        } = *self;
+        let counts = [
+            (answered, "answered"),
+            (server_errors, "of them with a status of 5xx"),
+            (lost, "lost"),
+            (timed_out, "timed out"),
+            (dropped, "dropped"),
+            (late, "late"),
+            (told, "told"),
+            (refused, "refused"),
+            (unheard, "unheard"),
+            (not_counted, "not counted"),
+        ];
+        let words: Vec<String> = counts
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, word)| format!("{count} {word}"))
+            .collect();
+        words.join(", ")
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Tally) {
+        self.answered += other.answered;
+        self.server_errors += other.server_errors;
+        self.lost += other.lost;
+        self.dropped += other.dropped;
+        self.late += other.late;
+        self.told += other.told;
+        self.refused += other.refused;
+        self.unheard += other.unheard;
+        self.timed_out += other.timed_out;
+        self.not_counted += other.not_counted;
+    }
+}
+
+/// The 95 % interval of a rate, after Wilson: it holds for few events, and for none.
+pub(crate) fn interval(events: u64, of: u64) -> (f64, f64) {
+    /// The quantile of the normal distribution for 95 %.
+    const Z: f64 = 1.959_964;
+    if of == 0 {
+        return (0.0, 1.0);
+    }
+    let (events, of) = (events as f64, of as f64);
+    let rate = events / of;
+    let middle = rate + Z * Z / (2.0 * of);
+    let width = Z * (rate * (1.0 - rate) / of + Z * Z / (4.0 * of * of)).sqrt();
+    let scale = 1.0 + Z * Z / of;
+    let low = if events == 0.0 { 0.0 } else { (middle - width) / scale };
+    (low.max(0.0), ((middle + width) / scale).min(1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_holds_for_few_events() {
+        assert_eq!(interval(0, 0), (0.0, 1.0));
+        let (low, high) = interval(0, 1000);
+        assert!(low == 0.0 && (0.003..0.004).contains(&high), "{high}");
+        let (low, high) = interval(5, 100);
+        assert!((0.02..0.025).contains(&low) && (0.11..0.115).contains(&high), "{low} {high}");
+        let (low, high) = interval(10, 10);
+        assert!((0.7..0.75).contains(&low) && high > 0.999, "{low} {high}");
+    }
+
+    #[test]
+    fn every_outcome_is_counted_once() {
+        let mut tally = Tally::default();
+        for outcome in
+            [Outcome::Answered(200), Outcome::Answered(503), Outcome::Lost, Outcome::TimedOut, Outcome::Late]
+        {
+            tally.add(outcome);
+        }
+        assert_eq!((tally.let_in(), tally.missing(), tally.server_errors, tally.late), (4, 2, 1, 1));
+        assert_eq!(tally.words(), "2 answered, 1 of them with a status of 5xx, 1 lost, 1 timed out, 1 late");
+    }
+}

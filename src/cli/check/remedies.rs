@@ -1,0 +1,34 @@
+//! The remedy for a failure, in the language at hand. The texts are data: `remedies.toml`.
+
+use std::{collections::BTreeMap, sync::OnceLock};
+
+use serde::Deserialize;
+
+/// The usual fix in general, and in each stack.
+#[derive(Debug, Default, Clone, Deserialize, serde::Serialize)]
+pub(crate) struct Remedy {
+    pub(crate) general: String,
+    /// By the name of the language or the server.
+    #[serde(default)]
+    pub(crate) stacks: BTreeMap<String, String>,
+}
+
+/// The remedy of a key; empty if there is none, which a test rules out.
+pub(crate) fn of(key: &str) -> &'static Remedy {
+    static ALL: OnceLock<BTreeMap<String, Remedy>> = OnceLock::new();
+    static NONE: OnceLock<Remedy> = OnceLock::new();
+    let all = ALL.get_or_init(|| toml::from_str(include_str!("remedies.toml")).unwrap_or_default());
+    all.get(key).unwrap_or_else(|| NONE.get_or_init(Remedy::default))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::checks::ALL;
+
+    #[test]
+    fn every_check_has_a_remedy() {
+        for check in ALL {
+            assert!(!super::of(check.remedy).general.is_empty(), "{}: {}", check.id, check.remedy);
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The tools of every check: a server started for it, connections to that server, and its end.
+
+use std::{
+    cell::Cell,
+    io, thread,
+    time::{Duration, Instant},
+};
+
+use softstop::Context;
+
+use super::{
+    client::{Connection, Outcome, Story, Tally, get},
+    config::{Plan, Port, Stops},
+    server::{End, Ended, Launch, NotStarted, Server},
+    verdict::Level,
+};
+
+/// How much longer than an unloaded stop a stop may take while clients only hold their connections open.
+/// Go's server waits five seconds for a connection that has sent nothing.
+pub(crate) const HOLD: Duration = Duration::from_secs(6);
+/// When the second signal comes: what comes within the first half second counts as the same press.
+pub(crate) const SECOND: Duration = Duration::from_millis(600);
+/// Starts on a chosen port are tried again on another one: somebody may have taken the port in between.
+const STARTS: usize = 3;
+/// Stops of a check that goes on until it is certain.
+const MOST_STOPS: u32 = 100;
+/// A rate of losses below which it is certain.
+const CERTAIN: f64 = 0.001;
+
+/// The surroundings of a check.
+pub(crate) struct Trial<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) context: &'a Context,
+    /// How long a stop takes without any client.
+    pub(crate) baseline: Cell<Option<Duration>>,
+}
+
+/// The finding of a check.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) level: Level,
+    /// The observation, in a sentence.
+    pub(crate) seen: String,
+    pub(crate) tally: Tally,
+    pub(crate) stops: u32,
+    /// The stop that went worst, or the last one.
+    pub(crate) record: Option<Record>,
+}
+
+/// One stop as its clients saw it.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) asked: Instant,
+    pub(crate) ended: Instant,
+    pub(crate) stories: Vec<Story>,
+    /// How the server ended.
+    pub(crate) how: Ended,
+    /// The last lines that the server wrote.
+    pub(crate) output: String,
+}
+
+/// Why there is no finding.
+#[derive(Debug)]
+pub(crate) enum Unjudged {
+    /// A precondition does not hold.
+    Skip(String),
+    NotStarted(NotStarted),
+    Interrupted,
+}
+
+impl From<NotStarted> for Unjudged {
+    fn from(error: NotStarted) -> Unjudged {
+        Unjudged::NotStarted(error)
+    }
+}
+
+impl From<io::Error> for Unjudged {
+    fn from(error: io::Error) -> Unjudged {
+        Unjudged::Skip(format!("this side cannot go on: {error}"))
+    }
+}
+
+pub(crate) type Judged = Result<Finding, Unjudged>;
+
+impl Finding {
+    pub(crate) fn new(level: Level, seen: impl Into<String>) -> Finding {
+        Finding { level, seen: seen.into(), tally: Tally::default(), stops: 1, record: None }
+    }
+
+    pub(crate) fn with(mut self, end: &End, asked: Instant, stories: Vec<Story>) -> Finding {
+        let mut tally = Tally::default();
+        stories.iter().filter_map(|story| story.outcome).for_each(|outcome| tally.add(outcome));
+        self.tally = tally;
+        self.record = Some(Record::new(end, asked, stories));
+        self
+    }
+}
+
+impl Record {
+    pub(crate) fn new(end: &End, asked: Instant, stories: Vec<Story>) -> Record {
+        Record { asked, ended: end.at, stories, how: end.how, output: end.output.clone() }
+    }
+}
+
+impl<'a> Trial<'a> {
+    /// A server that is ready.
+    pub(crate) fn start(&self) -> Result<Server<'a>, Unjudged> {
+        self.launch(None, &[])
+    }
+
+    pub(crate) fn launch(&self, port: Option<u16>, wrapper: &[&str]) -> Result<Server<'a>, Unjudged> {
+        let launch = Launch { plan: self.plan, context: self.context, port, wrapper };
+        let mut tries = if self.plan.port == Port::Chosen && port.is_none() { STARTS } else { 1 };
+        loop {
+            self.check()?;
+            tries -= 1;
+            match launch.start() {
+                Ok(server) => return Ok(server),
+                Err(_) if self.context.is_cancelled() => return Err(Unjudged::Interrupted),
+                Err(error) if tries == 0 || error.is_slow => return Err(error.into()),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// An error if the run was interrupted.
+    pub(crate) fn check(&self) -> Result<(), Unjudged> {
+        self.context.check().map_err(|_| Unjudged::Interrupted)
+    }
+
+    pub(crate) fn sleep(&self, time: Duration) -> Result<(), Unjudged> {
+        self.context.sleep(time).map_err(|_| Unjudged::Interrupted)
+    }
+
+    /// A route that a check cannot do without.
+    pub(crate) fn route(
+        &self,
+        path: &'a Option<String>,
+        option: &str,
+        what: &str,
+    ) -> Result<&'a str, Unjudged> {
+        path.as_deref().ok_or_else(|| Unjudged::Skip(format!("no {what} is known: name it with --{option}")))
+    }
+
+    /// A connection to a server that is ready.
+    pub(crate) fn connect(&self, server: &Server<'_>) -> Result<Connection, Unjudged> {
+        Connection::open(server.address)
+            .map_err(|error| Unjudged::Skip(format!("a connection before the stop failed: {error}")))
+    }
+
+    /// A connection that has brought a response to a plain request, and is kept alive.
+    pub(crate) fn kept(&self, server: &Server<'_>) -> Result<Connection, Unjudged> {
+        let mut connection = self.connect(server)?;
+        let failed = |broken| Unjudged::Skip(format!("a request before the stop failed: {broken:?}"));
+        connection.send(&get(server.address, &self.plan.routes.plain, "")).map_err(failed)?;
+        let ended = connection.response(super::client::ANSWER).map_err(failed)?;
+        if !ended.keeps_alive {
+            return Err(Unjudged::Skip("the server does not keep connections alive".to_owned()));
+        }
+        Ok(connection)
+    }
+
+    /// Waits for the end of a server, while `clients` run on a thread.
+    pub(crate) fn finish<T: Send>(
+        &self,
+        server: Server<'_>,
+        asked: Instant,
+        clients: impl FnOnce() -> T + Send,
+    ) -> Result<(End, T), Unjudged> {
+        let (end, seen) = thread::scope(|scope| {
+            let clients = scope.spawn(clients);
+            (server.wait(asked, || ()), clients.join())
+        });
+        self.check()?;
+        match seen {
+            Ok(seen) => Ok((end, seen)),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    /// Whether a check that depends on the moment has been repeated enough.
+    pub(crate) fn is_enough(&self, stops: u32, tally: &Tally) -> bool {
+        match self.plan.stops {
+            Stops::Count(count) => stops >= count.into(),
+            Stops::UntilCertain => {
+                let (_, highest) = super::client::interval(tally.missing(), tally.let_in());
+                tally.missing() > 0 || highest < CERTAIN || stops >= MOST_STOPS
+            }
+        }
+    }
+
+    /// Opens connections, asks for the stop, and judges whether these connections hold it up.
+    pub(crate) fn held(
+        &self,
+        what: &str,
+        open: impl FnOnce(&Server<'_>) -> Result<Vec<Connection>, Unjudged>,
+    ) -> Judged {
+        let server = self.start()?;
+        let connections = open(&server)?;
+        let asked = server.ask()?;
+        // Read as well: a client that is told of the end by a FIN or a response notes it, and closes nothing.
+        let patience = self.plan.patience;
+        let (end, connections) = self.finish(server, asked, move || {
+            let mut connections = connections;
+            let until = Instant::now() + patience;
+            for connection in &mut connections {
+                connection.wait_for_end(until.saturating_duration_since(Instant::now()));
+            }
+            connections
+        })?;
+        let count = connections.len();
+        let stories = connections.into_iter().map(|connection| connection.story).collect();
+        let baseline = self.baseline.get().unwrap_or_default();
+        let took = end.took.as_secs_f64();
+        let (level, seen) = match end.how {
+            Ended::Killed => (
+                Level::Fail,
+                format!("{count} {what} held the stop for {took:.1} s, until the server was killed"),
+            ),
+            Ended::ByItself(_) if end.took > baseline + HOLD => (
+                Level::Warn,
+                format!(
+                    "{count} {what} held the stop: {took:.1} s instead of {:.1} s",
+                    baseline.as_secs_f64()
+                ),
+            ),
+            Ended::ByItself(_) => (Level::Pass, format!("{count} {what}; the stop took {took:.2} s")),
+        };
+        Ok(Finding::new(level, seen).with(&end, asked, stories))
+    }
+}
+
+/// The finding of requests that were in flight at the signal: one story each.
+pub(crate) fn judge_requests(end: &End, asked: Instant, stories: Vec<Story>, what: &str) -> Finding {
+    let mut finding = Finding::new(Level::Pass, "").with(end, asked, stories);
+    let tally = finding.tally;
+    let of = tally.let_in() + tally.dropped + tally.late;
+    let is_killed = end.how == Ended::Killed;
+    finding.level = match (tally.missing(), tally.server_errors, tally.dropped) {
+        (1.., _, _) => Level::Fail,
+        (0, 1.., _) | (0, _, 1..) => Level::Warn,
+        (0, 0, 0) if is_killed => Level::Fail,
+        (0, 0, 0) => Level::Pass,
+    };
+    finding.seen = match (tally.missing(), is_killed) {
+        (0, false) => format!("{of} {what}: {}", tally.words()),
+        (0, true) => format!("{of} {what}: {}; but then the stop did not end", tally.words()),
+        (missing, false) => format!("{missing} of {of} {what} lost: {}; {}", tally.words(), end.how),
+        (missing, true) => format!("{missing} of {of} {what} had no answer until the server was killed"),
+    };
+    finding
+}
+
+/// A number of stops in words.
+pub(crate) fn stops_in_words(stops: u32) -> String {
+    if stops == 1 { "1 stop".to_owned() } else { format!("{stops} stops") }
+}
+
+/// Puts the outcome of a response to a story.
+pub(crate) fn told(
+    connection: Connection,
+    response: &Result<crate::cli::response::Ended, super::client::Broken>,
+) -> Story {
+    let outcome = match response {
+        Ok(ended) => Outcome::Answered(ended.status),
+        Err(broken) => super::client::load::outcome_of(broken),
+    };
+    connection.story.end(outcome)
+}

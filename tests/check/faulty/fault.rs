@@ -1,0 +1,52 @@
+//! The faults, each as small as it can be. Where a fault shows, the code asks for it by its name.
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The server that passes everything.
+    None,
+    /// Closes the listener while connections wait in its accept queue.
+    FullQueue,
+    /// Waits until idle clients close their connections.
+    WaitsForIdle,
+    /// Has no handler for the signal.
+    DiesAtOnce,
+    /// Ignores the signal.
+    NeverDies,
+    /// Closes streams without their last chunk.
+    CutsStreams,
+    /// Closes behind a response that did not say `Connection: close`.
+    ForgetsClose,
+    /// Sends one half of the responses that end during a stop.
+    AnswersHalf,
+    /// Leaves a child behind.
+    LeaksChild,
+    /// Begins its stop at the second signal.
+    NeedsTwoSignals,
+    /// Says that it listens before it does.
+    ReadyTooEarly,
+    /// Ends when a client has gone, as with SIGPIPE.
+    SigPipe,
+    /// Ends with status 1 after a clean stop.
+    ExitsOne,
+}
+
+impl Fault {
+    pub(crate) fn parse(name: &str) -> Fault {
+        match name {
+            "none" => Fault::None,
+            "full-queue" => Fault::FullQueue,
+            "waits-for-idle" => Fault::WaitsForIdle,
+            "dies-at-once" => Fault::DiesAtOnce,
+            "never-dies" => Fault::NeverDies,
+            "cuts-streams" => Fault::CutsStreams,
+            "forgets-close" => Fault::ForgetsClose,
+            "answers-half" => Fault::AnswersHalf,
+            "leaks-child" => Fault::LeaksChild,
+            "needs-two-signals" => Fault::NeedsTwoSignals,
+            "ready-too-early" => Fault::ReadyTooEarly,
+            "sigpipe" => Fault::SigPipe,
+            "exits-1" => Fault::ExitsOne,
+            _ => panic!("no such fault: {name}"),
+        }
+    }
+}

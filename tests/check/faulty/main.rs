@@ -1,0 +1,181 @@
+//! A small server that stops well, except for one fault on purpose: what `softstop check` has to find.
+//!
+//! This server shares no code with softstop. A thread serves each connection; everything is as simple as it can be.
+//! Usage: `faulty PORT FAULT`.
+
+mod connection;
+mod fault;
+
+use std::{
+    env,
+    io::ErrorKind,
+    net::{SocketAddr, TcpListener},
+    process::{self, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use fault::Fault;
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
+use socket2::{Domain, SockFilter, SockRef, Socket, Type};
+
+/// How long the server goes on accepting after the signal.
+const LAME_DUCK: Duration = Duration::from_millis(300);
+/// How long the whole stop takes at most.
+const DEADLINE: Duration = Duration::from_millis(2500);
+/// Signals within this time are one.
+const SAME: Duration = Duration::from_millis(500);
+const TURN: Duration = Duration::from_millis(1);
+
+/// The state that all threads share.
+struct Shared {
+    fault: Fault,
+    stopping: Arc<AtomicBool>,
+    connections: AtomicUsize,
+    /// Of these, the ones between two requests.
+    idle: AtomicUsize,
+}
+
+impl Shared {
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = env::args().collect();
+    let [_, port, fault] = &arguments[..] else { panic!("usage: faulty PORT FAULT") };
+    let fault = Fault::parse(fault);
+    let shared = Arc::new(Shared {
+        fault,
+        stopping: Arc::new(AtomicBool::new(false)),
+        connections: AtomicUsize::new(0),
+        idle: AtomicUsize::new(0),
+    });
+    let address = SocketAddr::from(([127, 0, 0, 1], port.parse().expect("a port")));
+    if fault == Fault::ReadyTooEarly {
+        println!("listening on {address}");
+        thread::sleep(Duration::from_millis(200));
+    }
+    let listener = match listen(address) {
+        Ok(listener) => listener,
+        Err(error) => {
+            eprintln!("{address}: {error}");
+            process::exit(1);
+        }
+    };
+    watch_signals(&shared);
+    if fault != Fault::ReadyTooEarly {
+        println!("listening on {address}");
+    }
+    if fault == Fault::LeaksChild {
+        // In a session of its own, so that no signal to the group reaches it.
+        let child = Command::new("setsid").args(["sleep", "60"]).stdin(Stdio::null()).spawn();
+        drop(child.expect("a child"));
+    }
+    accept_until_stop(&listener, &shared);
+    let since = Instant::now();
+    if fault == Fault::FullQueue {
+        thread::sleep(Duration::from_millis(200));
+    } else {
+        accept_during_lame_duck(&listener, &shared, since);
+    }
+    drop(listener);
+    loop {
+        let connections = shared.connections.load(Ordering::Acquire);
+        let waits_for_idle = fault == Fault::WaitsForIdle && shared.idle.load(Ordering::Acquire) > 0;
+        if connections == 0 || since.elapsed() > DEADLINE && !waits_for_idle {
+            break;
+        }
+        thread::sleep(TURN);
+    }
+    process::exit(i32::from(fault == Fault::ExitsOne));
+}
+
+/// A backlog of 1024: the clients of a load must not be refused before the stop.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn watch_signals(shared: &Arc<Shared>) {
+    if shared.fault == Fault::DiesAtOnce {
+        return;
+    }
+    if !matches!(shared.fault, Fault::NeverDies | Fault::NeedsTwoSignals) {
+        // The signal's handler itself sets the flag: a server that was suspended sees the stop before it runs on.
+        for signal in [SIGTERM, SIGINT] {
+            signal_hook::flag::register(signal, Arc::clone(&shared.stopping)).expect("a handler");
+        }
+    }
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).expect("signals");
+    let shared = Arc::clone(shared);
+    thread::spawn(move || {
+        let mut first = None;
+        for signal in signals.forever() {
+            if signal == SIGHUP || shared.fault == Fault::NeverDies {
+                continue;
+            }
+            let is_first = first.is_none();
+            let since = *first.get_or_insert_with(Instant::now);
+            if shared.fault == Fault::NeedsTwoSignals && !is_first {
+                shared.stopping.store(true, Ordering::Release);
+            }
+            if since.elapsed() > SAME {
+                process::exit(3);
+            }
+        }
+    });
+}
+
+fn accept_until_stop(listener: &TcpListener, shared: &Arc<Shared>) {
+    while !shared.is_stopping() {
+        accept_all(listener, shared);
+        thread::sleep(TURN);
+    }
+}
+
+/// Goes on accepting, then drops new handshakes and empties the queue, so that the close resets nobody.
+fn accept_during_lame_duck(listener: &TcpListener, shared: &Arc<Shared>, since: Instant) {
+    while since.elapsed() < LAME_DUCK {
+        accept_all(listener, shared);
+        thread::sleep(TURN);
+    }
+    // Drops what has SYN set in the 14th byte of the TCP header, and lets all else pass (BPF: ldb [13], jset, ret, ret).
+    let drop_syn = [
+        SockFilter::new(0x30, 0, 0, 13),
+        SockFilter::new(0x45, 0, 1, 0x02),
+        SockFilter::new(0x06, 0, 0, 0),
+        SockFilter::new(0x06, 0, 0, u32::MAX),
+    ];
+    SockRef::from(listener).attach_filter(&drop_syn).expect("a filter");
+    // Handshakes that are under way are completed meanwhile.
+    thread::sleep(TURN * 50);
+    accept_all(listener, shared);
+}
+
+fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                shared.connections.fetch_add(1, Ordering::AcqRel);
+                let shared = Arc::clone(shared);
+                let thread = thread::Builder::new().stack_size(128 * 1024);
+                thread.spawn(move || connection::serve(stream, &shared)).expect("a thread");
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! `softstop check` as its user meets it, and what it says about servers whose faults are known.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod command_line;
+mod matrix;
+mod reports;
+mod run;
+mod servers;
