@@ -21,7 +21,7 @@ use std::{
 
 use softstop::{
     Cause, Context, Drain, IntoResponse, Request, Router, Server, StatusCode, StopPolicy,
-    patterns::{JobQueue, Rejected},
+    patterns::{JobQueue, Rejected, UnfinishedItem},
 };
 
 /// How long one mail takes.
@@ -39,7 +39,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .capacity(4)
         .workers(2)
         .rate(10, Duration::from_secs(1)) // what the mail server likes
-        .on_unfinished(|mail: Mail, why| println!("to be kept: mail to {} ({why})", mail.to))
+        .on_unfinished(|mail: Mail, why| {
+            println!("to be kept: mail to {} ({why})", mail.to);
+            UnfinishedItem::Lost // it is only printed
+        })
         .start(send)?;
     let mails = Arc::new(mails);
 

@@ -1,15 +1,11 @@
 //! Every limit, time-out and default of a server, in one place, each with the reason for its value.
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, thread, time::Duration};
 
 use crate::{
+    contain::catch,
     http::Limits,
+    journal,
     observe::{Event, Observer},
 };
 
@@ -40,6 +36,18 @@ pub struct Timeouts {
     /// sent ahead, to learn whether the client is still there; doubled each time. Default 100 ms: long enough that
     /// quick handlers never do it.
     pub half_close_probe: Duration,
+    /// How long nothing is heard from a client until its kernel is asked whether it is still there (TCP keep-alive). Three
+    /// questions without an answer, a quarter of that time apart, end the connection, so that a client that has vanished without a
+    /// word does not hold a silent stream, an upgraded connection or a handler for ever. `None`: it is never asked.
+    ///
+    /// Default 60 s: such a client is noticed after 105 s, its host sends one packet a minute at most, and no usual firewall or
+    /// address translation forgets a silent connection within that time. The system counts in whole seconds, and takes at least
+    /// one. A listener that is kept over a stop keeps the setting that it was bound with.
+    ///
+    /// The questions are asked only while nothing that was sent waits for its acknowledgement. If something does, the kernel
+    /// sends it again instead, and gives up by itself, on Linux after a quarter of an hour as a rule (`net.ipv4.tcp_retries2`).
+    /// [`write`](Timeouts::write) is sooner only where the kernel's buffer is full.
+    pub keep_alive_probe: Option<Duration>,
 }
 
 impl Default for Timeouts {
@@ -53,8 +61,23 @@ impl Default for Timeouts {
             write_rate: 500,
             linger: Duration::from_secs(2),
             half_close_probe: Duration::from_millis(100),
+            keep_alive_probe: Some(Duration::from_secs(60)),
         }
     }
+}
+
+/// What a server does when one of its listeners fails for good: see [`Builder::on_listener_failure`](crate::Builder::on_listener_failure).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnListenerFailure {
+    /// The server stops with the default [`StopPolicy`](crate::StopPolicy), so that requests in flight finish, and its
+    /// report has the error as its [failure](crate::StopReport::failure). The default: a supervisor restarts a process
+    /// that ends with an error, but does not see one that listens on fewer addresses than it should.
+    #[default]
+    Fail,
+    /// The server serves on with its other listeners and its connections, even if no listener is left. The report names
+    /// the error among its [listener failures](crate::StopReport::listener_failures).
+    ServeOn,
 }
 
 /// What a server was built with.
@@ -79,6 +102,7 @@ pub(crate) struct Config {
     pub(crate) requests_per_connection: Option<u64>,
     /// Length of the kernel's accept queue. Default 4096, which the kernel caps to `net.core.somaxconn`.
     pub(crate) backlog: i32,
+    pub(crate) on_listener_failure: OnListenerFailure,
     /// Is told what happens. Default: nobody.
     pub(crate) observer: Watcher,
 }
@@ -104,9 +128,8 @@ impl Config {
     pub(crate) fn observe(&self, event: &Event<'_>) {
         if let Some(observer) = &self.observer.0 {
             // On a loop as elsewhere, the observer's panic is its own.
-            let observed = catch_unwind(AssertUnwindSafe(|| observer.observe(&self.name, event)));
-            if observed.is_err() {
-                log::error!("{}: the observer panicked at {event:?}", self.name);
+            if let Err(panic) = catch(|| observer.observe(&self.name, event)) {
+                journal::error!("{}: the observer panicked at {event:?}: {panic}", self.name);
             }
         }
     }
@@ -125,6 +148,7 @@ impl Default for Config {
             connections: 65_536,
             requests_per_connection: None,
             backlog: 4096,
+            on_listener_failure: OnListenerFailure::default(),
             observer: Watcher::default(),
         }
     }

@@ -7,29 +7,30 @@
 //!                                                    then its tasks are cancelled and its drains emptied, all at once
 //! ```
 //!
-//! All stages share the one time that the stop has: what the first has not used is left for the next.
+//! All stages share the one time that the stop has: [`schedule`] says how.
 
 mod control;
 mod drain;
+mod ending;
+mod failure;
 mod report;
+mod schedule;
+mod signals;
 
-use std::{
-    fmt, io,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    thread,
-};
+use std::{fmt, io, sync::Arc, thread};
 
 pub use control::GroupHandle;
-use control::{Ending, Until};
+use control::{cancel_aside, tell};
 pub use drain::{Drain, Drained};
+pub use failure::GroupError;
 pub use report::{DrainOutcome, DrainReport, GroupReport, TaskOutcome, TaskReport};
+use schedule::Step;
 
 use crate::{
+    contain::catch,
     error::Error,
-    pool::panic_text,
     server::{Handle, Server},
-    stop::{Cause, Context, Signal, SignalThread, StopPolicy, StopReport},
+    stop::{Context, SignalThread, StopPolicy, StopReport},
 };
 
 /// Servers and tasks that live and die together.
@@ -120,8 +121,8 @@ impl Group {
     }
 
     /// Adds a task: a thread of its own that runs beside the servers. Its context says when to end: `stopping()` when
-    /// the group's stop begins, the context itself when the servers of its stage have stopped, or their grace period is
-    /// over. A task that returns `Ok` is done; one that returns an error or panics stops the group. (One that returns
+    /// the group's stop begins, the context itself when the servers of its stage have stopped, or their time is over
+    /// (see [`then`](Group::then)). A task that returns `Ok` is done; one that returns an error or panics stops the group. (One that returns
     /// nothing cannot fail but by a panic.)
     #[must_use]
     pub fn task<R: TaskResult>(
@@ -136,7 +137,7 @@ impl Group {
     }
 
     /// Adds something that the servers feed, such as a queue: it is emptied when the servers of its stage have stopped,
-    /// in what is left of the grace period.
+    /// or their time is over (see [`then`](Group::then)).
     ///
     /// ```
     /// use softstop::{Group, WaitGroup};
@@ -153,9 +154,21 @@ impl Group {
         self
     }
 
-    /// Begins the next stage of the stop: what is added from now on goes on undisturbed until everything before has
-    /// ended, or the grace period is over, which all stages share. Within a stage all servers stop first, at once; then all drains are emptied and all tasks are
+    /// Begins the next stage of the stop: what is added from now on goes on undisturbed until everything before is over.
+    /// Within a stage there are two steps. First all servers stop, at once. Then all drains are emptied and all tasks are
     /// cancelled, at once. So, without a single `then`, servers are followed by what they feed.
+    ///
+    /// All steps together take no longer than [`StopPolicy::longest`]. What a step does not use is left for those after
+    /// it. The rule:
+    /// - A step begins when the step before is over: when everything in it has ended, or its share of the time has passed.
+    ///   So a later stage still takes what a queue gives back at its own deadline.
+    /// - Nothing is cancelled before the grace period is over.
+    /// - What is left of the cancel grace is divided evenly among the steps that are left. In its part, a step that has
+    ///   used up the grace period returns.
+    /// - A step that begins when the grace period is nearly or entirely over may still finish by itself: as long as the
+    ///   policy's grace, but for half of its own time at most.
+    ///
+    /// With a cancel grace of zero, a step that uses up the grace period leaves nothing for those after it.
     ///
     /// ```
     /// use softstop::{Group, Server};
@@ -174,63 +187,12 @@ impl Group {
     }
 
     /// The policy of a stop that a signal or a failure begins. Default [`StopPolicy::default`].
+    ///
+    /// Its times are those of the whole group, not of each part: [`then`](Group::then) says how the steps of the stop share
+    /// them.
     #[must_use]
     pub fn policy(self, policy: StopPolicy) -> Self {
         self.handle.control.set_policy(policy);
-        self
-    }
-
-    /// Stops the group on SIGINT and SIGTERM; a second one makes it a hard stop. From this call on, so that a signal
-    /// during the start is not lost, until [`Group::run`] returns.
-    #[must_use]
-    pub fn stop_on_signals(self) -> Self {
-        let handle = self.handle();
-        let policy_of =
-            move |_, count| Some(if count == 1 { handle.control.policy() } else { StopPolicy::now() });
-        self.stop_on(&[Signal::Interrupt, Signal::Terminate], policy_of)
-    }
-
-    /// Stops the group on these signals, as `policy_of` says: it is told the signal and how many of them have come, this
-    /// one included, and answers with the policy of the stop, or `None` for a signal that is to be ignored. In place
-    /// of [`stop_on_signals`](Group::stop_on_signals), and from this call on as that.
-    ///
-    /// ```
-    /// use softstop::{Group, Signal, StopPolicy};
-    /// use std::time::Duration;
-    ///
-    /// // The service manager's is patient, the keyboard's is not, and a second one of any kind ends it at once.
-    /// let group = Group::new().stop_on(&[Signal::Terminate, Signal::Interrupt], |signal, count| {
-    ///     Some(match (signal, count) {
-    ///         (Signal::Terminate, 1) => StopPolicy::default().lame_duck(Duration::from_secs(10)),
-    ///         (_, 1) => StopPolicy::default().grace(Duration::from_secs(1)),
-    ///         _ => StopPolicy::now(),
-    ///     })
-    /// });
-    /// # drop(group);
-    /// ```
-    #[must_use]
-    pub fn stop_on(
-        mut self,
-        signals: &[Signal],
-        mut policy_of: impl FnMut(Signal, u32) -> Option<StopPolicy> + Send + 'static,
-    ) -> Self {
-        let handle = self.handle();
-        let mut count = 0;
-        // Whoever listened before goes first.
-        self.signals = None;
-        self.signals = Some(SignalThread::new(signals, move |signal| {
-            count += 1;
-            // A panic in there must not make the process deaf to signals.
-            let policy = catch_unwind(AssertUnwindSafe(|| policy_of(signal, count)));
-            let policy = policy.unwrap_or_else(|panic| {
-                log::error!("{signal}: the choice of a policy panicked: {}", panic_text(&*panic));
-                Some(handle.control.policy())
-            });
-            if let Some(policy) = policy {
-                log::info!("{signal}: stopping within {:?}", policy.longest());
-                handle.stop(policy);
-            }
-        }));
         self
     }
 
@@ -241,65 +203,77 @@ impl Group {
     }
 
     /// Binds all servers, then starts them and the tasks, and waits for the end: a stop, a failure, or that all servers
-    /// (in a group without servers, all tasks) have ended by themselves. Then everything is stopped, together.
+    /// (in a group without servers, all tasks) have ended by themselves. Then everything is stopped, stage by stage.
     ///
     /// # Errors
     ///
-    /// The first one: of a server that could not bind (then nothing has served, and the others' addresses are free
-    /// again), of a server that failed later, or of a task. The rest of the group has been stopped gracefully by then.
-    pub fn run(mut self) -> Result<GroupReport, Error> {
+    /// [`GroupError`] has the first cause, and the reports of everything all the same:
+    /// - A server could not bind. Then nothing has served, and the others' addresses are free again.
+    /// - A server or a task failed later. The rest of the group has been stopped gracefully by then.
+    pub fn run(mut self) -> Result<GroupReport, GroupError> {
         let signals = self.signals.take().transpose();
-        let _signals = signals.map_err(|error| Error::io("cannot listen to signals", error))?;
+        // Held until the end: a further signal makes the stop stricter.
+        let _signals = match signals {
+            Ok(signals) => signals,
+            Err(error) => {
+                let report = self.report_of_no_start();
+                return Err(GroupError::new(report, Error::io("cannot listen to signals", error)));
+            }
+        };
         // What a server's context is a child of. It ends with the group; the stop's phases are each server's own.
         let lifetime = Context::new();
         let (context, hint) = Context::root_with_hint(None);
         let stages: Vec<Context> = (0..=self.stage).map(|_| context.child()).collect();
         self.start_servers(&lifetime)?;
         let task_names: Vec<String> = self.tasks.iter().map(|task| task.name.clone()).collect();
+        self.handle.control.expect_drains(self.drains.iter().map(|drain| (drain.stage, drain.name.clone())));
         self.start_tasks(&stages);
         let control = Arc::clone(&self.handle.control);
-        control.wait_for_the_end();
-        control.begin_stop();
-        hint.cancel(Cause::Stopping);
-        for (stage, context) in stages.iter().enumerate() {
-            control.enter_stage(stage).iter().for_each(|(server, policy)| server.stop(*policy));
-            control.wait(Until::Grace, |ending| ending.servers_ended(stage));
-            context.cancel(Cause::Stopping);
-            self.start_drains(stage);
-            let until = if stage == self.stage { Until::End } else { Until::Grace };
-            control.wait(until, |ending| ending.others_ended(stage));
+        tell(control.wait_for_the_end());
+        // Contexts call back to users' code, which must not hold up the steps.
+        cancel_aside(&hint);
+        while let Some(step) = control.step() {
+            if let Step::Followers(stage) = step {
+                self.start_drains(stage);
+                cancel_aside(&stages[stage]);
+            }
+            control.wait_for_step();
+            tell(control.advance());
         }
         let servers: Vec<StopReport> = self.servers.iter().map(|server| server.part.wait()).collect();
-        control.wait(Until::End, Ending::all_ended);
-        lifetime.cancel(Cause::Stopping);
-        let drain_names = self.drains.iter().map(|drain| drain.name.clone()).collect();
-        let (tasks, drains) = control.take_outcomes(task_names, drain_names);
+        control.wait_for_the_rest();
+        cancel_aside(&lifetime);
+        let (tasks, drains) = control.take_outcomes(task_names);
         let report = GroupReport { servers, tasks, drains };
         match report.failure() {
-            Some(error) => {
-                log::info!("{report}");
-                Err(error)
-            }
+            Some(cause) => Err(GroupError::new(report, cause)),
             None => Ok(report),
         }
     }
 
-    fn start_servers(&self, lifetime: &Context) -> Result<(), Error> {
-        let bindings = self.servers.iter().map(|server| server.part.bind()).collect::<Result<Vec<_>, _>>()?;
+    fn start_servers(&self, lifetime: &Context) -> Result<(), GroupError> {
+        let bindings = self.servers.iter().map(|server| server.part.bind()).collect::<Result<Vec<_>, _>>();
+        let bindings = bindings.map_err(|error| GroupError::new(self.report_of_no_start(), error))?;
         // Those behind the one that fails give their addresses back here: a server that is being started can't be waited for.
         let served = bindings.into_iter().try_for_each(|binding| binding.serve(Some(lifetime)));
         if let Err(error) = served {
-            self.servers.iter().for_each(|server| drop(server.part.stop(StopPolicy::now())));
-            return Err(error);
+            let servers = self.servers.iter().map(|server| server.part.stop(StopPolicy::now())).collect();
+            return Err(GroupError::new(GroupReport { servers, ..GroupReport::default() }, error));
         }
         let handles: Vec<(usize, Handle)> =
             self.servers.iter().map(|server| (server.stage, server.part.handle())).collect();
-        self.handle.control.watch(&handles);
+        self.handle.control.expect_servers(&handles);
         for (number, (_, handle)) in handles.iter().enumerate() {
             let control = Arc::clone(&self.handle.control);
             handle.when_stopped(Box::new(move || control.server_ended(number)));
         }
         Ok(())
+    }
+
+    /// Nothing has been started: the servers have not run, and there is nothing to tell of tasks and drains.
+    fn report_of_no_start(&self) -> GroupReport {
+        let servers = self.servers.iter().map(|server| StopReport::idle(&server.name)).collect();
+        GroupReport { servers, ..GroupReport::default() }
     }
 
     fn start_tasks(&mut self, stages: &[Context]) {
@@ -313,12 +287,13 @@ impl Group {
             };
             let refuse = finish.clone();
             let thread = move || {
-                let result = catch_unwind(AssertUnwindSafe(|| body(&context)));
-                finish(match result {
+                let result = catch(|| body(&context));
+                finish(match &result {
                     Ok(Ok(())) => TaskOutcome::Finished,
-                    Ok(Err(message)) => TaskOutcome::Failed(message),
-                    Err(panic) => TaskOutcome::Failed(format!("panicked: {}", panic_text(&*panic))),
+                    Ok(Err(message)) => TaskOutcome::Failed(message.clone()),
+                    Err(panic) => TaskOutcome::Failed(format!("panicked: {panic}")),
                 });
+                // The outcome is known by now: what the user's code has panicked with is dropped after that.
             };
             // Not joined: the outcome is the last thing that the thread gives, and it is waited for with a bound.
             if let Err(error) = thread::Builder::new().name(name).spawn(thread) {
@@ -328,10 +303,9 @@ impl Group {
     }
 
     fn start_drains(&self, stage: usize) {
-        let control = &self.handle.control;
-        let drains = self.drains.iter().filter(|drain| drain.stage == stage);
-        control
-            .start_drains(stage, drains.map(|drain| (drain.name.clone(), Arc::clone(&drain.part))).collect());
+        let drains = self.drains.iter().enumerate().filter(|(_, drain)| drain.stage == stage);
+        let drains = drains.map(|(number, drain)| (number, drain.name.clone(), Arc::clone(&drain.part)));
+        self.handle.control.start_drains(drains.collect());
     }
 }
 

@@ -218,7 +218,7 @@ impl Draining {
         for (standing, number) in standings.into_iter().zip(0_u64..) {
             let since = asked - Duration::from_millis(number * 7919 % 10_000);
             let standing = match standing {
-                Standing::Quiet => stop::Standing::Quiet { since },
+                Standing::Quiet => stop::Standing::Quiet { since, rhythm: stop::Rhythm::default() },
                 Standing::InHead => stop::Standing::InHead { since },
                 Standing::InFlight => stop::Standing::InFlight,
                 Standing::Lingering => stop::Standing::Lingering(CloseReason::Drained),
@@ -369,6 +369,6 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.pool.close();
-        self.pool.join();
+        self.pool.take_idle_threads().into_iter().for_each(|(_, thread)| _ = thread.join());
     }
 }

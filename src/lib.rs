@@ -45,7 +45,13 @@
 #![warn(clippy::print_stdout)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-// Under loom only what it models is built: its primitives work nowhere else.
+// Under loom only what it models is built, and what that needs: loom's primitives work nowhere else.
+#[cfg_attr(loom, allow(dead_code, reason = "the models use a part of it"))]
+mod contain;
+#[cfg_attr(loom, allow(dead_code, reason = "the models use a part of it"))]
+mod disposal;
+#[cfg_attr(loom, allow(dead_code, unused_imports, unused_macros, reason = "the models use a part of it"))]
+mod journal;
 mod stop;
 mod sync;
 
@@ -72,6 +78,8 @@ pub mod http;
 #[cfg(all(feature = "internals", not(loom)))]
 #[doc(hidden)]
 pub mod internals;
+#[cfg(not(loom))]
+mod joining;
 #[cfg(not(loom))]
 pub mod metrics;
 #[cfg(not(loom))]
@@ -103,11 +111,11 @@ mod upgrade;
 
 #[cfg(not(loom))]
 pub use self::{
-    config::Timeouts,
+    config::{OnListenerFailure, Timeouts},
     error::Error,
     group::{
-        Drain, DrainOutcome, DrainReport, Drained, Group, GroupHandle, GroupReport, TaskOutcome, TaskReport,
-        TaskResult,
+        Drain, DrainOutcome, DrainReport, Drained, Group, GroupError, GroupHandle, GroupReport, TaskOutcome,
+        TaskReport, TaskResult,
     },
     handler::{Handler, IntoRoute, OnStop, Route, TimedRoute, inline, streamed, timeout},
     http::{Body, IntoResponse, Limits, Method, Response, StatusCode, Version},
@@ -116,7 +124,9 @@ pub use self::{
     request::Request,
     router::{RouteError, Router},
     server::{Builder, Handle, Server},
-    stop::{CloseReason, Closes, Phase, Requests, Signal, StopPolicy, StopReport, Straggler, Stuck},
+    stop::{
+        CloseReason, Closes, ListenerEnd, Phase, Requests, Signal, StopPolicy, StopReport, Straggler, Stuck,
+    },
     stream::{BodySender, SendError, Stream},
     upgrade::{Upgrade, Upgraded},
 };

@@ -12,20 +12,16 @@
 mod access_log;
 mod attachments;
 
-use std::{
-    any::Any,
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{any::Any, fmt, sync::Arc};
 
 pub use self::access_log::{AccessLog, access_log};
 pub(crate) use self::attachments::Attachments;
 
 use crate::{
+    contain::{Caught, catch},
     handler::Handler,
     http::{IntoResponse, Response, StatusCode},
-    pool::panic_text,
+    journal,
     request::Request,
 };
 
@@ -132,25 +128,30 @@ impl fmt::Debug for Next {
 
 /// A handler's panic, as a wrapper meets it in [`Next::try_run`].
 pub struct Panic {
-    payload: Box<dyn Any + Send>,
+    caught: Caught,
 }
 
 impl Panic {
     /// What the panic said, as far as it said it with a text.
     #[must_use]
     pub fn text(&self) -> &str {
-        panic_text(&*self.payload)
+        self.caught.text()
     }
 
     /// The panic itself, for [`std::panic::resume_unwind`].
     #[must_use]
     pub fn into_payload(self) -> Box<dyn Any + Send> {
-        self.payload
+        self.caught.into_payload()
     }
 
     /// What becomes of one that nobody else takes care of.
     pub(crate) fn answer(self, request: &Request) -> Response {
-        log::error!("the handler of {} {} panicked: {}", request.method_str(), request.path(), self.text());
+        journal::error!(
+            "the handler of {} {} panicked: {}",
+            request.method_str(),
+            request.path(),
+            self.text()
+        );
         (StatusCode::INTERNAL_SERVER_ERROR, "the handler of this path failed\n").into_response()
     }
 }
@@ -170,7 +171,7 @@ impl fmt::Display for Panic {
 /// Runs a handler.
 pub(crate) fn run(handler: &dyn Handler, request: &Request) -> Result<Response, Panic> {
     // Unwind safety: the request is recycled or dropped next, and a handler's own state is its own business.
-    catch_unwind(AssertUnwindSafe(|| handler.handle(request))).map_err(|payload| Panic { payload })
+    catch(|| handler.handle(request)).map_err(|caught| Panic { caught })
 }
 
 /// A handler with something around it.

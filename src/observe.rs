@@ -23,17 +23,21 @@ mod timeline;
 
 pub use self::{recorder::Recorder, recording::Recording};
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, io, net::SocketAddr};
 
 use crate::{
     http::StatusCode,
-    stop::{CloseReason, Phase, StopPolicy},
+    stop::{CloseReason, ListenerEnd, Phase, StopPolicy},
 };
 
 /// Is told what happens in a server, as it happens: see [`Builder::observer`](crate::Builder::observer).
 ///
 /// It is called on the event loops and on the workers, by several of them at once, so it must be quick and must not
-/// block: whatever it waits for, a loop waits for. A server without an observer pays one comparison an event.
+/// block: whatever it waits for, a loop waits for. One that blocks all the same holds no stop beyond its bound, nor whoever
+/// asks for the stop: the report names it ([`Stuck::Observing`](crate::Stuck::Observing)). What concerns the whole server
+/// (`Started`, `StopAsked`, `PhaseEntered`, `ListenerClosed`, `Stopped`) is told by one loop at a time, in order, and may
+/// therefore come a moment after [`Server::start`](crate::Server::start) or [`Handle::stop`](crate::Handle::stop) has
+/// returned; all of it has come when [`Server::wait`](crate::Server::wait) has returned and the report is clean. A server without an observer pays one comparison an event.
 ///
 /// ```
 /// use softstop::observe::{Event, Observer};
@@ -73,8 +77,17 @@ pub enum Event<'a> {
     ListenerClosed {
         /// Connections that were taken out of the accept queue after the drain had begun.
         rescued: u64,
-        /// Whether the socket was kept, so that clients wait for the next start.
-        kept: bool,
+        /// How the listeners ended: whether they were kept, and whether clients can have been reset.
+        end: ListenerEnd,
+    },
+    /// A listener failed while the server was running or stopping: the kernel does not accept from it any more, for
+    /// instance because an administrator has destroyed the socket. [`OnListenerFailure`](crate::OnListenerFailure) says
+    /// what follows.
+    ListenerFailed {
+        /// Where it listened.
+        address: SocketAddr,
+        /// What the operating system answered.
+        error: io::ErrorKind,
     },
     /// A connection was accepted.
     ConnectionOpened {

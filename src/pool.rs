@@ -12,10 +12,15 @@
 //! **When a thread is added.** As many as the machine has cores: as soon as a request finds another one waiting.
 //! Beyond that only if the queue stands: a loop that leaves requests in the queue looks again five milliseconds later, and
 //! if fewer have been taken than wait, that many are short of a thread: sleeping ones are woken, the rest is made.
+//!
+//! **Contents that are read from somewhere** are background work: a worker reads a piece, and the next one is queued when the
+//! client has taken something. Requests and pieces have their turns, so that neither starve the other. Pieces have no place in
+//! the queue of requests. Their number is bounded by that of the connections, because each connection has one piece queued or
+//! being read at most, and by the rate at which connections end: a reader that is to be let go is queued likewise. At most half
+//! of the workers (at least one) read at once, because a read may block for as long as it likes: requests have the others.
 
 use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
+    collections::VecDeque,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -28,15 +33,16 @@ use mio::Token;
 
 use crate::{
     config::Config,
-    http::{Body, IntoResponse, Response, StatusCode},
-    middleware,
+    contain::catch,
+    http::{Body, IntoResponse, Method, Response, StatusCode, has_content},
+    journal, middleware,
     net::{Mailbox, Message},
     observe::Event,
     request::{Exchange, Request},
     router::{RouteId, Router},
-    stop::Guard,
-    stream::Pump,
-    sync::{Standing, WorkQueue, lock},
+    stop::{Cause, Guard},
+    stream::Piece,
+    sync::{Bounds, Standing, WorkQueue, lock},
 };
 
 /// How long the queue may stand before threads are added for it. Longer than the kernel lets a thread wait for a processor
@@ -53,8 +59,8 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 pub(crate) enum Job {
     /// A request is to be handled.
     Handle { request: Box<Request>, route: RouteId, reply: Reply },
-    /// The content of an inline handler's response is to be read.
-    Pump { exchange: Arc<Exchange>, pump: Pump, in_flight: Guard },
+    /// A piece of a response's content is to be read.
+    Read { exchange: Arc<Exchange>, piece: Piece, in_flight: Option<Guard> },
 }
 
 /// Where a job's answer goes.
@@ -102,7 +108,10 @@ impl Pool {
         Arc::new(Pool {
             config: Arc::clone(config),
             router,
-            queue: WorkQueue::new(config.queue),
+            queue: WorkQueue::new(Bounds {
+                waiting: config.queue,
+                in_background: (config.workers / 2).max(1),
+            }),
             seats: Mutex::new(Vec::new()),
             threads: AtomicUsize::new(0),
             at_once: thread::available_parallelism().map_or(1, usize::from).min(config.workers),
@@ -124,16 +133,24 @@ impl Pool {
         let builder = thread::Builder::new().name(format!("{} worker {number}", self.config.name));
         // Locked before there is a thread: its first handler may ask at once whether it is one of the workers.
         let mut seats = lock(&self.seats);
-        match builder.spawn(move || pool.work(&seat)) {
+        match builder.spawn(move || pool.serve(&seat)) {
             Ok(thread) => {
                 seats.push(Seat { thread, working, is_worker: true });
                 true
             }
             Err(error) => {
                 self.threads.fetch_sub(1, Ordering::Relaxed);
-                log::warn!("{}: no further worker thread beyond {number}: {error}", self.config.name);
+                journal::warn!("{}: no further worker thread beyond {number}: {error}", self.config.name);
                 false
             }
+        }
+    }
+
+    /// A worker's life. Every call of a user's code in it is caught; what panics all the same must not cost the pool a thread.
+    fn serve(&self, seat: &Mutex<Option<Arc<Exchange>>>) {
+        while let Err(panic) = catch(|| self.work(seat)) {
+            journal::error!("{}: a worker thread panicked outside of any handler: {panic}", self.config.name);
+            *lock(seat) = None;
         }
     }
 
@@ -141,29 +158,47 @@ impl Pool {
         let bed = Arc::default();
         // Whoever looks finds a job in the queue or on a seat.
         let take_seat = |job: &Job| {
-            let is_mine = job.exchange().claim();
+            let is_mine = job.claim();
             if is_mine {
                 *lock(seat) = Some(Arc::clone(job.exchange()));
             }
             is_mine
         };
         while let Some(job) = self.queue.take(&bed, take_seat) {
-            let (pump, in_flight) = match job {
-                Job::Pump { pump, in_flight, .. } => (Some(pump), in_flight),
-                Job::Handle { request, route, reply } => {
+            match job {
+                Job::Read { piece, in_flight, .. } => {
+                    piece.run();
+                    self.queue.end_background();
+                    *lock(seat) = None;
+                    drop(in_flight);
+                }
+                Job::Handle { mut request, route, reply } => {
                     let response = answer(&self.config, &self.router, route, &request);
-                    let pump = take_pump(&response);
-                    if pump.is_none() {
+                    let piece = first_piece(&response, &request.exchange);
+                    request.let_go(&response);
+                    if piece.is_none() {
                         *lock(seat) = None;
                     }
-                    (pump, reply.send(request, response))
+                    let exchange = piece.is_some().then(|| Arc::clone(&request.exchange));
+                    let in_flight = reply.send(request, response);
+                    if let (Some(piece), Some(exchange)) = (piece, exchange) {
+                        self.begin_reading(piece, exchange, &in_flight);
+                        *lock(seat) = None;
+                    }
+                    drop(in_flight);
                 }
-            };
-            if let Some(pump) = pump {
-                run_pump(pump);
-                *lock(seat) = None;
             }
-            drop(in_flight);
+        }
+    }
+
+    /// Reads the first piece of a content on the worker that has made the response, if it may read.
+    fn begin_reading(&self, piece: Piece, exchange: Arc<Exchange>, in_flight: &Guard) {
+        if self.queue.begin_background() {
+            piece.run();
+            self.queue.end_background();
+        } else {
+            let in_flight = Some(in_flight.clone());
+            self.queue.push_background(Job::Read { exchange, piece, in_flight });
         }
     }
 
@@ -197,15 +232,32 @@ impl Pool {
         self.queue.close();
     }
 
-    /// Joins the workers that are not in a handler, and leaves the others to themselves. To be called after
-    /// [`Pool::close`], when no loop can queue anything any more.
-    pub(crate) fn join(&self) {
+    /// The threads that are not in a handler, by their names, to be joined; the others are left to themselves. To be called
+    /// after [`Pool::close`], when no loop can queue anything any more.
+    pub(crate) fn take_idle_threads(&self) -> Vec<(String, JoinHandle<()>)> {
         self.queue.drain();
-        for seat in lock(&self.seats).drain(..) {
-            if lock(&seat.working).is_none() && seat.thread.join().is_err() {
-                log::error!("{}: a worker thread panicked outside of any handler", self.config.name);
-            }
+        self.let_go(self.queue.drain_background());
+        let seats = std::mem::take(&mut *lock(&self.seats));
+        let idle = seats.into_iter().filter(|seat| lock(&seat.working).is_none());
+        idle.enumerate().map(|(number, seat)| (seat.name(number), seat.thread)).collect()
+    }
+
+    /// Lets go of the readers that no worker has come to: their `Drop` is the user's, and may block.
+    fn let_go(&self, jobs: VecDeque<Job>) {
+        if jobs.is_empty() {
+            return;
         }
+        let name = format!("{} letting go", self.config.name);
+        let let_go = move || jobs.into_iter().for_each(Job::abandon);
+        if let Err(error) = thread::Builder::new().name(name).spawn(let_go) {
+            journal::warn!("{}: no thread to let go of the readers of contents: {error}", self.config.name);
+        }
+    }
+}
+
+impl Seat {
+    fn name(&self, number: usize) -> String {
+        self.thread.thread().name().map_or_else(|| format!("thread {number}"), str::to_owned)
     }
 }
 
@@ -214,6 +266,20 @@ impl Dispatcher {
     pub(crate) fn submit(&mut self, job: Job) -> Result<(), Job> {
         let waiting = self.pool.queue.push(job)?;
         self.submitted = true;
+        self.make_room_for(waiting);
+        Ok(())
+    }
+
+    /// Queues a piece of a response's content. A worker is woken at once, so that it reads while the loop writes.
+    pub(crate) fn submit_piece(&mut self, exchange: &Arc<Exchange>, piece: Piece, in_flight: Option<Guard>) {
+        let job = Job::Read { exchange: Arc::clone(exchange), piece, in_flight };
+        let startable = self.pool.queue.push_background(job);
+        self.make_room_for(startable);
+        self.pool.queue.wake_one();
+    }
+
+    /// Adds a thread for what waits, or plans to look whether it still waits later.
+    fn make_room_for(&mut self, waiting: usize) {
         let threads = self.pool.threads.load(Ordering::Relaxed);
         if threads == 0 || (threads < self.pool.at_once && waiting > 1) {
             self.pool.grow();
@@ -221,7 +287,6 @@ impl Dispatcher {
         if self.growth.is_none() && threads < self.pool.config.workers {
             self.plan(STANDING);
         }
-        Ok(())
     }
 
     /// Whether there may be one more thread besides the workers: as many as there may be workers.
@@ -244,8 +309,8 @@ impl Dispatcher {
         let working = Arc::new(Mutex::new(Some(Arc::clone(exchange))));
         let seat = Arc::clone(&working);
         let body = move || {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
-                log::error!("the handler of an upgraded connection panicked: {}", panic_text(&*panic));
+            if let Err(panic) = catch(work) {
+                journal::error!("the handler of an upgraded connection panicked: {panic}");
             }
             *lock(&seat) = None;
             drop(in_flight);
@@ -256,7 +321,7 @@ impl Dispatcher {
         match thread::Builder::new().name(format!("{} upgraded", self.pool.config.name)).spawn(body) {
             Ok(thread) => seats.push(Seat { thread, working, is_worker: false }),
             Err(error) => {
-                log::warn!("{}: no thread for an upgraded connection: {error}", self.pool.config.name);
+                journal::warn!("{}: no thread for an upgraded connection: {error}", self.pool.config.name);
                 return false;
             }
         }
@@ -281,7 +346,8 @@ impl Dispatcher {
     /// Adds the threads that are missing.
     fn look(&mut self) {
         let Some(Growth { taken_before, .. }) = self.growth.take() else { return };
-        let Standing { waiting, taken } = self.pool.queue.standing();
+        let Standing { waiting, startable, taken } = self.pool.queue.standing();
+        let waiting = waiting + startable;
         let taken = taken.wrapping_sub(taken_before);
         let missing = waiting.saturating_sub(usize::try_from(taken).unwrap_or(usize::MAX));
         let woken = if missing > 0 { self.pool.queue.wake(missing) } else { 0 };
@@ -291,8 +357,9 @@ impl Dispatcher {
         }
         if self.pool.threads.load(Ordering::Relaxed) == 0 {
             // Not a single thread to be had: nobody will ever take these.
-            let unclaimed = self.pool.queue.drain().into_iter().filter(|job| job.exchange().claim());
+            let unclaimed = self.pool.queue.drain().into_iter().filter(Job::claim);
             unclaimed.for_each(|job| job.reply_at_once(overloaded()));
+            self.pool.queue.drain_background().into_iter().for_each(Job::abandon);
         } else if self.pool.threads.load(Ordering::Relaxed) < self.pool.config.workers {
             self.plan(if grown { STANDING } else { STANDING + EXHAUSTED });
         }
@@ -315,7 +382,23 @@ impl Job {
     fn exchange(&self) -> &Arc<Exchange> {
         match self {
             Job::Handle { request, .. } => &request.exchange,
-            Job::Pump { exchange, .. } => exchange,
+            Job::Read { exchange, .. } => exchange,
+        }
+    }
+
+    /// Whether it is still to be done. A piece always is: its reader has to be let go at least.
+    fn claim(&self) -> bool {
+        match self {
+            Job::Handle { request, .. } => request.exchange.claim(),
+            Job::Read { .. } => true,
+        }
+    }
+
+    /// Cuts off the content that is not read.
+    fn abandon(self) {
+        if let Job::Read { piece, in_flight, .. } = self {
+            piece.abandon();
+            drop(in_flight);
         }
     }
 
@@ -323,7 +406,7 @@ impl Job {
     pub(crate) fn into_request(self) -> Option<Box<Request>> {
         match self {
             Job::Handle { request, .. } => Some(request),
-            Job::Pump { .. } => None,
+            Job::Read { .. } => None,
         }
     }
 
@@ -346,19 +429,20 @@ impl Reply {
     }
 }
 
-/// What is to be read for that response, if its content comes from a reader.
-pub(crate) fn take_pump(response: &Response) -> Option<Pump> {
-    match response.body() {
-        Body::Stream(stream) => stream.take_pump(),
-        _ => None,
+/// What is to be read for that response, if its content comes from a reader. One that nobody wants, because the request or the
+/// status has no content or nobody waits for the response any more, is closed first: then it is only let go.
+fn first_piece(response: &Response, exchange: &Exchange) -> Option<Piece> {
+    let Body::Stream(stream) = response.body() else { return None };
+    if !stream.is_read() {
+        return None;
     }
-}
-
-/// Reads the content of a response; a panic of the reader cuts the response off.
-fn run_pump(pump: Pump) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| pump.run())) {
-        log::error!("the reader of a response's content panicked: {}", panic_text(&*panic));
+    let is_head_request = exchange.head.method() == Method::Head;
+    if exchange.is_abandoned() {
+        stream.discard(Cause::ClientGone);
+    } else if !has_content(response, is_head_request) || response.status().is_informational() {
+        stream.discard(Cause::from("the client wants no content"));
     }
+    stream.next_piece()
 }
 
 /// Runs the handler of a route; a panic in it becomes a 500.
@@ -376,10 +460,4 @@ pub(crate) fn overloaded() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "too busy at the moment, try again in a second\n")
         .into_response()
         .header("Retry-After", "1")
-}
-
-/// What a panic said, as far as it said it with a text.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

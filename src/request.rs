@@ -12,7 +12,7 @@ use exchange::WAITED_FOR;
 use percent_encoding::percent_decode;
 
 use crate::{
-    http::{Framing, Method, Response, Version},
+    http::{Body, Framing, Method, Response, Version},
     middleware::Attachments,
     observe::ConnectionId,
     pipe::Pipe,
@@ -98,6 +98,24 @@ impl Request {
         body.extend_from_slice(bytes);
     }
 
+    pub(crate) fn has_attachments(&mut self) -> bool {
+        !self.attachments.is_empty()
+    }
+
+    /// Drops what handlers and wrappers have attached: a user's values, which may block. A panic of one is caught.
+    pub(crate) fn drop_attachments(&mut self) {
+        self.attachments.clear();
+    }
+
+    /// For a worker whose handler has returned: drops here, where it may block, what the handler has left with the request.
+    pub(crate) fn let_go(&mut self, response: &Response) {
+        self.drop_attachments();
+        // What comes after the head may need the context: a client that goes ends it.
+        if !matches!(response.body(), Body::Stream(_) | Body::Upgrade(_)) {
+            self.exchange.drop_callbacks();
+        }
+    }
+
     /// Makes an answered request ready for the next one; false if somebody still looks at it.
     pub(crate) fn recycle(&mut self) -> bool {
         match Arc::get_mut(&mut self.body) {
@@ -105,7 +123,7 @@ impl Request {
             _ => self.body = Arc::default(),
         }
         self.pipe = None;
-        self.attachments.clear();
+        self.drop_attachments();
         let Some(exchange) = Arc::get_mut(&mut self.exchange) else { return false };
         if exchange.head.capacity() > KEPT_HEAD {
             return false;
@@ -241,6 +259,9 @@ impl Request {
 
     /// Attaches a value, for the handler and those around it to find: see [`Wrap`](crate::Wrap). It replaces an earlier
     /// one of the same type, so use a type of your own.
+    ///
+    /// The value is dropped when the handler has returned: by the worker, which it may block, before the response is sent; or
+    /// by the event loop, if the handler runs [`inline`](crate::inline), and then it must not block. A panic is caught.
     pub fn attach<T: Send + Sync + 'static>(&self, value: T) {
         drop(self.attachments.set(value));
     }

@@ -6,33 +6,30 @@
 //! it wakes, may leave.
 
 mod detached;
+mod ending;
+mod news;
 
 use std::{
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
-    thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use detached::Detached;
+use news::Desk;
+pub(crate) use news::News;
 
 use crate::{
     config::Config,
     error::Error,
+    journal,
     metrics::{Tally, Totals},
     net::{Mailbox, Message},
-    observe::Event,
     stop::{Cause, Context, Phase, StopPolicy, Straggler, Timeline, WaitGroup},
     sync::lock,
 };
-
-/// How much longer than a stop's bound its loops are waited for: they act at the bound, and then have to close what is
-/// left and to return.
-const SLACK: Duration = Duration::from_millis(50);
-/// The same, if no loop is in a handler or a callback: then it is not stuck, but a busy machine does not let it run.
-const BUSY_SLACK: Duration = Duration::from_secs(2);
 
 pub(crate) struct Run {
     config: Arc<Config>,
@@ -46,6 +43,7 @@ pub(crate) struct Run {
     stopping: AtomicBool,
     /// Whether the log has it that the run is closing.
     announced: AtomicBool,
+    news: Desk,
     state: Mutex<State>,
     changed: Condvar,
     loops: Vec<LoopAddress>,
@@ -59,15 +57,45 @@ pub(crate) struct Run {
 pub(crate) struct LoopAddress {
     pub(crate) mailbox: Mailbox<Message>,
     pub(crate) connections: AtomicUsize,
-    /// Whether it runs an inline handler or a callback just now.
-    pub(crate) in_user_code: AtomicBool,
+    /// What it is at just now: an [`Occupation`].
+    occupation: AtomicU8,
     pub(crate) tally: Arc<Tally>,
+}
+
+/// What a loop is at, for those who wait for the end of a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Occupation {
+    /// Its own work: it returns as soon as the machine lets it run.
+    Own,
+    /// An inline handler, a callback, the `Drop` of a value: it may be stuck.
+    UserCode,
+    /// An observer: likewise.
+    Observer,
+}
+
+impl LoopAddress {
+    /// Runs a user's code on the loop's own thread.
+    pub(crate) fn occupied<T>(&self, by: Occupation, code: impl FnOnce() -> T) -> T {
+        // The loop's own thread is the only one to write.
+        let before = self.occupation.load(Ordering::Relaxed);
+        self.occupation.store(by as u8, Ordering::Relaxed);
+        let result = code();
+        self.occupation.store(before, Ordering::Relaxed);
+        result
+    }
+
+    pub(crate) fn occupation(&self) -> Occupation {
+        match self.occupation.load(Ordering::Relaxed) {
+            0 => Occupation::Own,
+            1 => Occupation::UserCode,
+            _ => Occupation::Observer,
+        }
+    }
 }
 
 struct State {
     timeline: Option<Timeline>,
-    /// The last phase that an observer was told of.
-    told: Phase,
     loops_left: usize,
     /// When the last loop left.
     ended: Option<Instant>,
@@ -85,12 +113,11 @@ impl Run {
         let address = |mailbox| LoopAddress {
             mailbox,
             connections: AtomicUsize::new(0),
-            in_user_code: AtomicBool::new(false),
+            occupation: AtomicU8::new(Occupation::Own as u8),
             tally: Arc::default(),
         };
         let state = State {
             timeline: None,
-            told: Phase::Running,
             loops_left: mailboxes.len(),
             ended: None,
             failure: None,
@@ -104,6 +131,7 @@ impl Run {
             soft,
             stopping: AtomicBool::new(false),
             announced: AtomicBool::new(false),
+            news: Desk::default(),
             state: Mutex::new(state),
             changed: Condvar::new(),
             loops: mailboxes.into_iter().map(address).collect(),
@@ -114,14 +142,21 @@ impl Run {
 
     // ---- stopping ---------------------------------------------------------------------------------------------
 
-    /// Begins a stop, or makes the one under way stricter. Never blocks; nothing to do once the run has ended.
+    /// Begins a stop, or makes the one under way stricter. Never blocks.
     pub(crate) fn stop(self: &Arc<Run>, policy: &StopPolicy) {
-        // Before any loop can see it, and not behind the lock, as a logger may ask for the phase.
-        if !self.announced.swap(true, Ordering::Relaxed) {
-            log::info!("{}: closing, within {:?}", self.config.name, policy.longest());
-        }
-        self.config.observe(&Event::StopAsked { policy: *policy });
         let asked = Timeline::new(policy, Instant::now());
+        if self.has_ended() {
+            // Nothing is left to be stopped, but threads may still be waited for.
+            lock(&self.state).timeline.get_or_insert(asked).tighten(&asked);
+            self.changed.notify_all();
+            return;
+        }
+        // Both before any loop can see the timeline, so that what the loops say comes after. Neither waits: another thread
+        // writes the line, and a loop tells the observer.
+        if !self.announced.swap(true, Ordering::Relaxed) {
+            journal::info!("{}: closing, within {:?}", self.config.name, policy.longest());
+        }
+        self.announce(News::StopAsked(*policy));
         let first = {
             let mut state = lock(&self.state);
             let first = state.timeline.is_none();
@@ -144,9 +179,15 @@ impl Run {
 
     /// Ends the run because it cannot go on.
     pub(crate) fn fail(self: &Arc<Run>, error: Error) {
-        log::error!("{error}");
+        self.fail_within(error, &StopPolicy::now());
+    }
+
+    /// Ends the run because of this error, but leaves what is in flight the time that the policy gives.
+    pub(crate) fn fail_within(self: &Arc<Run>, error: Error, policy: &StopPolicy) {
+        let line = error.to_string();
         lock(&self.state).failure.get_or_insert(error);
-        self.stop(&StopPolicy::now());
+        self.stop(policy);
+        journal::error!("{line}");
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -166,19 +207,6 @@ impl Run {
         }
     }
 
-    /// A loop has come to a phase: the first one tells the observer.
-    pub(crate) fn entered(&self, phase: Phase) {
-        let first = {
-            let mut state = lock(&self.state);
-            let first = state.told < phase;
-            state.told = state.told.max(phase);
-            first
-        };
-        if first {
-            self.config.observe(&Event::PhaseEntered { phase });
-        }
-    }
-
     pub(crate) fn failure(&self) -> Option<Error> {
         lock(&self.state).failure.clone()
     }
@@ -195,19 +223,18 @@ impl Run {
             }
         }
         // Work that a handler has begun may go on elsewhere: whoever sees the end sees its context ended.
-        let in_user_code = &self.loops[number].in_user_code;
-        in_user_code.store(true, Ordering::Relaxed);
-        self.hard.cancel(Cause::Stopping);
-        in_user_code.store(false, Ordering::Relaxed);
+        self.loops[number].occupied(Occupation::UserCode, || self.hard.cancel(Cause::Stopping));
         let callbacks = {
             let mut state = lock(&self.state);
             state.ended = Some(Instant::now());
             std::mem::take(&mut state.when_ended)
         };
-        self.config.observe(&Event::Stopped);
-        log::info!("{}: closed", self.config.name);
+        journal::info!("{}: closed", self.config.name);
         self.changed.notify_all();
         callbacks.into_iter().for_each(|callback| callback());
+        // Last: the observer may block, and then it holds nobody but this thread, which is joined with a bound.
+        self.announce(News::Stopped);
+        self.tell_news(number);
     }
 
     /// Calls back when the last loop has left; at once if it has.
@@ -234,37 +261,6 @@ impl Run {
 
     pub(crate) fn has_ended(&self) -> bool {
         lock(&self.state).ended.is_some()
-    }
-
-    /// Waits until the last loop has left, but not past the bound of the stop. The time it took is to be read off
-    /// the timeline and the end that are returned; no end: a loop is stuck.
-    pub(crate) fn wait_ended(&self) -> (Option<Timeline>, Option<Instant>) {
-        let mut state = lock(&self.state);
-        loop {
-            if state.ended.is_some() {
-                return (state.timeline, state.ended);
-            }
-            let Some(timeline) = state.timeline else {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let now = Instant::now();
-            let (bound, busy_bound) = (timeline.end() + SLACK, timeline.end() + BUSY_SLACK);
-            let is_stuck = self.loops.iter().any(|address| address.in_user_code.load(Ordering::Relaxed));
-            if now >= busy_bound || (now >= bound && is_stuck) {
-                drop(state);
-                // The stuck loop could not do it, and what it is stuck in may wait for just that. Elsewhere, as callbacks
-                // are the user's, and this thread has been promised a bound.
-                let hard = self.hard.clone();
-                let cancel = move || _ = hard.cancel(Cause::Stopping);
-                if let Err(error) = thread::Builder::new().name("cancelling".to_owned()).spawn(cancel) {
-                    log::error!("{}: handlers are not cancelled: {error}", self.config.name);
-                }
-                return (Some(timeline), None);
-            }
-            let left = if now < bound { bound - now } else { busy_bound - now };
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
     }
 
     // ---- loops and connections --------------------------------------------------------------------------------

@@ -7,20 +7,22 @@
 //!   "phases": [{ "phase": "draining", "seconds": 0.0021 }],
 //!   "requests": { "completed": 3, "aborted": 0, "rejected": 0, "cancelled": 0, "timed_out": 0 },
 //!   "connections": { "total": 2, "rescued": 0, "closed": { "drained": 2 } },
+//!   "listener": "refused", "listener_failures": [],
 //!   "stragglers": [{ "request": "GET /", "peer": "127.0.0.1:55704", "seconds": 6.1, "stuck": "still in its handler" }],
 //!   "failure": null
 //! }
 //! ```
 //!
-//! Times are in seconds. A group's report has `clean`, `servers`, `drains` and `tasks`.
+//! Times are in seconds. A group's report has `clean`, `servers`, `drains`, `tasks`, and `failure`: the first cause of a
+//! group that failed, or null.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::{Serialize, Serializer};
 
 use crate::{
-    group::{DrainOutcome, GroupReport, TaskOutcome},
-    stop::{Requests, StopReport, Straggler},
+    group::{DrainOutcome, GroupError, GroupReport, TaskOutcome},
+    stop::{ListenerEnd, Requests, StopReport, Straggler},
 };
 
 #[derive(Serialize)]
@@ -31,6 +33,9 @@ struct Stop<'a> {
     phases: Vec<Phase>,
     requests: Counts,
     connections: Connections,
+    /// A word of [`ListenerEnd`](crate::ListenerEnd).
+    listener: Option<&'static str>,
+    listener_failures: Vec<String>,
     stragglers: Vec<Left<'a>>,
     failure: Option<String>,
 }
@@ -72,6 +77,7 @@ struct Group<'a> {
     servers: &'a [StopReport],
     drains: Vec<Drain<'a>>,
     tasks: Vec<Task<'a>>,
+    failure: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -80,6 +86,8 @@ struct Drain<'a> {
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     finished: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given_back: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     left: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,6 +120,8 @@ impl Serialize for StopReport {
                 rescued: self.rescued,
                 closed: closed.map(|(reason, count)| (reason.to_string(), count)).collect(),
             },
+            listener: self.listener.map(ListenerEnd::word),
+            listener_failures: self.listener_failures.iter().map(ToString::to_string).collect(),
             stragglers: self.stragglers.iter().map(left).collect(),
             failure: self.failure.as_ref().map(ToString::to_string),
         };
@@ -121,17 +131,34 @@ impl Serialize for StopReport {
 
 impl Serialize for GroupReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let drains = self.drains.iter().map(|drain| {
+        Group::of(self, None).serialize(serializer)
+    }
+}
+
+impl Serialize for GroupError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Group::of(self.report(), Some(self.cause().to_string())).serialize(serializer)
+    }
+}
+
+impl Group<'_> {
+    fn of(report: &GroupReport, failure: Option<String>) -> Group<'_> {
+        let drains = report.drains.iter().map(|drain| {
             let (outcome, drained, error) = match &drain.outcome {
                 DrainOutcome::Emptied(drained) => ("drained", Some(drained), None),
                 DrainOutcome::Failed(error) => ("failed", None, Some(&**error)),
                 DrainOutcome::LeftBehind => ("left behind", None, None),
             };
-            let (finished, left) =
-                (drained.map(|drained| drained.finished), drained.map(|drained| drained.left));
-            Drain { name: &drain.name, outcome, finished, left, error }
+            Drain {
+                name: &drain.name,
+                outcome,
+                finished: drained.map(|drained| drained.finished),
+                given_back: drained.map(|drained| drained.given_back),
+                left: drained.map(|drained| drained.left),
+                error,
+            }
         });
-        let tasks = self.tasks.iter().map(|task| {
+        let tasks = report.tasks.iter().map(|task| {
             let (outcome, error) = match &task.outcome {
                 TaskOutcome::Finished => ("finished", None),
                 TaskOutcome::Failed(error) => ("failed", Some(&**error)),
@@ -139,13 +166,13 @@ impl Serialize for GroupReport {
             };
             Task { name: &task.name, outcome, error }
         });
-        let group = Group {
-            clean: self.is_clean(),
-            servers: &self.servers,
+        Group {
+            clean: report.is_clean() && failure.is_none(),
+            servers: &report.servers,
             drains: drains.collect(),
             tasks: tasks.collect(),
-        };
-        group.serialize(serializer)
+            failure,
+        }
     }
 }
 
@@ -164,6 +191,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        error::Error,
         group::{DrainReport, Drained, TaskReport},
         stop::{CloseReason, Phase, Stuck},
     };
@@ -171,6 +199,7 @@ mod tests {
     #[test]
     fn a_report_is_what_its_head_says() {
         let mut server = StopReport { name: "hello".to_owned(), rescued: 1, ..StopReport::default() };
+        server.listener = Some(ListenerEnd::Refused);
         server.phases = vec![(Phase::Draining, Duration::from_millis(1500))];
         server.requests.completed = 3;
         server.closes.count(CloseReason::Aborted);
@@ -185,7 +214,7 @@ mod tests {
             servers: vec![server],
             tasks: vec![TaskReport { name: "writer".to_owned(), outcome: TaskOutcome::Finished }],
             drains: vec![
-                drain("queue", DrainOutcome::Emptied(Drained { finished: 2, left: 1 })),
+                drain("queue", DrainOutcome::Emptied(Drained { finished: 2, given_back: 3, left: 1 })),
                 drain("bus", DrainOutcome::Failed("panicked".to_owned())),
             ],
         };
@@ -196,17 +225,24 @@ mod tests {
                 "phases": [{ "phase": "draining", "seconds": 1.5 }],
                 "requests": { "completed": 3, "aborted": 0, "rejected": 0, "cancelled": 0, "timed_out": 0 },
                 "connections": { "total": 1, "rescued": 1, "closed": { "aborted": 1 } },
+                "listener": "refused", "listener_failures": [],
                 "stragglers": [{
                     "request": "GET /slow", "peer": null, "seconds": 6.0, "stuck": "still in its handler"
                 }],
                 "failure": null,
             }],
             "drains": [
-                { "name": "queue", "outcome": "drained", "finished": 2, "left": 1 },
+                { "name": "queue", "outcome": "drained", "finished": 2, "given_back": 3, "left": 1 },
                 { "name": "bus", "outcome": "failed", "error": "panicked" },
             ],
             "tasks": [{ "name": "writer", "outcome": "finished" }],
+            "failure": null,
         });
         assert_eq!(serde_json::to_value(&report).unwrap(), expected);
+        let failed = GroupError::new(GroupReport::default(), Error::Misuse("no way".to_owned()));
+        let expected = serde_json::json!({
+            "clean": false, "servers": [], "drains": [], "tasks": [], "failure": "no way"
+        });
+        assert_eq!(serde_json::to_value(&failed).unwrap(), expected);
     }
 }

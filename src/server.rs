@@ -14,7 +14,7 @@ mod live;
 
 use std::{
     fmt,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::{Arc, Condvar, Mutex},
 };
 
@@ -25,10 +25,11 @@ use live::{Live, Past};
 use crate::{
     config::Config,
     error::Error,
+    journal,
     metrics::Totals,
-    net::bind,
-    observe::Event,
+    net::{Listener, bind},
     router::Router,
+    run::News,
     stop::{Context, StopPolicy, StopReport},
     sync::lock,
 };
@@ -125,7 +126,8 @@ impl Server {
 
     /// Stops the server and waits for that: no longer than the policy allows, whatever the handlers do.
     ///
-    /// In order: the listener closes, after everything in its accept queue has been accepted; connections that have
+    /// In order: the listener refuses new clients, accepts everybody in its accept queue and everybody whose handshake is
+    /// half open, and closes ([`StopReport::listener`] says how); connections that have
     /// been quiet for long are closed, younger ones may send one more request; requests in flight finish, their
     /// responses say `Connection: close`; when the grace period is over, the contexts of the handlers that still run are
     /// cancelled; when that time is over too, what is left is closed, and named in the report.
@@ -158,7 +160,7 @@ impl Server {
     }
 
     /// Takes the right to start, which one thread has at a time, and the listeners that the last run has left open.
-    fn claim(&self) -> Result<Vec<TcpListener>, Error> {
+    fn claim(&self) -> Result<Vec<Listener>, Error> {
         let name = &self.config.name;
         loop {
             {
@@ -213,22 +215,26 @@ impl fmt::Debug for Server {
 /// A server that has its addresses, but does not serve yet. Dropped, it gives them back.
 pub(crate) struct Binding<'a> {
     server: &'a Server,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     served: bool,
 }
 
 impl Binding<'_> {
     fn listen(mut self) -> Result<Self, Error> {
-        let Config { name, listen, backlog, .. } = &*self.server.config;
+        let Config { name, listen, backlog, timeouts, .. } = &*self.server.config;
         if listen.is_empty() {
             let advice = format!("{name}: has no address: call Builder::listen before build");
             return Err(Error::Misuse(advice));
         }
-        // Those of the last run, if it has kept them, are these very addresses.
-        for address in &listen[self.listeners.len()..] {
-            let cannot = |error| Error::io(format!("{name}: cannot listen on {address}"), error);
-            self.listeners.push(bind(address, *backlog).map_err(cannot)?);
+        for (place, address) in listen.iter().enumerate() {
+            // The last run may have kept the listeners of this very address.
+            if !self.listeners.iter().any(|listener| listener.place == place) {
+                let cannot = |error| Error::io(format!("{name}: cannot listen on {address}"), error);
+                let bound = bind(address, place, *backlog, timeouts.keep_alive_probe);
+                self.listeners.extend(bound.map_err(cannot)?);
+            }
         }
+        self.listeners.sort_by_key(|listener| listener.place);
         Ok(self)
     }
 
@@ -250,9 +256,10 @@ impl Binding<'_> {
         control.started.notify_all();
         // Not earlier: whoever reads this may ask whether it is ready.
         for address in &live.addresses {
-            log::info!("{}: listening on {address}", live.name);
+            journal::info!("{}: listening on {address}", live.name);
         }
-        self.server.config.observe(&Event::Started);
+        live.run.announce(News::Started);
+        live.run.wake_loops();
         if let Some(policy) = early_stop {
             live.run.stop(&policy);
         }
@@ -280,3 +287,6 @@ impl Drop for Binding<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

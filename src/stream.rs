@@ -1,27 +1,24 @@
 //! Responses whose content is sent bit by bit, from anywhere: what their senders have in hands ([`BodySender`]), and
-//! what their response carries to the loop ([`Stream`]). The bytes between them are in `feed`.
+//! what their response carries to the loop ([`Stream`]). The bytes between them are in `feed`; bodies that have a reader in place
+//! of senders are in `reader`.
 
 mod feed;
+mod reader;
 
 use std::{
     fmt,
-    fs::File,
-    io::{self, Read, Seek, Write},
-    sync::{Arc, Mutex, OnceLock},
+    io::{self, Write},
+    sync::{Arc, OnceLock},
     thread,
     time::{Duration, Instant},
 };
 
-pub(crate) use self::feed::Rest;
 use self::feed::{Feed, Message, Patience, Refused};
+pub(crate) use self::{feed::Rest, reader::Piece};
 use crate::{
     http::Body,
     stop::{Cause, Context},
-    sync::lock,
 };
-
-/// Bytes that a body made of a reader has under way: what sockets take at once.
-const READER_CAPACITY: usize = 64 * 1024;
 
 /// Sends the content of a response while the client reads it: see [`Body::stream`]. A clone is another sender of the same
 /// body; what one sends at once is not mixed with what others do.
@@ -54,7 +51,6 @@ struct LoopEnd {
     length: Option<u64>,
     /// Whether a reader feeds it, which nobody can ask to come to an end.
     is_read: bool,
-    pump: Mutex<Option<Pump>>,
 }
 
 /// What is between the two ends.
@@ -62,22 +58,6 @@ struct Line {
     feed: Feed,
     /// The context of the senders and its hint, made when it is first asked for.
     context: OnceLock<(Context, Context)>,
-}
-
-/// A reader, and where its bytes are to go. Reading may block, so it takes a worker: the one that has made the response
-/// goes on with it.
-pub(crate) struct Pump {
-    reader: Box<dyn Read + Send>,
-    /// How many bytes are wanted.
-    most: u64,
-    sender: BodySender,
-    outcome: Outcome,
-}
-
-/// Whether the reader has come to its end.
-enum Outcome {
-    Unfinished,
-    Whole,
 }
 
 /// Why something could not be sent.
@@ -124,47 +104,8 @@ impl Body {
     #[must_use]
     pub fn stream(capacity: usize) -> (BodySender, Body) {
         let line = Arc::new(Line { feed: Feed::new(capacity), context: OnceLock::new() });
-        let end = LoopEnd { line: Arc::clone(&line), length: None, is_read: false, pump: Mutex::new(None) };
+        let end = LoopEnd { line: Arc::clone(&line), length: None, is_read: false };
         (BodySender { end: Arc::new(SenderEnd(line)) }, Body::Stream(Stream { end: Arc::new(end) }))
-    }
-
-    /// A body that is read from `reader` while the client takes it, in constant memory. Until that is done it holds one
-    /// worker thread, as a read may block. If a read fails, the connection is cut. A stop gives it the grace period; one
-    /// that is not through by then is cut too, as nobody could tell that it is not whole otherwise.
-    ///
-    /// ```
-    /// use softstop::Body;
-    /// use std::io::{self, Read};
-    ///
-    /// let body = Body::from_reader(io::repeat(b'x').take(1 << 30)).with_length(1 << 30);
-    /// # let _ = body;
-    /// ```
-    #[must_use]
-    pub fn from_reader(reader: impl Read + Send + 'static) -> Body {
-        let (sender, mut body) = Body::stream(READER_CAPACITY);
-        if let Body::Stream(stream) = &mut body {
-            if let Some(end) = Arc::get_mut(&mut stream.end) {
-                end.is_read = true;
-            }
-            let pump =
-                Pump { reader: Box::new(reader), most: u64::MAX, sender, outcome: Outcome::Unfinished };
-            *lock(&stream.end.pump) = Some(pump);
-        }
-        body
-    }
-
-    /// What is left of a file, with its length if it is a regular one; otherwise as [`Body::from_reader`].
-    ///
-    /// # Errors
-    ///
-    /// If the file does not tell its length or where it stands.
-    pub fn from_file(mut file: File) -> io::Result<Body> {
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Ok(Body::from_reader(file));
-        }
-        let length = metadata.len().saturating_sub(file.stream_position()?);
-        Ok(Body::from_reader(file).with_length(length))
     }
 
     /// Declares how many bytes will be sent, so that the client is told in advance. If it turns out to be more or fewer,
@@ -176,9 +117,6 @@ impl Body {
         if let Some(end) = Arc::get_mut(&mut stream.end) {
             end.length = Some(bytes);
             end.line.feed.declare(bytes);
-            if let Some(pump) = &mut *lock(&end.pump) {
-                pump.most = bytes;
-            }
         }
         Body::Stream(stream)
     }
@@ -329,7 +267,7 @@ impl Stream {
     pub(crate) fn cut() -> Stream {
         let line = Arc::new(Line { feed: Feed::new(0), context: OnceLock::new() });
         line.feed.abort();
-        Stream { end: Arc::new(LoopEnd { line, length: None, is_read: false, pump: Mutex::new(None) }) }
+        Stream { end: Arc::new(LoopEnd { line, length: None, is_read: false }) }
     }
 
     /// Whether it comes from a reader: one that is ended early is not whole.
@@ -340,11 +278,6 @@ impl Stream {
     /// How many bytes there will be, if that was declared.
     pub(crate) fn length(&self) -> Option<u64> {
         self.end.length
-    }
-
-    /// Takes the reader out, if the body is made of one.
-    pub(crate) fn take_pump(&self) -> Option<Pump> {
-        lock(&self.end.pump).take()
     }
 
     /// See [`Feed::attach`].
@@ -421,37 +354,5 @@ impl Eq for Stream {}
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream").field("length", &self.length()).finish_non_exhaustive()
-    }
-}
-
-impl Pump {
-    /// Reads all there is, and sends it.
-    pub(crate) fn run(mut self) {
-        let mut buffer = vec![0; READER_CAPACITY / 2];
-        let mut reader = (&mut self.reader).take(self.most);
-        while self.sender.cause().is_none() {
-            match reader.read(&mut buffer) {
-                Ok(0) => {
-                    self.outcome = Outcome::Whole;
-                    return;
-                }
-                Ok(count) if self.sender.send(&buffer[..count]).is_ok() => {}
-                // Whoever has closed it knows why.
-                Ok(_) => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    log::warn!("a response is cut off, as its content cannot be read: {error}");
-                    return;
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Pump {
-    fn drop(&mut self) {
-        if let Outcome::Unfinished = self.outcome {
-            self.sender.line().feed.abort();
-        }
     }
 }

@@ -14,6 +14,7 @@ use std::{
 };
 
 use crate::{
+    disposal::dispose,
     http::{Body, Response, StatusCode, Version},
     request::Request,
     stop::Context,
@@ -32,7 +33,19 @@ pub struct Upgraded {
 /// What is to become of the connection once the response is written: see [`Request::upgrade`].
 #[derive(Clone)]
 pub struct Upgrade {
-    taker: Arc<Mutex<Option<(Handler, Context)>>>,
+    taker: Arc<Taker>,
+}
+
+/// The handler, until it is called.
+struct Taker(Mutex<Option<(Handler, Context)>>);
+
+/// A handler that is never called may own anything, and its response may be dropped by a loop.
+impl Drop for Taker {
+    fn drop(&mut self) {
+        if let Some((handler, _)) = lock(&self.0).take() {
+            dispose(handler);
+        }
+    }
 }
 
 impl Request {
@@ -82,7 +95,7 @@ impl Request {
             return Response::switching(StatusCode::UPGRADE_REQUIRED, protocol, Body::Empty);
         }
         let taker = Some((Box::new(handler) as Handler, self.context().clone()));
-        let upgrade = Upgrade { taker: Arc::new(Mutex::new(taker)) };
+        let upgrade = Upgrade { taker: Arc::new(Taker(Mutex::new(taker))) };
         Response::switching(StatusCode::SWITCHING_PROTOCOLS, protocol, Body::Upgrade(upgrade))
     }
 
@@ -106,6 +119,9 @@ impl Request {
 impl Upgraded {
     /// The socket, for instance to set time-outs, or to shut it down from elsewhere ([`TcpStream::try_clone`]). Some of what
     /// the client has sent may not be in it any more: read from `self`.
+    ///
+    /// Writes through `self` never raise SIGPIPE. A vectored write to the socket itself does, if the client is gone and the
+    /// process has given SIGPIPE its default disposition back.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
         &self.stream
@@ -140,7 +156,7 @@ impl fmt::Debug for Upgraded {
 impl Upgrade {
     /// Runs the handler to its end, on this thread. The first one of its clones does.
     pub(crate) fn run(&self, stream: TcpStream, early: Vec<u8>) -> io::Result<()> {
-        let Some((handler, context)) = lock(&self.taker).take() else { return Ok(()) };
+        let Some((handler, context)) = lock(&self.taker.0).take() else { return Ok(()) };
         stream.set_nonblocking(false)?;
         let waker = stream.try_clone()?;
         let _at_the_end = context.on_cancel(move |_| _ = waker.shutdown(Shutdown::Both));

@@ -26,6 +26,9 @@ fn sources(folder: &str) -> Vec<PathBuf> {
 
 /// The code of a file: comments and unit tests left out.
 fn code(path: &Path) -> String {
+    if path.file_name() == Some(OsStr::new("tests.rs")) {
+        return String::new();
+    }
     let text = fs::read_to_string(path).unwrap();
     let tests = [
         "#[cfg(test)]\nmod tests",
@@ -86,6 +89,27 @@ fn nobody_sleeps_or_polls_by_the_clock() {
         &sources("src"),
         &["thread::sleep", "park_timeout", "recv_timeout", "yield_now", "spin_loop"],
     );
+}
+
+/// A user's code is called and dropped where its panic is caught, that of a payload included.
+#[test]
+fn only_one_place_catches_panics() {
+    let others = |path: &PathBuf| !path.ends_with("src/contain.rs");
+    let files: Vec<PathBuf> = sources("src").into_iter().filter(others).collect();
+    assert_absent(&files, &["catch_unwind", "AssertUnwindSafe"]);
+}
+
+/// The library's lines are written by a thread of their own. The program is no part of it, and the access log may hold a
+/// worker.
+#[test]
+fn nobody_waits_for_a_logger() {
+    let is_exempt = |path: &PathBuf| {
+        path.ends_with("src/middleware/access_log.rs")
+            || path.components().any(|part| part.as_os_str() == "cli")
+    };
+    let files: Vec<PathBuf> = sources("src").into_iter().filter(|path| !is_exempt(path)).collect();
+    let macros = ["log::error!", "log::warn!", "log::info!", "log::debug!", "log::log!"];
+    assert_absent(&files, &macros);
 }
 
 #[test]

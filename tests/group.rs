@@ -12,8 +12,8 @@ use std::{
 };
 
 use softstop::{
-    Cause, Drain, DrainOutcome, Drained, Error, Group, GroupReport, Handle, Request, Router, Server,
-    StopPolicy, Stuck, TaskOutcome, WaitGroup, inline,
+    Cause, Drain, DrainOutcome, Drained, Error, Group, GroupError, GroupReport, Handle, Request, Router,
+    Server, StopPolicy, Stuck, TaskOutcome, WaitGroup, inline,
 };
 use support::{
     HUNG, NOISE,
@@ -35,7 +35,7 @@ fn held_server(name: &str, gate: Gate) -> Server {
     local().name(name).routes(routes).build()
 }
 
-fn run(group: Group) -> Receiver<Result<GroupReport, Error>> {
+fn run(group: Group) -> Receiver<Result<GroupReport, GroupError>> {
     in_background(move || group.run())
 }
 
@@ -86,6 +86,10 @@ fn if_one_cannot_bind_none_serves_and_the_others_release_their_addresses() {
     assert_eq!(error.io_kind(), Some(io::ErrorKind::AddrInUse));
     let text = error.to_string();
     assert!(text.contains("second") && text.contains(&taken_address), "{text}");
+    let names: Vec<&str> = error.report().servers.iter().map(|server| &*server.name).collect();
+    assert_eq!(names, ["first", "second", "third"]);
+    assert!(!error.report().servers.iter().any(softstop::StopReport::was_running), "{error}");
+    assert_eq!(Error::from(error).to_string(), text, "main's `?` keeps the sentence");
     assert!(task.recv().is_err(), "the task never began");
     for address in [first, third] {
         TcpListener::bind(&address).unwrap();
@@ -110,7 +114,7 @@ fn all_are_bound_before_any_serves() {
     }
 }
 
-fn failing_task(body: fn() -> Result<(), io::Error>) -> (Error, Handle) {
+fn failing_task(body: fn() -> Result<(), io::Error>) -> (GroupError, Handle) {
     let server = server("beside it");
     let handle = server.handle();
     let is_serving = server.handle();
@@ -130,15 +134,20 @@ fn failing_task(body: fn() -> Result<(), io::Error>) -> (Error, Handle) {
 fn a_task_that_fails_ends_all_with_its_error() {
     let (error, handle) = failing_task(|| Err(io::Error::other("no more tokens")));
     assert_eq!(error.to_string(), "task \"doomed\" failed: no more tokens");
-    let report = handle.wait();
-    assert!(report.was_running() && report.is_clean() && report.requests.completed == 1, "{report}");
+    let report = error.report();
+    let [server] = &report.servers[..] else { panic!("{report}") };
+    assert!(server.was_running() && server.is_clean() && server.requests.completed == 1, "{report}");
+    let outcomes: Vec<&TaskOutcome> = report.tasks.iter().map(|task| &task.outcome).collect();
+    assert_eq!(outcomes, [&TaskOutcome::Failed("no more tokens".to_owned()), &TaskOutcome::Finished]);
+    assert!(!report.is_clean());
+    assert_eq!(handle.wait().requests.completed, 1);
 }
 
 #[test]
 fn a_task_that_panics_ends_all_with_what_it_said() {
     let (error, handle) = failing_task(|| panic!("unheard of"));
     assert!(
-        matches!(&error, Error::Task { name, message }
+        matches!(error.cause(), Error::Task { name, message }
         if name == "doomed" && message.contains("unheard of")),
         "{error}"
     );
@@ -321,7 +330,7 @@ fn a_server_that_runs_already_cannot_be_in_a_group() {
     let running = server("busy");
     running.start().unwrap();
     let error = Group::new().server(server("other")).server(running).run().unwrap_err();
-    assert!(matches!(&error, Error::Misuse(advice) if advice.contains("busy")), "{error}");
+    assert!(matches!(error.cause(), Error::Misuse(advice) if advice.contains("busy")), "{error}");
 }
 
 /// A drain that says when it was asked, and until when, and then does what it is told.

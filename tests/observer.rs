@@ -6,7 +6,7 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use softstop::{
-    CloseReason, Phase, Request, Router, StopPolicy, inline,
+    CloseReason, ListenerEnd, Phase, Request, Router, StopPolicy, inline,
     observe::{Event, Observer},
 };
 use support::{
@@ -27,8 +27,8 @@ impl Observer for Notes {
             Event::Started => "started".to_owned(),
             Event::StopAsked { .. } => "stop asked".to_owned(),
             Event::PhaseEntered { phase } => phase.to_string(),
-            Event::ListenerClosed { rescued, kept } => {
-                format!("listener closed, {rescued} rescued, kept: {kept}")
+            Event::ListenerClosed { rescued, end } => {
+                format!("listener closed, {rescued} rescued, kept: {}", end == ListenerEnd::Kept)
             }
             Event::ConnectionOpened { .. } => "opened".to_owned(),
             Event::RequestRead { request, method, target, .. } => format!("{request}: {method} {target}"),

@@ -8,12 +8,13 @@ mod support;
 use std::{
     net::{TcpListener, TcpStream},
     process::{Command, Output},
+    time::Duration,
 };
 
 use program::Program;
 use support::{
     client::{Client, get, post},
-    in_background, soon,
+    in_background, soon, until,
 };
 
 #[test]
@@ -34,6 +35,31 @@ fn hello_greets_and_sleeps() {
     }
     client.send(post("/exit", b""));
     assert_eq!(client.read_response().status, 404, "off unless it is asked for");
+}
+
+/// The clock goes on while a process is suspended, or its machine paused. What was ready when it goes on is not cut off for it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_that_was_suspended_past_its_bound_still_answers() {
+    const BOUND: Duration = Duration::from_millis(700);
+    let mut program = Program::start(&["--grace", "700ms", "--cancel-grace", "0s", "--loops", "1"]);
+    let address = program.address("hello");
+    let mut client = Client::connect(address);
+    assert_eq!(client.get("/").status, 200);
+    client.send(get("/sleep?ms=500"));
+    // Answered after the request before it has been given to a worker.
+    assert_eq!(Client::once(address, get("/")).status, 200);
+    program.signal("TERM");
+    program.wait_for_line("hello: closing");
+    program.signal("STOP");
+    // Nothing happens until the bound is over but that time passes.
+    std::thread::sleep(BOUND * 2);
+    program.signal("CONT");
+    assert_eq!(client.read_response().text(), "slept");
+    drop(client);
+    let (status, log) = program.wait();
+    assert!(status.success(), "{log}");
+    assert!(!log.contains("event loop"), "{log}");
 }
 
 #[test]
@@ -153,9 +179,16 @@ fn a_second_signal_ends_it_at_once_and_says_so() {
     assert_eq!(client.read_response().status, 200);
     program.signal("TERM");
     program.wait_for_line("hello: closing");
-    program.signal("INT");
+    // Those that come with the first one belong to it.
+    until("the program ends", || {
+        program.signal("INT");
+        program.has_ended()
+    });
     let (status, log) = program.wait();
     assert_eq!(status.code(), Some(2), "{log}");
+    let level = |text: &str| log.lines().find(|line| line.contains(text)).map(|line| line.contains("WARN"));
+    assert_eq!(level("hello: stopped"), Some(true), "{log}");
+    assert_eq!(level("name: stopped"), Some(false), "a clean server is no warning: {log}");
     assert!(log.contains("NOT cleanly") && log.contains("1 aborted"), "{log}");
     assert!(!log.contains("everything closed successfully"), "{log}");
     client.read_all_there_is();
@@ -188,11 +221,17 @@ fn a_port_in_use_ends_it_with_an_error_that_names_it_and_the_other_ports_are_fre
     let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let [hello, echo] = free.map(|listener| listener.local_addr().unwrap().to_string());
     let name = taken.local_addr().unwrap().to_string();
-    let (output, text) = output(&["--hello", &hello, "--name", &name, "--echo", &echo]);
+    let report = std::env::temp_dir().join(format!("softstop-failure-{}.json", std::process::id()));
+    let options = ["--hello", &hello, "--name", &name, "--echo", &echo, "--report", report.to_str().unwrap()];
+    let (output, text) = output(&options);
     assert_eq!(output.status.code(), Some(1), "{text}");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("softstop: name: ") && error.contains(&name), "{error}");
     assert!(!text.contains("listening"), "nobody has served: {text}");
+    let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&report).unwrap()).unwrap();
+    std::fs::remove_file(report).unwrap();
+    assert!(json["clean"] == false && json["failure"].as_str().unwrap().contains(&name), "{json}");
+    assert_eq!(json["servers"].as_array().unwrap().len(), 3, "{json}");
     for address in [hello, echo] {
         TcpListener::bind(&address).unwrap();
     }

@@ -8,9 +8,14 @@ use super::bench::arguments::Bench;
 
 /// An HTTP/1.1 server that can be stopped without losing a request.
 ///
-/// Without a subcommand it serves: three servers, hello, name and echo, until SIGINT or SIGTERM. A second signal ends
-/// it at once. Exit status: 0 everything closed cleanly, 1 it could not start or failed, 2 something was cut off by the
+/// Without a subcommand it serves: three servers, hello, name and echo, until SIGINT, SIGTERM, SIGHUP or
+/// SIGQUIT. A second signal, half a second later or more, ends it at once. Exit status: 0 everything closed cleanly, 1 it could not start or failed, 2 something was cut off by the
 /// stop, 64 the command line makes no sense.
+///
+/// An ADDRESS is host:port. `:8080` means every address of both families, `localhost:8080` both 127.0.0.1 and ::1,
+/// `0.0.0.0:8080` every IPv4 address, and `[::]:8080` every IPv6 address alone.
+///
+/// When a stop begins, new clients are refused at once; those that have begun to connect are still served.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
@@ -53,6 +58,10 @@ pub(crate) struct Serve {
     /// How long handlers may take to return when they are cancelled after that.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
     pub(crate) cancel_grace: Duration,
+    /// The longest time for which a stop keeps a silent connection open for one more request; one whose client has been quick
+    /// so far is kept for less.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub(crate) quiet_period: Duration,
     /// Write what the stop came to, as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,

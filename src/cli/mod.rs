@@ -4,6 +4,7 @@ mod arguments;
 mod bench;
 mod serve;
 mod services;
+mod words;
 
 use std::process::ExitCode;
 

@@ -8,9 +8,9 @@ use std::{
     process::ExitCode,
 };
 
-use softstop::{Group, Router, Server, StopPolicy, observe::Recorder};
+use softstop::{Group, GroupReport, Router, Server, StopPolicy, observe::Recorder};
 
-use super::{arguments::Serve, services};
+use super::{arguments::Serve, services, words::say};
 
 /// Something was cut off by the stop.
 const UNCLEAN: u8 = 2;
@@ -27,7 +27,8 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
     let policy = StopPolicy::default()
         .lame_duck(options.lame_duck)
         .grace(options.grace)
-        .cancel_grace(options.cancel_grace);
+        .cancel_grace(options.cancel_grace)
+        .quiet(options.quiet_period);
     let group = Group::new().policy(policy).stop_on_signals();
     let exit = options.exit_route.then(|| (group.handle(), policy));
     let server = |name, address, routes| server(name, address, routes, options, recorder.as_ref());
@@ -43,10 +44,10 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
     let report = match outcome {
         Ok(report) => report,
         Err(error) => {
-            let failure = serde_json::json!({ "clean": false, "failure": error.to_string() });
-            let json = |out: &mut BufWriter<File>| Ok(serde_json::to_writer_pretty(out, &failure)?);
+            log_report(error.report());
+            let json = |out: &mut BufWriter<File>| Ok(serde_json::to_writer_pretty(out, &error)?);
             if let Some(Err(error)) = report_file.map(|file| write(file, json)) {
-                eprintln!("softstop: cannot write the report: {error}");
+                say(move || eprintln!("softstop: cannot write the report: {error}"));
             }
             return fail(error);
         }
@@ -55,17 +56,27 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
         let json = |out: &mut BufWriter<File>| Ok(serde_json::to_writer_pretty(out, &report)?);
         written = written.and(write(file, json));
     }
-    let level = if report.is_clean() { log::Level::Info } else { log::Level::Warn };
-    report.to_string().lines().for_each(|line| log::log!(level, "{line}"));
-    if let Err(error) = written {
-        return fail(format!("cannot write about the stop: {error}"));
+    let (is_clean, is_written) = (report.is_clean(), written.is_ok());
+    say(move || {
+        log_report(&report);
+        match written {
+            Err(error) => eprintln!("softstop: cannot write about the stop: {error}"),
+            Ok(()) if is_clean => log::info!("everything closed successfully"),
+            Ok(()) => log::warn!("not everything could be finished: see above"),
+        }
+    });
+    match (is_written, is_clean) {
+        (false, _) => ExitCode::FAILURE,
+        (true, true) => ExitCode::SUCCESS,
+        (true, false) => ExitCode::from(UNCLEAN),
     }
-    if report.is_clean() {
-        log::info!("everything closed successfully");
-        ExitCode::SUCCESS
-    } else {
-        log::warn!("not everything could be finished: see above");
-        ExitCode::from(UNCLEAN)
+}
+
+/// A line for each server that ran: a warning only where that server was not clean.
+fn log_report(report: &GroupReport) {
+    for server in report.servers.iter().filter(|server| server.was_running()) {
+        let level = if server.is_clean() { log::Level::Info } else { log::Level::Warn };
+        server.to_string().lines().for_each(|line| log::log!(level, "{line}"));
     }
 }
 
@@ -99,6 +110,7 @@ fn write(file: File, text: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) 
 }
 
 fn fail(error: impl Display) -> ExitCode {
-    eprintln!("softstop: {error}");
+    let words = format!("softstop: {error}");
+    say(move || eprintln!("{words}"));
     ExitCode::FAILURE
 }

@@ -1,18 +1,30 @@
-//! What a group and those who stop it share: the stop's timeline, and who has ended.
+//! What a group and those who stop it share: how far the stop is, and what has ended.
+//!
+//! ```text
+//!   Starting ──> Serving ──> Stopping: step after step, as `schedule` decides
+//!       └── a stop that was asked for before ──^
+//! ```
+//!
+//! Whoever begins a step under the lock tells its servers after unlocking: the caller of [`GroupHandle::stop`] for the
+//! first step, the thread of [`Group::run`](super::Group::run) for the others. So each server is told once.
 
 use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
+    fmt, io,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use super::{Drain, DrainOutcome, DrainReport, TaskOutcome, TaskReport};
+use super::{
+    Drain, DrainOutcome, DrainReport, TaskOutcome, TaskReport,
+    ending::{Ending, Part, all_ended, set},
+    schedule::{Schedule, Step, steps},
+};
 use crate::{
-    pool::panic_text,
+    contain::catch,
+    journal,
     server::Handle,
-    stop::{StopPolicy, Timeline},
+    stop::{Cause, Context, StopPolicy},
     sync::lock,
 };
 
@@ -33,69 +45,54 @@ pub(super) struct Control {
 struct State {
     /// Of a stop that a signal or a failure begins.
     policy: StopPolicy,
-    /// Whether everybody has been started.
-    is_running: bool,
-    /// The strictest of the stops that came before: their time begins when everybody has been.
-    early: Option<StopPolicy>,
-    /// The strictest of the stops so far.
-    timeline: Option<Timeline>,
+    progress: Progress,
     ending: Ending,
-    /// Drains under way, and until when they were told to be ready.
+    /// The drains of the current step, with their numbers in `ending`.
     draining: Vec<(usize, Arc<dyn Drain>)>,
+    /// Until when they were told to finish.
     drain_until: Option<Instant>,
 }
 
-/// Who has ended, and who has not.
-#[derive(Default)]
-pub(super) struct Ending {
-    /// Stages up to this one have been told to stop, if there is a timeline.
-    stage: usize,
-    servers: Vec<Part<Handle, ()>>,
-    tasks: Vec<Part<(), TaskOutcome>>,
-    /// In the order in which they were started.
-    drains: Vec<Part<String, DrainOutcome>>,
+#[derive(Debug)]
+enum Progress {
+    /// Not everything has been started. The strictest stop that was asked for: its time begins when everything has been.
+    Starting(Option<StopPolicy>),
+    Serving,
+    Stopping(Schedule),
 }
 
-struct Part<T, O> {
-    stage: usize,
-    what: T,
-    outcome: Option<O>,
-}
+/// The servers to be told of a stop, and what is left for them.
+pub(super) type ToTell = Vec<(Handle, StopPolicy)>;
 
-/// How long to wait at most.
-#[derive(Clone, Copy)]
-pub(super) enum Until {
-    /// To the end of the grace period, when what has not ended is told to.
-    Grace,
-    /// To the end of the stop, when what has not ended is left behind.
-    End,
-}
-
-impl Ending {
-    pub(super) fn servers_ended(&self, stage: usize) -> bool {
-        self.servers.iter().all(|server| server.stage != stage || server.outcome.is_some())
+impl State {
+    /// Begins the stop, and with it the first step.
+    fn begin(&mut self, policy: &StopPolicy, now: Instant) -> ToTell {
+        let servers: Vec<usize> = self.ending.servers.iter().map(|server| server.stage).collect();
+        let tasks = self.ending.tasks.iter().map(|task| task.stage);
+        let followers: Vec<usize> = tasks.chain(self.ending.drains.iter().map(|drain| drain.stage)).collect();
+        let steps = steps(&servers, &followers);
+        self.progress = Progress::Stopping(Schedule::new(policy, steps, now));
+        self.to_tell(now)
     }
 
-    /// Tasks and drains.
-    pub(super) fn others_ended(&self, stage: usize) -> bool {
-        self.tasks.iter().all(|task| task.stage != stage || task.outcome.is_some())
-            && self.drains.iter().all(|drain| drain.stage != stage || drain.outcome.is_some())
+    /// The servers of the current step, if it is one of servers, that have not ended.
+    fn to_tell(&self, now: Instant) -> ToTell {
+        let Progress::Stopping(schedule) = &self.progress else { return Vec::new() };
+        let Some(Step::Servers(stage)) = schedule.step() else { return Vec::new() };
+        let servers = self.ending.servers.iter();
+        let meant = servers.filter(|server| server.stage == stage && server.outcome.is_none());
+        meant.map(|server| (server.what.clone(), schedule.left(now))).collect()
     }
 
-    pub(super) fn all_ended(&self) -> bool {
-        self.tasks.iter().all(|task| task.outcome.is_some())
-            && self.drains.iter().all(|drain| drain.outcome.is_some())
-    }
-
-    /// Whether there is no reason to go on: nobody is left, or one has failed.
-    fn is_over(&self) -> bool {
-        let failed = |task: &Part<(), TaskOutcome>| matches!(task.outcome, Some(TaskOutcome::Failed(_)));
-        let nobody_left = match self.servers.is_empty() {
-            true => self.tasks.iter().all(|task| task.outcome.is_some()),
-            false => self.servers.iter().all(|server| server.outcome.is_some()),
-        };
-        let server_failed = |server: &Part<Handle, ()>| server.outcome.is_some() && server.what.has_failed();
-        nobody_left || self.tasks.iter().any(failed) || self.servers.iter().any(server_failed)
+    /// The drains that have less time than they were told, and the time that they have.
+    fn hurried(&mut self) -> Option<(Vec<Arc<dyn Drain>>, Instant)> {
+        let Progress::Stopping(schedule) = &self.progress else { return None };
+        let finish_by = schedule.share().finish_by;
+        self.drain_until.filter(|told| finish_by < *told)?;
+        self.drain_until = Some(finish_by);
+        let is_under_way = |number: usize| self.ending.drains[number].outcome.is_none();
+        let under_way = self.draining.iter().filter(|(number, _)| is_under_way(*number));
+        Some((under_way.map(|(_, drain)| Arc::clone(drain)).collect(), finish_by))
     }
 }
 
@@ -110,7 +107,7 @@ impl Control {
 
     // ---- while it serves ------------------------------------------------------------------------------------------
 
-    pub(super) fn watch(&self, servers: &[(usize, Handle)]) {
+    pub(super) fn expect_servers(&self, servers: &[(usize, Handle)]) {
         let part =
             |(stage, handle): &(usize, Handle)| Part { stage: *stage, what: handle.clone(), outcome: None };
         lock(&self.state).ending.servers = servers.iter().map(part).collect();
@@ -121,6 +118,11 @@ impl Control {
             stages.map(|stage| Part { stage, what: (), outcome: None }).collect();
     }
 
+    pub(super) fn expect_drains(&self, drains: impl Iterator<Item = (usize, String)>) {
+        lock(&self.state).ending.drains =
+            drains.map(|(stage, name)| Part { stage, what: name, outcome: None }).collect();
+    }
+
     pub(super) fn server_ended(&self, number: usize) {
         self.note(|ending| set(&mut ending.servers, number, ()));
     }
@@ -129,57 +131,82 @@ impl Control {
         self.note(|ending| set(&mut ending.tasks, number, outcome));
     }
 
+    fn drain_ended(&self, number: usize, outcome: DrainOutcome) {
+        self.note(|ending| set(&mut ending.drains, number, outcome));
+    }
+
     fn note(&self, what: impl FnOnce(&mut Ending)) {
         what(&mut lock(&self.state).ending);
         self.changed.notify_all();
     }
 
-    /// Waits for a stop, a failure, or the end of everybody.
-    pub(super) fn wait_for_the_end(&self) {
+    /// Waits for a stop, a failure, or the end of everything. Then a stop has begun. Returns the servers that nobody
+    /// else tells of it.
+    pub(super) fn wait_for_the_end(&self) -> ToTell {
         let mut state = lock(&self.state);
-        state.is_running = true;
-        state.timeline = state.early.map(|policy| Timeline::new(&policy, Instant::now()));
-        while state.timeline.is_none() && !state.ending.is_over() {
+        if let Progress::Starting(early) = state.progress {
+            state.progress = Progress::Serving;
+            if let Some(policy) = early {
+                return state.begin(&policy, Instant::now());
+            }
+        }
+        while matches!(state.progress, Progress::Serving) {
+            if state.ending.is_over() {
+                let policy = state.policy;
+                return state.begin(&policy, Instant::now());
+            }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        Vec::new()
     }
 
     // ---- while it stops -------------------------------------------------------------------------------------------
 
-    /// A stop by the group's own policy, if nobody has asked for one.
-    pub(super) fn begin_stop(&self) {
-        let mut state = lock(&self.state);
-        let own = Timeline::new(&state.policy, Instant::now());
-        state.timeline.get_or_insert(own);
+    /// The step that is under way; `None` when all are over.
+    pub(super) fn step(&self) -> Option<Step> {
+        match &lock(&self.state).progress {
+            Progress::Stopping(schedule) => schedule.step(),
+            Progress::Starting(_) | Progress::Serving => None,
+        }
     }
 
-    /// The servers that are to stop now, and what is left for them.
-    pub(super) fn enter_stage(&self, stage: usize) -> Vec<(Handle, StopPolicy)> {
+    /// Begins the next step. Returns its servers, which are to be told.
+    pub(super) fn advance(&self) -> ToTell {
         let mut state = lock(&self.state);
-        state.ending.stage = stage;
-        let Some(timeline) = state.timeline else { return Vec::new() };
-        let left = timeline.left(Instant::now());
-        let servers = state.ending.servers.iter().filter(|server| server.stage == stage);
-        servers.map(|server| (server.what.clone(), left)).collect()
+        let now = Instant::now();
+        if let Progress::Stopping(schedule) = &mut state.progress {
+            schedule.advance(now);
+        }
+        state.draining.clear();
+        state.drain_until = None;
+        state.to_tell(now)
     }
 
-    /// Waits until `ended`, but no longer than the stop lasts; a further stop meanwhile may shorten that, for the drains
-    /// too.
-    pub(super) fn wait(&self, until: Until, ended: impl Fn(&Ending) -> bool) {
+    /// Waits until the current step is over. A further stop meanwhile may shorten the time, for its drains too.
+    pub(super) fn wait_for_step(&self) {
         let mut state = lock(&self.state);
-        while !ended(&state.ending) {
-            let Some(timeline) = state.timeline else { return };
-            if state.drain_until.is_some_and(|told| timeline.drain_until() < told) {
-                state.drain_until = Some(timeline.drain_until());
-                let is_under_way = |number: usize| state.ending.drains[number].outcome.is_none();
-                let under_way = state.draining.iter().filter(|(number, _)| is_under_way(*number));
-                under_way.for_each(|(_, drain)| hurry(drain, timeline.drain_until()));
+        loop {
+            if let Some((drains, deadline)) = state.hurried() {
+                drop(state);
+                drains.into_iter().for_each(|drain| hurry(drain, deadline));
+                state = lock(&self.state);
+                continue;
             }
-            let bound = match until {
-                Until::Grace => timeline.drain_until(),
-                Until::End => timeline.end() + SLACK,
-            };
-            let left = bound.saturating_duration_since(Instant::now());
+            let Progress::Stopping(schedule) = &state.progress else { return };
+            let Some(step) = schedule.step() else { return };
+            let Some(left) = schedule.wait(state.ending.has_ended(step), Instant::now()) else { return };
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Waits for the tasks and drains of all steps, a moment longer than the stop lasts.
+    pub(super) fn wait_for_the_rest(&self) {
+        let mut state = lock(&self.state);
+        let is_left =
+            |ending: &Ending| !all_ended(&ending.tasks, |_| true) || !all_ended(&ending.drains, |_| true);
+        while is_left(&state.ending) {
+            let Progress::Stopping(schedule) = &state.progress else { return };
+            let left = (schedule.end() + SLACK).saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
             }
@@ -187,47 +214,46 @@ impl Control {
         }
     }
 
-    /// Empties these, side by side, each on a thread of its own.
-    pub(super) fn start_drains(self: &Arc<Control>, stage: usize, drains: Vec<(String, Arc<dyn Drain>)>) {
-        let mut state = lock(&self.state);
-        let Some(deadline) = state.timeline.map(|timeline| timeline.drain_until()) else { return };
-        state.drain_until = Some(deadline);
-        for (name, drain) in drains {
-            let number = state.ending.drains.len();
-            state.ending.drains.push(Part { stage, what: name.clone(), outcome: None });
-            state.draining.push((number, Arc::clone(&drain)));
+    /// Empties the drains of the current step, given with their numbers, side by side, each on a thread of its own.
+    pub(super) fn start_drains(self: &Arc<Control>, drains: Vec<(usize, String, Arc<dyn Drain>)>) {
+        let deadline = {
+            let mut state = lock(&self.state);
+            let Progress::Stopping(schedule) = &state.progress else { return };
+            let deadline = schedule.share().finish_by;
+            state.drain_until = Some(deadline);
+            state.draining = drains.iter().map(|(number, _, drain)| (*number, Arc::clone(drain))).collect();
+            deadline
+        };
+        for (number, name, drain) in drains {
             let control = Arc::clone(self);
-            let finish = move |outcome| control.note(|ending| set(&mut ending.drains, number, outcome));
             let thread = thread::Builder::new().name(format!("drain {name}")).spawn(move || {
-                let result = catch_unwind(AssertUnwindSafe(|| drain.drain(deadline)));
-                finish(result.map_or_else(
-                    |panic| DrainOutcome::Failed(format!("panicked: {}", panic_text(&*panic))),
-                    DrainOutcome::Emptied,
-                ));
+                let result = catch(|| drain.drain(deadline));
+                control.drain_ended(
+                    number,
+                    match &result {
+                        Ok(drained) => DrainOutcome::Emptied(*drained),
+                        Err(panic) => DrainOutcome::Failed(format!("panicked: {panic}")),
+                    },
+                );
+                // The outcome is known by now: what the user's code has panicked with is dropped after that.
             });
             if let Err(error) = thread {
-                let outcome = DrainOutcome::Failed(format!("no thread to be had: {error}"));
-                state.ending.drains[number].outcome = Some(outcome);
+                self.drain_ended(number, DrainOutcome::Failed(format!("no thread to be had: {error}")));
             }
         }
     }
 
     /// What became of tasks and drains, in the order of their names; those that have not ended are left behind.
-    pub(super) fn take_outcomes(
-        &self,
-        tasks: Vec<String>,
-        drains: Vec<String>,
-    ) -> (Vec<TaskReport>, Vec<DrainReport>) {
+    pub(super) fn take_outcomes(&self, tasks: Vec<String>) -> (Vec<TaskReport>, Vec<DrainReport>) {
         let ending = std::mem::take(&mut lock(&self.state).ending);
         let outcomes = ending.tasks.into_iter().map(|task| task.outcome.unwrap_or(TaskOutcome::LeftBehind));
         let tasks =
             tasks.into_iter().zip(outcomes).map(|(name, outcome)| TaskReport { name, outcome }).collect();
-        // Stages are entered in order, and drains of a stage started in order: as they were added.
-        let outcomes =
-            ending.drains.into_iter().map(|drain| drain.outcome.unwrap_or(DrainOutcome::LeftBehind));
-        let drains =
-            drains.into_iter().zip(outcomes).map(|(name, outcome)| DrainReport { name, outcome }).collect();
-        (tasks, drains)
+        let report = |Part { what: name, outcome, .. }: Part<_, DrainOutcome>| DrainReport {
+            name,
+            outcome: outcome.unwrap_or(DrainOutcome::LeftBehind),
+        };
+        (tasks, ending.drains.into_iter().map(report).collect())
     }
 }
 
@@ -236,29 +262,34 @@ fn closing(policy: StopPolicy) -> StopPolicy {
     StopPolicy { keep_listener: false, ..policy }
 }
 
-/// Notes how a part has ended. One that was left behind may end when nobody asks any more.
-fn set<T, O>(parts: &mut [Part<T, O>], number: usize, outcome: O) {
-    if let Some(part) = parts.get_mut(number) {
-        part.outcome = Some(outcome);
+/// Tells a drain that is under way that there is less time. The drain answers where it was asked first.
+fn hurry(drain: Arc<dyn Drain>, deadline: Instant) {
+    let body = move || _ = drain.drain(deadline);
+    if let Err(error) = aside("drain sooner", body) {
+        journal::warn!("a drain is not told that there is less time: no thread to be had: {error}");
     }
 }
 
-/// Tells a drain that is under way that there is less time. It answers where it was asked first.
-fn hurry(drain: &Arc<dyn Drain>, deadline: Instant) {
-    let drain = Arc::clone(drain);
-    let body = move || _ = catch_unwind(AssertUnwindSafe(|| drain.drain(deadline)));
-    if let Err(error) = thread::Builder::new().name("drain sooner".to_owned()).spawn(body) {
-        log::warn!("a drain is not told that there is less time: no thread to be had: {error}");
+/// Cancels a context of the group. Its callbacks are a user's code, for which the stop does not wait.
+pub(super) fn cancel_aside(context: &Context) {
+    let there = context.clone();
+    if aside("group cancels", move || _ = there.cancel(Cause::Stopping)).is_err() {
+        // Without a thread to be had, the callbacks run here.
+        context.cancel(Cause::Stopping);
     }
+}
+
+/// Runs a user's code on a thread of its own, which nobody waits for.
+fn aside(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let body = move || drop(catch(body));
+    thread::Builder::new().name(name.to_owned()).spawn(body).map(drop)
 }
 
 impl GroupHandle {
     pub(super) fn new() -> GroupHandle {
         let state = State {
             policy: StopPolicy::default(),
-            is_running: false,
-            early: None,
-            timeline: None,
+            progress: Progress::Starting(None),
             ending: Ending::default(),
             draining: Vec::new(),
             drain_until: None,
@@ -270,28 +301,34 @@ impl GroupHandle {
     /// [`Group::run`](super::Group::run) is remembered.
     pub fn stop(&self, policy: StopPolicy) {
         let policy = closing(policy);
-        let servers: Vec<Handle> = {
+        let to_tell = {
             let mut state = lock(&self.control.state);
-            if !state.is_running {
-                state.early = Some(state.early.map_or(policy, |known| known.stricter(&policy)));
-                return;
+            let now = Instant::now();
+            match &mut state.progress {
+                Progress::Starting(early) => {
+                    *early = Some(early.map_or(policy, |known| known.stricter(&policy)));
+                    return;
+                }
+                Progress::Serving => state.begin(&policy, now),
+                Progress::Stopping(schedule) => {
+                    schedule.tighten(&policy, now);
+                    state.to_tell(now)
+                }
             }
-            let asked = Timeline::new(&policy, Instant::now());
-            state.timeline.get_or_insert(asked).tighten(&asked);
-            let State { ending: Ending { stage, servers, .. }, .. } = &*state;
-            servers.iter().filter(|server| server.stage <= *stage).map(|server| server.what.clone()).collect()
         };
-        servers.iter().for_each(|server| server.stop(policy));
+        // The thread of `run` first: what it waits for does not depend on the servers' observers.
         self.control.changed.notify_all();
+        tell(to_tell);
     }
+}
+
+/// Called after unlocking: a server's stop calls observers.
+pub(super) fn tell(servers: ToTell) {
+    servers.into_iter().for_each(|(server, policy)| server.stop(policy));
 }
 
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = lock(&self.state);
-        f.debug_struct("Control")
-            .field("stop", &state.timeline)
-            .field("stage", &state.ending.stage)
-            .finish_non_exhaustive()
+        f.debug_struct("Control").field("progress", &lock(&self.state).progress).finish_non_exhaustive()
     }
 }

@@ -37,7 +37,7 @@ use crate::stop::WaitGroup;
 pub trait Drain: Send + Sync + 'static {
     /// Takes nothing new any more, finishes what there is until the deadline at the latest, and says what became of
     /// it. Returns as soon as there is nothing left to finish, and soon after the deadline in any case: what cannot
-    /// be finished is left, and counted.
+    /// be finished is given back to somebody who keeps it, or left, and counted.
     ///
     /// May be called again, and from several threads at once: the strictest deadline wins.
     fn drain(&self, deadline: Instant) -> Drained;
@@ -48,12 +48,14 @@ pub trait Drain: Send + Sync + 'static {
 pub struct Drained {
     /// Items finished since the drain began.
     pub finished: u64,
-    /// Items not done: given back, given up, or still being worked on when it had to return.
+    /// Items not finished that somebody keeps: what took them back has said so. Nothing of them is lost.
+    pub given_back: u64,
+    /// Items not done: given up, or still being worked on when it had to return.
     pub left: u64,
 }
 
 impl Drained {
-    /// Whether nothing was left.
+    /// Whether nothing was left. What was given back and is kept is not left.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.left == 0
@@ -63,13 +65,19 @@ impl Drained {
 impl AddAssign for Drained {
     fn add_assign(&mut self, other: Drained) {
         self.finished += other.finished;
+        self.given_back += other.given_back;
         self.left += other.left;
     }
 }
 
 impl fmt::Display for Drained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} finished, {} left", self.finished, self.left)
+        let Drained { finished, given_back, left } = self;
+        write!(f, "{finished} finished")?;
+        if *given_back > 0 {
+            write!(f, ", {given_back} given back")?;
+        }
+        write!(f, ", {left} left")
     }
 }
 
@@ -78,7 +86,7 @@ impl Drain for WaitGroup {
     fn drain(&self, deadline: Instant) -> Drained {
         let before = self.count();
         let left = if self.wait_deadline(deadline) { 0 } else { self.count() };
-        Drained { finished: before.saturating_sub(left) as u64, left: left as u64 }
+        Drained { finished: before.saturating_sub(left) as u64, left: left as u64, ..Drained::default() }
     }
 }
 
@@ -98,7 +106,7 @@ mod tests {
     fn a_wait_group_says_how_many_are_left() {
         let group = Arc::new(WaitGroup::new());
         let guards = [group.guard(), group.guard()];
-        assert_eq!(group.drain(Instant::now()), Drained { finished: 0, left: 2 });
+        assert_eq!(group.drain(Instant::now()), Drained { left: 2, ..Drained::default() });
         let [_kept, dropped] = guards;
         drop(dropped);
         assert_eq!(group.drain(Instant::now()).to_string(), "0 finished, 1 left");

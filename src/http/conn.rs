@@ -71,6 +71,8 @@ enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rest {
     Anything,
+    /// The last request has been read whole, and the client has not said that it was the last: further requests.
+    Requests,
     /// The client has said that its last request was the last, and has sent it whole: RFC 9112 section 9.6 has it send
     /// nothing more.
     Nothing,
@@ -308,8 +310,11 @@ impl Conn {
 
     /// What may follow the request in progress once its connection is done with.
     fn rest(&self, complete: bool) -> Rest {
-        let said_so = self.after == After::Close && self.method != Method::Connect;
-        if complete && said_so { Rest::Nothing } else { Rest::Anything }
+        match self.after {
+            _ if !complete || self.method == Method::Connect => Rest::Anything,
+            After::Close => Rest::Nothing,
+            After::KeepAlive => Rest::Requests,
+        }
     }
 
     /// How the content of that response to the request in progress is to be sent behind its head, if it is a stream; none
@@ -342,6 +347,12 @@ impl Conn {
     /// section 9.6), so none is needed as long as it does keep them.
     pub fn nothing_follows(&self) -> bool {
         matches!(self.state, State::Closed(Rest::Nothing))
+    }
+
+    /// Whether the last response has been encoded, and the request that it answers has been read whole. What may follow are
+    /// requests, and none that is under way already.
+    pub fn is_answered_whole(&self) -> bool {
+        matches!(self.state, State::Closed(Rest::Nothing | Rest::Requests))
     }
 
     /// Whether the request in progress is a HEAD request, whose answer has no content.

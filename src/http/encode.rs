@@ -11,8 +11,8 @@ pub fn body_is_separate(response: &Response, is_head_request: bool) -> bool {
     has_content(response, is_head_request) && response.body().len() > LARGE_BODY
 }
 
-/// RFC 9110 section 9.3.2: the answer to HEAD ends at its head.
-fn has_content(response: &Response, is_head_request: bool) -> bool {
+/// Whether anything of the response's content is sent. RFC 9110 section 9.3.2: the answer to HEAD ends at its head.
+pub(crate) fn has_content(response: &Response, is_head_request: bool) -> bool {
     !is_head_request && !response.status().forbids_content()
 }
 

@@ -41,6 +41,7 @@ mod status;
 mod transfer;
 
 pub use conn::{After, Conn, Event, ReadPhase, Received, Respond};
+pub(crate) use encode::has_content;
 pub use encode::{LARGE_BODY, body_is_separate};
 pub use head::Head;
 pub use into_response::IntoResponse;

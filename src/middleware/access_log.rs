@@ -8,6 +8,7 @@ use std::{
 use super::{Next, Wrap};
 use crate::{
     http::{Method, Response, StatusCode, Version},
+    journal,
     request::Request,
 };
 
@@ -37,7 +38,8 @@ pub struct AccessLog(());
 /// - What never comes to a handler is not seen: malformed requests, a 503 because the queue is full. The
 ///   [metrics](crate::Metrics) count these.
 ///
-/// Around an [`inline`](crate::inline()) route the line is written on the event loop, which waits for the logger.
+/// A worker waits for the logger. An event loop does not: around an [`inline`](crate::inline()) route the line is handed to
+/// a thread, and if lines come faster than the logger takes them, some are left out, and counted in the log.
 ///
 /// ```
 /// use softstop::{Request, Router, access_log};
@@ -60,7 +62,12 @@ impl Wrap for AccessLog {
             Some(status) => (status, 0),
             None => (response.status(), content_bytes(request.method(), &response)),
         };
-        log::info!(target: TARGET, "{}", Line { request, status, bytes, time: SystemTime::now() });
+        let line = Line { request, status, bytes, time: SystemTime::now() };
+        if journal::may_block() {
+            log::info!(target: TARGET, "{line}");
+        } else {
+            journal::note!(Info, target: TARGET, "{line}");
+        }
         response
     }
 }

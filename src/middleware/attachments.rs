@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::sync::lock;
+use crate::{contain::discard, sync::lock};
 
 /// Values by their type. Empty, and without a heap of its own, unless somebody attaches something.
 #[derive(Default)]
@@ -30,7 +30,23 @@ impl Attachments {
         found.and_then(|value| value.downcast().ok())
     }
 
+    pub(crate) fn is_empty(&mut self) -> bool {
+        self.values().is_empty()
+    }
+
+    /// Drops the values, each with its panic caught, and keeps the room for the next ones.
     pub(crate) fn clear(&mut self) {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        self.values().drain(..).for_each(discard);
+    }
+
+    fn values(&mut self) -> &mut Vec<Arc<dyn Any + Send + Sync>> {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wherever a request is dropped with its values.
+impl Drop for Attachments {
+    fn drop(&mut self) {
+        self.clear();
     }
 }

@@ -10,7 +10,8 @@
 //!                                               Upgrading ----------> handed over
 //!                      |
 //!                      v   all written
-//!                  Lingering ----------> closed    (at once, if the client has asked for it and sent everything)
+//!                  Lingering ----------> closed    (at once, if the client has asked for it and sent everything;
+//!                                                  in a stop, when its kernel has acknowledged the FIN)
 //! ```
 //!
 //! Three more axes are independent of that: what the socket has to read ([`ReadSide`]), what it still has to take
@@ -26,7 +27,6 @@ mod streaming;
 use std::{
     io,
     net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -40,15 +40,17 @@ use super::{
     service::Service,
 };
 use crate::{
+    contain::catch,
     handler::OnStop,
     http::{Conn, ReadPhase, Refusal, Response, StatusCode},
+    journal,
     observe::ConnectionId,
     pipe::Pipe,
     pool,
     request::{Exchange, Request},
     router::RouteId,
     stop::Guard,
-    stop::{CloseReason, Verdict},
+    stop::{CloseReason, Rhythm, Verdict},
     upgrade::Upgrade,
 };
 use streaming::Streaming;
@@ -75,6 +77,8 @@ pub(crate) struct Connection {
     answered: u64,
     /// When what the connection waits for began, or last moved.
     since: Instant,
+    /// How long its client pauses between two requests.
+    rhythm: Rhythm,
     /// Of the content that comes in, or of the response that the client takes.
     pace: Pace,
     in_flight: Guard,
@@ -97,8 +101,19 @@ enum Activity {
     Streaming(Box<Streaming>),
     /// The answer is 101: once it is written, the connection is the handler's.
     Upgrading { exchange: Arc<Exchange>, upgrade: Upgrade },
-    /// Our side is shut down; whatever comes is discarded until the peer closes too.
-    Lingering { reason: CloseReason },
+    /// Our side is shut down; whatever comes is discarded until the peer closes too, or until the stop need not wait any longer.
+    Lingering { reason: CloseReason, stop_waits: StopWaits },
+}
+
+/// What a stop waits for before it closes a lingering connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StopWaits {
+    /// The acknowledgement of our FIN. The client's kernel has every byte then, and as the client has sent nothing beyond
+    /// what was answered, no reset takes the response away again.
+    ForAcknowledgement,
+    /// The client's own close, or the end of the linger time. The client has sent more, or may be about to: a close would be
+    /// answered with a reset, even to a client that has not read its response yet.
+    ForPeer,
 }
 
 /// What is to become of a request once it is complete.
@@ -112,6 +127,9 @@ enum ReadSide {
     Waiting,
     /// There was an edge.
     Ready,
+    /// There was an edge that told of urgent data (RFC 9293 section 3.8.5). A read stops short of it, with more behind it,
+    /// so a short read is not the last one.
+    Urgent,
     /// There was an edge that said the peer has closed its side: nothing but the end of the stream ends the reading,
     /// as no further edge will come.
     HangingUp,
@@ -165,6 +183,7 @@ impl Connection {
             owed: 0,
             answered: 0,
             since: now,
+            rhythm: Rhythm::default(),
             pace: Pace::new(now),
             in_flight,
         }
@@ -189,17 +208,23 @@ impl Connection {
         if gone && answering {
             return self.client_gone();
         }
-        if let ReadSide::Waiting | ReadSide::Ready = self.read {
+        if let ReadSide::Waiting | ReadSide::Ready | ReadSide::Urgent = self.read {
             if gone || readiness.is_read_closed() {
                 self.read = ReadSide::HangingUp;
                 if answering {
                     self.since = service.now;
                 }
-            } else if readiness.is_readable() {
+            } else if readiness.is_priority() {
+                self.read = ReadSide::Urgent;
+            } else if readiness.is_readable() && matches!(self.read, ReadSide::Waiting) {
                 self.read = ReadSide::Ready;
             }
         }
-        self.drive(service)
+        match self.drive(service) {
+            // The kernel reports a FIN that was sent, and its acknowledgement, as room to write.
+            Flow::Wait if readiness.is_writable() => self.end_linger(service),
+            flow => flow,
+        }
     }
 
     /// A worker has answered.
@@ -212,7 +237,12 @@ impl Connection {
                 self.answer(response, &request.exchange, probes, service)
             }
             // The client has been answered already, and may be one or more requests further.
-            _ => Flow::Wait,
+            (_, answer) => {
+                if let Some(response) = answer {
+                    service.let_go_of(response, &request.exchange);
+                }
+                Flow::Wait
+            }
         };
         service.recycle(request);
         flow
@@ -289,12 +319,8 @@ impl Connection {
         let limit = service.router.get_route(*route).limit.as_ref();
         let Some(limit) = limit else { return Flow::Wait };
         let response = service.in_user_code(|_| {
-            let answer = catch_unwind(AssertUnwindSafe(|| (limit.answer)()));
-            let response = answer.unwrap_or_else(|panic| {
-                log::error!(
-                    "the answer to a request that took too long panicked: {}",
-                    pool::panic_text(&*panic)
-                );
+            let response = catch(|| (limit.answer)()).unwrap_or_else(|panic| {
+                journal::error!("the answer to a request that took too long panicked: {panic}");
                 pool::overloaded()
             });
             exchange.time_out(response.status());
@@ -342,7 +368,7 @@ impl Connection {
                 Err(_) => self.client_gone(),
             },
             Kind::Linger => match self.activity {
-                Activity::Lingering { reason } => Flow::Close(reason),
+                Activity::Lingering { reason, .. } => Flow::Close(reason),
                 _ => Flow::Wait,
             },
             Kind::Probe => self.probe(service),

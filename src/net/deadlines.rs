@@ -17,7 +17,8 @@ pub(crate) enum Kind {
     Write,
     /// The peer's close, after ours.
     Linger,
-    /// A last request, while the server drains.
+    /// A last request, while the server drains. (Quiet periods differ, but all of them are set at once and in order of time
+    /// when the drain begins.)
     Quiet,
     /// The next look whether a half-closed client is still there.
     Probe,

@@ -2,12 +2,12 @@
 //! closes those; other threads send messages. One [`turn`](EventLoop::turn) is the whole life of the loop.
 
 mod accepting;
+mod closing;
 
 use std::{
     io,
     net::SocketAddr,
     ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
 
@@ -18,18 +18,19 @@ use accepting::Accepting;
 use super::{
     connection::{Connection, Flow},
     deadlines::Deadlines,
+    listener::Listener,
     mailbox::{Inbox, Mailbox, Post, mailbox},
     service::Service,
     table::{Table, slot_of},
 };
 use crate::{
+    contain::catch,
     error::Error,
     handler::OnStop,
-    observe,
-    pool::panic_text,
+    journal, observe,
     request::Request,
-    run::Run,
-    stop::{Action, Cause, CloseReason, Context, Guard, Phase, Straggler, Timeline},
+    run::{News, Run},
+    stop::{Action, Cause, CloseReason, Context, Guard, ListenerEnd, Phase, Straggler, Timeline},
 };
 
 /// The mailbox's token; listeners count down from the next one. A connection's generation keeps clear of both.
@@ -38,6 +39,13 @@ const WAKE: Token = Token(usize::MAX);
 const KEPT_MESSAGES: usize = 1024;
 /// Events taken from the kernel at once.
 const EVENTS_A_TURN: usize = 1024;
+
+/// Urgent data ends a read early, so a connection has to be told of it: a request may have an urgent byte in its midst. (Elsewhere
+/// than on Linux, mio does not report it.)
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const URGENT: Interest = Interest::PRIORITY;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const URGENT: Interest = Interest::READABLE;
 
 /// What other threads can tell a loop.
 pub(crate) enum Message {
@@ -63,7 +71,12 @@ pub(crate) struct EventLoop {
     arrivals: Vec<Token>,
     accepting: Option<Accepting>,
     /// Listeners that stay open for the next start.
-    kept: Vec<std::net::TcpListener>,
+    kept: Vec<Listener>,
+    /// How the listeners ended, once they have.
+    listener_end: Option<ListenerEnd>,
+    has_listener_failed: bool,
+    /// Of listeners that the run did not fail for.
+    listener_failures: Vec<Error>,
     service: Service,
     stragglers: Vec<Straggler>,
 }
@@ -72,7 +85,10 @@ pub(crate) struct EventLoop {
 pub(crate) struct LoopReport {
     pub(crate) stragglers: Vec<Straggler>,
     /// Still listening.
-    pub(crate) kept: Vec<std::net::TcpListener>,
+    pub(crate) kept: Vec<Listener>,
+    /// Of the loop that accepts.
+    pub(crate) listener: Option<ListenerEnd>,
+    pub(crate) listener_failures: Vec<Error>,
 }
 
 /// A loop's poll and mailbox, made before the run that the loop belongs to.
@@ -102,33 +118,40 @@ impl EventLoop {
             arrivals: Vec::new(),
             accepting: None,
             kept: Vec::new(),
+            listener_end: None,
+            has_listener_failed: false,
+            listener_failures: Vec::new(),
             service,
             stragglers: Vec::new(),
         }
     }
 
     /// Serves until the stop is complete.
-    pub(crate) fn serve(mut self) -> LoopReport {
-        let turns = catch_unwind(AssertUnwindSafe(|| {
+    pub(crate) fn serve(&mut self) -> LoopReport {
+        journal::this_thread_must_not_block();
+        let turns = catch(|| {
             while self.turn()?.is_continue() {}
             Ok::<_, io::Error>(())
-        }));
+        });
         let failure = match turns {
             Ok(Ok(())) => None,
             Ok(Err(error)) => {
                 Some(Error::io(format!("{}: waiting for events", self.service.config.name), error))
             }
-            Err(panic) => Some(Error::Misuse(format!(
-                "{}: an event loop panicked: {}",
-                self.service.config.name,
-                panic_text(&*panic)
-            ))),
+            Err(panic) => {
+                Some(Error::Misuse(format!("{}: an event loop panicked: {panic}", self.service.config.name)))
+            }
         };
         if let Some(error) = failure {
             self.service.run.fail(error);
             self.close_all();
         }
-        LoopReport { stragglers: self.stragglers, kept: self.kept }
+        LoopReport {
+            stragglers: std::mem::take(&mut self.stragglers),
+            kept: std::mem::take(&mut self.kept),
+            listener: self.listener_end.take(),
+            listener_failures: std::mem::take(&mut self.listener_failures),
+        }
     }
 
     fn turn(&mut self) -> io::Result<ControlFlow<()>> {
@@ -138,6 +161,7 @@ impl EventLoop {
         if self.events.iter().any(|event| event.token() == WAKE) {
             self.inbox.lower();
         }
+        self.service.run.tell_news(self.service.number);
         if let Some(timeline) = self.service.run.timeline() {
             self.follow_stop(timeline);
             if self.service.phase() == Phase::Stopped {
@@ -208,6 +232,11 @@ impl EventLoop {
         match message {
             Message::Accepted(stream, peer, in_flight) => self.add(stream, peer, in_flight),
             Message::ContentWanted(connection) => self.deal_with(connection, Connection::on_content_wanted),
+            Message::Answered(connection, mut request) if self.table.get_mut(connection).is_none() => {
+                if let Some(response) = request.answer.take() {
+                    self.service.let_go_of(response, &request.exchange);
+                }
+            }
             Message::Answered(connection, request) => {
                 self.deal_with(connection, |connection, service| connection.on_answer(request, service));
             }
@@ -232,11 +261,19 @@ impl EventLoop {
     /// Lets something happen to a connection, and does with it what comes of that.
     fn deal_with(&mut self, token: Token, happening: impl FnOnce(&mut Connection, &mut Service) -> Flow) {
         let Some(connection) = self.table.get_mut(token) else { return };
-        match happening(connection, &mut self.service) {
-            Flow::Wait => self.deadlines.set(slot_of(token), connection.deadline(&self.service)),
-            Flow::Again => {
+        let flow = happening(connection, &mut self.service);
+        self.settle(token, flow);
+    }
+
+    /// Does with a connection what came of what has happened to it.
+    fn settle(&mut self, token: Token, flow: Flow) {
+        match flow {
+            Flow::Wait | Flow::Again => {
+                let Some(connection) = self.table.get_mut(token) else { return };
                 self.deadlines.set(slot_of(token), connection.deadline(&self.service));
-                self.again.push(token);
+                if flow == Flow::Again {
+                    self.again.push(token);
+                }
             }
             Flow::Close(reason) => self.close(token, reason),
             Flow::HandOver => self.hand_over(token),
@@ -256,7 +293,7 @@ impl EventLoop {
         self.deadlines.set(slot_of(token), None);
         match self.poll.registry().deregister(connection.stream()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                log::debug!("{}: {error}", self.service.config.name);
+                journal::debug!("{}: {error}", self.service.config.name);
             }
             // Or it has never been watched.
             _ => {}
@@ -271,7 +308,7 @@ impl EventLoop {
         self.arrivals.push(token);
         self.deal_with(token, |connection, service| {
             let opened = observe::Event::ConnectionOpened { connection: connection.id(service), peer };
-            service.config.observe(&opened);
+            service.observe(&opened);
             Flow::Wait
         });
     }
@@ -289,9 +326,9 @@ impl EventLoop {
             let Some(connection) = self.table.get_mut(token) else { continue };
             // Once for its whole life: edges of both kinds come, the first of them for what is there already, and its
             // state says which of them matter.
-            let interest = Interest::READABLE | Interest::WRITABLE;
+            let interest = Interest::READABLE | Interest::WRITABLE | URGENT;
             if let Err(error) = self.poll.registry().register(connection.stream(), token, interest) {
-                log::warn!("{}: cannot watch a connection: {error}", self.service.config.name);
+                journal::warn!("{}: cannot watch a connection: {error}", self.service.config.name);
                 self.close(token, CloseReason::Failed);
             }
         }
@@ -304,12 +341,15 @@ impl EventLoop {
     fn follow_stop(&mut self, timeline: Timeline) {
         for action in self.service.drain.advance(timeline, self.service.now) {
             match action {
-                Action::Announce(phase) => self.service.run.entered(phase),
+                Action::Announce(phase) => self.service.announce(News::PhaseEntered(phase)),
                 Action::Hint => {
                     self.cancel(|run| &run.soft);
                     for token in self.table.tokens() {
-                        if let Some(connection) = self.table.get_mut(token) {
-                            connection.on_drain(&self.service);
+                        let Some(connection) = self.table.get_mut(token) else { continue };
+                        match connection.on_drain(&mut self.service) {
+                            // The review that follows sets the deadlines, in order of time.
+                            Flow::Wait => {}
+                            flow => self.settle(token, flow),
                         }
                     }
                 }

@@ -1,26 +1,113 @@
-//! Listening sockets: set-up through `socket2`, and accepting that no error can end or spin.
+//! Listening sockets: set-up through `socket2`, who holds one, and accepting that no error can end or spin.
 
 use std::{
     io,
-    net::{SocketAddr, ToSocketAddrs},
+    net::{SocketAddr, TcpListener as StdTcpListener},
+    time::Duration,
 };
 
 use mio::net::{TcpListener, TcpStream};
-use socket2::{Domain, Protocol, Socket, Type};
+#[cfg(target_vendor = "apple")]
+use socket2::SockRef;
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
-/// Binds the first address that `spec` (`host:port`) resolves to and that can be had, and listens on it.
-pub(crate) fn bind(spec: &str, backlog: i32) -> io::Result<std::net::TcpListener> {
-    let mut last = io::Error::new(io::ErrorKind::InvalidInput, "resolves to no address");
-    for address in spec.to_socket_addrs()? {
-        match bind_one(address, backlog) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+use super::address::resolve;
+
+/// Keep-alive probes without an answer that end a connection.
+const PROBES: u32 = 3;
+/// The longest interval that Linux takes: nine hours.
+const LONGEST_PROBE: Duration = Duration::from_secs(32_767);
+
+/// How often a port is looked for that is free on every address of a listen address with port 0.
+const PORT_TRIES: usize = 16;
+
+/// A listening socket between two runs, or before the first one.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) socket: StdTcpListener,
+    pub(crate) holder: Holder,
+    /// Which listen address of the configuration it belongs to.
+    pub(crate) place: usize,
 }
 
-fn bind_one(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
+/// Who holds a listening socket. A listener that others hold too must not be changed at a stop: a binding or a filter
+/// belongs to the socket, not to the descriptor, so both would outlive this process, and the others would hear no new
+/// client any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// This process alone, which has bound it. A stop refuses new clients, empties the accept queue and closes it.
+    Alone,
+    /// Other processes too, because it was inherited or handed over. A stop leaves it as it is.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for listeners that come from elsewhere"))]
+    Shared,
+}
+
+impl Listener {
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+/// Listens on every address that `spec` means (see [`resolve`]) and that the machine has: a name may resolve to an address
+/// of another machine, and IPv6 may be switched off. All have one port, also if the system chooses it.
+/// `keep_alive_probe` is that of [`Timeouts`](crate::Timeouts).
+///
+/// # Errors
+///
+/// If one of the addresses is in use or not allowed, or if the machine has none of them.
+pub(crate) fn bind(
+    spec: &str,
+    place: usize,
+    backlog: i32,
+    keep_alive_probe: Option<Duration>,
+) -> io::Result<Vec<Listener>> {
+    let addresses = resolve(spec)?;
+    for _ in 1..PORT_TRIES {
+        match bind_all(&addresses, place, backlog, keep_alive_probe) {
+            // The port that the system chose for the first is taken on the second.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && addresses[0].port() == 0 => {}
+            outcome => return outcome,
+        }
+    }
+    bind_all(&addresses, place, backlog, keep_alive_probe)
+}
+
+fn bind_all(
+    addresses: &[SocketAddr],
+    place: usize,
+    backlog: i32,
+    keep_alive_probe: Option<Duration>,
+) -> io::Result<Vec<Listener>> {
+    let mut listeners: Vec<Listener> = Vec::new();
+    let mut absent = io::Error::new(io::ErrorKind::InvalidInput, "resolves to no address");
+    for &address in addresses {
+        let mut address = address;
+        if let (0, Some(first)) = (address.port(), listeners.first()) {
+            address.set_port(first.local_addr()?.port());
+        }
+        match bind_one(address, backlog, keep_alive_probe) {
+            Ok(socket) => listeners.push(Listener { socket, holder: Holder::Alone, place }),
+            Err(error) if is_absent(&error) => absent = error,
+            Err(error) => return Err(error),
+        }
+    }
+    if listeners.is_empty() { Err(absent) } else { Ok(listeners) }
+}
+
+/// EADDRNOTAVAIL, and EAFNOSUPPORT, for which `std` has no kind: the machine does not have this address.
+fn is_absent(error: &io::Error) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const EAFNOSUPPORT: i32 = 97;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const EAFNOSUPPORT: i32 = 47;
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
+}
+
+fn bind_one(
+    address: SocketAddr,
+    backlog: i32,
+    keep_alive_probe: Option<Duration>,
+) -> io::Result<StdTcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A server that starts again must not wait for its own connections in TIME-WAIT. On Unix this still refuses an
     // address that somebody listens on; on Windows it would not.
@@ -33,10 +120,32 @@ fn bind_one(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListen
     // Whole responses are written at once; waiting to fill a segment would only delay them. On Linux accepted sockets
     // inherit this, which saves a system call for each.
     socket.set_tcp_nodelay(true)?;
+    // Inherited likewise. TCP_USER_TIMEOUT is not set with it: that would also cut clients that are there, but take nothing for
+    // a while, and how long they may do that is not the kernel's to say.
+    if let Some(after) = keep_alive_probe {
+        socket.set_tcp_keepalive(&probes(after))?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
     Ok(socket.into())
+}
+
+/// Keep-alive probes after so long a silence, and at a quarter of that if they are not answered.
+fn probes(after: Duration) -> TcpKeepalive {
+    let [time, interval] = [after, after / 4].map(|time| time.clamp(Duration::from_secs(1), LONGEST_PROBE));
+    let probes = TcpKeepalive::new().with_time(time);
+    // Elsewhere the system has its own interval and number.
+    #[cfg(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "dragonfly",
+        target_vendor = "apple",
+    ))]
+    let probes = probes.with_interval(interval).with_retries(PROBES);
+    probes
 }
 
 /// What one try to accept came to.
@@ -45,10 +154,12 @@ pub(crate) enum Accepted {
     Connection(TcpStream, SocketAddr),
     /// Nobody waits.
     Empty,
-    /// That connection is gone, or could not be had; the next one may be fine.
+    /// That connection is gone; the next one may be fine.
     Lost(io::Error),
-    /// Descriptors or memory have run out: trying again at once would spin.
-    Exhausted(io::Error),
+    /// Descriptors or memory have run out, or something else is in the way that may pass: trying again at once would spin.
+    Paused(io::Error),
+    /// The listener does not listen any more: every further try would fail like this one.
+    Failed(io::Error),
 }
 
 /// Takes one connection from the accept queue.
@@ -61,59 +172,150 @@ pub(crate) fn accept(listener: &TcpListener) -> Accepted {
                     // The peer reset it while it waited in the queue.
                     return Accepted::Lost(error);
                 }
+                // Elsewhere each write says that it wants no SIGPIPE: see `socket_writer`.
+                #[cfg(target_vendor = "apple")]
+                if let Err(error) = SockRef::from(&stream).set_nosigpipe(true) {
+                    return Accepted::Lost(error);
+                }
                 return Accepted::Connection(stream, peer);
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return Accepted::Empty,
                 io::ErrorKind::Interrupted => {}
-                _ if is_exhaustion(&error) => return Accepted::Exhausted(error),
-                // ECONNABORTED and the network errors that accept(2) says Linux hands through: that connection's own.
-                _ => return Accepted::Lost(error),
+                _ if errors::LOST.contains(&error.raw_os_error().unwrap_or(0)) => {
+                    return Accepted::Lost(error);
+                }
+                _ if errors::FAILED.contains(&error.raw_os_error().unwrap_or(0)) => {
+                    return Accepted::Failed(error);
+                }
+                // EMFILE, ENFILE, ENOBUFS, ENOMEM; EPERM or ENOSYS where the call is forbidden; and what no kernel says
+                // yet. Whatever it is, it must not make the loop spin.
+                _ => return Accepted::Paused(error),
             },
         }
     }
 }
 
-/// EMFILE, ENFILE, ENOBUFS, ENOMEM: `std` has a kind for the last of them only.
-fn is_exhaustion(error: &io::Error) -> bool {
-    const ENOMEM: i32 = 12;
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
+/// Errors of accept(2) by what follows from them. `std` has kinds for few of them.
+mod errors {
+    /// EBADF, EINVAL: the same numbers everywhere. EINVAL is what a listener says that was shut down or destroyed.
+    const EBADF: i32 = 9;
+    const EINVAL: i32 = 22;
+
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    const ENOBUFS: i32 = 105;
+    mod numbers {
+        /// EPROTO, ENOPROTOOPT, ENETDOWN, ENETUNREACH, ECONNABORTED, ECONNRESET, ETIMEDOUT, EHOSTDOWN, EHOSTUNREACH, ENONET:
+        /// accept(2) hands the pending error of a new connection through.
+        pub(in super::super) const LOST: [i32; 10] = [71, 92, 100, 101, 103, 104, 110, 112, 113, 64];
+        pub(super) const ENOTSOCK: i32 = 88;
+        pub(super) const EOPNOTSUPP: i32 = 95;
+    }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    const ENOBUFS: i32 = 55;
-    matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE | ENOBUFS))
+    mod numbers {
+        /// ECONNABORTED, ECONNRESET, ETIMEDOUT.
+        pub(in super::super) const LOST: [i32; 3] = [53, 54, 60];
+        pub(super) const ENOTSOCK: i32 = 38;
+        pub(super) const EOPNOTSUPP: i32 = 102;
+    }
+
+    pub(super) use numbers::LOST;
+    /// accept(2) lists EOPNOTSUPP among the network errors as well; Linux gives it for a socket that cannot accept.
+    pub(super) const FAILED: [i32; 4] = [EBADF, EINVAL, numbers::ENOTSOCK, numbers::EOPNOTSUPP];
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn listen(spec: &str) -> TcpListener {
+        let mut listeners = bind(spec, 0, 16, None).unwrap();
+        assert_eq!(listeners.len(), 1, "{spec}");
+        TcpListener::from_std(listeners.remove(0).socket)
+    }
+
     #[test]
     fn accepted_sockets_have_nodelay_on_both_families() {
         for spec in ["127.0.0.1:0", "[::1]:0"] {
-            let listener = bind(spec, 16).unwrap();
-            let address = listener.local_addr().unwrap();
-            let _client = std::net::TcpStream::connect(address).unwrap();
-            match accept(&TcpListener::from_std(listener)) {
+            let listener = listen(spec);
+            let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            match accept(&listener) {
                 Accepted::Connection(stream, _) => assert!(stream.nodelay().unwrap()),
                 other => panic!("{spec}: {other:?}"),
             }
         }
     }
 
+    /// On Linux they inherit it, without a system call for each.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn accepted_sockets_have_keep_alive_probes_unless_they_are_turned_off() {
+        let seconds = Duration::from_secs;
+        let rows = [
+            (Some(seconds(60)), Some((seconds(60), seconds(15)))),
+            (Some(Duration::from_millis(1)), Some((seconds(1), seconds(1)))),
+            (Some(Duration::MAX), Some((LONGEST_PROBE, LONGEST_PROBE))),
+            (None, None),
+        ];
+        for spec in ["127.0.0.1:0", "[::1]:0"] {
+            for (setting, expected) in rows {
+                let listener = TcpListener::from_std(bind(spec, 0, 16, setting).unwrap().remove(0).socket);
+                let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                let Accepted::Connection(stream, _) = accept(&listener) else {
+                    panic!("{spec}: nobody waits")
+                };
+                let socket = socket2::SockRef::from(&stream);
+                assert_eq!(socket.keepalive().unwrap(), expected.is_some(), "{setting:?}");
+                if let Some((time, interval)) = expected {
+                    let set =
+                        (socket.tcp_keepalive_time().unwrap(), socket.tcp_keepalive_interval().unwrap());
+                    assert_eq!(set, (time, interval), "{setting:?}");
+                    assert_eq!(socket.tcp_keepalive_retries().unwrap(), PROBES);
+                }
+            }
+        }
+    }
+
     #[test]
     fn an_address_in_use_is_refused_and_nonsense_too() {
-        let first = bind("127.0.0.1:0", 16).unwrap();
+        let first = listen("127.0.0.1:0");
         let taken = first.local_addr().unwrap().to_string();
-        assert_eq!(bind(&taken, 16).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        assert!(bind("no port", 16).is_err());
+        assert_eq!(bind(&taken, 0, 16, None).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert!(bind("no port", 0, 16, None).is_err());
+    }
+
+    #[test]
+    fn both_families_have_the_port_that_the_system_chose() {
+        for spec in ["localhost:0", ":0"] {
+            let addresses: Vec<SocketAddr> = bind(spec, 0, 16, None)
+                .unwrap()
+                .iter()
+                .map(|listener| listener.local_addr().unwrap())
+                .collect();
+            let [v4, v6] = addresses[..] else { panic!("{spec}: {addresses:?}") };
+            assert!(
+                v4.is_ipv4() && v6.is_ipv6() && v4.port() == v6.port() && v4.port() != 0,
+                "{addresses:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_an_error() {
+        let error = bind("192.0.2.1:0", 0, 16, None).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
     }
 
     #[test]
     fn an_empty_queue_is_no_error() {
-        let listener = bind("127.0.0.1:0", 16).unwrap();
-        assert!(matches!(accept(&TcpListener::from_std(listener)), Accepted::Empty));
+        assert!(matches!(accept(&listen("127.0.0.1:0")), Accepted::Empty));
+    }
+
+    #[test]
+    fn a_listener_that_was_shut_down_from_outside_has_failed() {
+        let listener = bind("127.0.0.1:0", 0, 16, None).unwrap().remove(0).socket;
+        socket2::SockRef::from(&listener.try_clone().unwrap()).shutdown(std::net::Shutdown::Read).unwrap();
+        let outcome = accept(&TcpListener::from_std(listener));
+        assert!(matches!(outcome, Accepted::Failed(_)), "{outcome:?}");
     }
 }

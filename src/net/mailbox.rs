@@ -9,7 +9,10 @@ use std::{io, sync::Arc};
 
 use mio::{Registry, Token, Waker};
 
-use crate::sync::{Mutex, WakeFlag, lock};
+use crate::{
+    journal,
+    sync::{Mutex, WakeFlag, lock},
+};
 
 /// The senders' end. Cheap to clone.
 #[derive(Debug)]
@@ -81,7 +84,7 @@ impl<M> Mailbox<M> {
             && let Err(error) = self.0.waker.wake()
         {
             // An eventfd can only refuse a write when its counter is full, and then the loop is woken anyway.
-            log::debug!("waking an event loop: {error}");
+            journal::debug!("waking an event loop: {error}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Sockets and readiness: the only place that knows `mio`.
 
-mod before_fin;
+mod address;
 mod connection;
 mod date;
 pub(crate) mod deadlines;
@@ -10,11 +10,15 @@ mod listener;
 pub(crate) mod mailbox;
 mod output;
 mod pace;
+mod repeated;
 mod service;
 mod sock_diag;
+mod socket_writer;
 pub(crate) mod table;
 
 pub(crate) use event_loop::{EventLoop, Ground, LoopReport, Message};
-pub(crate) use listener::bind;
+#[cfg(test)]
+pub(crate) use listener::Holder;
+pub(crate) use listener::{Listener, bind};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use service::Service;

@@ -1,24 +1,21 @@
 //! What a loop lends to the connection that it is dealing with: the clock's last reading, the configuration, the way
 //! into the pool, and buffers that are used for one connection after the other.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use super::{date::Date, event_loop::Message, mailbox::Mailbox};
 use crate::{
     config::Config,
-    http::Head,
+    http::{Body, Head, Response},
     metrics::Tally,
     observe::{ConnectionId, Event},
     pool::Dispatcher,
     request::{Exchange, Request},
     router::Router,
-    run::Run,
+    run::{News, Occupation, Run},
     server::Handle,
-    stop::{Drain, Phase},
+    stop::{Cause, Drain, Phase},
+    stream::Stream,
 };
 
 /// Requests that are kept to be used again: as many as a full pool with its default of 512 workers has in its hands. What
@@ -92,11 +89,42 @@ impl Service {
 
     /// Runs a handler or callbacks, and lets whoever waits for the end of a stop know that the loop is in it.
     pub(crate) fn in_user_code<T>(&self, code: impl FnOnce(&Service) -> T) -> T {
-        let flag = &self.run.loops()[self.number].in_user_code;
-        flag.store(true, Ordering::Relaxed);
-        let result = code(self);
-        flag.store(false, Ordering::Relaxed);
-        result
+        self.run.loops()[self.number].occupied(Occupation::UserCode, || code(self))
+    }
+
+    /// Tells the observer, if there is one.
+    #[inline]
+    pub(crate) fn observe(&self, event: &Event<'_>) {
+        if self.config.is_observed() {
+            self.run.loops()[self.number].occupied(Occupation::Observer, || self.config.observe(event));
+        }
+    }
+
+    /// Tells the observer of something that concerns the whole server, after everything that came before.
+    pub(crate) fn announce(&self, news: News) {
+        self.run.announce(news);
+        self.run.tell_news(self.number);
+    }
+
+    /// Has the next piece of a content read, if it comes from a reader and there is room; has the reader let go, if the content
+    /// has ended.
+    pub(crate) fn have_read(&mut self, stream: &Stream, exchange: &Arc<Exchange>) {
+        if let Some(piece) = stream.next_piece() {
+            self.dispatcher.submit_piece(exchange, piece, self.run.in_flight.guard_unless_zero());
+        }
+    }
+
+    /// Takes nothing of a content. Its reader, if it has one, is let go elsewhere: its `Drop` may block.
+    pub(crate) fn let_go(&mut self, stream: &Stream, cause: Cause, exchange: &Arc<Exchange>) {
+        stream.discard(cause);
+        self.have_read(stream, exchange);
+    }
+
+    /// The same for a response that nobody is sent.
+    pub(crate) fn let_go_of(&mut self, response: Response, exchange: &Arc<Exchange>) {
+        if let Body::Stream(stream) = response.into_body() {
+            self.let_go(&stream, Cause::ClientGone, exchange);
+        }
     }
 
     /// Where to parse the next head to.
@@ -120,13 +148,18 @@ impl Service {
         if self.config.is_observed() {
             let head = &request.exchange.head;
             let (method, target) = (head.method_str(), head.target());
-            self.config.observe(&Event::RequestRead { connection, request: number, method, target });
+            self.observe(&Event::RequestRead { connection, request: number, method, target });
         }
         request
     }
 
     /// Takes back a request that has been answered.
     pub(crate) fn recycle(&mut self, mut request: Box<Request>) {
+        if request.has_attachments() {
+            // Of an inline handler: a worker drops what its handlers have attached. A panic in there is caught, but what
+            // blocks holds the loop, as the handler itself would.
+            self.in_user_code(|_| request.drop_attachments());
+        }
         if self.spares.len() < SPARE_REQUESTS && request.recycle() {
             self.spares.push(request);
         }

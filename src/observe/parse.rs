@@ -79,9 +79,10 @@ impl Reader {
                 run.end_phase(at);
                 run.phases.push(Phase { phase, from: at, until: None });
             }
-            Note::ListenerClosed { rescued, kept } => {
-                self.last_run().listener_closed = Some(ListenerClosed { at, rescued, kept });
+            Note::ListenerClosed { rescued, end } => {
+                self.last_run().listener_closed = Some(ListenerClosed { at, rescued, end });
             }
+            Note::ListenerFailed { address } => self.last_run().listener_failures.push((at, address)),
             Note::ConnectionOpened { connection, peer } => {
                 let opened = Connection { peer: Some(peer), opened: Some(at), ..Connection::unknown() };
                 let connections = &mut self.open_run().connections;

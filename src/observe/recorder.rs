@@ -17,7 +17,7 @@ use std::{
 use super::{ConnectionId, Event, Observer, recording::Recording};
 use crate::{
     http::StatusCode,
-    stop::{CloseReason, Phase, StopPolicy},
+    stop::{CloseReason, ListenerEnd, Phase, StopPolicy},
     sync::lock,
 };
 
@@ -86,7 +86,8 @@ pub(super) enum Note {
     Started,
     StopAsked { policy: Box<StopPolicy> },
     PhaseEntered { phase: Phase },
-    ListenerClosed { rescued: u64, kept: bool },
+    ListenerClosed { rescued: u64, end: ListenerEnd },
+    ListenerFailed { address: SocketAddr },
     ConnectionOpened { connection: ConnectionId, peer: SocketAddr },
     RequestRead { connection: ConnectionId, request: u64, line: Box<str> },
     HandlerQueued { connection: ConnectionId, request: u64 },
@@ -188,7 +189,8 @@ impl Note {
             Event::Started => Note::Started,
             Event::StopAsked { policy } => Note::StopAsked { policy: Box::new(policy) },
             Event::PhaseEntered { phase } => Note::PhaseEntered { phase },
-            Event::ListenerClosed { rescued, kept } => Note::ListenerClosed { rescued, kept },
+            Event::ListenerClosed { rescued, end } => Note::ListenerClosed { rescued, end },
+            Event::ListenerFailed { address, .. } => Note::ListenerFailed { address },
             Event::ConnectionOpened { connection, peer } => Note::ConnectionOpened { connection, peer },
             Event::RequestRead { connection, request, method, target } => {
                 // Neither has a space in it, so they can be taken apart again.

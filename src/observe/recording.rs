@@ -21,7 +21,7 @@ use std::{
 
 use crate::{
     http::StatusCode,
-    stop::{self, CloseReason, StopPolicy, Stuck},
+    stop::{self, CloseReason, ListenerEnd, StopPolicy, Stuck},
 };
 
 /// What a [`Recorder`](super::Recorder) has written down.
@@ -62,6 +62,8 @@ pub struct Run {
     pub phases: Vec<Phase>,
     /// When the listener was closed. `None` also if the stop allowed no time for it, as [`StopPolicy::now`] does.
     pub listener_closed: Option<ListenerClosed>,
+    /// Listeners that failed: when, and where they listened.
+    pub listener_failures: Vec<(Duration, SocketAddr)>,
     /// When all loops had left. Handlers that run on after it were left behind.
     pub ended: Option<Duration>,
     /// Its connections, in the order of their first event.
@@ -98,8 +100,8 @@ pub struct ListenerClosed {
     pub at: Duration,
     /// Connections that were taken out of the accept queue after the drain had begun.
     pub rescued: u64,
-    /// Whether the socket was kept for the next start.
-    pub kept: bool,
+    /// How it ended: whether it was kept, and whether clients can have been reset.
+    pub end: ListenerEnd,
 }
 
 /// What happened on a connection.

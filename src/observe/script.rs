@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     http::StatusCode,
-    stop::{CloseReason, Phase, StopPolicy},
+    stop::{CloseReason, ListenerEnd, Phase, StopPolicy},
 };
 
 #[derive(Default)]
@@ -93,7 +93,7 @@ impl Script {
     pub(super) fn stop(&mut self, at: u64) -> &mut Script {
         self.at(at, Note::StopAsked { policy: Box::new(StopPolicy::default()) });
         self.at(at, Note::PhaseEntered { phase: Phase::Draining });
-        self.at(at, Note::ListenerClosed { rescued: 0, kept: false })
+        self.at(at, Note::ListenerClosed { rescued: 0, end: ListenerEnd::Refused })
     }
 
     /// What comes of it, with the events in the order of their times.

@@ -282,7 +282,8 @@ impl Epoch {
     fn wait(&self, before: u64, deadline: Instant) -> Drained {
         let open = if self.unacknowledged.wait_deadline(deadline) { 0 } else { self.unacknowledged.count() };
         let finished = self.acknowledged.load(Ordering::Relaxed) - before;
-        Drained { finished, left: open as u64 + self.abandoned.swap(0, Ordering::Relaxed) }
+        let left = open as u64 + self.abandoned.swap(0, Ordering::Relaxed);
+        Drained { finished, left, ..Drained::default() }
     }
 }
 
@@ -321,11 +322,11 @@ mod tests {
             before.ack();
             flush.join().unwrap()
         });
-        assert_eq!(flushed, Drained { finished: 1, left: 0 });
+        assert_eq!(flushed, Drained { finished: 1, ..Drained::default() });
         assert!(lock(&bus.state).former.is_empty());
-        assert_eq!(bus.flush(Instant::now()), Drained { finished: 0, left: 1 });
+        assert_eq!(bus.flush(Instant::now()), Drained { left: 1, ..Drained::default() });
         subscription.next(&Context::new()).unwrap().ack();
-        assert_eq!(bus.flush(Instant::now()), Drained { finished: 0, left: 0 });
+        assert_eq!(bus.flush(Instant::now()), Drained::default());
         assert!(lock(&bus.state).former.is_empty());
     }
 }

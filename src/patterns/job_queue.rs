@@ -7,6 +7,7 @@
 //!      │ full, stopping        │ the deadline of a stop comes first               │ error, panic
 //!      v                       v                                                  v
 //!   Rejected(item)          on_unfinished(item, NotBegun)      on_unfinished(item, Failed | Panicked)
+//!                                          └──────────> Kept | Lost <──────────┘
 //! ```
 //!
 //! An item is always somebody's: the caller's, the channel's, a worker's, or the hook's. A stop closes the channel, so
@@ -14,10 +15,10 @@
 //! taken out and given back.
 
 mod builder;
+mod unfinished;
 
 use std::{
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -25,9 +26,15 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender};
 
-pub use self::builder::JobQueueBuilder;
+pub use self::{
+    builder::JobQueueBuilder,
+    unfinished::{Unfinished, UnfinishedItem},
+};
 use super::{Rejected, pace::Pace};
-use crate::{Cause, Context, Drain, Drained, TaskResult, WaitGroup, sync::lock};
+use crate::{
+    Cause, Context, Drain, Drained, TaskResult, WaitGroup, contain::catch, joining::join_until, journal,
+    sync::lock,
+};
 
 /// How long a stop waits, after its deadline, for jobs that heed their context: to return takes them moments, and a
 /// stop that its caller has bounded must not take much longer.
@@ -36,7 +43,8 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// A bounded queue of items of one type, and the threads that do a job with each.
 ///
 /// Nothing is lost without a word: an item is finished, or given back by [`try_submit`](JobQueue::try_submit), or handed
-/// to the hook of [`on_unfinished`](JobQueueBuilder::on_unfinished) with the reason. The one exception is an item that a
+/// to the hook of [`on_unfinished`](JobQueueBuilder::on_unfinished) with the reason. The hook says whether the item is
+/// kept; a stop counts kept items as [given back](Drained::given_back), and the other ones as left. The one exception is an item that a
 /// job still has when a stop must return: it stays with that job, whose thread is left behind, and is counted as left;
 /// if the job ends badly later, the hook is still called.
 ///
@@ -54,13 +62,16 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 ///
 /// ```
 /// use std::{sync::mpsc, time::{Duration, Instant}};
-/// use softstop::{Cause, Context, Drain, patterns::{JobQueue, Rejected}};
+/// use softstop::{Cause, Context, Drain, patterns::{JobQueue, Rejected, UnfinishedItem}};
 ///
 /// let (unfinished, given_back) = mpsc::channel();
 /// let queue = JobQueue::builder("greetings")
 ///     .capacity(100)
 ///     .workers(2)
-///     .on_unfinished(move |name: String, why| unfinished.send((name, why)).unwrap())
+///     .on_unfinished(move |name: String, why| match unfinished.send((name, why)) {
+///         Ok(()) => UnfinishedItem::Kept,
+///         Err(_) => UnfinishedItem::Lost,
+///     })
 ///     .start(|name: &mut String, context: &Context| -> Result<(), Cause> {
 ///         context.check()?;
 ///         println!("Hello, {name}!");
@@ -79,25 +90,13 @@ pub struct JobQueue<T: Send + 'static> {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// Why an item was not finished.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Unfinished {
-    /// No job has begun with it: the queue was stopped before.
-    NotBegun,
-    /// The job returned an error, for instance because its context had ended: the text.
-    Failed(String),
-    /// The job panicked. What the item is like depends on how far the job had come.
-    Panicked,
-}
-
 /// What a [`JobQueue`] has at the moment (`queued`, `running`) and has had since it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct JobMetrics {
-    /// Items that wait, for a worker or for their turn.
+    /// Items that wait, for a worker or for their turn, or that a stop is giving back.
     pub queued: u64,
-    /// Jobs that run.
+    /// Jobs that run, and those whose unfinished item the hook has at the moment.
     pub running: u64,
     /// Jobs that returned without an error.
     pub finished: u64,
@@ -107,6 +106,8 @@ pub struct JobMetrics {
     pub panicked: u64,
     /// Items given back at a stop without a job having begun.
     pub not_begun: u64,
+    /// Of the items that failed, panicked or were not begun: those that the hook has kept.
+    pub kept: u64,
     /// Items that were not taken, the queue being full or stopping.
     pub rejected: u64,
 }
@@ -124,7 +125,7 @@ struct Shared<T> {
     state: Mutex<State<T>>,
 }
 
-type Hook<T> = Box<dyn Fn(T, Unfinished) + Send + Sync>;
+type Hook<T> = Box<dyn Fn(T, Unfinished) -> UnfinishedItem + Send + Sync>;
 
 struct State<T> {
     intake: Intake<T>,
@@ -181,10 +182,10 @@ impl<T: Send + 'static> JobQueue<T> {
         lock(&self.shared.state).metrics
     }
 
-    fn join(&self) {
+    /// Joins the threads, whose guards are gone: what is left to them are the destructors of thread-locals, which may block.
+    fn join(&self, deadline: Instant) {
         let threads = std::mem::take(&mut *lock(&self.threads));
-        // Their guards are gone, which is the last thing that they do. One that panicked has been heard of.
-        threads.into_iter().for_each(|thread| _ = thread.join());
+        join_until(threads, deadline.max(Instant::now() + LAST_WORDS));
     }
 }
 
@@ -199,10 +200,12 @@ impl<T: Send + 'static> Drain for JobQueue<T> {
             shared.workers.wait_timeout(LAST_WORDS);
         }
         if shared.workers.is_zero() {
-            self.join();
+            self.join(deadline);
         }
-        let finished = self.metrics().finished - before.finished;
-        Drained { finished, left: before.queued + before.running - finished }
+        let after = self.metrics();
+        // An item leaves `queued` and `running` in the step that counts its end. So each of these was in `before`.
+        let (finished, given_back) = (after.finished - before.finished, after.kept - before.kept);
+        Drained { finished, given_back, left: before.queued + before.running - finished - given_back }
     }
 }
 
@@ -213,14 +216,14 @@ impl<T: Send + 'static> Drop for JobQueue<T> {
             return;
         }
         let JobMetrics { queued, running, .. } = shared.close(Instant::now());
+        shared.context.cancel(Cause::Stopping);
+        shared.hand_back_the_rest();
         if queued + running > 0 {
-            log::warn!(
+            journal::warn!(
                 "{}: dropped without a drain: {queued} items given back, {running} jobs told to end",
                 shared.name
             );
         }
-        shared.context.cancel(Cause::Stopping);
-        shared.hand_back_the_rest();
     }
 }
 
@@ -242,11 +245,12 @@ impl<T: Send + 'static> Shared<T> {
     }
 
     fn hand_back(&self, item: T) {
+        let kept = self.unfinished(item, Unfinished::NotBegun);
         self.count(|metrics| {
             metrics.queued -= 1;
             metrics.not_begun += 1;
+            metrics.kept += kept;
         });
-        self.unfinished(item, Unfinished::NotBegun);
     }
 
     /// A worker's life.
@@ -287,31 +291,40 @@ impl<T: Send + 'static> Shared<T> {
         // A child: a job may end its own context, but not that of the others.
         let context = self.context.child();
         // Unwind safety: the item goes to the hook, which is told; what else the job shares is its own affair.
-        let result = catch_unwind(AssertUnwindSafe(|| job(&mut item, &context).into_result()));
+        let result = catch(|| job(&mut item, &context).into_result()).ok();
+        let (why, of): (_, fn(&mut JobMetrics) -> &mut u64) = match result {
+            Some(Ok(())) => return self.finished(item),
+            Some(Err(message)) => (Unfinished::Failed(message), |metrics| &mut metrics.failed),
+            None => (Unfinished::Panicked, |metrics| &mut metrics.panicked),
+        };
+        let kept = self.unfinished(item, why);
         self.count(|metrics| {
             metrics.running -= 1;
-            *match result {
-                Ok(Ok(())) => &mut metrics.finished,
-                Ok(Err(_)) => &mut metrics.failed,
-                Err(_) => &mut metrics.panicked,
-            } += 1;
+            *of(metrics) += 1;
+            metrics.kept += kept;
         });
-        match result {
-            // What the item does when it is dropped is the caller's too, and must not take the worker with it.
-            Ok(Ok(())) => {
-                if catch_unwind(AssertUnwindSafe(|| drop(item))).is_err() {
-                    log::error!("{}: a finished item panicked when it was dropped", self.name);
-                }
-            }
-            Ok(Err(message)) => self.unfinished(item, Unfinished::Failed(message)),
-            Err(_) => self.unfinished(item, Unfinished::Panicked),
+    }
+
+    fn finished(&self, item: T) {
+        self.count(|metrics| {
+            metrics.running -= 1;
+            metrics.finished += 1;
+        });
+        // What the item does when it is dropped is the caller's too, and must not take the worker with it.
+        if catch(|| drop(item)).is_err() {
+            journal::error!("{}: a finished item panicked when it was dropped", self.name);
         }
     }
 
-    fn unfinished(&self, item: T, why: Unfinished) {
-        // Unwind safety: the item is gone, and the hook is the caller's.
-        if catch_unwind(AssertUnwindSafe(|| (self.on_unfinished)(item, why))).is_err() {
-            log::error!("{}: the hook for unfinished items panicked, and an item is lost", self.name);
+    /// Hands an item to the hook. Returns how many items are kept by that: one or none.
+    fn unfinished(&self, item: T, why: Unfinished) -> u64 {
+        match catch(|| (self.on_unfinished)(item, why)).ok() {
+            Some(UnfinishedItem::Kept) => 1,
+            Some(UnfinishedItem::Lost) => 0,
+            None => {
+                journal::error!("{}: the hook for unfinished items panicked, and an item is lost", self.name);
+                0
+            }
         }
     }
 
@@ -325,16 +338,6 @@ impl<T> Intake<T> {
         match *self {
             Intake::Open(_) => None,
             Intake::Closed(deadline) => Some(deadline),
-        }
-    }
-}
-
-impl fmt::Display for Unfinished {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Unfinished::NotBegun => f.write_str("not begun"),
-            Unfinished::Failed(message) => write!(f, "failed: {message}"),
-            Unfinished::Panicked => f.write_str("panicked"),
         }
     }
 }

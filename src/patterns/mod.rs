@@ -7,8 +7,9 @@
 //!   handler ── publish ─────> Bus ───────> subscribers      at a stop: waits until all is acknowledged
 //! ```
 //!
-//! They have in common: everything is bounded, and nobody who hands work in ever waits for room; a stop has a deadline
-//! and keeps it; nothing is lost without a word. Each is a [`Drain`](crate::Drain), to be drained after the servers
+//! They have in common: everything is bounded, and nobody who hands work in waits for room without a bound (a
+//! [`call`](Owner::call) waits within its time, nothing else waits); a stop has a deadline and keeps it; nothing is lost
+//! without a word. Each is a [`Drain`](crate::Drain), to be drained after the servers
 //! that feed it, and meant to be shared in an [`Arc`](std::sync::Arc).
 //!
 //! They are built on what everybody has: [`Context`](crate::Context), [`WaitGroup`](crate::WaitGroup) and
@@ -23,7 +24,7 @@ use std::fmt;
 
 pub use self::{
     bus::{Bus, Delivery, Ended, Published, Subscription},
-    job_queue::{JobMetrics, JobQueue, JobQueueBuilder, Unfinished},
+    job_queue::{JobMetrics, JobQueue, JobQueueBuilder, Unfinished, UnfinishedItem},
     owner::{AtStop, CallError, Owner, OwnerBuilder, OwnerMetrics},
 };
 

@@ -2,31 +2,48 @@
 //! bounded time.
 //!
 //! ```text
-//!   call ──> mailbox ──> the owner takes it ──> runs ──> answer
-//!                │                        │
-//!                │ the caller's time      │ the caller's time is over: Begun. It runs to its end, and
-//!                │ is over: Cancelled     │ nobody hears the answer
-//!                v
+//!   call ──> room ──> mailbox ──> the owner takes it ──> runs ──> answer
+//!             │          │                        │
+//!     the caller's time is over:           the caller's time is over: Begun. It runs to its end, and
+//!       Full       Cancelled               nobody hears the answer
+//!             v          v
 //!        taken back, never runs
 //! ```
+//!
+//! Room is a channel of permits, as many as the mailbox may hold. Who takes one may put a message into the mailbox;
+//! who takes a message out puts the permit back.
 //!
 //! Whether a call runs is decided in one place: it lies in a slot that both sides can reach, and belongs to whoever takes
 //! it out, the owner to run it or the caller to take it back.
 
 mod builder;
+mod call;
+mod message;
 
 use std::{
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select_biased};
+use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 
-pub use self::builder::OwnerBuilder;
-use crate::{Cause, Context, Drain, Drained, WaitGroup, sync::lock};
+use self::message::{Body, Fate, Message, Origin, run};
+pub use self::{
+    builder::OwnerBuilder,
+    call::{AtStop, CallError, OwnerMetrics},
+};
+use crate::{
+    Cause, Context, Drain, Drained, WaitGroup,
+    contain::{catch, discard},
+    joining::join_until,
+    journal,
+    sync::lock,
+};
+
+/// How long a thread that has put down its guard is waited for at least.
+const LEAVING: Duration = Duration::from_millis(100);
 
 /// State that is owned by one thread, to which work is delegated: [`call`](Owner::call) waits for an answer,
 /// [`tell`](Owner::tell) does not.
@@ -43,6 +60,9 @@ use crate::{Cause, Context, Drain, Drained, WaitGroup, sync::lock};
 /// as [`AtStop`] says; at the deadline all that have not begun are refused. One that has begun runs to its end, but is
 /// not waited for beyond the deadline. `stop` returns the state. An owner that is dropped without a stop refuses all
 /// that has not begun, which is logged.
+///
+/// A refused call says so to its caller ([`CallError::Stopped`]). A refused `tell` has no caller that waits: the hook of
+/// [`on_refused`](OwnerBuilder::on_refused) is told.
 ///
 /// # Examples
 ///
@@ -68,57 +88,15 @@ pub struct Owner<S: Send + 'static> {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What an owner does at a stop with the calls that are in its mailbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AtStop {
-    /// It runs them, until the deadline.
-    #[default]
-    Drain,
-    /// It refuses them.
-    Refuse,
-}
-
-/// Why a call has no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CallError {
-    /// The mailbox is full. It does not run.
-    Full,
-    /// The owner is stopping, and has refused it. It does not run.
-    Stopped,
-    /// Before it had begun, the caller's context ended, with that cause, or its time was over
-    /// ([`Cause::DeadlineExceeded`]). It does not run.
-    Cancelled(Cause),
-    /// The same, but it had begun: it runs to its end, and the state will have changed.
-    Begun(Cause),
-    /// It panicked, possibly halfway through a change.
-    Panicked,
-}
-
-/// What an [`Owner`] has at the moment (`queued`, `running`) and has had since it started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct OwnerMetrics {
-    /// Calls in the mailbox, those that were taken back included until the owner comes across them.
-    pub queued: u64,
-    /// Whether a call runs: 0 or 1.
-    pub running: u64,
-    /// Calls that ran to their end.
-    pub finished: u64,
-    /// Calls that panicked.
-    pub panicked: u64,
-    /// Calls that their callers took back before they began.
-    pub cancelled: u64,
-    /// Calls that were in the mailbox and were refused at a stop.
-    pub refused: u64,
-    /// Calls that were not taken, the mailbox being full or the owner stopping.
-    pub rejected: u64,
-}
-
 struct Shared<S> {
     name: String,
     on_stop: AtStop,
+    on_refused: Box<dyn Fn() + Send + Sync>,
     mailbox: Receiver<Message<S>>,
+    room: Receiver<()>,
+    room_again: Sender<()>,
+    /// Ends when the stop begins: nobody waits for room any more.
+    closing: Context,
     /// Ends when no further call may begin.
     context: Context,
     /// One guard: the thread's.
@@ -134,15 +112,6 @@ struct State<S> {
     remains: Option<S>,
 }
 
-/// Runs the call and says what became of it. Dropped, it refuses.
-type Message<S> = Box<dyn FnOnce(&mut S) -> Fate + Send>;
-
-enum Fate {
-    Finished,
-    Panicked,
-    Cancelled,
-}
-
 impl Owner<()> {
     /// An owner of that name, which its thread and log messages have; it owns nothing until it is
     /// [started](OwnerBuilder::start).
@@ -152,8 +121,8 @@ impl Owner<()> {
 }
 
 impl<S: Send + 'static> Owner<S> {
-    /// Has the owner run the call, and waits for the answer: no longer than that time, and not beyond the end of the
-    /// context, which is usually that of the request.
+    /// Has the owner run the call, and waits for room in the mailbox and for the answer: for both together no longer than
+    /// that time, and not beyond the end of the context, which is usually that of the request.
     ///
     /// # Errors
     ///
@@ -165,9 +134,11 @@ impl<S: Send + 'static> Owner<S> {
         call: impl FnOnce(&mut S) -> R + Send + 'static,
     ) -> Result<R, CallError> {
         context.check().map_err(CallError::Cancelled)?;
+        let deadline = Instant::now().checked_add(timeout);
+        self.wait_for_room(context, timeout)?;
         let slot = Arc::new(Mutex::new(Some(call)));
         let (reply, answer) = bounded(1);
-        self.send(Box::new({
+        let body: Body<S> = Box::new({
             let slot = Arc::clone(&slot);
             move |state| {
                 let Some(call) = lock(&slot).take() else { return Fate::Cancelled };
@@ -177,7 +148,9 @@ impl<S: Send + 'static> Owner<S> {
                 _ = reply.send(result);
                 fate
             }
-        }))?;
+        });
+        self.send(Message { body, origin: Origin::Call })?;
+        let timeout = deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
         let cause = select_biased! {
             recv(answer) -> answer => return answer.unwrap_or(Err(CallError::Stopped)),
             recv(context.done()) -> _ => context.cause().unwrap_or(Cause::DeadlineExceeded),
@@ -191,16 +164,24 @@ impl<S: Send + 'static> Owner<S> {
         }
     }
 
-    /// Has the owner run the call some time, and does not wait.
+    /// Has the owner run the call some time, and does not wait, not even for room.
+    ///
+    /// `Ok` means that the call is in the mailbox. If a stop refuses it later, the hook of
+    /// [`on_refused`](OwnerBuilder::on_refused) is told.
     ///
     /// # Errors
     ///
     /// [`CallError::Full`] or [`CallError::Stopped`]: it does not run.
     pub fn tell(&self, call: impl FnOnce(&mut S) + Send + 'static) -> Result<(), CallError> {
-        self.send(Box::new(|state| match run(call, state) {
+        if self.shared.room.try_recv().is_err() {
+            let error = if self.is_closed() { CallError::Stopped } else { CallError::Full };
+            return Err(self.shared.rejected(error));
+        }
+        let body: Body<S> = Box::new(|state| match run(call, state) {
             Ok(()) => Fate::Finished,
             Err(_) => Fate::Panicked,
-        }))
+        });
+        self.send(Message { body, origin: Origin::Tell })
     }
 
     /// Whether it takes nothing any more: a stop has begun, or is over.
@@ -220,29 +201,37 @@ impl<S: Send + 'static> Owner<S> {
         lock(&self.shared.state).remains.take()
     }
 
+    /// Takes a permit for the mailbox.
+    fn wait_for_room(&self, context: &Context, timeout: Duration) -> Result<(), CallError> {
+        let Shared { room, closing, .. } = &*self.shared;
+        let error = select_biased! {
+            recv(closing.done()) -> _ => CallError::Stopped,
+            recv(room) -> _ => return Ok(()),
+            recv(context.done()) -> _ => CallError::Cancelled(context.cause().unwrap_or(Cause::DeadlineExceeded)),
+            default(timeout) => CallError::Full,
+        };
+        Err(self.shared.rejected(error))
+    }
+
+    /// Puts a message into the mailbox. The caller has a permit, so there is room.
     fn send(&self, message: Message<S>) -> Result<(), CallError> {
         let mut state = lock(&self.shared.state);
         let State { intake, metrics, .. } = &mut *state;
-        let (error, message) = match intake.as_ref().map(|mailbox| mailbox.try_send(message)) {
-            Some(Ok(())) => {
-                metrics.queued += 1;
-                return Ok(());
-            }
-            Some(Err(TrySendError::Full(message))) => (CallError::Full, Some(message)),
-            Some(Err(TrySendError::Disconnected(message))) => (CallError::Stopped, Some(message)),
-            None => (CallError::Stopped, None),
+        let message = match intake {
+            Some(mailbox) => match mailbox.try_send(message) {
+                Ok(()) => {
+                    metrics.queued += 1;
+                    return Ok(());
+                }
+                Err(error) => error.into_inner(),
+            },
+            None => message,
         };
-        metrics.rejected += 1;
         drop(state);
-        // Only now, and not under the lock: what a call has captured is dropped with it.
-        drop(message);
-        Err(error)
+        // After unlocking: what a call has captured is dropped with it.
+        discard(message);
+        Err(self.shared.rejected(CallError::Stopped))
     }
-}
-
-/// Unwind safety: the state may be left halfway through a change, which the documentation says.
-fn run<S, R>(call: impl FnOnce(&mut S) -> R, state: &mut S) -> Result<R, CallError> {
-    catch_unwind(AssertUnwindSafe(|| call(state))).map_err(|_| CallError::Panicked)
 }
 
 impl<S: Send + 'static> Drain for Owner<S> {
@@ -258,13 +247,14 @@ impl<S: Send + 'static> Drain for Owner<S> {
         }
         if shared.thread.is_zero() {
             let thread = lock(&self.thread).take();
-            // It has put down its guard, which is the last thing that it does.
-            thread.into_iter().for_each(|thread| _ = thread.join());
+            // It has put down its guard: what is left to it are the destructors of thread-locals, which may block.
+            join_until(thread.into_iter().collect(), deadline.max(Instant::now() + LEAVING));
         }
         let after = self.metrics();
         let finished = after.finished - before.finished;
         let cancelled = after.cancelled - before.cancelled;
-        Drained { finished, left: before.queued + before.running - finished - cancelled }
+        let left = before.queued + before.running - finished - cancelled;
+        Drained { finished, left, ..Drained::default() }
     }
 }
 
@@ -274,7 +264,7 @@ impl<S: Send + 'static> Drop for Owner<S> {
             let OwnerMetrics { queued, .. } = self.shared.close();
             self.shared.refuse_the_rest();
             if queued > 0 {
-                log::warn!("{}: dropped without a stop: {queued} calls refused", self.shared.name);
+                journal::warn!("{}: dropped without a stop: {queued} calls refused", self.shared.name);
             }
         }
     }
@@ -283,10 +273,14 @@ impl<S: Send + 'static> Drop for Owner<S> {
 impl<S: Send + 'static> Shared<S> {
     /// Takes nothing any more; how things are at that moment.
     fn close(&self) -> OwnerMetrics {
-        let mut state = lock(&self.state);
-        // This drops the only sender: the thread gets what is in the mailbox, and then its end.
-        state.intake = None;
-        state.metrics
+        let metrics = {
+            let mut state = lock(&self.state);
+            // This drops the only sender: the thread gets what is in the mailbox, and then its end.
+            state.intake = None;
+            state.metrics
+        };
+        self.closing.cancel(Cause::Stopping);
+        metrics
     }
 
     fn refuse_the_rest(&self) {
@@ -294,13 +288,23 @@ impl<S: Send + 'static> Shared<S> {
         self.mailbox.try_iter().for_each(|message| self.refuse(message));
     }
 
+    /// Its caller hears of it when the message is dropped. If there is none, the hook does.
     fn refuse(&self, message: Message<S>) {
         self.count(|metrics| {
             metrics.queued -= 1;
             metrics.refused += 1;
         });
-        // Its caller hears of it by this, if there is one.
-        drop(message);
+        let origin = message.origin;
+        discard(message);
+        if origin == Origin::Tell && catch(|| (self.on_refused)()).is_err() {
+            journal::error!("{}: the hook for refused calls panicked", self.name);
+        }
+    }
+
+    /// Counts a call that was not taken.
+    fn rejected(&self, error: CallError) -> CallError {
+        self.count(|metrics| metrics.rejected += 1);
+        error
     }
 
     /// The thread's life.
@@ -314,8 +318,10 @@ impl<S: Send + 'static> Shared<S> {
                 metrics.queued -= 1;
                 metrics.running = 1;
             });
+            // There are never more permits than the channel has room for.
+            _ = self.room_again.try_send(());
             // The call itself is caught where it is run; this is for what it leaves behind.
-            let fate = catch_unwind(AssertUnwindSafe(|| message(&mut owned))).unwrap_or(Fate::Panicked);
+            let fate = catch(|| (message.body)(&mut owned)).unwrap_or(Fate::Panicked);
             self.count(|metrics| {
                 metrics.running = 0;
                 *match fate {
@@ -332,20 +338,6 @@ impl<S: Send + 'static> Shared<S> {
         change(&mut lock(&self.state).metrics);
     }
 }
-
-impl fmt::Display for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CallError::Full => f.write_str("the mailbox is full"),
-            CallError::Stopped => f.write_str("the owner is stopping"),
-            CallError::Cancelled(cause) => write!(f, "taken back before it began: {cause}"),
-            CallError::Begun(cause) => write!(f, "begun, but not waited for: {cause}"),
-            CallError::Panicked => f.write_str("it panicked"),
-        }
-    }
-}
-
-impl std::error::Error for CallError {}
 
 impl<S: Send + 'static> fmt::Debug for Owner<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

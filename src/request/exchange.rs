@@ -100,6 +100,11 @@ impl Exchange {
         self.abandon(status.as_u16());
     }
 
+    /// Whether nobody waits for the answer any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed) != WAITED_FOR
+    }
+
     /// What the client was sent when the route's time was over, if it was.
     pub(crate) fn timed_out(&self) -> Option<StatusCode> {
         StatusCode::from_u16(self.abandoned.load(Ordering::Relaxed))
@@ -129,6 +134,14 @@ impl Exchange {
     /// The connection and the request's number on it.
     pub(crate) fn id(&self) -> (ConnectionId, u64) {
         (self.connection, self.number)
+    }
+
+    /// Drops the callbacks that the handler has left to its context, if nobody else has that context. Otherwise they would be
+    /// dropped by the loop that uses the request again.
+    pub(super) fn drop_callbacks(&self) {
+        if let Some(context) = self.context.get() {
+            context.drop_forgotten();
+        }
     }
 
     pub(super) fn context(&self) -> &Context {

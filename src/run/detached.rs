@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
     thread::{self, ThreadId},
     time::Instant,
@@ -10,8 +9,9 @@ use std::{
 
 use super::Run;
 use crate::{
+    contain::{Contained, catch},
     error::Error,
-    pool::panic_text,
+    journal,
     stop::{Context, Straggler, Stuck},
     sync::lock,
 };
@@ -55,11 +55,13 @@ impl Run {
         };
         let run = Arc::clone(self);
         let context = self.hard.child();
+        // Without a thread it is dropped here, and its panic must not keep the entry from being taken out again.
+        let body = Contained::new(body);
         // Not by the name it is given, which may come from outside and hold anything.
         let thread = thread::Builder::new().name(format!("{server} detached")).spawn(move || {
             lock(&run.detached.0).threads.push(thread::current().id());
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&context))) {
-                log::error!("{}: detached {name:?} panicked: {}", run.config.name, panic_text(&*panic));
+            if let Err(panic) = catch(|| body.into_inner()(&context)) {
+                journal::error!("{}: detached {name:?} panicked: {panic}", run.config.name);
             }
             run.detached.ended(number);
             // Last, so that whoever sees the end of the run sees this one's.

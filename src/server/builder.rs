@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use super::{Control, Handle, Server, State};
 use crate::{
-    config::{Config, Timeouts, Watcher},
+    config::{Config, OnListenerFailure, Timeouts, Watcher},
     http::Limits,
     observe::Observer,
     router::Router,
@@ -26,7 +26,19 @@ impl Builder {
     }
 
     /// An address to listen on, as `host:port`; port 0 lets the system choose (see [`Handle::addresses`]). May be
-    /// called several times, for instance for IPv4 and IPv6.
+    /// called several times.
+    ///
+    /// | address | listens on |
+    /// | --- | --- |
+    /// | `127.0.0.1:8080`, `[::1]:8080` | this address |
+    /// | `0.0.0.0:8080` | every IPv4 address of the machine |
+    /// | `[::]:8080` | every IPv6 address, and no IPv4 address (`IPV6_V6ONLY` is set, whatever the system's default is) |
+    /// | `:8080` | every address of both families: two listeners on one port |
+    /// | `localhost:8080` | `127.0.0.1` and `::1`: two listeners on one port |
+    /// | `name:8080` | every address of this machine that the name resolves to |
+    ///
+    /// Addresses that the machine does not have are left out, for instance `::1` where IPv6 is switched off, as long as
+    /// one of them can be had.
     ///
     /// # Panics
     ///
@@ -96,6 +108,16 @@ impl Builder {
     #[must_use]
     pub fn requests_per_connection(mut self, requests: u64) -> Self {
         self.config.requests_per_connection = Some(requests.max(1));
+        self
+    }
+
+    /// What the server does when a listener fails for good: the kernel answers `EINVAL` or `EBADF` to every further
+    /// `accept`, because somebody has destroyed the socket (`ss -K`) or shut it down. Default
+    /// [`OnListenerFailure::Fail`]. Either way the error is logged and the observer is told
+    /// ([`Event::ListenerFailed`](crate::observe::Event::ListenerFailed)).
+    #[must_use]
+    pub fn on_listener_failure(mut self, choice: OnListenerFailure) -> Self {
+        self.config.on_listener_failure = choice;
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::{Arc, PoisonError},
 };
 
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::Error,
     metrics::Metrics,
+    net::Listener,
     stop::{Context, Phase, StopPolicy, StopReport},
     sync::lock,
 };
@@ -106,13 +107,13 @@ impl Handle {
         self.phase() == Phase::Running
     }
 
-    /// The addresses it listens on, in the order they were given, with the ports that the system chose for port 0.
+    /// The addresses it listens on, in the order they were given (IPv4 first where one means both families), with the ports that the system chose for port 0.
     /// Empty unless it runs, or has kept its listeners ([`StopPolicy::keep_listener`]).
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         match &*lock(&self.control.state) {
             State::Running(live) => live.addresses.clone(),
-            State::Stopped(past) => past.listeners.iter().flat_map(TcpListener::local_addr).collect(),
+            State::Stopped(past) => past.listeners.iter().flat_map(Listener::local_addr).collect(),
             _ => Vec::new(),
         }
     }

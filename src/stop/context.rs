@@ -24,8 +24,8 @@ use crossbeam_channel::Receiver;
 
 pub use self::{cause::Cause, on_cancel::OnCancel};
 
-use self::node::{Hint, Node, Watcher};
-use crate::{stop::run_callback, sync::Arc};
+use self::node::{Callback, Hint, Node, Watcher};
+use crate::sync::Arc;
 
 /// Tells work that it should end, and why; the work asks, waits or is called back.
 ///
@@ -230,11 +230,11 @@ impl Context {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn on_cancel(&self, callback: impl FnOnce(&Cause) + Send + 'static) -> OnCancel {
-        match self.node.watch(Watcher::Callback(Box::new(callback))) {
+        match self.node.watch(Watcher::Callback(Callback::new(callback))) {
             Ok(place) => OnCancel::registered(Arc::clone(&self.node), place),
             Err((watcher, cause)) => {
                 if let Watcher::Callback(callback) = watcher {
-                    run_callback(|| callback(&cause));
+                    callback.call(&cause);
                 }
                 OnCancel::over()
             }
@@ -299,6 +299,16 @@ impl Context {
             hint.end(cause);
         }
         (Context { node }, Context { node: hint })
+    }
+}
+
+#[cfg(not(loom))]
+impl Context {
+    /// Drops, on this thread, the callbacks whose registrations are [forgotten](OnCancel::forget), if this is the only handle.
+    pub(crate) fn drop_forgotten(&self) {
+        if Arc::strong_count(&self.node) == 1 {
+            self.node.drop_forgotten();
+        }
     }
 }
 

@@ -13,6 +13,7 @@
 //! A loop asks three things: what there is to do now ([`Drain::advance`]), until when a connection may stay
 //! ([`Drain::verdict`]), and whether it may leave ([`Drain::is_complete`]).
 
+mod rhythm;
 #[cfg(test)]
 mod simulation;
 mod timeline;
@@ -22,6 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use rhythm::Rhythm;
 pub(crate) use timeline::Timeline;
 
 use super::CloseReason;
@@ -30,6 +32,13 @@ use crate::handler::OnStop;
 /// How long a head that is not complete may still take when the drain begins: a head is one packet for any honest
 /// client, and eight bytes must not make every stop take all of its grace.
 const HEAD_WHILE_DRAINING: Duration = Duration::from_secs(1);
+
+/// A loop that is later than this at the end of a stop has not run: its process was suspended (SIGSTOP), its machine paused or
+/// far too busy. Timers are late by a millisecond or two otherwise.
+const OVERSLEPT: Duration = Duration::from_millis(10);
+/// How much longer a stop lasts for a loop that has overslept: half of it for the grace period, in which what has become ready
+/// meanwhile is written, and half for handlers that are cancelled then. As long as a loop may take for its end anyway.
+const AWAKENING: Duration = Duration::from_millis(50);
 
 /// Where a server is between its start and its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,7 +71,12 @@ impl fmt::Display for Phase {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Drain {
     Running,
-    Stopping { timeline: Timeline, phase: Phase },
+    Stopping {
+        timeline: Timeline,
+        phase: Phase,
+        /// For a loop that has overslept the end: its own end.
+        awakened: Option<Instant>,
+    },
 }
 
 /// What a loop has to do when a stop has come further.
@@ -91,8 +105,8 @@ pub(crate) enum Action {
 /// What a stop has to know of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It is owed nothing, and nothing of a further request has come since then.
-    Quiet { since: Instant },
+    /// It is owed nothing, and nothing of a further request has come since then. Its client has had this rhythm so far.
+    Quiet { since: Instant, rhythm: Rhythm },
     /// The head of a request has begun to come in then.
     InHead { since: Instant },
     /// There is a request whose response has not left, or the content of one is coming in.
@@ -130,16 +144,31 @@ impl Drain {
 
     /// Goes on to `now` on a timeline that may have become stricter: what there is to do, in this order. A loop that was
     /// held up makes up for every phase that it has missed.
+    ///
+    /// One that has overslept the end is given a moment before it cuts off: it has been told of nothing that happened meanwhile.
     pub(crate) fn advance(
         &mut self,
-        timeline: Timeline,
+        mut timeline: Timeline,
         now: Instant,
     ) -> impl Iterator<Item = Action> + use<> {
         let before = self.phase();
+        let awakened = match self {
+            Drain::Stopping { awakened: Some(until), .. } => Some(*until),
+            // By the end that it knew when it went to sleep: a stricter stop wakes it, and is obeyed at once.
+            Drain::Stopping { timeline: known, .. }
+                if now.saturating_duration_since(known.end()) > OVERSLEPT =>
+            {
+                Some(now + AWAKENING)
+            }
+            _ => None,
+        };
+        if let Some(until) = awakened {
+            timeline.extend(until - AWAKENING / 2, until);
+        }
         // None is ever left, whatever the clock says.
         let phase = before.max(timeline.phase(now));
         let has_changed = phase != before || self.timeline() != Some(&timeline);
-        *self = Drain::Stopping { timeline, phase };
+        *self = Drain::Stopping { timeline, phase, awakened };
         let entered = [Phase::LameDuck, Phase::Draining, Phase::Cancelling, Phase::Stopped].into_iter();
         // A lame duck whose time was over before anybody saw it was none.
         let entered = entered
@@ -157,12 +186,12 @@ impl Drain {
     /// What becomes of a connection.
     pub(crate) fn verdict(&self, standing: Standing) -> Verdict {
         let timeline = match self {
-            Drain::Stopping { timeline, phase } if *phase >= Phase::Draining => timeline,
+            Drain::Stopping { timeline, phase, .. } if *phase >= Phase::Draining => timeline,
             _ => return Verdict::Keep,
         };
         match standing {
             // It may have sent a last request just now, as nobody could tell it not to.
-            Standing::Quiet { since } => Verdict::CloseAt(timeline.quiet_until(since)),
+            Standing::Quiet { since, rhythm } => Verdict::CloseAt(timeline.quiet_until(since, rhythm)),
             // A stop does not wait for somebody who takes long over a few lines.
             Standing::InHead { since } => {
                 Verdict::RefuseAt(timeline.drain_began().max(since) + HEAD_WHILE_DRAINING)
@@ -279,13 +308,56 @@ mod tests {
     }
 
     #[test]
+    fn a_loop_that_overslept_the_end_is_given_a_moment_once() {
+        let asked = Instant::now();
+        let timeline = Timeline::new(&StopPolicy::default().cancel_grace(Duration::ZERO), asked);
+        let mut drain = Drain::Running;
+        advance(&mut drain, timeline, asked);
+        let awake = asked + SECOND * 60;
+        assert_eq!(advance(&mut drain, timeline, awake), [Action::Review]);
+        assert_eq!(drain.phase(), Phase::Draining, "what is ready is written first");
+        assert!(drain.is_complete(true) && !drain.is_complete(false));
+        let cancelling = drain.next(awake).unwrap();
+        let expected = [
+            Action::Announce(Phase::Cancelling),
+            Action::RejectWaiting,
+            Action::CancelHandlers,
+            Action::Review,
+        ];
+        assert_eq!(advance(&mut drain, timeline, cancelling), expected);
+        let end = drain.next(cancelling).unwrap();
+        assert_eq!(end, awake + AWAKENING);
+        assert_eq!(advance(&mut drain, timeline, end - Duration::from_nanos(1)), []);
+        // Late once more: this time it has been told of what happened.
+        assert_eq!(advance(&mut drain, timeline, end + SECOND), [Action::CutOff]);
+        assert!(drain.is_complete(false));
+    }
+
+    #[test]
+    fn a_loop_that_has_not_overslept_cuts_off_at_once() {
+        let asked = Instant::now();
+        let mut timeline = Timeline::new(&StopPolicy::default(), asked);
+        let begun = || {
+            let mut drain = Drain::Running;
+            advance(&mut drain, timeline, asked);
+            drain
+        };
+        let (mut late, mut held_up) = (begun(), begun());
+        let end = timeline.end();
+        assert_eq!(advance(&mut late, timeline, end + OVERSLEPT).last(), Some(&Action::CutOff));
+        // A hard stop, which a loop that is busy sees late.
+        timeline.tighten(&Timeline::new(&StopPolicy::now(), asked + SECOND));
+        assert_eq!(advance(&mut held_up, timeline, asked + SECOND * 2).last(), Some(&Action::CutOff));
+    }
+
+    #[test]
     fn a_stop_that_becomes_stricter_has_every_connection_looked_at_again() {
         let asked = Instant::now();
         let mut timeline = Timeline::new(&StopPolicy::default(), asked);
         let mut drain = Drain::Running;
         advance(&mut drain, timeline, asked);
-        let quiet = Standing::Quiet { since: asked };
-        assert_eq!(drain.verdict(quiet), Verdict::CloseAt(asked + Duration::from_millis(100)));
+        let quiet = Standing::Quiet { since: asked, rhythm: Rhythm::default() };
+        assert_eq!(drain.verdict(quiet), Verdict::CloseAt(asked + SECOND));
         timeline.tighten(&Timeline::new(&StopPolicy::default().quiet(Duration::ZERO), asked));
         assert_eq!(advance(&mut drain, timeline, asked), [Action::Review]);
         assert_eq!(drain.verdict(quiet), Verdict::CloseAt(asked));
@@ -297,7 +369,7 @@ mod tests {
         let timeline = Timeline::new(&StopPolicy::default().lame_duck(SECOND), asked);
         let began = asked + SECOND;
         let standings = [
-            Standing::Quiet { since: asked },
+            Standing::Quiet { since: asked, rhythm: Rhythm::default() },
             Standing::InHead { since: asked },
             Standing::InHead { since: began + SECOND },
             Standing::InFlight,
@@ -313,7 +385,7 @@ mod tests {
         }
         advance(&mut drain, timeline, began);
         let verdicts = [
-            Verdict::CloseAt(asked + Duration::from_millis(100)),
+            Verdict::CloseAt(asked + SECOND),
             Verdict::RefuseAt(began + SECOND),
             Verdict::RefuseAt(began + SECOND * 2),
             Verdict::Keep,

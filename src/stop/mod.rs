@@ -6,6 +6,8 @@ mod context;
 #[cfg(not(loom))]
 mod drain;
 #[cfg(not(loom))]
+mod listener_end;
+#[cfg(not(loom))]
 mod policy;
 #[cfg(not(loom))]
 mod report;
@@ -13,28 +15,29 @@ mod report;
 mod signal;
 mod wait_group;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 #[cfg(not(loom))]
 pub use self::{
     drain::Phase,
+    listener_end::ListenerEnd,
     policy::StopPolicy,
     report::{CloseReason, Closes, Requests, StopReport, Straggler, Stuck},
     signal::Signal,
 };
 #[cfg(not(loom))]
 pub(crate) use self::{
-    drain::{Action, Drain, Standing, Timeline, Verdict},
-    signal::SignalThread,
+    drain::{Action, Drain, Rhythm, Standing, Timeline, Verdict},
+    signal::{Presses, SignalThread},
 };
 pub use context::{Cause, Context, OnCancel};
 pub use wait_group::{Guard, WaitGroup};
+
+use crate::{contain::catch, journal};
 
 /// Runs what a user wants to happen, on a thread that is somebody else's: its panic must not become theirs, nor
 /// keep the callbacks after it from running.
 fn run_callback(callback: impl FnOnce()) {
     // Unwind safety: the callback is gone afterwards, and nothing of this crate was in its hands.
-    if catch_unwind(AssertUnwindSafe(callback)).is_err() {
-        log::error!("a callback of a wait group or a context panicked");
+    if let Err(panic) = catch(callback) {
+        journal::error!("a callback of a wait group or a context panicked: {panic}");
     }
 }

@@ -24,13 +24,13 @@ pub struct StopPolicy {
 }
 
 impl Default for StopPolicy {
-    /// No lame duck, 5 s of grace, 1 s for cancelled handlers to return, 100 ms of quiet.
+    /// No lame duck, 5 s of grace, 1 s for cancelled handlers to return, a quiet period of at most 1 s.
     fn default() -> Self {
         StopPolicy {
             lame_duck: Duration::ZERO,
             grace: Duration::from_secs(5),
             cancel_grace: Duration::from_secs(1),
-            quiet: Duration::from_millis(100),
+            quiet: Duration::from_secs(1),
             keep_listener: false,
         }
     }
@@ -67,8 +67,18 @@ impl StopPolicy {
         StopPolicy { cancel_grace, ..self }
     }
 
-    /// How recent a kept-alive connection's last byte must be for the connection to be given the rest of this time
-    /// to send one more request. It counts against `grace`.
+    /// The longest quiet period. Default 1 s, after which a client's kernel repeats a lost first packet.
+    ///
+    /// A connection that is owed nothing may have a request on its way. A stop therefore closes it only when it has
+    /// been silent for its quiet period. Each connection has a quiet period of its own:
+    ///
+    /// - The client has paused 8 times or more between a response and its next request: twice the longest of the last 8
+    ///   to 15 pauses, plus 250 ms for the repetition of a lost packet, and at most `quiet`.
+    /// - The client has paused less often, or its connection is fresh: `quiet`.
+    ///
+    /// A connection that has been silent for that long when the drain begins closes at once, so idle connections do not hold
+    /// a stop. A request that comes in time is answered with `Connection: close`, which ends the wait. The quiet period
+    /// counts against `grace`. A request that crosses the server's FIN on the network is lost; a lame duck phase avoids it.
     #[must_use]
     pub fn quiet(self, quiet: Duration) -> Self {
         StopPolicy { quiet, ..self }

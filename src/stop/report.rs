@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::Phase;
+use super::{ListenerEnd, Phase};
 use crate::error::Error;
 
 /// Why a connection was closed. Every connection that closes has one, and the [`StopReport`] counts them.
@@ -163,8 +163,14 @@ pub enum Stuck {
     Streaming,
     /// Detached work had not returned ([`Handle::detach`](crate::Handle::detach)). Its thread is left behind.
     Detached,
-    /// An event loop did not return: an inline handler blocks it. Its thread is left behind.
+    /// An event loop did not return: an inline handler, or a callback, blocks it. Its thread is left behind.
     EventLoop,
+    /// An event loop did not return: the server's [`Observer`](crate::observe::Observer) blocks it. Its thread is left
+    /// behind.
+    Observing,
+    /// A thread had nothing left to do, but did not end: a thread-local that a handler has set blocks it when it is
+    /// dropped. The thread is left behind.
+    Leaving,
 }
 
 impl fmt::Display for Stuck {
@@ -178,6 +184,8 @@ impl fmt::Display for Stuck {
             Stuck::Streaming => "response not finished by its sender",
             Stuck::Detached => "detached, had not ended",
             Stuck::EventLoop => "blocks its event loop",
+            Stuck::Observing => "blocked by the observer",
+            Stuck::Leaving => "its thread does not end, a thread-local may block it",
         })
     }
 }
@@ -220,6 +228,10 @@ pub struct StopReport {
     /// Connections that waited in the accept queue when the listener began to close, or were on their way there, and
     /// were served: a plain `close` would have reset them.
     pub rescued: u64,
+    /// How the listeners ended. `None` if no run was stopped, or the loop that accepts did not return.
+    pub listener: Option<ListenerEnd>,
+    /// Listeners that failed while the server [served on](crate::OnListenerFailure::ServeOn), or was stopping already.
+    pub listener_failures: Vec<Error>,
     /// What the stop left behind.
     pub stragglers: Vec<Straggler>,
     /// Why the run ended, where it was not a stop that ended it.
@@ -238,11 +250,14 @@ impl StopReport {
         !self.phases.is_empty()
     }
 
-    /// Whether nothing was cut off: no straggler, no connection aborted, no failure. (Requests whose clients went away
+    /// Whether nothing was cut off: no straggler, no connection aborted, no failure, also of a listener. (Requests whose clients went away
     /// by themselves do not count against it.)
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.stragglers.is_empty() && self.closes[CloseReason::Aborted] == 0 && self.failure.is_none()
+        self.stragglers.is_empty()
+            && self.closes[CloseReason::Aborted] == 0
+            && self.failure.is_none()
+            && self.listener_failures.is_empty()
     }
 
     /// How long the stop took.
@@ -287,6 +302,12 @@ impl fmt::Display for StopReport {
         }
         if self.rescued > 0 {
             write!(f, "; rescued from the accept queue: {}", self.rescued)?;
+        }
+        if let Some(end) = self.listener.filter(|end| end.can_lose()) {
+            write!(f, "; listener: {end}")?;
+        }
+        for error in &self.listener_failures {
+            write!(f, "\n  failed: {error}")?;
         }
         for straggler in &self.stragglers {
             write!(f, "\n  left behind: {straggler}")?;

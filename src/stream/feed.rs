@@ -10,11 +10,22 @@
 //!     +--- the loop wants no more of it --------> Closed           (what is there can still be taken)
 //! ```
 //!
+//! A body that is read from somewhere has no senders. Its reader is parked in the feed, and lent to a worker while there is room
+//! for a piece:
+//!
+//! ```text
+//!              lend: the loop, after it has taken something
+//!   Parked ---------------------------------------------------> Lent: a worker reads, and delivers what it has read
+//!     ^                                                           |
+//!     +-----------------------------------------------------------+---> let go, at the end of the content or of the feed
+//!        no room for a further piece, or others had to wait
+//! ```
+//!
 //! It is the request's `Pipe` in the other direction: there the loop must not wait, and the handler does; here likewise.
 //! Whole messages go in, so that those of several senders do not mix. Shared ones are not copied before they are written:
 //! what is broadcast is there once, however many clients it waits for.
 
-use std::{collections::VecDeque, fmt, time::Instant};
+use std::{collections::VecDeque, fmt, io, time::Instant};
 
 use crate::{
     stop::Cause,
@@ -24,6 +35,7 @@ use crate::{
 /// How the loop is told. Not one of `crate::sync`, as it is no part of the race.
 type Notify = std::sync::Arc<dyn Fn() + Send + Sync>;
 type Shared = std::sync::Arc<[u8]>;
+pub(crate) type Reader = Box<dyn io::Read + Send>;
 
 pub(crate) struct Feed {
     state: Mutex<State>,
@@ -51,6 +63,42 @@ struct State {
     /// Senders that wait for room.
     waiting: usize,
     taker: Taker,
+    source: Source,
+}
+
+/// Where the bytes come from.
+enum Source {
+    Senders,
+    /// A reader that nobody reads from.
+    Parked(Reader),
+    /// A reader that a worker has.
+    Lent,
+}
+
+/// A reader that is lent to a worker.
+pub(crate) struct Loan {
+    pub(crate) reader: Reader,
+    /// The most bytes to read at once.
+    pub(crate) most: usize,
+}
+
+/// What a worker does after it has delivered something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Afterwards {
+    /// Reads on, if there is room.
+    GoOn,
+    /// Gives the reader back.
+    Park,
+}
+
+/// What has become of the reader after something was delivered.
+pub(crate) enum Delivered {
+    /// There is room for more.
+    GoOn(Loan),
+    /// The feed has it.
+    Parked,
+    /// Nothing more is wanted of it.
+    Over(Reader),
 }
 
 enum Piece {
@@ -113,6 +161,15 @@ pub(crate) enum Rest {
 
 impl Feed {
     pub(crate) fn new(capacity: usize) -> Feed {
+        Feed::from(capacity, Source::Senders)
+    }
+
+    /// A feed whose bytes workers read, two pieces of `piece` bytes at most.
+    pub(crate) fn of_reader(reader: Reader, piece: usize) -> Feed {
+        Feed::from(2 * piece, Source::Parked(reader))
+    }
+
+    fn from(capacity: usize, source: Source) -> Feed {
         let state = State {
             pieces: VecDeque::new(),
             taken: 0,
@@ -126,6 +183,7 @@ impl Feed {
             over: None,
             waiting: 0,
             taker: Taker::Absent,
+            source,
         };
         Feed { state: Mutex::new(state), room: Condvar::new() }
     }
@@ -196,6 +254,40 @@ impl Feed {
     /// Why nothing can be pushed any more, if that is so.
     pub(crate) fn cause(&self) -> Option<Cause> {
         lock(&self.state).end.cause()
+    }
+
+    // ---- workers that read --------------------------------------------------------------------------------------
+
+    /// Lends the reader, if it is parked and there is room for a piece. Also if nothing more is wanted: then it is to be let go.
+    pub(crate) fn lend(&self) -> Option<Loan> {
+        let mut state = lock(&self.state);
+        let is_over = !matches!(state.end, End::Open);
+        if !matches!(state.source, Source::Parked(_)) || !(is_over || state.has_room_for_piece()) {
+            return None;
+        }
+        match std::mem::replace(&mut state.source, Source::Lent) {
+            Source::Parked(reader) => Some(state.loan(reader)),
+            Source::Senders | Source::Lent => None,
+        }
+    }
+
+    /// Puts in what was read. The reader is parked in the same step, so that the loop which is told finds it.
+    pub(crate) fn deliver(&self, bytes: &[u8], reader: Reader, afterwards: Afterwards) -> Delivered {
+        let mut state = lock(&self.state);
+        if !matches!(state.end, End::Open) {
+            return Delivered::Over(reader);
+        }
+        state.append(Message::Bytes(bytes));
+        let delivered = if !matches!(state.end, End::Open) {
+            Delivered::Over(reader)
+        } else if afterwards == Afterwards::GoOn && state.has_room_for_piece() {
+            Delivered::GoOn(state.loan(reader))
+        } else {
+            state.source = Source::Parked(reader);
+            Delivered::Parked
+        };
+        self.tell(state);
+        delivered
     }
 
     // ---- the loop -----------------------------------------------------------------------------------------------
@@ -302,6 +394,16 @@ impl Feed {
 }
 
 impl State {
+    /// A piece is half of the capacity.
+    fn has_room_for_piece(&self) -> bool {
+        self.bytes + self.capacity / 2 <= self.capacity
+    }
+
+    fn loan(&self, reader: Reader) -> Loan {
+        let missing = self.missing.and_then(|missing| usize::try_from(missing).ok()).unwrap_or(usize::MAX);
+        Loan { reader, most: missing.min(self.capacity / 2) }
+    }
+
     fn append(&mut self, message: Message<'_>) {
         let bytes = message.bytes();
         if bytes.is_empty() {
@@ -505,6 +607,33 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_is_lent_while_there_is_room_and_given_away_at_the_end() {
+        let feed = Feed::of_reader(Box::new(io::empty()), 2);
+        let Some(Loan { reader, most: 2 }) = feed.lend() else { panic!("there is room") };
+        assert!(feed.lend().is_none(), "it is lent already");
+        let Delivered::GoOn(Loan { reader, .. }) = feed.deliver(b"ab", reader, Afterwards::GoOn) else {
+            panic!("there is room for another piece")
+        };
+        assert!(matches!(feed.deliver(b"cd", reader, Afterwards::GoOn), Delivered::Parked), "no more room");
+        assert!(feed.lend().is_none());
+        assert_eq!(taken(&feed, 1), ("1[a]".into(), Rest::More));
+        assert!(feed.lend().is_none(), "not for half a piece");
+        feed.declare(5);
+        assert_eq!(taken(&feed, 1), ("1[b]".into(), Rest::More));
+        let Some(Loan { reader, most: 1 }) = feed.lend() else { panic!("one byte is missing") };
+        assert!(
+            matches!(feed.deliver(b"e", reader, Afterwards::GoOn), Delivered::Over(_)),
+            "that was the last"
+        );
+        assert_eq!(taken(&feed, 9), ("3[cde]".into(), Rest::End));
+        let feed = Feed::of_reader(Box::new(io::empty()), 2);
+        feed.close(Cause::ClientGone);
+        let Some(Loan { reader, .. }) = feed.lend() else { panic!("it is to be let go") };
+        assert!(matches!(feed.deliver(b"x", reader, Afterwards::GoOn), Delivered::Over(_)));
+        assert_eq!(taken(&feed, 9), (String::new(), Rest::End));
+    }
+
+    #[test]
     fn what_was_sent_before_a_close_can_be_taken_and_after_an_abort_cannot() {
         let feed = Feed::new(9);
         try_push(&feed, "ab").unwrap();
@@ -584,6 +713,64 @@ mod models {
             assert_eq!(take_all(&feed, &bell), 2);
             sender.join().unwrap();
         });
+    }
+
+    /// The loop lends the reader whenever there is room, and a worker reads two pieces and the end. A reader that is parked
+    /// without the loop being told would be a deadlock, and so would a loop that finds nothing and is not told of the end.
+    #[test]
+    fn a_reader_goes_back_and_forth_until_its_content_is_taken() {
+        for afterwards in [Afterwards::Park, Afterwards::GoOn] {
+            let mut model = loom::model::Builder::new();
+            model.preemption_bound = Some(2);
+            model.check(move || {
+                let feed = Arc::new(Feed::of_reader(Box::new(&b"xy"[..]), 1));
+                let bell = std::sync::Arc::new(Bell::default());
+                let job = Arc::new((Mutex::new(None::<Loan>), Condvar::new()));
+                let worker = thread::spawn({
+                    let (feed, job) = (Arc::clone(&feed), Arc::clone(&job));
+                    move || {
+                        loop {
+                            let mut queued = lock(&job.0);
+                            while queued.is_none() {
+                                queued = wait(&job.1, queued, None).unwrap_or_else(|queued| queued);
+                            }
+                            let Some(mut loan) = queued.take() else { unreachable!("waited for") };
+                            drop(queued);
+                            loop {
+                                let mut buffer = [0];
+                                assert_eq!(loan.most, 1);
+                                if loan.reader.read(&mut buffer).unwrap() == 0 {
+                                    return feed.finish();
+                                }
+                                match feed.deliver(&buffer, loan.reader, afterwards) {
+                                    Delivered::GoOn(again) => loan = again,
+                                    Delivered::Parked => break,
+                                    Delivered::Over(_) => unreachable!("nobody closes it"),
+                                }
+                            }
+                        }
+                    }
+                });
+                let notify = std::sync::Arc::clone(&bell);
+                assert!(feed.attach(std::sync::Arc::new(move || notify.ring())));
+                let mut out = Vec::new();
+                loop {
+                    let (_, rest) = feed.take(1, &mut out, |_, _| ());
+                    if let Some(loan) = feed.lend() {
+                        assert!(lock(&job.0).replace(loan).is_none(), "lent twice");
+                        job.1.notify_one();
+                    }
+                    match rest {
+                        Rest::More => {}
+                        Rest::Nothing => bell.wait(),
+                        Rest::End => break,
+                        Rest::Cut => unreachable!("nobody aborts"),
+                    }
+                }
+                assert_eq!(out, b"xy");
+                worker.join().unwrap();
+            });
+        }
     }
 
     #[test]

@@ -13,6 +13,10 @@
 //! owner gets the processor. (With up to 512 workers on one core, in three of twelve runs of two seconds with a channel only
 //! half the usual requests were answered, in one of them after a second's wait; with the lock, in none of twelve.)
 //!
+//! There are two lines. Work in the foreground line has a bound on how much of it waits. Work in the background line has a
+//! bound on how much of it runs at once, so that it never holds all threads; how much of it waits is bounded by its submitters.
+//! Where both lines have work, threads serve them in turns, so that neither line starves the other.
+//!
 //! A wake makes sense if somebody sleeps, and nobody is on the way out of bed: who gets up takes something, and wakes the
 //! next one if there is more. The last to lie down is the first to get up, so that a few warm threads do what a few can do,
 //! however many there are.
@@ -27,15 +31,36 @@ pub(crate) struct WorkQueue<T> {
     state: Mutex<State<T>>,
 }
 
+/// How much there may be in the two lines.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// The most foreground work that waits.
+    pub(crate) waiting: usize,
+    /// The most background work that runs at once.
+    pub(crate) in_background: usize,
+}
+
 #[derive(Debug)]
 struct State<T> {
-    work: VecDeque<T>,
+    foreground: VecDeque<T>,
+    background: VecDeque<T>,
+    /// How much background work runs, and may run.
+    running: usize,
+    most_running: usize,
+    /// The line that is served first where both have work.
+    turn: Line,
     /// What was taken, ever.
     taken: u64,
     sleepers: Vec<Arc<Bed>>,
     /// Threads that have been woken, but are not up yet.
     woken: usize,
     closed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Foreground,
+    Background,
 }
 
 /// One thread's place to sleep.
@@ -49,26 +74,61 @@ pub(crate) struct Bed {
 /// How a queue stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Standing {
+    /// Foreground work that waits.
     pub(crate) waiting: usize,
+    /// Background work that waits for nothing but a thread.
+    pub(crate) startable: usize,
     /// What was taken, ever.
     pub(crate) taken: u64,
 }
 
 impl<T> WorkQueue<T> {
-    pub(crate) fn new(capacity: usize) -> WorkQueue<T> {
-        let work = VecDeque::new();
-        let state = State { work, taken: 0, sleepers: Vec::new(), woken: 0, closed: false };
-        WorkQueue { capacity, state: Mutex::new(state) }
+    pub(crate) fn new(bounds: Bounds) -> WorkQueue<T> {
+        let state = State {
+            foreground: VecDeque::new(),
+            background: VecDeque::new(),
+            running: 0,
+            most_running: bounds.in_background,
+            turn: Line::Foreground,
+            taken: 0,
+            sleepers: Vec::new(),
+            woken: 0,
+            closed: false,
+        };
+        WorkQueue { capacity: bounds.waiting, state: Mutex::new(state) }
     }
 
     /// Puts work in, for which nobody is woken yet: how much there is now; or the work, if there is no room.
     pub(crate) fn push(&self, work: T) -> Result<usize, T> {
         let mut state = lock(&self.state);
-        if state.work.len() == self.capacity {
+        if state.foreground.len() == self.capacity {
             return Err(work);
         }
-        state.work.push_back(work);
-        Ok(state.work.len())
+        state.foreground.push_back(work);
+        Ok(state.foreground.len())
+    }
+
+    /// Puts background work in, for which nobody is woken yet: how much of it waits for nothing but a thread. The thread that
+    /// takes it calls [`end_background`](WorkQueue::end_background) afterwards.
+    pub(crate) fn push_background(&self, work: T) -> usize {
+        let mut state = lock(&self.state);
+        state.background.push_back(work);
+        state.startable()
+    }
+
+    /// Begins background work that has not been in the queue: false if as much of it runs as may run. To be called by a thread
+    /// that calls [`end_background`](WorkQueue::end_background) and [`take`](WorkQueue::take) afterwards.
+    pub(crate) fn begin_background(&self) -> bool {
+        let mut state = lock(&self.state);
+        let may_begin = state.running < state.most_running;
+        state.running += usize::from(may_begin);
+        may_begin
+    }
+
+    /// Background work is done. The calling thread must [`take`](WorkQueue::take) next: it begins with what waited for this end,
+    /// or wakes another thread for it.
+    pub(crate) fn end_background(&self) {
+        lock(&self.state).running -= 1;
     }
 
     /// Wakes one thread, if that makes sense.
@@ -93,9 +153,12 @@ impl<T> WorkQueue<T> {
     pub(crate) fn take(&self, bed: &Arc<Bed>, mut accept: impl FnMut(&T) -> bool) -> Option<T> {
         let mut state = lock(&self.state);
         loop {
-            while let Some(work) = state.work.pop_front() {
+            while let Some((line, work)) = state.pop() {
                 state.taken += 1;
                 let accepted = accept(&work);
+                if accepted && line == Line::Background {
+                    state.running += 1;
+                }
                 let company = if accepted { state.next_sleeper() } else { None };
                 drop(state);
                 rouse(company);
@@ -120,12 +183,18 @@ impl<T> WorkQueue<T> {
 
     pub(crate) fn standing(&self) -> Standing {
         let state = lock(&self.state);
-        Standing { waiting: state.work.len(), taken: state.taken }
+        Standing { waiting: state.foreground.len(), startable: state.startable(), taken: state.taken }
     }
 
-    /// Takes out all there is.
+    /// Takes out all foreground work.
     pub(crate) fn drain(&self) -> VecDeque<T> {
-        std::mem::take(&mut lock(&self.state).work)
+        std::mem::take(&mut lock(&self.state).foreground)
+    }
+
+    /// Takes out all background work.
+    #[cfg_attr(loom, allow(dead_code, reason = "no model needs it"))]
+    pub(crate) fn drain_background(&self) -> VecDeque<T> {
+        std::mem::take(&mut lock(&self.state).background)
     }
 
     /// Wakes everybody for good.
@@ -139,9 +208,33 @@ impl<T> WorkQueue<T> {
 }
 
 impl<T> State<T> {
+    fn startable(&self) -> usize {
+        self.background.len().min(self.most_running - self.running)
+    }
+
+    /// The line that the next work is to come from, if there is any that may begin.
+    fn next_line(&self) -> Option<Line> {
+        match (!self.foreground.is_empty(), self.startable() > 0) {
+            (true, true) => Some(self.turn),
+            (true, false) => Some(Line::Foreground),
+            (false, true) => Some(Line::Background),
+            (false, false) => None,
+        }
+    }
+
+    fn pop(&mut self) -> Option<(Line, T)> {
+        let line = self.next_line()?;
+        let (work, turn) = match line {
+            Line::Foreground => (self.foreground.pop_front(), Line::Background),
+            Line::Background => (self.background.pop_front(), Line::Foreground),
+        };
+        self.turn = turn;
+        work.map(|work| (line, work))
+    }
+
     /// Whom to rouse, if that makes sense.
     fn next_sleeper(&mut self) -> Option<Arc<Bed>> {
-        if self.work.is_empty() || self.woken > 0 { None } else { self.wake_last() }
+        if self.next_line().is_none() || self.woken > 0 { None } else { self.wake_last() }
     }
 
     /// Has the last one who lay down get up, as soon as it is roused.
@@ -167,16 +260,41 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_handed_back_and_what_is_not_accepted_is_dropped() {
-        let queue = WorkQueue::new(2);
+        let queue = WorkQueue::new(Bounds { waiting: 2, in_background: 1 });
         assert_eq!((queue.push(1), queue.push(2), queue.push(3)), (Ok(1), Ok(2), Err(3)));
-        assert_eq!(queue.standing(), Standing { waiting: 2, taken: 0 });
+        assert_eq!(queue.standing(), Standing { waiting: 2, startable: 0, taken: 0 });
         let bed = Arc::default();
         assert_eq!(queue.take(&bed, |work| *work == 2), Some(2));
-        assert_eq!(queue.standing(), Standing { waiting: 0, taken: 2 });
+        assert_eq!(queue.standing(), Standing { waiting: 0, startable: 0, taken: 2 });
         queue.push(4).unwrap();
         assert_eq!(queue.drain(), [4]);
         queue.close();
         assert_eq!(queue.take(&bed, |_| true), None);
+    }
+
+    #[test]
+    fn both_lines_have_their_turns_and_the_background_has_its_bound() {
+        let queue = WorkQueue::new(Bounds { waiting: 9, in_background: 2 });
+        let bed = Arc::default();
+        let take = || queue.take(&bed, |_| true);
+        for number in 0..4 {
+            queue.push(number).unwrap();
+            queue.push_background(10 + number);
+        }
+        assert_eq!([take(), take(), take(), take()], [Some(0), Some(10), Some(1), Some(11)]);
+        assert_eq!(queue.standing(), Standing { waiting: 2, startable: 0, taken: 4 });
+        assert!(!queue.begin_background(), "two are running");
+        assert_eq!(take(), Some(2), "the background has to wait");
+        queue.end_background();
+        assert_eq!([take(), take()], [Some(12), Some(3)]);
+        queue.end_background();
+        assert!(queue.begin_background());
+        queue.close();
+        assert_eq!(take(), None, "what may not begin yet is left to whoever ends");
+        queue.end_background();
+        assert_eq!([take(), take()], [Some(13), None]);
+        queue.push_background(14);
+        assert_eq!((queue.drain().len(), queue.drain_background().len()), (0, 1));
     }
 }
 
@@ -189,7 +307,7 @@ mod models {
     fn check(preemptions: usize, model: impl Fn(Arc<WorkQueue<u8>>) + Send + Sync + 'static) {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(preemptions);
-        builder.check(move || model(Arc::new(WorkQueue::new(2))));
+        builder.check(move || model(Arc::new(WorkQueue::new(Bounds { waiting: 2, in_background: 1 }))));
     }
 
     fn work(queue: &WorkQueue<u8>) -> bool {
@@ -247,7 +365,7 @@ mod models {
             assert!(queue.wake(2) <= 2);
             workers.into_iter().for_each(|worker| assert!(worker.join().unwrap()));
             assert_eq!(queue.wake(1), 0, "both have gone");
-            assert_eq!(queue.standing(), Standing { waiting: 0, taken: 2 });
+            assert_eq!(queue.standing(), Standing { waiting: 0, startable: 0, taken: 2 });
             assert!(queue.drain().is_empty());
         });
     }
@@ -274,6 +392,54 @@ mod models {
             queue.push(0).unwrap();
             queue.close();
             assert_eq!(worker.join().unwrap(), (true, false));
+        });
+    }
+
+    /// One piece of background work may run at once. The second one waits for the first one's end, and no thread may sleep on.
+    #[test]
+    fn background_work_that_has_to_wait_is_begun_when_there_is_room() {
+        check(2, |queue| {
+            let done = Arc::new((Mutex::new(0), Condvar::new()));
+            let workers = [0; 2].map(|_| {
+                let (queue, done) = (Arc::clone(&queue), Arc::clone(&done));
+                thread::spawn(move || {
+                    while work(&queue) {
+                        assert!(lock(&queue.state).running == 1);
+                        *lock(&done.0) += 1;
+                        done.1.notify_one();
+                        queue.end_background();
+                    }
+                })
+            });
+            for _ in 0..2 {
+                queue.push_background(0);
+                queue.wake_one();
+            }
+            // Before the queue is closed, which would wake everybody: what nobody is woken for would wait for ever.
+            let mut count = lock(&done.0);
+            while *count < 2 {
+                count = wait(&done.1, count, None).unwrap_or_else(|count| count);
+            }
+            drop(count);
+            queue.close();
+            workers.into_iter().for_each(|worker| worker.join().unwrap());
+        });
+    }
+
+    /// Foreground work is taken though the background is full, and the wakes of both lines are not mixed up.
+    #[test]
+    fn a_full_background_does_not_hold_up_the_foreground() {
+        check(2, |queue| {
+            assert!(queue.begin_background());
+            queue.push_background(1);
+            let worker = thread::spawn({
+                let queue = Arc::clone(&queue);
+                move || queue.take(&Arc::new(Bed::default()), |_| true)
+            });
+            submit(&queue);
+            assert_eq!(worker.join().unwrap(), Some(0));
+            queue.end_background();
+            assert!(work(&queue));
         });
     }
 

@@ -24,7 +24,8 @@ const TICKS: f64 = 100.0;
 struct Program {
     process: Child,
     hello: SocketAddr,
-    log: Option<JoinHandle<()>>,
+    /// Reads to the end; how many lines told of pauses.
+    log: Option<JoinHandle<usize>>,
 }
 
 impl Program {
@@ -42,12 +43,16 @@ impl Program {
         let (found, addresses) = mpsc::channel();
         // It reads to the end, so that the program never waits for its reader.
         let log = thread::spawn(move || {
+            let mut pauses = 0;
             for line in log.lines().map_while(Result::ok) {
+                pauses +=
+                    usize::from(line.contains("accepting pauses") || line.contains("accepting has paused"));
                 if let Some((before, address)) = line.split_once(": listening on ") {
                     let is_hello = before.ends_with("hello");
                     found.send((is_hello, address.trim().parse().unwrap())).unwrap();
                 }
             }
+            pauses
         });
         // All three have the descriptors that they need before any is taken by a client.
         let listening: Vec<_> = (0..3).map(|_| addresses.recv_timeout(HUNG).unwrap()).collect();
@@ -60,6 +65,13 @@ impl Program {
         let open = fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap();
         let number = |entry: std::io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
         open.filter_map(number).filter(|number: &usize| *number < DESCRIPTORS).count()
+    }
+
+    /// Ends it; how many lines of its log told of pauses.
+    fn end(mut self) -> usize {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.log.take().unwrap().join().unwrap()
     }
 
     fn processor_seconds(&self) -> f64 {
@@ -175,4 +187,6 @@ fn without_descriptors_it_serves_whom_it_has_and_waits_for_room() {
     ask(&last);
     assert_greeted(&mut last);
     assert!(program.process.try_wait().unwrap().is_none(), "it still runs");
+    // It paused ten times a second. A line tells of the first, and the next one only after a minute.
+    assert_eq!(program.end(), 1);
 }

@@ -11,7 +11,7 @@ use std::{
 
 use softstop::{
     Cause, Context, Drain, Drained,
-    patterns::{JobQueue, JobQueueBuilder, Rejected, Unfinished},
+    patterns::{JobQueue, JobQueueBuilder, Rejected, Unfinished, UnfinishedItem},
 };
 
 use crate::{
@@ -19,10 +19,13 @@ use crate::{
     support::{gate::gate, in_background, soon, until},
 };
 
-/// A queue that hands what is unfinished to a channel.
+/// A queue that hands what is unfinished to a channel, where it is kept.
 fn builder<T: Send + 'static>(name: &str) -> (JobQueueBuilder<T>, Receiver<(T, Unfinished)>) {
     let (sender, unfinished) = channel();
-    let builder = JobQueue::builder(name).on_unfinished(move |item, why| sender.send((item, why)).unwrap());
+    let builder = JobQueue::builder(name).on_unfinished(move |item, why| {
+        sender.send((item, why)).unwrap();
+        UnfinishedItem::Kept
+    });
     (builder, unfinished)
 }
 
@@ -49,7 +52,7 @@ fn a_drain_finishes_what_is_queued_and_what_runs() {
     assert_eq!(queue.try_submit(9), Err(Rejected::Stopping(9)));
     assert!(drained.try_recv().is_err());
     (0..5).for_each(|_| held.let_one_go());
-    assert_eq!(soon(&drained), Drained { finished: 5, left: 0 });
+    assert_eq!(soon(&drained), Drained { finished: 5, ..Drained::default() });
     assert_no_thread("jobs-drain");
     assert_eq!(queue.drain(late()), Drained::default());
     drop(queue);
@@ -81,10 +84,10 @@ fn a_stubborn_job_is_left_behind_and_the_rest_is_given_back() {
     let queue = builder.start(move |_: &mut u32, _: &Context| gate.pass()).unwrap();
     (0..4).for_each(|item| queue.try_submit(item).unwrap());
     held.wait_entered();
-    assert_eq!(queue.drain(Instant::now()), Drained { finished: 0, left: 4 });
+    assert_eq!(queue.drain(Instant::now()), Drained { finished: 0, given_back: 3, left: 1 });
     assert_eq!([(); 3].map(|()| unfinished.try_recv().unwrap()), not_begun([1, 2, 3]));
     let metrics = queue.metrics();
-    assert_eq!((metrics.queued, metrics.running, metrics.not_begun), (0, 1, 3));
+    assert_eq!((metrics.queued, metrics.running, metrics.not_begun, metrics.kept), (0, 1, 3, 3));
     drop(held);
     assert!(queue.drain(late()).is_clean());
     assert_eq!(queue.metrics().finished, 1, "it was only late");
@@ -109,9 +112,9 @@ fn the_strictest_of_two_drains_ends_both_with_half_of_it_done() {
         held.let_one_go();
         held.wait_entered();
     });
-    assert_eq!(queue.drain(Instant::now()), Drained { finished: 0, left: 2 });
+    assert_eq!(queue.drain(Instant::now()), Drained { finished: 0, given_back: 1, left: 1 });
     drop(held);
-    assert_eq!(soon(&patient), Drained { finished: 3, left: 1 });
+    assert_eq!(soon(&patient), Drained { finished: 3, given_back: 1, left: 0 });
     assert_eq!([unfinished.try_recv().unwrap()], not_begun([3]));
     assert_no_thread("jobs-half");
 }
@@ -130,7 +133,7 @@ fn jobs_that_heed_their_context_give_their_items_back_in_time() {
     queue.try_submit(vec![]).unwrap();
     soon(&begun);
     soon(&begun);
-    assert_eq!(queue.drain(Instant::now()), Drained { finished: 0, left: 2 });
+    assert_eq!(queue.drain(Instant::now()), Drained { finished: 0, given_back: 2, left: 0 });
     for _ in 0..2 {
         // With what the job did to it.
         let (item, why) = soon(&unfinished);
@@ -150,7 +153,7 @@ fn jobs_hear_of_a_stop_when_it_begins() {
     let queue = JobQueue::builder("hint").start(job).unwrap();
     queue.try_submit(()).unwrap();
     soon(&begun);
-    assert_eq!(queue.drain(late()), Drained { finished: 1, left: 0 });
+    assert_eq!(queue.drain(late()), Drained { finished: 1, ..Drained::default() });
 }
 
 #[test]
@@ -178,6 +181,50 @@ fn a_hook_that_panics_harms_nobody() {
     let metrics = queue.metrics();
     assert_eq!((metrics.finished, metrics.failed), (1, 1));
     assert_no_thread("jobs-hook");
+}
+
+#[test]
+fn what_the_hook_keeps_is_given_back_and_what_it_loses_is_left() {
+    let hook = |item: u32, _| match item % 3 {
+        0 => UnfinishedItem::Kept,
+        1 => UnfinishedItem::Lost,
+        _ => panic!("on purpose"),
+    };
+    let builder = JobQueue::builder("jobs-kept").on_unfinished(hook);
+    let queue = builder.start(|_: &mut u32, context: &Context| Err::<(), _>(context.wait())).unwrap();
+    // The first one, which runs, is lost: whether its job returns in time makes no difference.
+    (1..10).for_each(|item| queue.try_submit(item).unwrap());
+    let drained = queue.drain(Instant::now());
+    assert_eq!(drained, Drained { finished: 0, given_back: 3, left: 6 });
+    assert!(!drained.is_clean());
+    assert_eq!(drained.to_string(), "0 finished, 3 given back, 6 left");
+    let by_default =
+        JobQueue::builder("jobs-lost").start(|_: &mut u32, context: &Context| Err::<(), _>(context.wait()));
+    let queue = by_default.unwrap();
+    queue.try_submit(1).unwrap();
+    assert_eq!(queue.drain(Instant::now()), Drained { left: 1, ..Drained::default() });
+}
+
+#[test]
+fn an_item_that_the_hook_has_when_a_stop_begins_belongs_to_the_stop() {
+    let (gate, held) = gate();
+    let hook = move |_: u32, _| {
+        gate.pass();
+        UnfinishedItem::Kept
+    };
+    let builder = JobQueue::builder("jobs-hooked").on_unfinished(hook);
+    let queue = Arc::new(builder.start(|_: &mut u32, _: &Context| Err::<(), _>("no")).unwrap());
+    queue.try_submit(1).unwrap();
+    held.wait_entered();
+    let drained = in_background({
+        let queue = Arc::clone(&queue);
+        move || queue.drain(late())
+    });
+    until("the drain has begun", || queue.is_closed());
+    drop(held);
+    assert_eq!(soon(&drained), Drained { given_back: 1, ..Drained::default() });
+    let metrics = queue.metrics();
+    assert_eq!((metrics.failed, metrics.kept, metrics.running), (1, 1, 0));
 }
 
 #[test]
@@ -225,7 +272,7 @@ fn what_would_have_its_turn_after_the_deadline_is_given_back_at_once() {
     assert_eq!(queue.try_submit(3), Err(Rejected::Full(3)));
     assert_eq!(queue.metrics().queued, 2);
     let drained = in_background(move || queue.drain(Instant::now() + AN_HOUR / 2));
-    assert_eq!(soon(&drained), Drained { finished: 0, left: 2 });
+    assert_eq!(soon(&drained), Drained { finished: 0, given_back: 2, left: 0 });
     let mut given_back: Vec<_> = unfinished.try_iter().collect();
     given_back.sort_by_key(|(item, _)| *item);
     assert_eq!(given_back, not_begun([1, 2]));
@@ -246,7 +293,7 @@ fn a_turn_that_is_waited_for_ends_with_the_time_of_the_stop() {
     });
     until("the drain has begun", || queue.is_closed());
     assert_eq!(queue.drain(Instant::now()).finished, 0);
-    assert_eq!(soon(&patient), Drained { finished: 0, left: 1 });
+    assert_eq!(soon(&patient), Drained { finished: 0, given_back: 1, left: 0 });
     assert_eq!([unfinished.try_recv().unwrap()], not_begun([1]));
     assert_no_thread("jobs-wait");
 }

@@ -119,9 +119,79 @@ fn a_full_mailbox_takes_nothing() {
     let held = hold(&owner);
     owner.tell(|log| log.push("waits")).unwrap();
     assert_eq!(owner.tell(|log| log.push("too many")), Err(CallError::Full));
-    assert_eq!(owner.call(&Context::new(), HUNG, |log| log.len()), Err(CallError::Full));
+    assert_eq!(owner.call(&Context::new(), Duration::ZERO, |log| log.len()), Err(CallError::Full));
     drop(held);
     assert_eq!(owner.stop(late()), Some(vec!["held", "waits"]));
+}
+
+#[test]
+fn a_call_waits_for_room_within_its_time() {
+    let owner = Arc::new(Owner::builder("own-room").capacity(1).start(Log::new()).unwrap());
+    let held = hold(&owner);
+    owner.tell(|log| log.push("waits")).unwrap();
+    let (time, began) = (Duration::from_millis(20), Instant::now());
+    assert_eq!(owner.call(&Context::new(), time, |log| log.len()), Err(CallError::Full));
+    assert!(began.elapsed() >= time, "not before its time is over");
+    let context = Context::new();
+    let [given_up, served] = [&context, &Context::new()].map(|context| {
+        let (owner, context) = (Arc::clone(&owner), context.clone());
+        in_background(move || owner.call(&context, HUNG * 2, |log| log.len()))
+    });
+    context.cancel(Cause::ClientGone);
+    assert_eq!(soon(&given_up), Err(CallError::Cancelled(Cause::ClientGone)));
+    assert!(served.try_recv().is_err(), "there is no room yet");
+    drop(held);
+    assert_eq!(soon(&served), Ok(2));
+    assert_eq!(owner.stop(late()), Some(vec!["held", "waits"]));
+    assert_no_thread("own-room");
+}
+
+#[test]
+fn a_call_that_waits_for_room_hears_of_a_stop() {
+    let owner = Arc::new(Owner::builder("own-closed").capacity(1).start(Log::new()).unwrap());
+    let held = hold(&owner);
+    owner.tell(|log| log.push("waits")).unwrap();
+    let answer = in_background({
+        let owner = Arc::clone(&owner);
+        move || owner.call(&Context::new(), HUNG * 2, |log| log.len())
+    });
+    let stopped = in_background({
+        let owner = Arc::clone(&owner);
+        move || owner.stop(late())
+    });
+    assert_eq!(soon(&answer), Err(CallError::Stopped));
+    drop(held);
+    assert_eq!(soon(&stopped), Some(vec!["held", "waits"]));
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_tell_that_a_stop_refuses_says_so() {
+    let (refuses, refused) = channel();
+    let hook = move || {
+        refuses.send(()).unwrap();
+        panic!("on purpose, and harms nobody");
+    };
+    let owner = Arc::new(Owner::builder("own-told").on_refused(hook).start(Log::new()).unwrap());
+    let held = hold(&owner);
+    let bomb = Bomb;
+    owner.tell(move |_| drop(bomb)).unwrap();
+    owner.tell(|log| log.push("never runs")).unwrap();
+    let answer = call(&owner, &Context::new(), "refused");
+    assert_eq!(owner.drain(Instant::now()), Drained { left: 4, ..Drained::default() });
+    assert_eq!(soon(&answer), Err(CallError::Stopped));
+    assert_eq!(refused.try_iter().count(), 2, "the caller of the third one has heard it by itself");
+    drop(held);
+    assert_eq!(owner.stop(late()), Some(vec!["held"]));
+    assert_no_thread("own-told");
 }
 
 #[test]
@@ -150,7 +220,7 @@ fn a_stop_runs_what_is_in_the_mailbox() {
     until("the stop has begun", || owner.is_closed());
     drop(held);
     assert_eq!(soon(&answer), Ok(2));
-    assert_eq!(soon(&drained), Drained { finished: 2, left: 0 });
+    assert_eq!(soon(&drained), Drained { finished: 2, ..Drained::default() });
     assert_eq!(owner.stop(late()), Some(vec!["held", "waited"]), "a drain leaves the state to the stop");
     assert_no_thread("own-drain");
 }
@@ -167,7 +237,7 @@ fn a_stop_refuses_what_is_in_the_mailbox() {
     // Though the owner is still busy.
     assert_eq!(soon(&answer), Err(CallError::Stopped));
     drop(held);
-    assert_eq!(soon(&drained), Drained { finished: 1, left: 1 });
+    assert_eq!(soon(&drained), Drained { finished: 1, left: 1, ..Drained::default() });
     assert_eq!(owner.metrics().refused, 1);
     assert_eq!(owner.stop(late()), Some(vec!["held"]));
 }
@@ -179,7 +249,7 @@ fn at_the_deadline_a_call_that_runs_is_left_behind_and_the_others_are_refused() 
     let answer = call(&owner, &Context::new(), "refused");
     assert_eq!(owner.stop(Instant::now()), None);
     assert_eq!(soon(&answer), Err(CallError::Stopped));
-    assert_eq!(owner.drain(Instant::now()), Drained { finished: 0, left: 1 });
+    assert_eq!(owner.drain(Instant::now()), Drained { left: 1, ..Drained::default() });
     drop(held);
     assert_eq!(owner.stop(late()), Some(vec!["held"]));
     assert_no_thread("own-late");

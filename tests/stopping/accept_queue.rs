@@ -4,20 +4,23 @@
 
 use std::time::Duration;
 
-use softstop::{Request, Router, StopPolicy, inline};
+use softstop::{ListenerEnd, Request, Router, StopPolicy, inline};
 
-use crate::support::{
-    HUNG, begin_stop,
-    client::{Client, get},
-    gate::gate,
-    in_background, local, patient, soon, start,
+use crate::{
+    sandbox::{self, Forbidden},
+    support::{
+        HUNG, begin_stop,
+        client::{Client, get},
+        gate::gate,
+        in_background, local, patient, soon, start,
+    },
 };
 
 /// Who waits, on each of two listeners.
 const WAITING: usize = 20;
 
 #[track_caller]
-fn expect_all_rescued(policy: StopPolicy) {
+fn expect_all_rescued(policy: StopPolicy, end: ListenerEnd) {
     let (gate, held) = gate();
     let routes = Router::new()
         .get("/", inline(|_: &Request| "served"))
@@ -43,6 +46,7 @@ fn expect_all_rescued(policy: StopPolicy) {
     let report = soon(&report);
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.rescued, 2 * WAITING as u64, "{report}");
+    assert_eq!(report.listener, Some(end), "{report}");
     assert_eq!(report.requests.completed, 2 * WAITING as u64 + 1, "{report}");
     for address in addresses {
         assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens on {address}");
@@ -51,8 +55,8 @@ fn expect_all_rescued(policy: StopPolicy) {
 
 #[test]
 fn whoever_waits_there_is_served() {
-    expect_all_rescued(patient());
-    expect_all_rescued(patient().quiet(Duration::ZERO));
+    expect_all_rescued(patient(), ListenerEnd::Refused);
+    expect_all_rescued(patient().quiet(Duration::ZERO), ListenerEnd::Refused);
 }
 
 /// More than the loop accepts in one turn, and the time for requests in flight is over at once.
@@ -79,60 +83,13 @@ fn whoever_waits_there_is_answered_without_any_grace_too() {
     assert!(report.is_clean() && report.rescued == CROWD as u64, "{report}");
 }
 
-/// As in a container that forbids what it does not know: without the filter that keeps new handshakes away, and without
+/// As in a container that forbids what it does not know: without any way to keep new clients away, and without
 /// an answer to whether one is half open, what is in the queue is served all the same.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
 #[test]
 fn whoever_waits_there_is_served_though_the_kernel_forbids_the_filter() {
     soon(&in_background(|| {
-        sandbox::enter();
-        expect_all_rescued(patient());
+        sandbox::enter(Forbidden::NetlinkFilterAndBinding);
+        expect_all_rescued(patient(), ListenerEnd::Emptied);
     }));
-}
-
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
-mod sandbox {
-    use std::net::TcpListener;
-
-    use seccompiler::{
-        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-        SeccompRule, apply_filter,
-    };
-    use socket2::{Domain, SockFilter, SockRef, Socket, Type};
-
-    const EPERM: i32 = 1;
-    /// Numbers of system calls: x86_64's are older than those that the others share.
-    const SOCKET: i64 = if cfg!(target_arch = "x86_64") { 41 } else { 198 };
-    const SETSOCKOPT: i64 = if cfg!(target_arch = "x86_64") { 54 } else { 208 };
-    const AF_NETLINK: i32 = 16;
-    const SOL_SOCKET: i32 = 1;
-    const SO_ATTACH_FILTER: i32 = 26;
-
-    /// From now on this thread, and those that it makes, may neither attach a filter to a socket nor ask the kernel about
-    /// others.
-    pub(super) fn enter() {
-        let argument = |number, value: i32| {
-            SeccompCondition::new(number, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value as u64).unwrap()
-        };
-        let rule = |arguments| vec![SeccompRule::new(arguments).unwrap()];
-        let refused = [
-            (SOCKET, rule(vec![argument(0, AF_NETLINK)])),
-            (SETSOCKOPT, rule(vec![argument(1, SOL_SOCKET), argument(2, SO_ATTACH_FILTER)])),
-        ];
-        let filter = SeccompFilter::new(
-            refused.into_iter().collect(),
-            SeccompAction::Allow,
-            SeccompAction::Errno(EPERM as u32),
-            std::env::consts::ARCH.try_into().unwrap(),
-        );
-        let program: BpfProgram = filter.unwrap().try_into().unwrap();
-        apply_filter(&program).unwrap();
-
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let pass = SockFilter::new(0x06, 0, 0, u32::MAX);
-        let refused = SockRef::from(&listener).attach_filter(&[pass]).unwrap_err();
-        assert_eq!(refused.raw_os_error(), Some(EPERM));
-        let refused = Socket::new(Domain::from(AF_NETLINK), Type::RAW, None).unwrap_err();
-        assert_eq!(refused.raw_os_error(), Some(EPERM));
-    }
 }

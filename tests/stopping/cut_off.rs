@@ -1,14 +1,8 @@
 //! What has not finished when the stop's time is over is cut off, and named.
 
-use std::{
-    sync::mpsc::{Sender, channel},
-    time::Duration,
-};
+use std::{sync::mpsc::channel, time::Duration};
 
-use softstop::{
-    Cause, CloseReason, Phase, Request, Router, StopPolicy, Stuck, Timeouts, inline,
-    observe::{Event, Observer},
-};
+use softstop::{Cause, CloseReason, Phase, Request, Router, StopPolicy, Stuck, Timeouts, inline};
 
 use crate::support::{
     HUNG, NOISE, begin_stop,
@@ -232,38 +226,6 @@ fn a_client_that_asked_for_the_close_is_not_waited_for() {
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.closes[CloseReason::Completed], 2, "{report}");
     drop(clients);
-}
-
-/// In a stop it is waited for all the same: its close says that it has the response, and the process may be gone next.
-#[test]
-fn a_client_that_asked_for_the_close_is_waited_for_in_a_stop() {
-    struct Closings(Sender<CloseReason>);
-    impl Observer for Closings {
-        fn observe(&self, _: &str, event: &Event<'_>) {
-            if let Event::ConnectionClosed { reason, .. } = event {
-                self.0.send(*reason).unwrap();
-            }
-        }
-    }
-    let (gate, held) = gate();
-    let (closing, closings) = channel();
-    let timeouts = Timeouts { linger: HUNG * 2, ..Timeouts::default() };
-    let routes = Router::new().get("/", move |_: &Request| gate.pass());
-    let (server, address) = start(local().timeouts(timeouts).routes(routes).observer(Closings(closing)));
-    let mut client = Client::connect(address);
-    client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-    held.wait_entered();
-    let report = begin_stop(&server, patient());
-    held.let_one_go();
-    assert_eq!(client.read_response().status, 204);
-    client.expect_end();
-    // The observer hears of a close before the socket is closed: had it been a close that the client has just seen, it would
-    // have heard of it by now.
-    assert!(closings.try_recv().is_err(), "closed, and nobody has said that the response has arrived");
-    drop(client);
-    soon(&closings);
-    let report = soon(&report);
-    assert!(report.is_clean() && report.requests.completed == 1, "{report}");
 }
 
 #[test]

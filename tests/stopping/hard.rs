@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use softstop::{
-    CloseReason, Request, Router, StopPolicy, Stuck, inline,
+    CloseReason, ListenerEnd, Request, Router, StopPolicy, Stuck, inline,
     observe::{Event, Observer},
 };
 
@@ -31,7 +31,7 @@ impl Observer for Counts {
         let count = match event {
             Event::ConnectionOpened { .. } => 0,
             Event::ConnectionClosed { .. } => 1,
-            Event::ListenerClosed { kept: false, .. } => 2,
+            Event::ListenerClosed { end, .. } if *end != ListenerEnd::Kept => 2,
             _ => return,
         };
         self.0[count].fetch_add(1, Ordering::SeqCst);

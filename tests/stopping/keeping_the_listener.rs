@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use softstop::{Request, Router, inline};
+use softstop::{ListenerEnd, Request, Router, inline};
 
 use crate::support::{
     HUNG, begin_stop,
@@ -28,6 +28,7 @@ fn who_connects_between_stop_and_start_is_served() {
         assert_eq!(kept.get(target).text(), &target[1..]);
         let report = server.stop(patient().keep_listener().quiet(std::time::Duration::ZERO));
         assert!(report.is_clean() && report.requests.completed >= 1, "{report}");
+        assert_eq!(report.listener, Some(ListenerEnd::Kept), "{report}");
         kept.expect_end();
         assert_eq!(server.addresses(), [address], "it is still listening");
         let mut waiting: Vec<Client> = (0..8).map(|_| Client::connect(address)).collect();

@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use softstop::{Request, Router, inline};
+use softstop::{CloseReason, Request, Router, inline};
 
 use crate::support::{
     HUNG, begin_stop,
@@ -44,6 +44,33 @@ fn a_young_connection_that_says_nothing_is_closed_when_its_time_is_over() {
     kept.expect_end();
     fresh.expect_end();
     assert!(soon(&report).is_clean());
+}
+
+/// A client that has shown its rhythm is waited for by its rhythm, and not for the whole bound.
+#[test]
+fn a_client_that_has_been_quick_is_given_less_time_than_one_that_is_not_known_yet() {
+    // The first request follows no response: so many requests are one pause fewer.
+    const KNOWN: usize = 9;
+    let tell = |request: &Request| request.path().to_owned();
+    for target in ["/pool", "/inline"] {
+        let (server, address) = serve(Router::new().get("/pool", tell).get("/inline", inline(tell)));
+        let [mut quick, mut unknown, mut pipelining] = [(); 3].map(|()| Client::connect(address));
+        (0..KNOWN).for_each(|_| assert_eq!(quick.get(target).text(), target));
+        (1..KNOWN).for_each(|_| assert_eq!(unknown.get(target).text(), target));
+        // What comes without a pause tells nothing about the pauses.
+        pipelining.send(get(target).repeat(KNOWN * 2));
+        (0..KNOWN * 2).for_each(|_| assert_eq!(pipelining.read_response().text(), target));
+        let report = begin_stop(&server, patient().quiet(HUNG * 2));
+        quick.expect_end();
+        for client in [&mut unknown, &mut pipelining] {
+            let last = client.get(target);
+            assert_eq!((last.text(), last.says_close()), (target, true));
+            client.expect_end();
+        }
+        let report = soon(&report);
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(report.closes[CloseReason::Drained], 3, "{report}");
+    }
 }
 
 #[test]

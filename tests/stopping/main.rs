@@ -12,10 +12,17 @@ mod finishing;
 mod from_a_drop;
 mod from_handlers;
 mod full_queue;
+mod half_open;
 mod hard;
 mod in_chunks;
 mod keeping_the_listener;
 mod last_moment;
 mod last_requests;
+mod lingering;
+mod listener_destroyed;
 mod on_stop;
+#[cfg(target_os = "linux")]
+mod sandbox;
+mod unprivileged;
+mod user_code;
 mod without_descriptors;

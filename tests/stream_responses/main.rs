@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod downloads;
 mod endings;
 mod flow;
 mod framing;

@@ -36,6 +36,11 @@ impl Client {
         TcpStream::connect_timeout(&address, HUNG).ok().map(Client::new)
     }
 
+    /// A client on a connection that was made in another way.
+    pub(crate) fn from(stream: TcpStream) -> Client {
+        Client::new(stream)
+    }
+
     fn new(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(HUNG)).unwrap();
         stream.set_write_timeout(Some(HUNG)).unwrap();

@@ -29,8 +29,13 @@ impl Program {
 
     /// Starts the three servers on free ports, which are told after these arguments.
     pub(crate) fn start(arguments: &[&str]) -> Program {
+        Program::start_as(Program::command(&[]), arguments)
+    }
+
+    /// The same, started by this command.
+    pub(crate) fn start_as(mut command: Command, arguments: &[&str]) -> Program {
         let ports = ["--hello", "127.0.0.1:0", "--name", "127.0.0.1:0", "--echo", "127.0.0.1:0"];
-        let mut command = Program::command(&[arguments, &ports].concat());
+        command.args(arguments).args(ports).env_remove("SOFTSTOP_LOG").stdin(Stdio::null());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
@@ -73,6 +78,12 @@ impl Program {
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.id().to_string()]).status().unwrap();
         assert!(status.success());
+    }
+
+    /// Whether it has ended.
+    #[allow(dead_code, reason = "one test program asks")]
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// How it has ended, with the whole log.

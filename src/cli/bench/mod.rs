@@ -19,25 +19,14 @@ mod strategies;
 mod target;
 mod watch;
 
-use std::{
-    error::Error,
-    io,
-    process::ExitCode,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{error::Error, io, process::ExitCode};
 
 use arguments::Bench;
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
-    iterator::Signals,
     low_level::emulate_default_handler,
 };
-use softstop::Context;
-
-/// Signals within this time are one: `timeout` sends each twice, to the process and to its group. Nobody who has lost
-/// patience is as quick.
-const SAME: Duration = Duration::from_millis(500);
+use softstop::{Context, Group, Signal, StopPolicy};
 
 /// Measures, and prints what it has found.
 pub(crate) fn bench(what: &Bench) -> ExitCode {
@@ -49,7 +38,9 @@ pub(crate) fn bench(what: &Bench) -> ExitCode {
 
 fn measure(what: &Bench) -> Result<ExitCode, Box<dyn Error>> {
     output::prepare(what.output())?;
-    let context = until_interrupted()?;
+    let context = Context::new();
+    // A group for its signals alone: which of them are one press, it decides for the program's servers too.
+    let _signals = until_interrupted(&context);
     match what {
         Bench::Accept(options) => accept::run(options, &context),
         Bench::Stop(options) => stop::run(options, &context),
@@ -57,23 +48,18 @@ fn measure(what: &Bench) -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-/// A context that the first signal ends. A later one ends the process, but not one that comes [with the first](SAME).
-fn until_interrupted() -> io::Result<Context> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let context = Context::new();
+/// The first press ends the context, the second one the process. Listens until the group is dropped.
+fn until_interrupted(context: &Context) -> Group {
     let ending = context.clone();
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let mut first = None;
-        for signal in signals.forever() {
-            let since = *first.get_or_insert_with(Instant::now);
-            ending.cancel("interrupted");
-            if since.elapsed() > SAME {
-                // It fails for signals that have no default, which these have.
-                _ = emulate_default_handler(signal);
-            }
+    Group::new().stop_on(&[Signal::Interrupt, Signal::Terminate], move |signal, count| {
+        ending.cancel("interrupted");
+        if count > 1 {
+            let number = if signal == Signal::Interrupt { SIGINT } else { SIGTERM };
+            // It fails for signals that have no default, which these have.
+            _ = emulate_default_handler(number);
         }
-    })?;
-    Ok(context)
+        Some(StopPolicy::now())
+    })
 }
 
 /// What went wrong, with what to do about it where that is known.

@@ -25,7 +25,7 @@ const LOST: u8 = 2;
 const SLOW: Duration = Duration::from_millis(20);
 /// How long the load has been there when the stop comes: longer than the default policy takes for quiet, so that idle
 /// connections are idle.
-const WARM: Duration = Duration::from_millis(120);
+const WARM: Duration = Duration::from_millis(1_050);
 /// The time over which the stops are spread beyond that: several slow requests.
 const MOMENTS: Duration = Duration::from_millis(60);
 /// How long answers are waited for after the stop: whatever has not come by then never will.

@@ -5,10 +5,15 @@ use std::{
     net::Shutdown,
 };
 
-use super::{Activity, Connection, Flow, Input, Persistence, Plan, ReadSide, streaming::Pulled};
+use super::{Activity, Connection, Flow, Input, Persistence, Plan, ReadSide, StopWaits, streaming::Pulled};
 use crate::{
     http::{Event, ReadPhase, Refusal, StatusCode},
-    net::{before_fin::BeforeFin, output::Flushed, pace::Pace, service::Service},
+    net::{
+        output::Flushed,
+        pace::Pace,
+        service::Service,
+        socket_writer::{Next, SocketWriter},
+    },
     observe,
     stop::CloseReason,
 };
@@ -70,7 +75,7 @@ impl Connection {
                 (Activity::Handling { .. } | Activity::Streaming(_) | Activity::Upgrading { .. }, _) => {
                     return Flow::Wait;
                 }
-                (Activity::Lingering { reason }, _) => {
+                (Activity::Lingering { reason, .. }, _) => {
                     let reason = *reason;
                     return self.discard(reason, service);
                 }
@@ -82,8 +87,11 @@ impl Connection {
                     if self.stream.shutdown(Shutdown::Write).is_err() {
                         return Flow::Close(reason);
                     }
-                    self.activity = Activity::Lingering { reason };
-                    self.input = Input::Empty;
+                    let input = std::mem::replace(&mut self.input, Input::Empty);
+                    let nothing_came_behind = self.http.is_answered_whole() && matches!(input, Input::Empty);
+                    let stop_waits =
+                        if nothing_came_behind { StopWaits::ForAcknowledgement } else { StopWaits::ForPeer };
+                    self.activity = Activity::Lingering { reason, stop_waits };
                     self.since = service.now;
                     continue;
                 }
@@ -121,16 +129,17 @@ impl Connection {
         }
         // What the kernel takes at once says nothing about the client.
         let was_blocked = self.output.is_blocked();
-        let flushed = match self.persistence {
-            Persistence::KeepAlive => self.output.flush(&self.stream)?,
-            Persistence::CloseWhenSent(_) => self.output.flush(BeforeFin(&self.stream))?,
+        let next = match self.persistence {
+            Persistence::KeepAlive => Next::Open,
+            Persistence::CloseWhenSent(_) => Next::Fin,
         };
+        let flushed = self.output.flush(SocketWriter { socket: &self.stream, next })?;
         match flushed {
             Flushed::All => {
                 service.tally.completed.add(self.owed);
                 if self.owed > 0 || matches!(self.persistence, Persistence::CloseWhenSent(_)) {
                     let (connection, through) = (self.id(service), self.answered.saturating_sub(1));
-                    service.config.observe(&observe::Event::ResponsesWritten { connection, through });
+                    service.observe(&observe::Event::ResponsesWritten { connection, through });
                 }
                 self.owed = 0;
                 self.since = service.now;
@@ -149,6 +158,7 @@ impl Connection {
                 let mut scratch = std::mem::take(&mut service.scratch);
                 let result = self.read(&mut scratch);
                 if let Ok(count @ 1..) = result {
+                    self.note_pause(service);
                     let (consumed, wants_more) = self.process(&scratch[..count], requests, service);
                     self.keep(scratch[consumed..count].to_vec(), wants_more);
                 }
@@ -170,12 +180,20 @@ impl Connection {
         }
     }
 
+    /// Notes how long the client has paused, if the bytes that have just come begin a further request. What came in the
+    /// turn in which the response was written had been sent before the response arrived: this was no pause.
+    fn note_pause(&mut self, service: &Service) {
+        if self.answered > 0 && self.since < service.now && self.http.phase() == ReadPhase::Idle {
+            self.rhythm.note(service.now - self.since);
+        }
+    }
+
     /// One read, and what it says about the next one.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.read {
             ReadSide::Waiting => return Err(io::ErrorKind::WouldBlock.into()),
             ReadSide::Ended => return Ok(0),
-            ReadSide::Ready | ReadSide::HangingUp => {}
+            ReadSide::Ready | ReadSide::Urgent | ReadSide::HangingUp => {}
         }
         loop {
             match self.stream.read(buffer) {
@@ -206,11 +224,12 @@ impl Connection {
         self.keep(input, wants_more);
     }
 
-    /// Keeps what was not consumed, unless the connection is about to close.
+    /// Keeps what was not consumed. If the connection is about to close, nothing reads it any more, but that it came matters to
+    /// the lingering close.
     fn keep(&mut self, rest: Vec<u8>, wants_more: bool) {
         self.input = match self.persistence {
             _ if rest.is_empty() => Input::Empty,
-            Persistence::CloseWhenSent(_) => Input::Empty,
+            Persistence::CloseWhenSent(_) => Input::Partial(rest),
             Persistence::KeepAlive if wants_more => Input::Partial(rest),
             Persistence::KeepAlive => Input::Backlog(rest),
         };
@@ -218,8 +237,8 @@ impl Connection {
 
     /// Whether there is nothing to linger for: the client has said that nothing follows, and nothing has come. To close over
     /// as much as a stray empty line would be a reset, and take the response from the client's hands; hence the look. During a
-    /// stop the process may end next, and its host with it: then the client's own close is waited for, as it says that the
-    /// response has arrived.
+    /// stop the process may end next, and its host with it: then the client's kernel has to confirm that the response has
+    /// arrived.
     fn may_close_outright(&mut self, service: &mut Service) -> bool {
         if !self.http.nothing_follows() || service.run.is_stopping() {
             return false;

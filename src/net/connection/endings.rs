@@ -8,13 +8,20 @@ use std::{
 
 use socket2::SockRef;
 
-use super::{Activity, Connection, Flow, Input, PREFIX, ReadSide, bytes::BYTES_A_TURN, streaming::Streaming};
+use super::{
+    Activity, Connection, Flow, Input, PREFIX, ReadSide, StopWaits, bytes::BYTES_A_TURN, streaming::Streaming,
+};
 use crate::{
     http::{ReadPhase, Transfer},
-    net::service::Service,
+    journal,
+    net::{
+        service::Service,
+        sock_diag::{TcpState, state_of},
+        socket_writer::{Next, SocketWriter},
+    },
     observe::{ConnectionId, Event},
     run::Run,
-    stop::{Cause, CloseReason, Standing, Straggler, Stuck},
+    stop::{Cause, CloseReason, Phase, Standing, Straggler, Stuck},
 };
 
 /// An upgraded connection is one of the server's to its end: their number bounds the threads.
@@ -31,8 +38,9 @@ impl Connection {
     pub(crate) fn close(self, reason: CloseReason, service: &mut Service) -> Option<Straggler> {
         let mut aborted = self.owed;
         let mut straggler = None;
+        let now = service.now;
         let unfinished = |request: String, began: Instant, stuck| {
-            let age = service.now.saturating_duration_since(began);
+            let age = now.saturating_duration_since(began);
             Some(Straggler { request, peer: Some(self.peer), age, stuck })
         };
         match &self.activity {
@@ -66,6 +74,7 @@ impl Connection {
                         _ => Cause::ClientGone,
                     });
                 });
+                service.have_read(stream, exchange);
                 let stuck = if self.output.is_empty() { Stuck::Streaming } else { Stuck::Writing };
                 if reason == CloseReason::Aborted && exchange.name_once() {
                     straggler = unfinished(exchange.to_string(), exchange.began, stuck);
@@ -88,7 +97,7 @@ impl Connection {
         }
         service.tally.aborted.add(aborted);
         service.tally.closed(reason);
-        service.config.observe(&Event::ConnectionClosed { connection: self.id(service), reason });
+        service.observe(&Event::ConnectionClosed { connection: self.id(service), reason });
         drop(self.stream);
         // Last, so that whoever sees zero sees every socket closed.
         drop(self.in_flight);
@@ -99,11 +108,13 @@ impl Connection {
     pub(crate) fn standing(&self) -> Standing {
         let since = self.since;
         match (&self.activity, &self.input) {
-            (Activity::Lingering { reason }, _) => Standing::Lingering(*reason),
+            (Activity::Lingering { reason, .. }, _) => Standing::Lingering(*reason),
             _ if !self.output.is_empty() => Standing::InFlight,
             // Whole requests may stand in a backlog that one turn could not deal with.
             (Activity::Receiving, Input::Backlog(_)) => Standing::InFlight,
-            (Activity::Receiving, _) if self.http.phase() == ReadPhase::Idle => Standing::Quiet { since },
+            (Activity::Receiving, _) if self.http.phase() == ReadPhase::Idle => {
+                Standing::Quiet { since, rhythm: self.rhythm }
+            }
             (Activity::Receiving, _) => Standing::InHead { since },
             (
                 Activity::Content { .. }
@@ -129,18 +140,18 @@ impl Connection {
         let handled = service.dispatcher.spawn(&exchange, self.in_flight, move || {
             let _counted = counted;
             if let Err(error) = upgrade.run(stream, early) {
-                log::warn!("a connection could not be handed over: {error}");
+                journal::warn!("a connection could not be handed over: {error}");
             }
         });
         let reason = if handled { reason } else { CloseReason::Failed };
         service.tally.closed(reason);
-        service.config.observe(&Event::ConnectionClosed { connection, reason });
+        service.observe(&Event::ConnectionClosed { connection, reason });
     }
 
     /// Makes the close a reset, so that the client does not take it for the end of what it reads.
     fn reset_when_closed(&self) {
         if let Err(error) = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)) {
-            log::debug!("a response that was cut off may look whole: {error}");
+            journal::debug!("a response that was cut off may look whole: {error}");
         }
     }
 
@@ -161,7 +172,7 @@ impl Connection {
     /// The peer has reset the connection, or closed it in both directions.
     pub(super) fn client_gone(&self) -> Flow {
         Flow::Close(match self.activity {
-            Activity::Lingering { reason } => reason,
+            Activity::Lingering { reason, .. } => reason,
             _ => CloseReason::ClientGone,
         })
     }
@@ -181,13 +192,44 @@ impl Connection {
             Activity::Streaming(streaming) => (&mut streaming.probes, b'0'),
             _ => return Flow::Wait,
         };
-        match (&self.stream).write(&[byte]) {
+        let mut writer = SocketWriter { socket: &self.stream, next: Next::Open };
+        match writer.write(&[byte]) {
             Ok(sent) => *probes += sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return self.client_gone(),
         }
         self.since = service.now;
         Flow::Wait
+    }
+
+    /// Ends a lingering close if the client's kernel has acknowledged our FIN, and with it the whole response, and if the client
+    /// has sent nothing that a close would answer with a reset. Only during a drain: outside a stop a lingering connection
+    /// costs next to nothing, but a stop would wait for each client that keeps its socket open after its last response.
+    ///
+    /// No timer is needed: the FIN and its acknowledgement each give an edge, and what lingers when the drain begins is asked
+    /// about once. Where the kernel does not answer the question, the connection lingers as it does outside a stop.
+    pub(super) fn end_linger(&mut self, service: &mut Service) -> Flow {
+        let Activity::Lingering { reason, stop_waits: StopWaits::ForAcknowledgement } = self.activity else {
+            return Flow::Wait;
+        };
+        if service.phase() < Phase::Draining || !self.is_fin_acknowledged() {
+            return Flow::Wait;
+        }
+        // Something may have come meanwhile.
+        match self.look_again(service) {
+            Flow::Wait
+                if matches!(self.activity, Activity::Lingering { stop_waits: StopWaits::ForPeer, .. }) =>
+            {
+                Flow::Wait
+            }
+            Flow::Wait => Flow::Close(reason),
+            flow => flow,
+        }
+    }
+
+    fn is_fin_acknowledged(&self) -> bool {
+        let state = self.stream.local_addr().and_then(|local| state_of(local, self.peer));
+        matches!(state, Ok(Some(TcpState::FinWait2)))
     }
 
     /// The lingering close: reads and forgets, so that nothing that arrives late makes the kernel answer with a reset,
@@ -198,7 +240,10 @@ impl Connection {
         let flow = loop {
             match self.read(&mut scratch) {
                 Ok(0) => break Flow::Close(reason),
-                Ok(count) => budget = budget.saturating_sub(count),
+                Ok(count) => {
+                    self.activity = Activity::Lingering { reason, stop_waits: StopWaits::ForPeer };
+                    budget = budget.saturating_sub(count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Flow::Wait,
                 Err(_) => break Flow::Close(reason),
             }

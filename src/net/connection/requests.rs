@@ -6,6 +6,7 @@ use super::{Activity, Connection, Persistence, Plan, ReadSide};
 use crate::{
     handler::{Content, Place},
     http::{After, Body, Framing, IntoResponse, Refusal, Respond, Response, StatusCode, body_is_separate},
+    journal,
     net::{event_loop::Message, pace::Pace, service::Service},
     observe::Event,
     pipe::Pipe,
@@ -94,17 +95,8 @@ impl Connection {
     /// Runs the handler, or has it run.
     fn handle(&mut self, request: Box<Request>, route: RouteId, last: bool, service: &mut Service) {
         if service.router.get_route(route).place == Place::Inline {
-            let mut response = service
+            let response = service
                 .in_user_code(|service| pool::answer(&service.config, &service.router, route, &request));
-            if let Some(pump) = pool::take_pump(&response) {
-                // To read may block, and so it is done elsewhere.
-                let (exchange, in_flight) = (Arc::clone(&request.exchange), self.in_flight.clone());
-                let job = Job::Pump { exchange, pump, in_flight };
-                if service.dispatcher.submit(job).is_err() {
-                    service.tally.rejected.add(1);
-                    response = pool::overloaded();
-                }
-            }
             self.respond(response, &request.exchange, last, service);
             return service.recycle(request);
         }
@@ -130,7 +122,7 @@ impl Connection {
         let due = limit.and_then(|limit| Some((service.now.checked_add(limit.after)?, route)));
         // Before: a worker may be faster than what comes after.
         let (connection, number) = exchange.id();
-        service.config.observe(&Event::HandlerQueued { connection, request: number });
+        service.observe(&Event::HandlerQueued { connection, request: number });
         let reply = Reply {
             mailbox: service.mailbox.clone(),
             connection: self.token,
@@ -162,10 +154,10 @@ impl Connection {
         // While stopping, the last response says so; what has come in behind a request is still answered first.
         // (Asked anew, as an inline handler may have stopped its own server just now.)
         let stopping =
-            service.run.is_stopping() && last && !matches!(self.read, ReadSide::Ready | ReadSide::HangingUp);
+            service.run.is_stopping() && last && matches!(self.read, ReadSide::Waiting | ReadSide::Ended);
         let enough = service.config.requests_per_connection.is_some_and(|most| self.answered + 1 >= most);
         let close = stopping || enough;
-        let response = self.checked(response, service);
+        let response = self.checked(response, exchange, service);
         let separate = body_is_separate(&response, self.http.is_head_request());
         let transfer = self.http.transfer(&response);
         self.tell_made(response.status(), service);
@@ -180,7 +172,9 @@ impl Connection {
             (Body::Stream(stream), Some(transfer)) => {
                 return self.begin_stream(stream, transfer, then, exchange, service);
             }
-            (Body::Stream(stream), None) => stream.discard(Cause::from("the client wants no content")),
+            (Body::Stream(stream), None) => {
+                service.let_go(&stream, Cause::from("the client wants no content"), exchange);
+            }
             (Body::Upgrade(upgrade), _) => {
                 self.activity = Activity::Upgrading { exchange: Arc::clone(exchange), upgrade };
             }
@@ -192,13 +186,17 @@ impl Connection {
 
     /// Status 101 and a handler for what follows it belong together: one without the other would leave the two sides with
     /// two ideas of what is spoken on the connection (RFC 9110 section 7.8).
-    fn checked(&self, response: Response, service: &Service) -> Response {
+    fn checked(&self, response: Response, exchange: &Arc<Exchange>, service: &mut Service) -> Response {
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switches == matches!(response.body(), Body::Upgrade(_)) {
             let has_room = !switches || service.dispatcher.may_spawn();
             return if has_room { response } else { pool::overloaded() };
         }
-        log::error!("a response to {} switches protocols, but was taken apart on its way: 500", self.peer);
+        journal::error!(
+            "a response to {} switches protocols, but was taken apart on its way: 500",
+            self.peer
+        );
+        service.let_go_of(response, exchange);
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
 
@@ -237,6 +235,6 @@ impl Connection {
     fn tell_made(&self, status: StatusCode, service: &Service) {
         service.tally.responded(status);
         let (connection, request) = (self.id(service), self.answered);
-        service.config.observe(&Event::ResponseMade { connection, request, status });
+        service.observe(&Event::ResponseMade { connection, request, status });
     }
 }

@@ -18,6 +18,7 @@ use super::{Activity, Connection, Flow, PREFIX, Persistence, ReadSide, SHORTEST_
 use crate::{
     handler::OnStop,
     http::Transfer,
+    journal,
     net::{deadlines::Kind, service::Service},
     request::Exchange,
     stop::{Cause, CloseReason, Phase},
@@ -62,7 +63,9 @@ impl Connection {
     ) {
         let (mailbox, token) = (service.mailbox.clone(), self.token);
         if !stream.attach(move || mailbox.note(token)) {
-            log::error!("the content of {exchange} is being sent already: make a stream for each response");
+            journal::error!(
+                "the content of {exchange} is being sent already: make a stream for each response"
+            );
             stream = Stream::cut();
         }
         if service.phase() >= Phase::Draining {
@@ -82,10 +85,14 @@ impl Connection {
         }
     }
 
-    /// The drain begins: the senders are told.
-    pub(crate) fn on_drain(&mut self, service: &Service) {
-        if let Activity::Streaming(streaming) = &self.activity {
-            service.in_user_code(|_| streaming.stream.hint());
+    /// The drain begins: the senders are told, and a lingering close may be over.
+    pub(crate) fn on_drain(&mut self, service: &mut Service) -> Flow {
+        match &self.activity {
+            Activity::Streaming(streaming) => {
+                service.in_user_code(|_| streaming.stream.hint());
+                Flow::Wait
+            }
+            _ => self.end_linger(service),
         }
     }
 
@@ -104,6 +111,7 @@ impl Connection {
         if bytes > 0 {
             streaming.probes = 0;
         }
+        service.have_read(&streaming.stream, &streaming.exchange);
         match rest {
             Rest::Cut => Pulled::Cut,
             Rest::Nothing if bytes == 0 => Pulled::Nothing,

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     observe::recording::{Connection, Request, Run, Server},
-    stop::{self},
+    stop::{self, ListenerEnd},
 };
 
 /// Lanes that fit on a screen, of all servers together.
@@ -224,7 +224,7 @@ impl<'a> Panel<'a> {
                     0 => String::new(),
                     rescued => format!(", {rescued} rescued from its queue"),
                 };
-                let what = if closed.kept { "kept" } else { "closed" };
+                let what = if closed.end == ListenerEnd::Kept { "kept" } else { "closed" };
                 let mark = listener_mark(window.x(closed.at), top + STRIP);
                 svg.group("mark", Some(&format!("listener {what}{rescued}")), |svg| svg.path("full", &mark));
             }

@@ -10,7 +10,7 @@ use crate::{
         recorder::Note,
         script::{Script, id, milliseconds},
     },
-    stop::{CloseReason, Phase},
+    stop::{CloseReason, ListenerEnd, Phase},
 };
 
 /// Draws, reads what was drawn, and looks at what holds for every picture.
@@ -292,7 +292,7 @@ fn a_thousand_lives_are_no_larger() {
     let mut script = Script::of(&names.iter().map(String::as_str).collect::<Vec<_>>());
     for life in 0..12_000 {
         let (server, at) = (life % 12, u64::from(life / 12) * 4);
-        let closed = Note::ListenerClosed { rescued: 1, kept: false };
+        let closed = Note::ListenerClosed { rescued: 1, end: ListenerEnd::Refused };
         script.on(server, at, Note::Started).on(server, at + 1, Note::StopAsked { policy: Box::default() });
         script.on(server, at + 1, Note::PhaseEntered { phase: Phase::Draining }).on(server, at + 1, closed);
         script.on(server, at + 2, Note::Stopped);
@@ -318,7 +318,7 @@ fn any_note() -> impl Strategy<Value = Note> {
                 0 => Note::Started,
                 1 => Note::StopAsked { policy: Box::default() },
                 2 => Note::PhaseEntered { phase },
-                3 => Note::ListenerClosed { rescued: request, kept: false },
+                3 => Note::ListenerClosed { rescued: request, end: ListenerEnd::Refused },
                 4 => Note::ConnectionOpened { connection, peer },
                 5 => Note::HandlerQueued { connection, request },
                 6 => Note::RequestRead { connection, request, line: line.into() },

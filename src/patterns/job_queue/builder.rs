@@ -9,8 +9,8 @@ use std::{
 
 use crossbeam_channel::bounded;
 
-use super::{Hook, Intake, JobMetrics, JobQueue, Shared, State, Unfinished};
-use crate::{Context, TaskResult, WaitGroup, patterns::pace::Pace};
+use super::{Hook, Intake, JobMetrics, JobQueue, Shared, State, Unfinished, UnfinishedItem};
+use crate::{Context, TaskResult, WaitGroup, contain::discard, journal, patterns::pace::Pace};
 
 /// Configures a [`JobQueue`].
 pub struct JobQueueBuilder<T> {
@@ -24,8 +24,11 @@ pub struct JobQueueBuilder<T> {
 impl<T: Send + 'static> JobQueueBuilder<T> {
     pub(super) fn new(name: String) -> JobQueueBuilder<T> {
         let log_name = name.clone();
-        let on_unfinished =
-            Box::new(move |_: T, why: Unfinished| log::error!("{log_name}: an item is lost ({why})"));
+        let on_unfinished = Box::new(move |item: T, why: Unfinished| {
+            discard(item);
+            journal::error!("{log_name}: an item is lost ({why})");
+            UnfinishedItem::Lost
+        });
         // As many as may wait for a worker of a server: what a burst of requests can hand in.
         JobQueueBuilder { name, capacity: 1024, workers: 1, pace: None, on_unfinished }
     }
@@ -59,12 +62,17 @@ impl<T: Send + 'static> JobQueueBuilder<T> {
         self
     }
 
-    /// Gets every item that was taken and not finished, with the reason. It runs on the worker whose job it was, or on
+    /// Gets every item that was taken and not finished, with the reason, and says whether the item is kept: a stop
+    /// counts a kept item as [given back](crate::Drained::given_back), and one that is lost, or whose hook panicked, as
+    /// left. It runs on the worker whose job it was, or on
     /// the thread that stops or drops the queue (which waits for it, item by item, after the deadline: so it must be quick),
     /// and may use the queue: to hand an item in once more, for instance. By
     /// default it is logged as an error that an item is lost.
     #[must_use]
-    pub fn on_unfinished(mut self, hook: impl Fn(T, Unfinished) + Send + Sync + 'static) -> Self {
+    pub fn on_unfinished(
+        mut self,
+        hook: impl Fn(T, Unfinished) -> UnfinishedItem + Send + Sync + 'static,
+    ) -> Self {
         self.on_unfinished = Box::new(hook);
         self
     }
@@ -102,7 +110,7 @@ impl<T: Send + 'static> JobQueueBuilder<T> {
             let name = format!("{} {number}", shared.name);
             let thread = thread::Builder::new().name(name).spawn(move || {
                 shared.work(&*job);
-                drop((shared, job));
+                discard((shared, job));
                 drop(guard);
             })?;
             crate::sync::lock(&queue.threads).push(thread);

@@ -24,11 +24,15 @@ use super::{
     timer::{self, Alarm},
 };
 use crate::{
+    disposal::dispose,
     stop::run_callback,
     sync::{Arc, AtomicBool, Condvar, Mutex, Ordering, Weak, lock, wait},
 };
 
-pub(super) type Callback = Box<dyn FnOnce(&Cause) + Send>;
+/// A user's. Dropped uncalled, it may block and panic as when it is called, and a loop may be the one to drop it.
+pub(super) struct Callback(Option<Function>);
+
+type Function = Box<dyn FnOnce(&Cause) + Send>;
 
 pub(super) struct Node {
     /// Whether the state is `Ended`, for those who only ask that.
@@ -39,6 +43,8 @@ pub(super) struct Node {
     parents: [Option<Link>; 2],
     hint: Hint,
     deadline: Deadline,
+    /// Whether there are callbacks that nobody can call off any more.
+    has_forgotten: AtomicBool,
 }
 
 enum State {
@@ -100,6 +106,7 @@ impl Node {
             parents: parents.map(|parent| Some(Link::to(parent?))),
             hint,
             deadline,
+            has_forgotten: AtomicBool::new(false),
         });
         // Armed before it is linked: whatever ends the node from now on finds the alarm and disarms it.
         let expired = node.alarm().is_some_and(|alarm| !timer::arm(alarm, &node));
@@ -132,6 +139,24 @@ impl Node {
         }
     }
 
+    /// A registration is given up: its callback stays as long as the node.
+    pub(super) fn note_forgotten(&self) {
+        self.has_forgotten.store(true, Ordering::Release);
+    }
+
+    /// Drops all callbacks. Only for who knows that there are no registrations, and no children: they hold the node.
+    #[cfg(not(loom))]
+    pub(super) fn drop_forgotten(&self) {
+        if !self.has_forgotten.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let watchers = match &mut *lock(&self.state) {
+            State::Alive { watchers, .. } => mem::replace(watchers, Slab::new()),
+            State::Ended(_) => return,
+        };
+        drop(watchers);
+    }
+
     /// Ends this node and all below it; `false` if it had ended before.
     pub(super) fn end(&self, cause: Cause) -> bool {
         let Some(watchers) = self.finish(&cause) else { return false };
@@ -150,7 +175,7 @@ impl Node {
             }
         }
         for callback in callbacks {
-            run_callback(|| callback(&cause));
+            callback.call(&cause);
         }
         true
     }
@@ -256,6 +281,26 @@ impl Drop for Node {
         self.release(&mut orphans);
         while let Some(mut orphan) = orphans.pop() {
             orphan.release(&mut orphans);
+        }
+    }
+}
+
+impl Callback {
+    pub(super) fn new(callback: impl FnOnce(&Cause) + Send + 'static) -> Callback {
+        Callback(Some(Box::new(callback)))
+    }
+
+    pub(super) fn call(mut self, cause: &Cause) {
+        if let Some(callback) = self.0.take() {
+            run_callback(|| callback(cause));
+        }
+    }
+}
+
+impl Drop for Callback {
+    fn drop(&mut self) {
+        if let Some(callback) = self.0.take() {
+            dispose(callback);
         }
     }
 }

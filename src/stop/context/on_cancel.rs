@@ -42,7 +42,9 @@ impl OnCancel {
 
     /// Leaves the callback to the context: it runs when that ends, and goes with it if it never does.
     pub fn forget(mut self) {
-        self.registered = None;
+        if let Some((node, _)) = self.registered.take() {
+            node.note_forgotten();
+        }
     }
 }
 

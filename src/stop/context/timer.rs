@@ -25,7 +25,10 @@ use std::{
 };
 
 use super::{cause::Cause, node::Node};
-use crate::sync::{Arc, Weak};
+use crate::{
+    journal,
+    sync::{Arc, Weak},
+};
 
 /// How long the thread waits for another deadline after the last one.
 const LINGER: Duration = Duration::from_millis(500);
@@ -84,7 +87,7 @@ pub(super) fn arm(alarm: &Alarm, node: &Arc<Node>) -> bool {
         Thread::Absent => match thread::Builder::new().name("softstop-timer".into()).spawn(run) {
             Ok(_) => schedule.thread = Thread::Awake,
             // The next deadline tries again, for this one as well.
-            Err(error) => log::error!("cannot start the thread that watches the deadlines: {error}"),
+            Err(error) => journal::error!("cannot start the thread that watches the deadlines: {error}"),
         },
         Thread::Asleep { until } if alarm.instant < until => TIMER.changed.notify_one(),
         Thread::Asleep { .. } | Thread::Awake => {}

@@ -5,6 +5,7 @@
 //! each thing has to happen. Its clock is a queue of events; a second of it takes microseconds.
 
 mod oracle;
+mod rhythm;
 mod world;
 
 use std::time::Duration;
@@ -117,7 +118,13 @@ mod tests {
 
     fn client() -> impl Strategy<Value = Client> {
         let closes = option::weighted(0.7, select(&[0, 1, 100][..]));
-        (0..600_u64, vec(request(), 0..6), prop::bool::weighted(0.9), closes).prop_map(
+        // Some have a rhythm by the time of the stop.
+        let quick = || (select(&[1, 2, 10][..]), Just(Handler::Inline));
+        let quick = quick().prop_map(|(pause, handler)| vec![(pause, Piece::Request(handler))]);
+        let history = prop_oneof![4 => Just(Vec::new()), 1 => vec(quick, 8..40)];
+        let requests = (history, vec(request(), 0..6));
+        let requests = requests.prop_map(|(history, requests)| [history, requests].concat());
+        (0..600_u64, requests, prop::bool::weighted(0.9), closes).prop_map(
             |(connects, requests, reads, closes)| Client {
                 connects,
                 pieces: requests.concat(),

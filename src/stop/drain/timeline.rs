@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Phase;
+use super::{Phase, Rhythm};
 use crate::stop::StopPolicy;
 
 /// A stop that has been asked for, in absolute times: until when each phase may last.
@@ -37,6 +37,12 @@ impl Timeline {
         self.cancel_until = self.cancel_until.min(other.cancel_until);
         self.quiet = self.quiet.min(other.quiet);
         self.keep_listener &= other.keep_listener;
+    }
+
+    /// Makes the grace period and the whole stop last until then at least.
+    pub(super) fn extend(&mut self, drain_until: Instant, cancel_until: Instant) {
+        self.drain_until = self.drain_until.max(drain_until);
+        self.cancel_until = self.cancel_until.max(cancel_until);
     }
 
     /// What is left of it at `now`, for somebody who is told to stop only then.
@@ -90,10 +96,10 @@ impl Timeline {
         [self.lame_duck_until, self.drain_until, self.cancel_until].into_iter().find(|&until| now < until)
     }
 
-    /// Until when a connection that owes nothing may still send a request: to the end of its quiet period, counted
-    /// from its last byte (or from its accept), never past the grace period.
-    pub(crate) fn quiet_until(&self, last_byte: Instant) -> Instant {
-        later(last_byte, self.quiet).min(self.drain_until)
+    /// Until when a connection that owes nothing may still send a request: to the end of its quiet period, which is as
+    /// long as its rhythm says, counted from its last byte (or from its accept). Never past the grace period.
+    pub(crate) fn quiet_until(&self, last_byte: Instant, rhythm: Rhythm) -> Instant {
+        later(last_byte, rhythm.quiet(self.quiet)).min(self.drain_until)
     }
 
     /// Each phase that was entered and how long it lasted, for a stop that came to its end at `ended`.
@@ -165,11 +171,15 @@ mod tests {
     fn a_quiet_connection_closes_at_once_and_a_young_one_gets_the_rest() {
         let asked = Instant::now() + second(10);
         let line = Timeline::new(&StopPolicy::default(), asked);
-        assert!(line.quiet_until(asked - second(1)) <= asked);
+        let (fresh, mut quick) = (Rhythm::default(), Rhythm::default());
+        (0..8).for_each(|_| quick.note(Duration::from_millis(10)));
+        assert!(line.quiet_until(asked - second(1), fresh) <= asked);
+        assert!(line.quiet_until(asked - Duration::from_millis(270), quick) <= asked);
         let young = asked - Duration::from_millis(40);
-        assert_eq!(line.quiet_until(young), asked + Duration::from_millis(60));
+        assert_eq!(line.quiet_until(young, fresh), asked + Duration::from_millis(960));
+        assert_eq!(line.quiet_until(young, quick), asked + Duration::from_millis(230));
         let strict = Timeline::new(&StopPolicy::default().grace(Duration::ZERO), asked);
-        assert_eq!(strict.quiet_until(young), asked, "never past the grace period");
+        assert_eq!(strict.quiet_until(young, fresh), asked, "never past the grace period");
     }
 
     #[test]

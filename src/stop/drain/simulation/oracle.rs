@@ -60,16 +60,16 @@ impl Oracle {
         }
     }
 
-    /// `since`: its last byte, or its accept.
-    pub(super) fn closed_as_quiet(&self, since: Instant, now: Instant) {
-        Oracle::not_before(self.quiet_until(since), now, "the close of a quiet connection");
-        self.was_quiet(since, now);
+    /// `since`: its last byte, or its accept. `pauses`: all that its client has made.
+    pub(super) fn closed_as_quiet(&self, since: Instant, pauses: &[Duration], now: Instant) {
+        Oracle::not_before(self.quiet_until(since, pauses), now, "the close of a quiet connection");
+        self.was_quiet(since, pauses, now);
     }
 
     /// A connection that is still there, and quiet, is so rightly.
-    pub(super) fn was_quiet(&self, since: Instant, now: Instant) {
+    pub(super) fn was_quiet(&self, since: Instant, pauses: &[Duration], now: Instant) {
         // One that comes when the time is over, or a stop that is stricter, can only be acted upon from then on.
-        let latest = self.quiet_until(since).max(self.last_asked()).max(since);
+        let latest = self.quiet_until(since, pauses).max(self.last_asked()).max(since);
         self.not_after(latest, now, "the close of a quiet connection");
     }
 
@@ -106,8 +106,12 @@ impl Oracle {
         assert!(now <= due + self.slack, "{what:?} {:?} too late", now - due);
     }
 
-    fn quiet_until(&self, since: Instant) -> Instant {
-        let quiet = self.strictest(|_, policy| since + policy.quiet);
+    fn quiet_until(&self, since: Instant, pauses: &[Duration]) -> Instant {
+        // Whole windows of eight pauses: the last one counts, with what came after it.
+        let counted = &pauses[(pauses.len() / 8).saturating_sub(1) * 8..];
+        let longest = counted.iter().max().filter(|_| pauses.len() >= 8);
+        let own = longest.map_or(Duration::MAX, |longest| *longest * 2 + Duration::from_millis(250));
+        let quiet = self.strictest(|_, policy| since + policy.quiet.min(own));
         quiet.min(self.drain_until()).max(self.drain_began())
     }
 

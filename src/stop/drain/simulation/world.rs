@@ -13,7 +13,7 @@ use std::{
 use super::{Client, Handler, Piece, Scenario, milliseconds, oracle::Oracle};
 use crate::stop::{
     CloseReason,
-    drain::{Action, Drain, Timeline},
+    drain::{Action, Drain, Rhythm, Timeline},
     report::Closes,
 };
 
@@ -107,6 +107,9 @@ struct Connection<'a> {
     /// Read, not dealt with.
     input: VecDeque<Piece>,
     since: Instant,
+    rhythm: Rhythm,
+    /// The client's pauses, of which `rhythm` remembers less.
+    pauses: Vec<Duration>,
     /// The deadline that its loop has set.
     armed: Option<Instant>,
     /// Whether the client knows that nothing it sends will be answered any more.
@@ -157,6 +160,8 @@ impl<'a> World<'a> {
             ready: false,
             input: VecDeque::new(),
             since: start,
+            rhythm: Rhythm::default(),
+            pauses: Vec::new(),
             armed: None,
             told: false,
             answered: 0,

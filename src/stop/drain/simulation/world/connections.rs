@@ -41,6 +41,13 @@ impl World<'_> {
             }
             if connection.input.is_empty() && std::mem::take(&mut connection.ready) {
                 connection.input.append(&mut connection.kernel);
+                let is_further = activity == Activity::Receiving && connection.answered > 0;
+                let begins = !matches!(connection.input.front(), None | Some(Piece::Fin));
+                if is_further && begins && connection.since < clock {
+                    let pause = clock - connection.since;
+                    connection.rhythm.note(pause);
+                    connection.pauses.push(pause);
+                }
             }
             let Some(piece) = connection.input.pop_front() else { return };
             match (activity, piece) {
@@ -116,7 +123,9 @@ impl World<'_> {
         let since = connection.since;
         match connection.state {
             State::Open(Activity::Lingering(reason)) => Standing::Lingering(reason),
-            State::Open(Activity::Receiving) if connection.input.is_empty() => Standing::Quiet { since },
+            State::Open(Activity::Receiving) if connection.input.is_empty() => {
+                Standing::Quiet { since, rhythm: connection.rhythm }
+            }
             State::Open(Activity::InHead) if connection.input.is_empty() => Standing::InHead { since },
             _ => Standing::InFlight,
         }
@@ -152,7 +161,9 @@ impl World<'_> {
             (_, Verdict::Keep) => panic!("no deadline"),
         };
         match standing {
-            Standing::Quiet { .. } => self.oracle.closed_as_quiet(since, self.now),
+            Standing::Quiet { .. } => {
+                self.oracle.closed_as_quiet(since, &self.connections[number].pauses, self.now);
+            }
             Standing::InHead { .. } => self.oracle.refused_in_head(since, self.now),
             Standing::InFlight => panic!("closed while it is owed something"),
             Standing::Lingering(_) => {}

@@ -133,7 +133,9 @@ impl World<'_> {
                 assert!(rejected_at.is_some_and(|at| since >= at), "it waited for a worker until the end");
             }
             match standing {
-                Standing::Quiet { since } => self.oracle.was_quiet(since, self.now),
+                Standing::Quiet { since, .. } => {
+                    self.oracle.was_quiet(since, &self.connections[connection].pauses, self.now);
+                }
                 Standing::InHead { since } => self.oracle.was_in_head(since, self.now),
                 Standing::InFlight | Standing::Lingering(_) => {}
             }

@@ -1,0 +1,28 @@
+//! What the program says at its end. Standard error may be a pipe that is full and that nobody reads, and a process that has
+//! stopped must not wait for that: its exit status says the most important thing anyway.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+/// How long the words may take: to write some lines takes microseconds.
+const BOUND: Duration = Duration::from_millis(500);
+
+/// Writes on a thread of its own, and waits for that within the bound.
+pub(crate) fn say(write: impl FnOnce() + Send + 'static) {
+    let said = Arc::new((Mutex::new(false), Condvar::new()));
+    let spoken = thread::Builder::new().name("words".to_owned()).spawn({
+        let said = Arc::clone(&said);
+        move || {
+            write();
+            *said.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            said.1.notify_all();
+        }
+    });
+    if spoken.is_ok() {
+        let done = said.0.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(said.1.wait_timeout_while(done, BOUND, |done| !*done));
+    }
+}

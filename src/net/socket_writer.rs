@@ -1,0 +1,64 @@
+//! Every write to a connection's socket. A write to a peer that is gone is an error: it never raises SIGPIPE, whose default
+//! is the end of the process. And the last bytes of a connection leave in one packet with its FIN, which is one packet less
+//! to send, to receive and to acknowledge.
+
+use std::{
+    ffi::c_int,
+    io::{self, IoSlice, Write},
+};
+
+use mio::net::TcpStream;
+use socket2::SockRef;
+
+/// Writes to a connection's socket.
+pub(super) struct SocketWriter<'a> {
+    pub(super) socket: &'a TcpStream,
+    pub(super) next: Next,
+}
+
+/// What the caller does when everything is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It keeps the connection.
+    Open,
+    /// It shuts the write side down, or closes the socket. Either makes the kernel send what it holds back.
+    Fin,
+}
+
+// Flags of send(2), which no dependency of this crate exports. Those of Linux are the same on every architecture.
+
+/// MSG_NOSIGNAL. The systems of Apple have no such flag: there the socket has an option, see `listener::accept`.
+const NO_SIGNAL: c_int = if cfg!(any(target_os = "linux", target_os = "android")) {
+    0x4000
+} else if cfg!(target_os = "freebsd") {
+    0x2_0000
+} else if cfg!(any(target_os = "netbsd", target_os = "openbsd", target_os = "dragonfly")) {
+    0x400
+} else {
+    0
+};
+/// MSG_MORE: there is more to send. Elsewhere the FIN has a packet of its own.
+const MORE: c_int = if cfg!(any(target_os = "linux", target_os = "android")) { 0x8000 } else { 0 };
+
+impl SocketWriter<'_> {
+    fn flags(&self) -> c_int {
+        match self.next {
+            Next::Open => NO_SIGNAL,
+            Next::Fin => NO_SIGNAL | MORE,
+        }
+    }
+}
+
+impl Write for SocketWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.try_io(|| SockRef::from(self.socket).send_with_flags(bytes, self.flags()))
+    }
+
+    fn write_vectored(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.try_io(|| SockRef::from(self.socket).send_vectored_with_flags(bytes, self.flags()))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

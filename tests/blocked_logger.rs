@@ -1,0 +1,130 @@
+//! A logger that does not come back, as one does that writes to a pipe which nobody reads: it holds words, and nothing else.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::{
+    io::{BufRead, BufReader, ErrorKind, Write},
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    process::{Child, Command, Stdio},
+    sync::{Mutex, OnceLock},
+    time::Instant,
+};
+
+use log::{LevelFilter, Log, Metadata, Record};
+use softstop::{Request, Router, StopPolicy, access_log, inline};
+use support::{
+    HUNG, NOISE,
+    client::{Client, get},
+    gate::{Gate, gate},
+    in_background, local, soon, until,
+};
+
+/// Held by the test from its first line on.
+#[derive(Default)]
+struct Held {
+    gate: OnceLock<Gate>,
+    lines: Mutex<Vec<String>>,
+}
+
+static LOGGER: Held = Held { gate: OnceLock::new(), lines: Mutex::new(Vec::new()) };
+
+impl Log for Held {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        self.gate.get().unwrap().pass();
+        self.lines.lock().unwrap().push(record.args().to_string());
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn it_holds_no_start_no_loop_and_no_stop_and_its_lines_come_in_order() {
+    let (gate, held) = gate();
+    LOGGER.gate.get_or_init(|| gate);
+    log::set_logger(&LOGGER).unwrap();
+    log::set_max_level(LevelFilter::Info);
+    let routes = Router::new()
+        .get("/", inline(|_: &Request| "served"))
+        .get("/panics", inline(|_: &Request| -> &'static str { panic!("on purpose") }))
+        .wrap(access_log());
+    let server = local().loops(1).routes(routes).build();
+    let server = soon(&in_background(move || server.start().map(|()| server))).unwrap();
+    held.wait_entered();
+    let address = server.handle().addresses()[0];
+    let client = soon(&in_background(move || {
+        let mut client = Client::connect(address);
+        assert_eq!(client.get("/").text(), "served");
+        assert_eq!(client.get("/panics").status, 500);
+        client
+    }));
+    drop(client);
+    let began = Instant::now();
+    let handle = server.handle();
+    let policy = StopPolicy::default();
+    soon(&in_background(move || handle.stop(policy)));
+    let report = soon(&in_background(move || server.stop(policy)));
+    assert!(report.is_clean(), "{report}");
+    assert!(began.elapsed() < policy.longest() + NOISE, "{report}");
+    assert!(LOGGER.lines.lock().unwrap().is_empty(), "the logger has not come back yet");
+    drop(held);
+    until("all lines are written", || {
+        LOGGER.lines.lock().unwrap().last().is_some_and(|line| line == "tested: closed")
+    });
+    let lines = LOGGER.lines.lock().unwrap();
+    let expected = ["listening on", "GET / ", "the handler of", "GET /panics ", "closing", "closed"];
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.contains(expected), "{expected}: {lines:#?}");
+    }
+}
+
+/// Ends with the test at the latest.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_program_whose_standard_error_nobody_reads_stops_as_usual() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_read_timeout(Some(HUNG)).unwrap();
+    let any = "127.0.0.1:0";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_softstop"));
+    command.args(["--hello", any, "--name", any, "--echo", any, "--lame-duck", "5s", "--log", "info"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(OwnedFd::from(theirs.try_clone().unwrap()));
+    let mut program = Running(command.spawn().unwrap());
+    drop(command);
+    let mut addresses = Vec::new();
+    for line in BufReader::new(&ours).lines() {
+        if let Some((_, address)) = line.unwrap().split_once("listening on ") {
+            addresses.push(address.trim().parse().unwrap());
+        }
+        if addresses.len() == 3 {
+            break;
+        }
+    }
+    // From here on nobody reads, and there is room for nothing more.
+    theirs.set_nonblocking(true).unwrap();
+    let filled = std::iter::repeat_with(|| (&theirs).write(&[b'.'; 1024])).find_map(Result::err).unwrap();
+    assert_eq!(filled.kind(), ErrorKind::WouldBlock);
+    while (&theirs).write(b".").is_ok() {}
+    theirs.set_nonblocking(false).unwrap();
+    let mut kill = Command::new("kill");
+    assert!(kill.args(["-s", "TERM", &program.0.id().to_string()]).status().unwrap().success());
+    for address in addresses {
+        until("the server has heard of the stop", || Client::once(address, get("/readyz")).status == 503);
+    }
+    // The lame duck is over, and everybody has gone.
+    until("the program ends", || program.0.try_wait().unwrap().is_some());
+    assert_eq!(program.0.wait().unwrap().code(), Some(0));
+}

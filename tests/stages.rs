@@ -1,0 +1,168 @@
+//! A group's stop step by step: what one step hands on, the next one still takes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
+    time::Duration,
+};
+
+use softstop::{
+    Cause, Context, DrainOutcome, Drained, Group, GroupReport, Request, Router, Server, Signal, StopPolicy,
+    inline,
+    observe::{Event, Observer},
+    patterns::{JobQueue, Owner, UnfinishedItem},
+};
+use support::{
+    HUNG,
+    client::{Client, get},
+    gate::gate,
+    in_background, local, patient, soon, until,
+};
+
+/// The grace period is over in a moment, and no test uses up the rest.
+fn hasty() -> StopPolicy {
+    StopPolicy::default().grace(Duration::from_millis(50)).cancel_grace(HUNG * 4)
+}
+
+fn drained(report: &GroupReport) -> Vec<Drained> {
+    let drained = report.drains.iter().map(|drain| match drain.outcome {
+        DrainOutcome::Emptied(drained) => drained,
+        ref outcome => panic!("{}: {outcome}", drain.name),
+    });
+    drained.collect()
+}
+
+#[test]
+fn what_a_queue_gives_back_at_its_deadline_the_next_stage_keeps() {
+    const ITEMS: u32 = 100;
+    let kept = Arc::new(Owner::builder("kept").start(Vec::new()).unwrap());
+    let keeper = Arc::clone(&kept);
+    let jobs = JobQueue::builder("jobs")
+        .on_unfinished(move |item: u32, _| match keeper.tell(move |kept| kept.push(item)) {
+            Ok(()) => UnfinishedItem::Kept,
+            Err(_) => UnfinishedItem::Lost,
+        })
+        .start(|_: &mut u32, context: &Context| -> Result<(), Cause> { Err(context.wait()) })
+        .unwrap();
+    (0..ITEMS).for_each(|item| jobs.try_submit(item).unwrap());
+    let group = Group::new().drain("jobs", jobs).then().drain("kept", Arc::clone(&kept));
+    group.handle().stop(hasty());
+    let report = soon(&in_background(move || group.run())).unwrap();
+    let [of_jobs, of_kept] = drained(&report)[..] else { panic!("{report}") };
+    assert_eq!(of_jobs, Drained { given_back: ITEMS.into(), ..Drained::default() });
+    // The owner may have run some or all of it before its own drain began.
+    assert_eq!(of_kept.left, 0, "{report}");
+    assert!(report.is_clean(), "everything is kept: {report}");
+    let mut items = kept.stop(std::time::Instant::now()).unwrap();
+    items.sort_unstable();
+    assert_eq!(items, (0..ITEMS).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_a_cancelled_handler_hands_on_the_queue_of_its_stage_still_takes() {
+    let jobs = Arc::new(JobQueue::builder("jobs").start(|_: &mut Cause, _: &Context| ()).unwrap());
+    let (gate, held) = gate();
+    let queue = Arc::clone(&jobs);
+    let routes = Router::new().get("/", move |request: &Request| {
+        gate.pass();
+        // It has used up the grace period, and keeps what it has come to.
+        format!("{:?}", queue.try_submit(request.context().wait()))
+    });
+    let server = local().routes(routes).build();
+    let handle = server.handle();
+    let group = Group::new().server(server).drain("jobs", Arc::clone(&jobs));
+    let stop = group.handle();
+    let ended = in_background(move || group.run());
+    until("the server listens", || handle.is_ready());
+    let mut client = Client::connect(handle.addresses()[0]);
+    client.send(get("/"));
+    held.wait_entered();
+    held.let_one_go();
+    stop.stop(hasty());
+    assert_eq!(client.read_response().text(), "Ok(())");
+    drop(client);
+    let report = soon(&ended).unwrap();
+    assert_eq!((jobs.metrics().finished, jobs.metrics().rejected), (1, 0), "{report}");
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn a_choice_of_a_policy_that_never_returns_holds_up_no_other_stop() {
+    let (gate, held) = gate();
+    let choose = move |_, _| {
+        gate.pass();
+        None
+    };
+    let group = Group::new().server(local().build()).stop_on(&[Signal::User1], choose);
+    let stop = group.handle();
+    let ended = in_background(move || group.run());
+    let id = std::process::id().to_string();
+    assert!(std::process::Command::new("kill").args(["-s", "USR1", &id]).status().unwrap().success());
+    held.wait_entered();
+    stop.stop(patient());
+    assert!(soon(&ended).unwrap().is_clean());
+    drop(held);
+}
+
+/// Says which server is asked to stop.
+struct Asked(Sender<String>);
+
+impl Observer for Asked {
+    fn observe(&self, server: &str, event: &Event<'_>) {
+        if matches!(event, Event::StopAsked { .. }) {
+            self.0.send(server.to_owned()).unwrap();
+        }
+    }
+}
+
+fn observed(name: &str, asked: &Sender<String>, routes: Router) -> Server {
+    local().name(name).observer(Asked(asked.clone())).routes(routes).build()
+}
+
+fn sorted(asked: &Receiver<String>) -> Vec<String> {
+    let mut names: Vec<String> = asked.try_iter().collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn each_stop_tells_each_server_of_the_stage_once() {
+    let (asked, was_asked) = channel();
+    let (gate, held) = gate();
+    let holding = Router::new().get("/", move |_: &Request| {
+        gate.pass();
+        "served"
+    });
+    let front = observed("front", &asked, holding);
+    let beside = observed("beside", &asked, Router::new());
+    let back = observed("back", &asked, Router::new().get("/", inline(|_: &Request| "served")));
+    drop(asked);
+    let (front_handle, back_handle) = (front.handle(), back.handle());
+    let (told, hears) = channel();
+    let group = Group::new().server(front).server(beside).then().server(back).task("hears", move |context| {
+        told.send(context.stopping().wait()).unwrap();
+    });
+    let stop = group.handle();
+    let ended = in_background(move || group.run());
+    until("all serve", || front_handle.is_ready() && back_handle.is_ready());
+    let mut client = Client::connect(front_handle.addresses()[0]);
+    client.send(get("/"));
+    held.wait_entered();
+    stop.stop(patient());
+    // The thread that runs the group is in the first step by then.
+    assert_eq!(soon(&hears), Cause::Stopping);
+    assert_eq!(sorted(&was_asked), ["beside", "front"]);
+    stop.stop(patient());
+    assert_eq!(sorted(&was_asked).iter().filter(|name| *name == "front").count(), 1);
+    assert!(back_handle.is_ready());
+    held.let_one_go();
+    client.read_response();
+    drop(client);
+    assert!(soon(&ended).unwrap().is_clean());
+    assert_eq!(sorted(&was_asked), ["back"]);
+}

@@ -1,0 +1,29 @@
+//! A listener that an administrator destroys, by the tool that does it. (`src/server/tests.rs` has the other ways.)
+#![cfg(target_os = "linux")]
+
+use std::process::Command;
+
+use softstop::{ListenerEnd, OnListenerFailure, Request, Router, inline};
+
+use crate::support::{client::Client, in_background, local, soon, start};
+
+#[test]
+#[ignore = "needs ss, root, and a kernel with INET_DIAG_DESTROY"]
+fn a_listener_that_was_destroyed_ends_its_server_with_an_error() {
+    for choice in [OnListenerFailure::Fail, OnListenerFailure::ServeOn] {
+        let routes = Router::new().get("/", inline(|_: &Request| "served"));
+        let (server, address) = start(local().routes(routes).on_listener_failure(choice));
+        let mut client = Client::connect(address);
+        assert_eq!(client.get("/").text(), "served");
+        let destroy = ["-K", "-l", "-t", "-n", "sport", "=", &address.port().to_string()];
+        assert!(Command::new("ss").args(destroy).status().unwrap().success());
+        if choice == OnListenerFailure::ServeOn {
+            assert_eq!(client.get("/").text(), "served");
+            server.handle().stop(crate::support::patient());
+        }
+        let report = soon(&in_background(move || server.wait()));
+        assert_eq!(report.listener, Some(ListenerEnd::Failed), "{report}");
+        assert!(!report.is_clean(), "{report}");
+        assert_eq!(report.failure.is_some(), choice == OnListenerFailure::Fail, "{report}");
+    }
+}

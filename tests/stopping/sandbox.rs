@@ -1,0 +1,57 @@
+//! A thread that the kernel refuses some system calls, as in a container that forbids what it does not know.
+
+use std::net::TcpListener;
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    apply_filter,
+};
+use socket2::{Domain, SockFilter, SockRef, Socket, Type};
+
+const EPERM: i32 = 1;
+/// Numbers of system calls: x86_64's are older than those that the others share.
+const SOCKET: i64 = if cfg!(target_arch = "x86_64") { 41 } else { 198 };
+const SETSOCKOPT: i64 = if cfg!(target_arch = "x86_64") { 54 } else { 208 };
+const AF_NETLINK: i32 = 16;
+const SOL_SOCKET: i32 = 1;
+const SO_ATTACH_FILTER: i32 = 26;
+const SO_BINDTOIFINDEX: i32 = 62;
+
+/// What is forbidden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forbidden {
+    /// To ask the kernel about other sockets.
+    Netlink,
+    /// That, and to attach a filter to a socket, and to bind one to an interface.
+    NetlinkFilterAndBinding,
+}
+
+/// From now on the kernel refuses it to this thread, and to those that it makes.
+pub(crate) fn enter(forbidden: Forbidden) {
+    let argument = |number, value: i32| {
+        SeccompCondition::new(number, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value as u64).unwrap()
+    };
+    let option = |name| SeccompRule::new(vec![argument(1, SOL_SOCKET), argument(2, name)]).unwrap();
+    let mut refused = vec![(SOCKET, vec![SeccompRule::new(vec![argument(0, AF_NETLINK)]).unwrap()])];
+    if forbidden == Forbidden::NetlinkFilterAndBinding {
+        refused.push((SETSOCKOPT, vec![option(SO_ATTACH_FILTER), option(SO_BINDTOIFINDEX)]));
+    }
+    let filter = SeccompFilter::new(
+        refused.into_iter().collect(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(EPERM as u32),
+        std::env::consts::ARCH.try_into().unwrap(),
+    );
+    let program: BpfProgram = filter.unwrap().try_into().unwrap();
+    apply_filter(&program).unwrap();
+
+    let refused = Socket::new(Domain::from(AF_NETLINK), Type::RAW, None).unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(EPERM));
+    if forbidden == Forbidden::NetlinkFilterAndBinding {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let refused = SockRef::from(&listener).attach_filter(&[SockFilter::new(0x06, 0, 0, u32::MAX)]);
+        assert_eq!(refused.unwrap_err().raw_os_error(), Some(EPERM));
+        let refused = SockRef::from(&listener).bind_device_by_index_v4(std::num::NonZeroU32::new(1));
+        assert_eq!(refused.unwrap_err().raw_os_error(), Some(EPERM));
+    }
+}

@@ -1,0 +1,339 @@
+//! What a user's code can do where nobody expects it to run: in the `Drop` of what it attaches, of what it panics with, of
+//! what it leaves behind for a thread, and in an observer that blocks.
+
+use std::{
+    cell::RefCell,
+    io::{self, Read},
+    panic::panic_any,
+    sync::{
+        Mutex,
+        mpsc::{Receiver, Sender, channel},
+    },
+    time::{Duration, Instant},
+};
+
+use softstop::{
+    Body, IntoRoute, Next, Phase, Request, Response, Router, StatusCode, StopPolicy, inline,
+    observe::{Event, Observer},
+};
+
+use crate::support::{
+    NOISE, begin_stop,
+    client::{Client, get},
+    gate::{Gate, gate},
+    in_background, local, patient, serve, soon, start, until,
+};
+
+/// Short, so that what exceeds it is seen.
+fn strict() -> StopPolicy {
+    StopPolicy::default().grace(Duration::from_millis(200)).cancel_grace(Duration::from_millis(200))
+}
+
+/// Holds whoever drops it.
+struct HoldsWhenDropped(Gate);
+
+impl Drop for HoldsWhenDropped {
+    fn drop(&mut self) {
+        self.0.pass();
+    }
+}
+
+/// Panics when it is dropped, with another one as the payload, so many times.
+struct PanicsWhenDropped(u32);
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        if let Some(left) = self.0.checked_sub(1) {
+            panic_any(PanicsWhenDropped(left));
+        }
+    }
+}
+
+/// Cannot be shared by itself.
+struct Attached<T>(#[allow(dead_code, reason = "it is there to be dropped")] Mutex<T>);
+
+#[test]
+fn an_attached_value_that_panics_when_it_is_dropped_ends_nothing() {
+    let attach = |request: &Request| {
+        request.attach(Attached(Mutex::new(PanicsWhenDropped(3))));
+        "attached"
+    };
+    let (server, address) = serve(Router::new().get("/pool", attach).get("/inline", inline(attach)));
+    let mut other = Client::connect(address);
+    for target in ["/pool", "/inline", "/pool", "/inline"] {
+        assert_eq!(Client::once(address, get(target)).text(), "attached", "{target}");
+        assert_eq!(other.get(target).text(), "attached", "{target}");
+    }
+    drop(other);
+    let report = server.stop(patient());
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn an_attached_value_that_blocks_when_it_is_dropped_holds_its_worker_and_no_loop() {
+    let (gate, held) = gate();
+    let attach = move |request: &Request| {
+        request.attach(Attached(Mutex::new(HoldsWhenDropped(gate.clone()))));
+        "attached"
+    };
+    let routes = Router::new().get("/attach", attach).get("/quick", inline(|_: &Request| "quick"));
+    let (server, address) = start(local().loops(1).routes(routes));
+    let mut client = Client::connect(address);
+    client.send(get("/attach"));
+    held.wait_entered();
+    assert_eq!(Client::once(address, get("/quick")).text(), "quick", "the loop goes on");
+    held.let_one_go();
+    assert_eq!(client.read_response().text(), "attached");
+    drop(client);
+    assert!(server.stop(patient()).is_clean());
+}
+
+#[test]
+fn a_callback_that_is_left_to_a_context_holds_no_loop_when_it_is_dropped() {
+    let (gate, held) = gate();
+    let leave = move |request: &Request| {
+        let holds = HoldsWhenDropped(gate.clone());
+        request.context().on_cancel(move |_| drop(holds)).forget();
+        "left"
+    };
+    let routes = Router::new()
+        .get("/pool", leave.clone())
+        .get("/inline", inline(leave))
+        .get("/quick", inline(|_: &Request| "quick"));
+    let (server, address) = start(local().loops(1).routes(routes));
+    for target in ["/pool", "/inline"] {
+        let mut client = Client::connect(address);
+        client.send(get(target));
+        held.wait_entered();
+        assert_eq!(Client::once(address, get("/quick")).text(), "quick", "the loop goes on after {target}");
+        held.let_one_go();
+        assert_eq!(client.read_response().text(), "left");
+    }
+    assert!(server.stop(patient()).is_clean());
+}
+
+#[test]
+fn a_payload_that_panics_when_it_is_dropped_costs_no_worker_and_no_loop() {
+    const WORKERS: usize = 2;
+    let panics = |_: &Request| -> &'static str { panic_any(PanicsWhenDropped(3)) };
+    let handed_on = |request: &Request, next: &Next| match next.try_run(request) {
+        Ok(response) => response,
+        Err(panic) => {
+            drop(panic);
+            Response::new(StatusCode::BAD_GATEWAY)
+        }
+    };
+    let routes = Router::new()
+        .get("/pool", panics)
+        .get("/inline", inline(panics))
+        .get("/wrapped", panics.wrap(handed_on))
+        .get("/alive", |_: &Request| "alive");
+    let (server, address) = start(local().workers(WORKERS).routes(routes));
+    for _ in 0..=WORKERS {
+        assert_eq!(Client::once(address, get("/pool")).status, 500);
+        assert_eq!(Client::once(address, get("/inline")).status, 500);
+        assert_eq!(Client::once(address, get("/wrapped")).status, 502);
+    }
+    let detached = server.handle().detach("panics", |_| panic_any(PanicsWhenDropped(3)));
+    assert!(detached.is_ok());
+    assert_eq!(Client::once(address, get("/alive")).text(), "alive");
+    let report = server.stop(patient());
+    assert!(report.is_clean(), "{report}");
+}
+
+/// A reader that says when it is dropped, and then holds whoever does that.
+struct HeldReader(#[allow(dead_code, reason = "it is there to be dropped")] HoldsWhenDropped);
+
+impl Read for HeldReader {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+}
+
+/// Of a full queue, whose loop has to get rid of the reader.
+#[test]
+fn the_reader_of_a_content_that_is_refused_holds_no_loop_when_it_is_dropped() {
+    let (busy, held_busy) = gate();
+    let (gate, held) = gate();
+    let routes = Router::new()
+        .get("/busy", move |_: &Request| busy.pass())
+        .get("/quick", inline(|_: &Request| "quick"))
+        .get(
+            "/read",
+            inline(move |_: &Request| {
+                let reader = HeldReader(HoldsWhenDropped(gate.clone()));
+                Response::new(StatusCode::OK).with_body(Body::from_reader(reader))
+            }),
+        );
+    let (server, address) = start(local().loops(1).workers(1).queue(1).routes(routes));
+    let mut working = Client::connect(address);
+    working.send(get("/busy"));
+    held_busy.wait_entered();
+    let mut waiting = Client::connect(address);
+    waiting.send(get("/busy"));
+    until("the queue is full", || server.handle().metrics().queued == 1);
+    let mut refused = Client::connect(address);
+    refused.send(get("/read"));
+    held.wait_entered();
+    assert_eq!(Client::once(address, get("/quick")).text(), "quick", "the loop goes on");
+    assert_eq!(refused.read_response().status, 503);
+    drop((held, held_busy));
+    working.read_response();
+    waiting.read_response();
+    drop((working, waiting, refused));
+    assert!(server.stop(patient()).is_clean());
+}
+
+#[test]
+fn the_handler_of_an_upgrade_that_does_not_happen_holds_no_loop_when_it_is_dropped() {
+    let (gate, held) = gate();
+    let taken_apart = move |request: &Request| {
+        let holds = HoldsWhenDropped(gate.clone());
+        let switching = request.upgrade("raw", move |_, _| drop(holds));
+        Response::new(StatusCode::OK).with_body(switching.into_body())
+    };
+    let routes = Router::new().get("/", inline(taken_apart)).get("/quick", inline(|_: &Request| "quick"));
+    let (server, address) = start(local().loops(1).routes(routes));
+    let mut client = Client::connect(address);
+    client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: upgrade\r\nUpgrade: raw\r\n\r\n");
+    held.wait_entered();
+    assert_eq!(Client::once(address, get("/quick")).text(), "quick", "the loop goes on");
+    assert_eq!(client.read_response().status, 500);
+    drop((held, client));
+    assert!(server.stop(patient()).is_clean());
+}
+
+thread_local! {
+    static LEFT_ON_THE_THREAD: RefCell<Option<HoldsWhenDropped>> = const { RefCell::new(None) };
+}
+
+fn leaves_something_on_its_thread(gate: &Gate) -> impl Fn(&Request) -> &'static str + Clone + use<> {
+    let gate = gate.clone();
+    move |_: &Request| {
+        LEFT_ON_THE_THREAD.set(Some(HoldsWhenDropped(gate.clone())));
+        "left"
+    }
+}
+
+#[test]
+fn a_thread_local_that_blocks_when_it_is_dropped_holds_no_stop_and_is_named() {
+    for target in ["/pool", "/inline"] {
+        let (gate, held) = gate();
+        let leave = leaves_something_on_its_thread(&gate);
+        let routes = Router::new().get("/pool", leave.clone()).get("/inline", inline(leave));
+        let (server, address) = serve(routes);
+        assert_eq!(Client::once(address, get(target)).text(), "left");
+        let began = Instant::now();
+        let handle = server.handle();
+        let report = soon(&begin_stop(&server, strict()));
+        assert!(began.elapsed() < strict().longest() + NOISE, "{target}: {report}");
+        held.wait_entered();
+        assert_eq!(handle.phase(), Phase::Stopped);
+        assert!(!report.is_clean(), "{target}: {report}");
+        assert_eq!(report.stragglers.len(), 1, "{target}: {report}");
+        let straggler = report.stragglers[0].to_string();
+        let thread = if target == "/pool" { "tested worker" } else { "event loop" };
+        assert!(straggler.contains(thread) && straggler.contains("its thread does not end"), "{straggler}");
+        // The next run has threads of its own.
+        server.start().unwrap();
+        assert!(server.stop(patient()).is_clean());
+        drop(held);
+    }
+}
+
+/// The report is made when the threads are gone, and its time is that.
+#[test]
+fn a_thread_local_that_takes_its_time_within_the_bound_is_waited_for() {
+    let (gate, held) = gate();
+    let (server, address) = serve(Router::new().get("/", leaves_something_on_its_thread(&gate)));
+    assert_eq!(Client::once(address, get("/")).text(), "left");
+    let report = begin_stop(&server, patient());
+    held.wait_entered();
+    assert!(report.recv_timeout(Duration::from_millis(100)).is_err(), "it is waited for");
+    held.let_one_go();
+    let report = soon(&report);
+    assert!(report.is_clean(), "{report}");
+    assert!(report.duration() >= Duration::from_millis(100), "{report}");
+}
+
+/// A stop that comes while only threads are waited for shortens that wait.
+#[test]
+fn a_further_stop_does_not_wait_for_a_thread_local() {
+    let (gate, held) = gate();
+    let (server, address) = serve(Router::new().get("/", leaves_something_on_its_thread(&gate)));
+    assert_eq!(Client::once(address, get("/")).text(), "left");
+    let report = begin_stop(&server, patient());
+    held.wait_entered();
+    server.handle().stop(StopPolicy::now());
+    let report = soon(&report);
+    assert!(!report.is_clean(), "{report}");
+    drop(held);
+}
+
+type Moment = fn(&Event<'_>) -> bool;
+
+/// Blocks at one kind of event.
+struct Blocks {
+    at: Moment,
+    gate: Gate,
+    told: Mutex<Sender<String>>,
+}
+
+impl Observer for Blocks {
+    fn observe(&self, _: &str, event: &Event<'_>) {
+        _ = self.told.lock().unwrap().send(format!("{event:?}"));
+        if (self.at)(event) {
+            self.gate.pass();
+        }
+    }
+}
+
+#[test]
+fn an_observer_that_blocks_holds_neither_who_asks_for_a_stop_nor_the_stop_and_is_named() {
+    let moments: [(&str, Moment); 5] = [
+        ("started", |event| matches!(event, Event::Started)),
+        ("asked", |event| matches!(event, Event::StopAsked { .. })),
+        ("phase", |event| matches!(event, Event::PhaseEntered { .. })),
+        ("listener", |event| matches!(event, Event::ListenerClosed { .. })),
+        ("stopped", |event| matches!(event, Event::Stopped)),
+    ];
+    for (moment, at) in moments {
+        let (gate, held) = gate();
+        let observer = Blocks { at, gate, told: Mutex::new(channel().0) };
+        let server = local().routes(Router::new()).observer(observer).build();
+        let started = in_background(move || server.start().map(|()| server));
+        let server = soon(&started).unwrap();
+        let handle = server.handle();
+        let asked = in_background(move || {
+            let began = Instant::now();
+            (0..3).for_each(|_| handle.stop(strict()));
+            (handle.is_ready(), began)
+        });
+        let (is_ready, began) = soon(&asked);
+        assert!(!is_ready, "{moment}: whoever asks is not held");
+        let report = soon(&in_background(move || server.wait()));
+        assert!(began.elapsed() < strict().longest() + NOISE, "{moment}: {report}");
+        held.wait_entered();
+        assert!(!report.is_clean(), "{moment}: {report}");
+        let names: Vec<String> = report.stragglers.iter().map(ToString::to_string).collect();
+        assert!(names.iter().any(|name| name.contains("blocked by the observer")), "{moment}: {names:?}");
+        drop(held);
+    }
+}
+
+#[test]
+fn what_concerns_the_whole_server_is_told_in_order_though_the_observer_is_slow() {
+    let (gate, held) = gate();
+    let (told, events): (_, Receiver<String>) = channel();
+    let observer =
+        Blocks { at: |event| matches!(event, Event::StopAsked { .. }), gate, told: Mutex::new(told) };
+    let (server, _) = start(local().loops(4).routes(Router::new()).observer(observer));
+    let report = begin_stop(&server, patient());
+    held.wait_entered();
+    drop(held);
+    assert!(soon(&report).is_clean());
+    drop(server);
+    let events: Vec<String> = events.try_iter().collect();
+    let kinds: Vec<&str> = events.iter().map(|event| event.split([' ', '{']).next().unwrap()).collect();
+    assert_eq!(kinds, ["Started", "StopAsked", "PhaseEntered", "ListenerClosed", "Stopped"], "{events:?}");
+}
