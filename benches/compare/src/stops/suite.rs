@@ -15,7 +15,7 @@ use crate::{
 pub enum Suite {
     /// Everything that is claimed of softstop's stops, beside hyper, Go and nginx: some hours.
     Limit,
-    /// A bounded part of it, of softstop alone: some three minutes.
+    /// A bounded part of it, of softstop alone: two minutes.
     Ci,
 }
 
@@ -35,9 +35,9 @@ pub struct Section {
 }
 
 /// Kinds that need no path.
-const ORDINARY: [Kind; 8] = {
-    use Kind::{Kept, LateReader, Mix, New, Pausing, Pipelined, SlowBody, SlowHandler};
-    [New, Kept, Pausing, Pipelined, SlowBody, SlowHandler, Mix, LateReader]
+const ORDINARY: [Kind; 9] = {
+    use Kind::{Kept, LateReader, Mix, New, Pausing, Pipelined, SlowBody, SlowHandler, Stream};
+    [New, Kept, Pausing, Pipelined, SlowBody, SlowHandler, Stream, Mix, LateReader]
 };
 /// Clients that do not do what a server would like.
 const DIFFICULT: [Kind; 5] =
@@ -50,7 +50,7 @@ impl Suite {
         let every_kind = [&ORDINARY[..], &DIFFICULT[..]].concat();
         match self {
             Suite::Limit => {
-                let servers = of(&["softstop", "hyper", "go", "nginx"]);
+                let servers = of(&["softstop", "softstop-pool", "hyper", "go", "nginx"]);
                 let over = |path| Section {
                     path: Some(path),
                     servers: servers.clone(),
