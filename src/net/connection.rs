@@ -334,7 +334,7 @@ impl Connection {
                 self.drive(service)
             }
             Kind::Idle => Flow::Close(CloseReason::IdleTimeout),
-            Kind::Quiet => Flow::Close(CloseReason::Drained),
+            Kind::Quiet => self.end_quiet(service),
             Kind::Route => self.time_out(service),
             // The kernel says that there is room again only when there is plenty; a slow client takes bytes all the same.
             Kind::Write => match self.flush(service) {

@@ -86,6 +86,23 @@ pub(crate) fn state_of(local: SocketAddr, peer: SocketAddr) -> io::Result<Option
     }
 }
 
+/// How many bytes this side of a connection has written and the peer has not acknowledged; `None` as for [`state_of`].
+///
+/// # Errors
+///
+/// Those of [`state_of`].
+pub(crate) fn unacknowledged(local: SocketAddr, peer: SocketAddr) -> io::Result<Option<u32>> {
+    #[cfg(target_os = "linux")]
+    {
+        linux::ask_unacknowledged(&linux::find_one(local, peer))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (local, peer);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 #[cfg(target_os = "linux")]
 mod linux {
     use std::{
@@ -114,6 +131,22 @@ mod linux {
         let mut answer = [0; 4096];
         let length = send(question)?.read(&mut answer)?;
         first_state(&answer[..length])
+    }
+
+    /// Asks the kernel; the length of the send queue of the first socket that it found, if it found one.
+    pub(super) fn ask_unacknowledged(question: &[u8]) -> io::Result<Option<u32>> {
+        // After the header of 16 bytes, in an `inet_diag_msg`: four bytes of states, 48 of addresses, the timer and the
+        // receive queue. What was sent and is not acknowledged counts as queued.
+        const SEND_QUEUE: usize = 16 + 60;
+        let mut answer = [0; 4096];
+        let length = send(question)?.read(&mut answer)?;
+        let answer = &answer[..length];
+        match (first_state(answer), answer.get(SEND_QUEUE..SEND_QUEUE + 4)) {
+            (Ok(Some(_)), Some(&[a, b, c, d])) => Ok(Some(u32::from_ne_bytes([a, b, c, d]))),
+            (Err(error), _) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            (Err(error), _) => Err(error),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
     }
 
     /// Asks the kernel, and calls `found` with the time to the next timer of each socket that it found.

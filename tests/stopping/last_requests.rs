@@ -73,6 +73,32 @@ fn a_client_that_has_been_quick_is_given_less_time_than_one_that_is_not_known_ye
     }
 }
 
+/// A client cannot send its next request before it has the whole response. Its kernel acknowledges nothing here, as if a
+/// packet of the response had been lost.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_quick_client_is_waited_for_while_its_response_is_not_acknowledged() {
+    const KNOWN: usize = 9;
+    let big = |_: &Request| "x".repeat(40_000);
+    let (server, address) =
+        serve(Router::new().get("/", inline(|_: &Request| "quick")).get("/big", inline(big)));
+    let mut waiting = Client::connect_with_window(address, 4 * 1024);
+    let mut quick = Client::connect(address);
+    (0..KNOWN).for_each(|_| assert_eq!(waiting.get("/").text(), "quick"));
+    waiting.send(get("/big"));
+    // Its first bytes show that the response was written.
+    waiting.sender().peek(&mut [0]).unwrap();
+    (0..KNOWN).for_each(|_| assert_eq!(quick.get("/").text(), "quick"));
+    let report = begin_stop(&server, patient().quiet(HUNG));
+    // Its quiet period began later.
+    quick.expect_end();
+    assert_eq!(waiting.read_response().body.len(), 40_000);
+    let last = waiting.get("/");
+    assert_eq!((last.text(), last.says_close()), ("quick", true));
+    waiting.expect_end();
+    assert!(soon(&report).is_clean());
+}
+
 #[test]
 fn a_client_that_closes_ends_the_wait_for_its_last_request() {
     let (server, address) = serve(Router::new().get("/", |_: &Request| "served"));

@@ -6,8 +6,12 @@
 //! Servers are processes of their own ([`process`]), built from the packages below `peers/` ([`servers`]). What all of
 //! them answer is in `peers/answers`.
 
+#![forbid(unsafe_code)]
+
 pub mod measure;
+pub mod path;
 pub mod process;
 pub mod servers;
 pub mod stops;
 pub mod table;
+pub mod user;

@@ -3,8 +3,8 @@
 use std::{
     fs, io,
     io::{BufRead, BufReader},
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
@@ -14,7 +14,11 @@ use std::{
 use peer_answers::{BIG, KIB};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::servers::{HERE, Program, Server};
+use crate::{
+    path,
+    servers::{HERE, Program, Server},
+    user::User,
+};
 
 /// The longest that a server may take to say that it listens.
 const STARTED: Duration = Duration::from_secs(20);
@@ -31,6 +35,26 @@ pub struct Launch<'a> {
     pub core: Option<usize>,
     /// Beside those that the server is always given.
     pub arguments: &'a [&'a str],
+    pub place: Place<'a>,
+}
+
+/// Where a server runs, and as whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The address that it listens at.
+    pub host: IpAddr,
+    /// The path between it and its clients. The thread that starts the server must be in the namespace of the server.
+    pub path: Option<&'a path::Path>,
+    /// `None`: the user of this process.
+    pub user: Option<&'a User>,
+    /// softstop's program, if it is not the one that was built for this run.
+    pub softstop: Option<&'a Path>,
+}
+
+impl Place<'_> {
+    /// On loopback, as the user of this process.
+    pub const HERE: Place<'static> =
+        Place { host: IpAddr::V4(Ipv4Addr::LOCALHOST), path: None, user: None, softstop: None };
 }
 
 /// A server that listens. It is killed when this is dropped.
@@ -69,7 +93,9 @@ impl Launch<'_> {
             Program::Nginx => self.start_nginx(),
             Program::Peer(_) | Program::Go => {
                 let threads = self.threads.to_string();
-                let mut child = self.command(&["--threads", &threads]).stdout(Stdio::piped()).spawn()?;
+                let listen = self.listen().to_string();
+                let mut command = self.command(&["--listen", &listen, "--threads", &threads])?;
+                let mut child = command.stdout(Stdio::piped()).spawn()?;
                 let log = Log::of(child.stdout.take());
                 let address = log.address("listening on ", &mut child)?;
                 Ok(self.running(child, address, (address, "/echo"), log))
@@ -77,26 +103,56 @@ impl Launch<'_> {
         }
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let program = self.server.program.path();
-        let mut command = match self.core {
-            Some(core) => {
-                let mut command = Command::new("taskset");
-                command.args(["--cpu-list", &core.to_string()]).arg(program);
+    fn command(&self, arguments: &[&str]) -> io::Result<Command> {
+        let Place { user, softstop, .. } = self.place;
+        let program = match (self.server.program, softstop) {
+            (Program::Softstop, Some(given)) => given.to_owned(),
+            (program, _) => program.path(),
+        };
+        let mut words = Vec::new();
+        if let Some(core) = self.core {
+            words.extend(["taskset".to_owned(), "--cpu-list".to_owned(), core.to_string()]);
+        }
+        let program = match user {
+            Some(user) => {
+                let (_, forceful) = self.signals();
+                words.extend(user.words(if forceful == Signal::KILL { "KILL" } else { "TERM" }));
+                user.program(&program)?
+            }
+            None => program,
+        };
+        let mut command = match words.split_first() {
+            Some((first, others)) => {
+                let mut command = Command::new(first);
+                command.args(others).arg(program);
                 command
             }
             None => Command::new(program),
         };
         command.args(arguments).args(self.server.arguments).args(self.arguments).stdin(Stdio::null());
-        command
+        Ok(command)
+    }
+
+    /// What asks for a graceful stop, and what ends it at once.
+    fn signals(&self) -> (Signal, Signal) {
+        match self.server.program {
+            // To nginx SIGTERM is the fast stop; SIGKILL would leave its workers behind.
+            Program::Nginx => (Signal::QUIT, Signal::TERM),
+            _ => (Signal::TERM, Signal::KILL),
+        }
+    }
+
+    /// Any port.
+    fn listen(&self) -> SocketAddr {
+        SocketAddr::new(self.place.host, 0)
     }
 
     /// Its three services are three servers; two of them have all that is wanted.
     fn start_softstop(&self) -> io::Result<Running> {
-        let any = "127.0.0.1:0";
+        let any = &*self.listen().to_string();
         let loops = self.threads.to_string();
         let mut command =
-            self.command(&["serve", "--hello", any, "--name", any, "--echo", any, "--loops", &loops]);
+            self.command(&["serve", "--hello", any, "--name", any, "--echo", any, "--loops", &loops])?;
         let mut child = command.env_remove("SOFTSTOP_LOG").stderr(Stdio::piped()).spawn()?;
         let log = Log::of(child.stderr.take());
         let hello = log.address("hello: listening on ", &mut child)?;
@@ -106,8 +162,12 @@ impl Launch<'_> {
 
     /// It does not tell which port it was given, so one is chosen for it, and its log is a file.
     fn start_nginx(&self) -> io::Result<Running> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let directory = PathBuf::from(HERE).join(format!("target/nginx-{}", address.port()));
+        let address = TcpListener::bind(self.listen())?.local_addr()?;
+        let name = format!("nginx-{}", address.port());
+        let directory = match self.place.user {
+            Some(user) => user.directory(&name)?,
+            None => PathBuf::from(HERE).join("target").join(name),
+        };
         fs::create_dir_all(&directory)?;
         fs::write(directory.join("kib"), KIB)?;
         fs::write(directory.join("big"), BIG)?;
@@ -119,7 +179,7 @@ impl Launch<'_> {
         let file = directory.join("nginx.conf");
         fs::write(&file, configuration)?;
         let (file, prefix) = (file.to_string_lossy(), directory.to_string_lossy().into_owned());
-        let mut command = self.command(&["-p", &prefix, "-c", &file, "-g", "daemon off;"]);
+        let mut command = self.command(&["-p", &prefix, "-c", &file, "-g", "daemon off;"])?;
         let mut child = command.stderr(Stdio::piped()).spawn()?;
         let log = Log::of(child.stderr.take());
         let since = Instant::now();
@@ -142,11 +202,7 @@ impl Launch<'_> {
         echo: (SocketAddr, &'static str),
         log: Log,
     ) -> Running {
-        let (graceful, forceful) = match self.server.program {
-            // To nginx SIGTERM is the fast stop; SIGKILL would leave its workers behind.
-            Program::Nginx => (Signal::QUIT, Signal::TERM),
-            _ => (Signal::TERM, Signal::KILL),
-        };
+        let (graceful, forceful) = self.signals();
         Running {
             name: self.server.name,
             child,

@@ -16,12 +16,12 @@ use crate::{
     journal,
     net::{
         service::Service,
-        sock_diag::{TcpState, state_of},
+        sock_diag::{TcpState, state_of, unacknowledged},
         socket_writer::{Next, SocketWriter},
     },
     observe::{ConnectionId, Event},
     run::Run,
-    stop::{Cause, CloseReason, Phase, Standing, Straggler, Stuck},
+    stop::{Cause, CloseReason, Phase, Rhythm, Standing, Straggler, Stuck, Verdict},
 };
 
 /// An upgraded connection is one of the server's to its end: their number bounds the threads.
@@ -224,6 +224,26 @@ impl Connection {
             }
             Flow::Wait => Flow::Close(reason),
             flow => flow,
+        }
+    }
+
+    /// Called when the quiet period is over. If the client has not acknowledged the last response, a packet of that response
+    /// was probably lost: the client cannot send its next request yet, and its rhythm says nothing about this pause. The
+    /// connection then has the longest quiet period, [`StopPolicy::quiet`](crate::StopPolicy::quiet).
+    ///
+    /// The kernel is asked only about connections that are younger than that. Where it does not answer, the rhythm decides.
+    pub(super) fn end_quiet(&mut self, service: &Service) -> Flow {
+        let longest = Standing::Quiet { since: self.since, rhythm: Rhythm::default() };
+        let is_response_under_way = || {
+            let queued = self.stream.local_addr().and_then(|local| unacknowledged(local, self.peer));
+            matches!(queued, Ok(Some(1..)))
+        };
+        match service.drain.verdict(longest) {
+            Verdict::CloseAt(at) if at > service.now && is_response_under_way() => {
+                self.rhythm = Rhythm::default();
+                Flow::Wait
+            }
+            _ => Flow::Close(CloseReason::Drained),
         }
     }
 

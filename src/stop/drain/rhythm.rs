@@ -20,6 +20,10 @@
 //!   answers at once over 50 ms has a quiet period of 100 ms without this term. It would lose each request that needs
 //!   a repetition.
 //!
+//! The repetition of a lost response takes as long, and the client pauses only after it. A connection whose last response
+//! is not acknowledged when its quiet period is over therefore has the bound as its quiet period: see
+//! `Connection::end_quiet`.
+//!
 //! **What remains possible:** a request that crosses our FIN on the way is lost, with this rule as with each other rule.
 //! It has to be sent within the quiet period, or less than half a round trip after it, and to arrive after the quiet period.
 //! The simulation (`simulation/rhythm.rs`) counts, in 100 stops of 32 clients over 50 ms:

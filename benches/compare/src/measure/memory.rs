@@ -10,7 +10,11 @@ use super::{
     statistics::short,
     usage,
 };
-use crate::{process::Launch, servers::Server, table::Table};
+use crate::{
+    process::{Launch, Place},
+    servers::Server,
+    table::Table,
+};
 
 /// Idle connections, and how many there are before the first look, so that what is needed once is not counted.
 const IDLE: usize = 5000;
@@ -38,7 +42,8 @@ pub fn memory(servers: &[&'static Server]) -> Vec<Memory> {
 }
 
 fn measure(server: &'static Server) -> io::Result<Memory> {
-    let running = Launch { server, threads: 1, core: Some(SERVER_CORE), arguments: &[] }.start()?;
+    let running =
+        Launch { server, threads: 1, core: Some(SERVER_CORE), arguments: &[], place: Place::HERE }.start()?;
     let _warm = idle::open(running.address, WARM)?;
     let alone = usage::resident_bytes(running.id())?;
     let _idle = idle::open(running.address, IDLE)?;

@@ -14,7 +14,7 @@ use super::{
     wrk,
 };
 use crate::{
-    process::{Launch, Running},
+    process::{Launch, Place, Running},
     servers::Server,
     table::Table,
 };
@@ -76,7 +76,8 @@ pub fn rounds(
 impl Candidate {
     fn start(workload: &Workload, server: &'static Server) -> io::Result<Candidate> {
         let arguments = workload.arguments(server);
-        let running = Launch { server, threads: 1, core: Some(SERVER_CORE), arguments }.start()?;
+        let running =
+            Launch { server, threads: 1, core: Some(SERVER_CORE), arguments, place: Place::HERE }.start()?;
         Ok(Candidate { server, running, rounds: Vec::new() })
     }
 

@@ -8,7 +8,7 @@ use super::{
     statistics::{Samples, short},
 };
 use crate::{
-    process::Launch,
+    process::{Launch, Place},
     servers::Server,
     stops::{Kind, stop_once},
     table::Table,
@@ -53,7 +53,8 @@ pub fn stops(servers: &[&'static Server], rounds: usize) -> Vec<Stopped> {
 
 impl Stopped {
     fn round(&mut self) -> io::Result<()> {
-        let launch = Launch { server: self.server, threads: 2, core: None, arguments: &[] };
+        let launch =
+            Launch { server: self.server, threads: 2, core: None, arguments: &[], place: Place::HERE };
         self.idle.push(stop_idle(&launch)?);
         for (kind, loaded) in KINDS.into_iter().zip(&mut self.loaded) {
             let stop = stop_once(&launch, kind, CLIENTS)?;

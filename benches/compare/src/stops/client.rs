@@ -1,73 +1,36 @@
 //! The clients: threads that send one request after the other until they are refused.
 
 use std::{
-    fmt,
     net::SocketAddr,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use clap::ValueEnum;
 use peer_answers::{HELLO, PAUSE, PIECE, SLEPT, STREAMED};
-use serde::Serialize;
+use socket2::Socket;
 
 use super::{
+    Kind, Patience,
     connection::{Connected, Connection, NoResponse, Response},
-    outcome::{Loss, Outcomes},
+    moment::Moment,
+    outcome::{Loss, Outcomes, Refusal},
+    vanish::{half_open, vanish, with_handler},
 };
-
-/// How clients behave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// A connection for each request, which says `Connection: close`.
-    New,
-    /// One request after the other on a connection that is kept alive.
-    Kept,
-    /// The same, with a pause of up to 200 ms before each request: connections that a server finds quiet.
-    Pausing,
-    /// Sixteen requests at once on a connection that is kept alive.
-    Pipelined,
-    /// Contents that arrive in pieces over 100 ms, on a connection that is kept alive.
-    SlowBody,
-    /// Requests that take 20 ms to answer, on a connection that is kept alive.
-    SlowHandler,
-    /// Streams of five pieces over 100 ms, on a connection that is kept alive. A stop may end one early, but properly.
-    Stream,
-    /// The client's number decides which of the others it is.
-    Mix,
-}
-
-impl Kind {
-    /// The kinds of clients that [`Kind::Mix`] mixes.
-    const MIXED: [Kind; 5] = [Kind::New, Kind::Kept, Kind::Pipelined, Kind::SlowBody, Kind::SlowHandler];
-
-    /// What the client with this number does.
-    #[must_use]
-    pub fn of_client(self, number: usize) -> Kind {
-        match self {
-            Kind::Mix => Kind::MIXED[number % Kind::MIXED.len()],
-            kind => kind,
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.to_possible_value().expect("no kind is skipped");
-        f.write_str(value.get_name())
-    }
-}
+use crate::path::Path;
 
 /// What the clients of a server share.
-pub struct Load {
+pub struct Load<'a> {
+    pub(super) path: Option<&'a Path>,
+    pub(super) patience: Patience,
     pub(super) address: SocketAddr,
     pub(super) echo: (SocketAddr, &'static str),
     /// How many clients have had an answer.
     pub(super) served: AtomicUsize,
+    /// The server has been told to stop.
+    pub(super) stopping: Moment,
     /// The server's process has ended.
-    pub(super) is_over: AtomicBool,
+    pub(super) over: Moment,
 }
 
 const DEPTH: usize = 16;
@@ -75,73 +38,128 @@ const DEPTH: usize = 16;
 const PIECES: usize = STREAMED;
 /// Milliseconds that a client of the pausing kind waits before a request: on both sides of softstop's quiet period.
 const PAUSES: std::ops::Range<u64> = 0..200;
+/// How long a late reader does not read.
+const LATE: Duration = Duration::from_millis(200);
+/// What is sent back to a client that vanishes in the middle of it: more than the receive window of a new connection.
+const LARGE: usize = 256 * 1024;
 
 pub(super) struct Client<'a> {
     kind: Kind,
-    load: &'a Load,
+    load: &'a Load<'a>,
     /// What it sends, in one piece or several.
     pieces: Vec<Vec<u8>>,
     expected: Vec<u8>,
     outcomes: Outcomes,
     connection: Option<(Connection, Instant)>,
+    /// When it began to try to connect, after its last connection.
+    connecting: Option<Instant>,
+    /// Connections that it does not use any more and keeps open.
+    held: Vec<Connection>,
+    half_open: Option<Socket>,
 }
 
 impl<'a> Client<'a> {
-    pub(super) fn new(kind: Kind, load: &'a Load) -> Client<'a> {
+    pub(super) fn new(kind: Kind, load: &'a Load<'a>) -> Client<'a> {
         let get = |path: &str, more: &str| {
             format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{more}\r\n", load.address).into_bytes()
         };
+        let post = |length: usize| {
+            let (address, path) = load.echo;
+            format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\n\r\n")
+                .into_bytes()
+        };
         let hello = HELLO.as_bytes().to_vec();
         let (pieces, expected) = match kind {
-            Kind::New => (vec![get("/", "Connection: close\r\n")], hello),
-            Kind::Kept | Kind::Pausing | Kind::Mix => (vec![get("/", "")], hello),
+            Kind::New | Kind::VanishHalfOpen => (vec![get("/", "Connection: close\r\n")], hello),
+            Kind::Kept | Kind::Pausing | Kind::LateReader | Kind::Holding | Kind::Mix => {
+                (vec![get("/", "")], hello)
+            }
             Kind::Pipelined => (vec![get("/", "").repeat(DEPTH)], hello),
             Kind::SlowHandler => (vec![get("/sleep?ms=20", "")], SLEPT.as_bytes().to_vec()),
+            Kind::VanishInFlight => (vec![get("/sleep?ms=100", "")], SLEPT.as_bytes().to_vec()),
             Kind::Stream => (vec![get("/stream", "")], PIECE.repeat(STREAMED)),
-            Kind::SlowBody => {
-                let (address, path) = load.echo;
-                let length = PIECES * PIECE.len();
-                let head =
-                    format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\n\r\n");
+            Kind::SlowBody | Kind::VanishUpload => {
                 let mut pieces = vec![PIECE.to_vec(); PIECES];
-                pieces[0].splice(0..0, head.into_bytes());
+                pieces[0].splice(0..0, post(PIECES * PIECE.len()));
                 (pieces, PIECE.repeat(PIECES))
             }
+            Kind::VanishResponse => {
+                let content = vec![b'v'; LARGE];
+                (vec![[post(LARGE), content.clone()].concat()], content)
+            }
         };
-        Client { kind, load, pieces, expected, outcomes: Outcomes::default(), connection: None }
+        Client {
+            kind,
+            load,
+            pieces,
+            expected,
+            outcomes: Outcomes::default(),
+            connection: None,
+            connecting: None,
+            held: Vec::new(),
+            half_open: None,
+        }
     }
 
-    /// Sends requests until it is refused, or the server has ended.
+    /// Sends requests until it is refused, or the server has ended, or it has vanished.
     pub(super) fn run(mut self) -> Outcomes {
-        loop {
-            let (connection, connected) = match self.connection.take() {
-                Some(connection) => connection,
-                None if self.load.is_over.load(Ordering::Acquire) => return self.outcomes,
-                None => match Connection::to(self.address()) {
-                    Connected::Yes(connection) => (connection, Instant::now()),
-                    Connected::Unheard => {
-                        self.outcomes.counts.unheard += 1;
-                        continue;
-                    }
-                    Connected::Reset => {
-                        self.dropped(None, Missing::new(self.depth(), 0), "reset at the connect");
-                        continue;
-                    }
-                    Connected::Refused => {
-                        self.outcomes.counts.refused += 1;
-                        return self.outcomes;
-                    }
-                },
-            };
+        if let Some(path) = self.load.path {
+            path.client().enter().expect("the path was made by this process");
+            // All clients would be at the same point of their exchanges otherwise, for the whole of a run, because the
+            // path delays them all alike.
+            let cycle = 2 * path.conditions().round_trip();
+            thread::sleep(cycle.mul_f64(fastrand::f64()));
+        }
+        if self.kind == Kind::VanishHalfOpen {
+            self.half_open = Some(half_open(self.load).expect("there is a path, with ports"));
+            self.outcomes.counts.vanished += 1;
+        }
+        while let Some((connection, connected)) = self.connection.take().or_else(|| self.connect()) {
             if self.kind == Kind::Pausing && connection.answered > 0 {
                 thread::sleep(Duration::from_millis(fastrand::u64(PAUSES)));
             }
             self.exchange(connection, connected);
+            if self.kind != Kind::VanishHalfOpen && self.outcomes.counts.vanished > 0 {
+                break;
+            }
+        }
+        if !self.held.is_empty() || self.half_open.is_some() {
+            self.load.over.wait();
+        }
+        self.outcomes
+    }
+
+    /// A new connection; `None` if there will be none any more.
+    fn connect(&mut self) -> Option<(Connection, Instant)> {
+        loop {
+            if self.load.over.has_come() {
+                return None;
+            }
+            let since = *self.connecting.get_or_insert_with(Instant::now);
+            match Connection::to(self.address(), self.load.patience) {
+                Connected::Yes(connection) => {
+                    self.connecting = None;
+                    return Some((connection, Instant::now()));
+                }
+                Connected::Unheard => self.outcomes.counts.unheard += 1,
+                Connected::Reset => {
+                    self.connecting = None;
+                    self.dropped(None, Missing::new(self.depth(), 0), "reset at the connect");
+                }
+                Connected::Refused => {
+                    self.outcomes.counts.refused += 1;
+                    self.outcomes.refusals.push(Refusal { since, took: since.elapsed() });
+                    return None;
+                }
+            }
         }
     }
 
     fn address(&self) -> SocketAddr {
-        if self.kind == Kind::SlowBody { self.load.echo.0 } else { self.load.address }
+        match self.kind {
+            Kind::SlowBody | Kind::VanishUpload | Kind::VanishResponse => self.load.echo.0,
+            _ => self.load.address,
+        }
     }
 
     fn depth(&self) -> usize {
@@ -152,12 +170,18 @@ impl<'a> Client<'a> {
     fn exchange(&mut self, mut connection: Connection, connected: Instant) {
         let mut missing = Missing { connected, ..Missing::new(self.depth(), connection.answered) };
         if connection.is_closed_by_server() {
-            return self.unsent(&connection, missing, "closed before the write");
+            self.unsent(&connection, missing, "closed before the write");
+            return self.close(connection);
         }
         missing.wrote = Instant::now();
         for (number, piece) in self.pieces.iter().enumerate() {
             if number > 0 {
-                thread::sleep(PAUSE);
+                if self.kind == Kind::VanishUpload && self.load.stopping.wait_for(PAUSE) {
+                    return self.vanish(connection);
+                }
+                if self.kind != Kind::VanishUpload {
+                    thread::sleep(PAUSE);
+                }
             }
             match connection.write(piece) {
                 Ok(()) => {}
@@ -166,6 +190,17 @@ impl<'a> Client<'a> {
                 Err(_) => break,
             }
         }
+        match self.kind {
+            Kind::LateReader => thread::sleep(LATE),
+            Kind::VanishInFlight if self.load.stopping.wait_for(with_handler(self.load)) => {
+                return self.vanish(connection);
+            }
+            // An error is found again below.
+            Kind::VanishResponse if connection.read_some().is_ok() && self.load.stopping.wait_for(PAUSE) => {
+                return self.vanish(connection);
+            }
+            _ => {}
+        }
         while missing.left > 0 {
             match connection.read_response() {
                 Ok(response) => {
@@ -173,7 +208,7 @@ impl<'a> Client<'a> {
                     self.answered(&response);
                     if response.is_last {
                         self.outcomes.counts.told += missing.left as u64;
-                        return;
+                        return self.close(connection);
                     }
                 }
                 Err(NoResponse::TimedOut) => {
@@ -191,9 +226,21 @@ impl<'a> Client<'a> {
                 }
             }
         }
-        if self.kind != Kind::New {
+        if !matches!(self.kind, Kind::New | Kind::VanishHalfOpen) {
             self.connection = Some((connection, connected));
         }
+    }
+
+    /// Nothing more is sent on the connection.
+    fn close(&mut self, connection: Connection) {
+        if self.kind == Kind::Holding {
+            self.held.push(connection);
+        }
+    }
+
+    fn vanish(&mut self, connection: Connection) {
+        self.outcomes.counts.vanished += 1;
+        vanish(connection, self.load);
     }
 
     fn answered(&mut self, response: &Response) {

@@ -4,11 +4,12 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     mem::MaybeUninit,
     net::{SocketAddr, TcpStream},
+    time::Duration,
 };
 
 use socket2::SockRef;
 
-use super::{ANSWER, CONNECT};
+use super::Patience;
 
 /// What a `connect` came to.
 pub(super) enum Connected {
@@ -52,8 +53,8 @@ impl Connection {
     /// # Panics
     ///
     /// If this machine has no port or descriptor left: nothing that would be counted from then on were true.
-    pub(super) fn to(address: SocketAddr) -> Connected {
-        let stream = match TcpStream::connect_timeout(&address, CONNECT) {
+    pub(super) fn to(address: SocketAddr, patience: Patience) -> Connected {
+        let stream = match TcpStream::connect_timeout(&address, patience.connect) {
             Ok(stream) => stream,
             Err(error) => match error.kind() {
                 ErrorKind::ConnectionRefused => return Connected::Refused,
@@ -63,7 +64,7 @@ impl Connection {
             },
         };
         stream.set_nodelay(true).expect("it is a TCP socket");
-        stream.set_read_timeout(Some(ANSWER)).expect("the time is not zero");
+        stream.set_read_timeout(Some(patience.answer)).expect("the time is not zero");
         let local_port = stream.local_addr().map_or(0, |address| address.port());
         Connected::Yes(Connection { stream, buffer: Vec::new(), local_port, answered: 0 })
     }
@@ -97,10 +98,23 @@ impl Connection {
             if let Some(response) = parse(&self.buffer).map_err(|what| self.cut(what))? {
                 break response;
             }
-            let mut bytes = [0; 16 * 1024];
+            self.read_some()?;
+        };
+        self.buffer.drain(..length);
+        self.answered += 1;
+        Ok(response)
+    }
+
+    /// Waits for bytes and keeps them for the next response.
+    pub(super) fn read_some(&mut self) -> Result<(), NoResponse> {
+        let mut bytes = [0; 16 * 1024];
+        loop {
             match self.stream.read(&mut bytes) {
                 Ok(0) => return Err(self.cut("the end of the stream".to_owned())),
-                Ok(count) => self.buffer.extend_from_slice(&bytes[..count]),
+                Ok(count) => {
+                    self.buffer.extend_from_slice(&bytes[..count]);
+                    return Ok(());
+                }
                 Err(error) => match error.kind() {
                     ErrorKind::Interrupted => {}
                     // What a time-out is called depends on the system.
@@ -108,10 +122,13 @@ impl Connection {
                     _ => return Err(self.cut(describe(&error))),
                 },
             }
-        };
-        self.buffer.drain(..length);
-        self.answered += 1;
-        Ok(response)
+        }
+    }
+
+    /// Closes with a reset, as a kernel does for a process that had not read everything.
+    pub(super) fn reset(self) {
+        // An error: it was reset by the other side.
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 
     fn cut(&self, seen: String) -> NoResponse {

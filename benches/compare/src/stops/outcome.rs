@@ -23,13 +23,15 @@ pub struct Counts {
     pub refused: u64,
     pub unheard: u64,
     pub timed_out: u64,
+    pub vanished: u64,
 }
 
 impl Counts {
     #[must_use]
     pub fn requests(&self) -> u64 {
-        let Counts { answered, not_200: _, lost, dropped, late, told, refused, unheard, timed_out } = *self;
-        answered + lost + dropped + late + told + refused + unheard + timed_out
+        let Counts { answered, not_200: _, lost, dropped, late, told, refused, unheard, timed_out, vanished } =
+            *self;
+        answered + lost + dropped + late + told + refused + unheard + timed_out + vanished
     }
 }
 
@@ -44,6 +46,7 @@ impl AddAssign for Counts {
         self.refused += other.refused;
         self.unheard += other.unheard;
         self.timed_out += other.timed_out;
+        self.vanished += other.vanished;
     }
 }
 
@@ -52,12 +55,22 @@ impl AddAssign for Counts {
 pub struct Outcomes {
     pub counts: Counts,
     pub losses: Vec<Loss>,
+    pub refusals: Vec<Refusal>,
+}
+
+/// A client that was refused, at the end.
+#[derive(Debug, Clone, Copy)]
+pub struct Refusal {
+    /// When it began to try.
+    pub(super) since: Instant,
+    pub(super) took: Duration,
 }
 
 impl Outcomes {
     pub(super) fn add(&mut self, other: Outcomes) {
         self.counts += other.counts;
         self.losses.extend(other.losses);
+        self.refusals.extend(other.refusals);
     }
 }
 

@@ -16,14 +16,19 @@ Every request has one outcome: answered (a whole response), or one of these.
 - dropped: a new connection was established, and closed or reset before its first request could be written.
 - late: a kept-alive connection was closed, and the client's kernel knew just before the client wrote the next request.
 - told: a pipelined request behind a response that said `Connection: close`; the client may send it again.
-- refused: the connect was refused. unheard: it had no answer within 300 ms. timed out: no response within 10 s.
+- refused: the connect was refused. unheard: it had no answer within 3.5 s. timed out: no response within 10 s.
+  Round trips come on top.
+- vanished: the client vanished on purpose, in the middle of this request or handshake.
 not 200: of those answered. Every client goes on until it is refused, or the process has ended.
+refusal: how long clients that began to connect after the signal waited until they were refused, in ms.
 exit: from the signal to the end of the process, in ms.
 ";
 
 /// Sums over stops.
 #[derive(Debug, Serialize)]
 pub struct Row {
+    /// The path between the clients and the server, in words.
+    pub path: String,
     pub server: &'static str,
     pub kind: Kind,
     pub counts: Counts,
@@ -31,19 +36,23 @@ pub struct Row {
     pub lost: Vec<u64>,
     /// Of each stop, in milliseconds.
     pub exit_ms: Vec<f64>,
+    /// Of each client that began to connect after the signal and was refused, in milliseconds.
+    pub refusal_ms: Vec<f64>,
     /// Exit statuses other than 0, and processes that had to be killed.
     pub unclean_exits: u64,
 }
 
 impl Row {
     #[must_use]
-    pub fn new(server: &'static str, kind: Kind) -> Row {
+    pub fn new(path: String, server: &'static str, kind: Kind) -> Row {
         Row {
+            path,
             server,
             kind,
             counts: Counts::default(),
             lost: Vec::new(),
             exit_ms: Vec::new(),
+            refusal_ms: Vec::new(),
             unclean_exits: 0,
         }
     }
@@ -52,6 +61,8 @@ impl Row {
         self.counts += stop.outcomes.counts;
         self.lost.push(stop.outcomes.counts.lost);
         self.exit_ms.push(milliseconds(stop.exit.took));
+        let after_signal = stop.outcomes.refusals.iter().filter(|refusal| refusal.since >= stop.signal);
+        self.refusal_ms.extend(after_signal.map(|refusal| milliseconds(refusal.took)));
         if !stop.exit.status.is_some_and(|status| status.success()) {
             self.unclean_exits += 1;
         }
@@ -61,8 +72,9 @@ impl Row {
     #[must_use]
     pub fn table() -> Table {
         Table::new(
-            2,
+            3,
             &[
+                "path",
                 "server",
                 "kind",
                 "stops",
@@ -76,7 +88,10 @@ impl Row {
                 "refused",
                 "unheard",
                 "timed out",
+                "vanished",
                 "not 200",
+                "refusal p50",
+                "max",
                 "exit p50",
                 "p99",
                 "max",
@@ -88,30 +103,36 @@ impl Row {
     /// The cells of this row.
     #[must_use]
     pub fn cells(&self) -> Vec<String> {
-        let Counts { answered: _, not_200, lost, dropped, late, told, refused, unheard, timed_out } =
+        let Counts { answered: _, not_200, lost, dropped, late, told, refused, unheard, timed_out, vanished } =
             self.counts;
         let stops = self.lost.len();
-        let exit = self.exit();
-        // Recorded in microseconds.
-        let exit_at = |quantile: f64| format!("{:.1}", exit.value_at_quantile(quantile) as f64 / 1e3);
-        let mut cells = vec![self.server.to_owned(), self.kind.to_string(), stops.to_string()];
+        let mut cells =
+            vec![self.path.clone(), self.server.to_owned(), self.kind.to_string(), stops.to_string()];
         cells.push(self.counts.requests().to_string());
         cells.push(lost.to_string());
         cells.push(format!("{:.1}", lost as f64 / stops.max(1) as f64));
         cells.push(self.lost.iter().max().unwrap_or(&0).to_string());
         cells.extend(
-            [dropped, late, told, refused, unheard, timed_out, not_200].map(|count| count.to_string()),
+            [dropped, late, told, refused, unheard, timed_out, vanished, not_200]
+                .map(|count| count.to_string()),
         );
-        cells.extend([0.5, 0.99, 1.0].map(exit_at));
+        cells.extend(quantiles(&self.refusal_ms, &[0.5, 1.0]));
+        cells.extend(quantiles(&self.exit_ms, &[0.5, 0.99, 1.0]));
         cells.push(self.unclean_exits.to_string());
         cells
     }
+}
 
-    fn exit(&self) -> Histogram<u64> {
-        let mut exit = Histogram::new(3).expect("three digits are allowed");
-        for ms in &self.exit_ms {
-            exit.record((ms * 1e3) as u64).expect("it resizes itself");
-        }
-        exit
+/// Some quantiles of milliseconds, as cells.
+fn quantiles(ms: &[f64], quantiles: &[f64]) -> Vec<String> {
+    let mut histogram = Histogram::<u64>::new(3).expect("three digits are allowed");
+    for ms in ms {
+        // In microseconds.
+        histogram.record((ms * 1e3) as u64).expect("it resizes itself");
     }
+    let cell = |&quantile: &f64| match ms {
+        [] => "-".to_owned(),
+        _ => format!("{:.1}", histogram.value_at_quantile(quantile) as f64 / 1e3),
+    };
+    quantiles.iter().map(cell).collect()
 }

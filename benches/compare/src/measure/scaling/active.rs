@@ -17,7 +17,7 @@ use super::{
     with_each,
 };
 use crate::{
-    process::Launch,
+    process::{Launch, Place},
     servers::{Program, Server},
     table::Table,
 };
@@ -66,7 +66,13 @@ impl Active {
             Program::Peer("peer-softstop") => SOFTSTOP,
             _ => &[],
         };
-        let launch = Launch { server: self.server, threads: 1, core: Some(SERVER_CORE), arguments };
+        let launch = Launch {
+            server: self.server,
+            threads: 1,
+            core: Some(SERVER_CORE),
+            arguments,
+            place: Place::HERE,
+        };
         let running = launch.start()?;
         let (id, address, connections) = (running.id(), running.address, self.connections);
         let (requests, seconds) = on_load_core(|| {

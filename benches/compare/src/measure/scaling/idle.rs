@@ -15,7 +15,11 @@ use super::{
     },
     with_each,
 };
-use crate::{process::Launch, servers::Server, table::Table};
+use crate::{
+    process::{Launch, Place},
+    servers::Server,
+    table::Table,
+};
 
 /// Idle connections.
 const CONNECTIONS: [usize; 5] = [0, 1_000, 5_000, 10_000, 19_000];
@@ -57,7 +61,13 @@ pub fn idle_connections(servers: &[&'static Server], rounds: usize) -> Vec<Idle>
 
 impl Idle {
     fn round(&mut self) -> io::Result<()> {
-        let launch = Launch { server: self.server, threads: 1, core: Some(SERVER_CORE), arguments: &[] };
+        let launch = Launch {
+            server: self.server,
+            threads: 1,
+            core: Some(SERVER_CORE),
+            arguments: &[],
+            place: Place::HERE,
+        };
         let running = launch.start()?;
         let _warm = idle::open(running.address, WARM)?;
         let without = usage::resident_bytes(running.id())?;

@@ -1,0 +1,277 @@
+//! The relay: reads packets from one TUN device, loses some, and writes the others to the other device after a delay.
+//!
+//! ```text
+//!   device --> reader: lost? due when? --> queue (bounded) --> writer: sleeps until due --> other device
+//! ```
+//!
+//! Each direction has two threads. Packets with the same instant keep their order, so that without jitter nothing is
+//! reordered.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, binary_heap::PeekMut},
+    fmt,
+    io::{self, ErrorKind, PipeReader, PipeWriter},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use tun_rs::SyncDevice;
+
+use super::{
+    Conditions, Ports,
+    namespace::{Device, MTU},
+    packet::Segment,
+};
+
+/// The most packets under way in one direction: 24 MiB of full ones. 32 clients have far fewer in flight.
+const UNDER_WAY: usize = 16 * 1024;
+
+/// Where packets go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    ToServer,
+    ToClient,
+}
+
+/// What happened to the packets of one direction.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    pub forwarded: u64,
+    /// As the conditions ask.
+    pub lost: u64,
+    /// Packets of clients that have vanished.
+    pub silenced: u64,
+    /// Packets that the relay had no room for, or that the kernel dropped before the relay read them. A run is only
+    /// valid if there are none.
+    pub overflowed: u64,
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts { forwarded, lost, silenced, overflowed } = self;
+        write!(f, "{forwarded} forwarded, {lost} lost, {silenced} silenced, {overflowed} overflowed")
+    }
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    forwarded: AtomicU64,
+    lost: AtomicU64,
+    silenced: AtomicU64,
+    overflowed: AtomicU64,
+    under_way: AtomicUsize,
+}
+
+impl Tally {
+    fn counts(&self) -> Counts {
+        let of = |count: &AtomicU64| count.load(Ordering::Acquire);
+        Counts {
+            forwarded: of(&self.forwarded),
+            lost: of(&self.lost),
+            silenced: of(&self.silenced),
+            overflowed: of(&self.overflowed),
+        }
+    }
+}
+
+/// Two directions. Dropped, it ends its threads and waits for them.
+#[derive(Debug)]
+pub(super) struct Relay {
+    tallies: [Arc<Tally>; 2],
+    threads: Vec<JoinHandle<()>>,
+    /// Both readers poll the other end.
+    end: Option<PipeWriter>,
+}
+
+impl Relay {
+    pub(super) fn start(
+        client: Device,
+        server: Device,
+        conditions: Conditions,
+        seed: u64,
+        ports: &Arc<Ports>,
+    ) -> io::Result<Relay> {
+        let (client, server) = (Arc::new(client.0), Arc::new(server.0));
+        let (ended, end) = io::pipe()?;
+        let mut relay = Relay { tallies: Default::default(), threads: Vec::new(), end: Some(end) };
+        let ways = [(Direction::ToServer, &client, &server), (Direction::ToClient, &server, &client)];
+        for ((direction, from, to), tally) in ways.into_iter().zip(&relay.tallies) {
+            let (packets, arriving) = mpsc::channel();
+            let reader = Reader {
+                direction,
+                device: Arc::clone(from),
+                ended: ended.try_clone()?,
+                // Other losses in each direction.
+                fate: Fate::new(conditions, seed.wrapping_add(direction as u64)),
+                ports: Arc::clone(ports),
+                tally: Arc::clone(tally),
+                packets,
+            };
+            let writer = Writer { device: Arc::clone(to), tally: Arc::clone(tally), arriving };
+            relay.threads.push(thread::Builder::new().name("relay-read".to_owned()).spawn(|| reader.run())?);
+            relay.threads.push(thread::Builder::new().name("relay-write".to_owned()).spawn(|| writer.run())?);
+        }
+        Ok(relay)
+    }
+
+    pub(super) fn counts(&self) -> [Counts; 2] {
+        [self.tallies[0].counts(), self.tallies[1].counts()]
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // The readers see a hang-up of their pipe, and the writers the end of their channels.
+        drop(self.end.take());
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A packet that waits for its instant. The number keeps the order of packets with the same one.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Packet {
+    due: Instant,
+    number: u64,
+    bytes: Vec<u8>,
+}
+
+/// What happens to each packet, one after the other: the same for the same seed.
+#[derive(Debug)]
+pub(super) struct Fate {
+    conditions: Conditions,
+    random: fastrand::Rng,
+}
+
+impl Fate {
+    pub(super) fn new(conditions: Conditions, seed: u64) -> Fate {
+        Fate { conditions, random: fastrand::Rng::with_seed(seed) }
+    }
+
+    /// How long the next packet takes; `None` if it is lost.
+    pub(super) fn next(&mut self) -> Option<Duration> {
+        let Conditions { delay, jitter, loss } = self.conditions;
+        if loss > 0.0 && self.random.f64() < loss {
+            return None;
+        }
+        // From none to twice the jitter, and so the delay plus or minus the jitter.
+        let jittered = jitter.mul_f64(2.0 * self.random.f64());
+        Some(delay.saturating_sub(jitter) + jittered)
+    }
+}
+
+struct Reader {
+    direction: Direction,
+    device: Arc<SyncDevice>,
+    ended: PipeReader,
+    fate: Fate,
+    ports: Arc<Ports>,
+    tally: Arc<Tally>,
+    packets: mpsc::Sender<Packet>,
+}
+
+impl Reader {
+    fn run(mut self) {
+        let mut buffer = [0; MTU as usize];
+        let mut number = 0;
+        while self.wait() {
+            let length = match self.device.recv(&mut buffer) {
+                Ok(length) => length,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                    continue;
+                }
+                // The device is gone.
+                Err(_) => return,
+            };
+            let Some(due) = self.due(&buffer[..length]) else { continue };
+            number += 1;
+            if self.packets.send(Packet { due, number, bytes: buffer[..length].to_vec() }).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for a packet; false once the relay is to end.
+    fn wait(&self) -> bool {
+        let mut watched =
+            [PollFd::new(&*self.device, PollFlags::IN), PollFd::new(&self.ended, PollFlags::IN)];
+        loop {
+            match poll(&mut watched, None) {
+                Ok(_) => return watched[1].revents().is_empty(),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// When the packet is to be written; `None` if it goes nowhere.
+    fn due(&mut self, packet: &[u8]) -> Option<Instant> {
+        let now = Instant::now();
+        let passes = match (Segment::of(packet), self.direction) {
+            (None, _) => true,
+            (Some(segment), Direction::ToServer) => self.ports.lets_out(segment),
+            (Some(segment), Direction::ToClient) => self.ports.lets_in(segment),
+        };
+        let Tally { lost, silenced, overflowed, under_way, .. } = &*self.tally;
+        let count = |of: &AtomicU64| {
+            of.fetch_add(1, Ordering::AcqRel);
+            None
+        };
+        if !passes {
+            return count(silenced);
+        }
+        let Some(delay) = self.fate.next() else { return count(lost) };
+        if under_way.fetch_add(1, Ordering::AcqRel) >= UNDER_WAY {
+            under_way.fetch_sub(1, Ordering::AcqRel);
+            return count(overflowed);
+        }
+        Some(now + delay)
+    }
+}
+
+struct Writer {
+    device: Arc<SyncDevice>,
+    tally: Arc<Tally>,
+    arriving: mpsc::Receiver<Packet>,
+}
+
+impl Writer {
+    fn run(self) {
+        let mut waiting: BinaryHeap<Reverse<Packet>> = BinaryHeap::new();
+        loop {
+            let arrived = match waiting.peek_mut() {
+                None => self.arriving.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(next) => match next.0.due.saturating_duration_since(Instant::now()) {
+                    Duration::ZERO => {
+                        self.write(&PeekMut::pop(next).0);
+                        continue;
+                    }
+                    until_due => self.arriving.recv_timeout(until_due),
+                },
+            };
+            match arrived {
+                Ok(packet) => waiting.push(Reverse(packet)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn write(&self, packet: &Packet) {
+        // An error: the device is down, or its namespace has no room. Both are losses that nobody asked for.
+        let count = match self.device.send(&packet.bytes) {
+            Ok(_) => &self.tally.forwarded,
+            Err(_) => &self.tally.overflowed,
+        };
+        count.fetch_add(1, Ordering::AcqRel);
+        self.tally.under_way.fetch_sub(1, Ordering::AcqRel);
+    }
+}
