@@ -62,7 +62,10 @@ pub trait Observer: Send + Sync + 'static {
 #[non_exhaustive]
 pub enum Event<'a> {
     /// It listens, and serves from now on.
-    Started,
+    Started {
+        /// Since when.
+        at: Instant,
+    },
     /// Somebody asked for a stop; more may come, and make it stricter.
     StopAsked {
         /// What was asked for.

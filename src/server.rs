@@ -16,6 +16,7 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{Arc, Condvar, Mutex},
+    time::Instant,
 };
 
 pub use builder::Builder;
@@ -258,7 +259,7 @@ impl Binding<'_> {
         for address in &live.addresses {
             journal::info!("{}: listening on {address}", live.name);
         }
-        live.run.announce(News::Started);
+        live.run.announce(News::Started { at: Instant::now() });
         live.run.wake_loops();
         if let Some(policy) = early_stop {
             live.run.stop(&policy);

@@ -24,7 +24,7 @@ impl Observer for Notes {
     fn observe(&self, server: &str, event: &Event<'_>) {
         assert_eq!(server, "tested");
         let note = match *event {
-            Event::Started => "started".to_owned(),
+            Event::Started { .. } => "started".to_owned(),
             Event::StopAsked { .. } => "stop asked".to_owned(),
             Event::PhaseEntered { phase, .. } => phase.to_string(),
             Event::ListenerClosed { rescued, end } => {

@@ -6,6 +6,7 @@ use super::Group;
 use crate::{
     contain::catch,
     journal,
+    rounded::Rounded,
     stop::{Presses, Signal, SignalThread, StopPolicy},
 };
 
@@ -68,7 +69,7 @@ impl Group {
             if let Some(policy) = policy {
                 presses.asked_to_stop(came);
                 handle.stop(policy);
-                journal::info!("{signal}: stopping within {:?}", policy.longest());
+                journal::info!("{signal}: stopping within {}", Rounded(policy.longest()));
             }
             if let Err(panic) = chosen {
                 journal::error!("{signal}: the choice of a policy panicked: {panic}");

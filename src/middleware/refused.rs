@@ -12,6 +12,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use super::Wrap;
 use crate::{
     contain::catch,
+    disposal::dispose,
     http::{Body, Head, Response, StatusCode},
     journal,
     request::Exchange,
@@ -180,6 +181,8 @@ impl<'a> RefusedRequest<'a> {
         match catch(make) {
             Ok(response) if matches!(response.body(), Body::Stream(_) | Body::Upgrade(_)) => {
                 journal::error!("the answer to a refused request has to be in memory: {self:?}");
+                // What it has captured is the user's, and this may be a loop.
+                dispose(response);
                 self.response()
             }
             Ok(response) if response.status().is_error() || response.status() == self.status() => response,

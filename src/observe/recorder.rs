@@ -188,7 +188,7 @@ impl Notes {
 impl Note {
     fn of(event: &Event<'_>) -> Note {
         match *event {
-            Event::Started => Note::Started,
+            Event::Started { .. } => Note::Started,
             Event::StopAsked { policy, .. } => Note::StopAsked { policy: Box::new(policy) },
             Event::PhaseEntered { phase, .. } => Note::PhaseEntered { phase },
             Event::ListenerClosed { rescued, end } => Note::ListenerClosed { rescued, end },
@@ -217,7 +217,7 @@ impl Note {
 /// When an event happened, as far as it says so.
 fn time_of(event: &Event<'_>) -> Option<Instant> {
     match *event {
-        Event::StopAsked { at, .. } | Event::Stopped { at } => Some(at),
+        Event::Started { at } | Event::StopAsked { at, .. } | Event::Stopped { at } => Some(at),
         Event::PhaseEntered { since, .. } => Some(since),
         _ => None,
     }
@@ -248,7 +248,7 @@ mod tests {
         for capacity in [1, 2, 15, 16, 33, 1000] {
             let recorder = Recorder::with_capacity(capacity);
             for _ in 0..3000 {
-                recorder.observe("a", &Event::Started);
+                recorder.observe("a", &Event::Started { at: Instant::now() });
             }
             let notes = lock(&recorder.notes);
             let kept = notes.full.iter().map(|page| page.len()).sum::<usize>() + notes.filling.len();

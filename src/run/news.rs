@@ -26,7 +26,7 @@ const MOST_STOPS: usize = 64;
 /// What an observer is told of the whole server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum News {
-    Started,
+    Started { at: Instant },
     StopAsked { policy: StopPolicy, at: Instant },
     PhaseEntered { phase: Phase, since: Instant },
     ListenerClosed { rescued: u64, end: ListenerEnd },
@@ -94,7 +94,7 @@ impl Run {
 impl News {
     fn event(self) -> Event<'static> {
         match self {
-            News::Started => Event::Started,
+            News::Started { at } => Event::Started { at },
             News::StopAsked { policy, at } => Event::StopAsked { policy, at },
             News::PhaseEntered { phase, since } => Event::PhaseEntered { phase, since },
             News::ListenerClosed { rescued, end } => Event::ListenerClosed { rescued, end },

@@ -54,7 +54,7 @@ impl Window {
             Some(oldest) => (took * 2).max((asked.saturating_sub(oldest) * 17 / 16).min(took * 4)),
             None => (took * 2).max(LEAST_LEAD),
         };
-        let from = asked.saturating_sub(lead).max(recording.from);
+        let from = asked.saturating_sub(lead).max(recording.from).min(asked);
         Window { from, until: until.max(asked + SHORTEST), stop: Some(asked) }
     }
 
