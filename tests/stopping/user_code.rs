@@ -247,7 +247,7 @@ impl Observer for Blocks {
 #[test]
 fn an_observer_that_blocks_holds_neither_who_asks_for_a_stop_nor_the_stop_and_is_named() {
     let moments: [(&str, Moment); 5] = [
-        ("started", |event| matches!(event, Event::Started)),
+        ("started", |event| matches!(event, Event::Started { .. })),
         ("asked", |event| matches!(event, Event::StopAsked { .. })),
         ("phase", |event| matches!(event, Event::PhaseEntered { .. })),
         ("listener", |event| matches!(event, Event::ListenerClosed { .. })),
