@@ -3,10 +3,9 @@
 use std::{fmt, sync::Arc, thread, time::Duration};
 
 use crate::{
-    contain::catch,
+    app::middleware::OnRefusal,
     http::Limits,
-    journal,
-    middleware::OnRefusal,
+    isolation::{contain::catch, journal},
     observe::{Event, Observer},
 };
 

@@ -16,17 +16,21 @@ use std::{
 use mio::{Events, Poll, Token};
 
 use crate::{
-    config::{Config, Timeouts},
-    http::{Conn, Head, Limits},
-    net::{
-        self, Ground, Message,
-        deadlines::{self, Kind},
-        mailbox,
-        table::{self, slot_of},
+    app::{
+        request::{Exchange, Request},
+        router::{Found, RouteId, Router},
     },
-    pool::{Dispatcher, Job, Reply},
-    request::{Exchange, Request},
-    router::{Found, RouteId, Router},
+    config::{Config, Timeouts},
+    engine::{
+        net::{
+            self, Ground, Message,
+            deadlines::{self, Kind},
+            mailbox,
+            table::{self, slot_of},
+        },
+        pool::{Dispatcher, Job, Reply},
+    },
+    http::{Conn, Head, Limits},
     server::Server,
     stop::{self, CloseReason, Context, Drain, StopPolicy, Timeline, Verdict, WaitGroup},
 };
@@ -300,7 +304,7 @@ impl StandIn {
 /// A pool of one worker, whose answers go into the mailbox of a loop that never looks: the way there is measured, and the
 /// loop's wake with the mailbox.
 pub struct Pool {
-    pool: Arc<crate::pool::Pool>,
+    pool: Arc<crate::engine::pool::Pool>,
     dispatcher: Dispatcher,
     router: Arc<Router>,
     server: Server,
@@ -319,7 +323,7 @@ impl Pool {
     pub fn new(router: Router) -> io::Result<Pool> {
         let router = Arc::new(router.finish());
         let config = Arc::new(Config { workers: 1, ..Config::default() });
-        let pool = crate::pool::Pool::new(&config, Arc::clone(&router));
+        let pool = crate::engine::pool::Pool::new(&config, Arc::clone(&router));
         Ok(Pool {
             dispatcher: pool.dispatcher(),
             pool,

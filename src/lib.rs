@@ -46,12 +46,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 // Under loom only what it models is built, and what that needs: loom's primitives work nowhere else.
-#[cfg_attr(loom, allow(dead_code, reason = "the models use a part of it"))]
-mod contain;
-#[cfg_attr(loom, allow(dead_code, reason = "the models use a part of it"))]
-mod disposal;
 #[cfg_attr(loom, allow(dead_code, unused_imports, unused_macros, reason = "the models use a part of it"))]
-mod journal;
+mod isolation;
 mod stop;
 mod sync;
 
@@ -59,78 +55,61 @@ pub use stop::{Cause, Context, Guard, OnCancel, WaitGroup};
 
 // Of a stream it can see the part where two sides meet.
 #[cfg(all(loom, test))]
-#[path = "stream/feed.rs"]
+#[path = "body/stream/feed.rs"]
 #[allow(dead_code, reason = "the models use a part of it")]
 mod feed;
 
 #[cfg(not(loom))]
+mod app;
+#[cfg(not(loom))]
+mod body;
+#[cfg(not(loom))]
 mod config;
+#[cfg(not(loom))]
+mod engine;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
-pub mod events;
-#[cfg(not(loom))]
 mod group;
-#[cfg(not(loom))]
-mod handler;
 #[cfg(not(loom))]
 pub mod http;
 #[cfg(all(feature = "internals", not(loom)))]
 #[doc(hidden)]
 pub mod internals;
 #[cfg(not(loom))]
-mod joining;
-#[cfg(not(loom))]
 pub mod metrics;
-#[cfg(not(loom))]
-mod middleware;
-#[cfg(not(loom))]
-mod net;
 #[cfg(not(loom))]
 pub mod observe;
 #[cfg(not(loom))]
 pub mod patterns;
 #[cfg(not(loom))]
-mod pipe;
-#[cfg(not(loom))]
-mod pool;
-#[cfg(not(loom))]
-mod request;
-#[cfg(not(loom))]
 mod rounded;
-#[cfg(not(loom))]
-mod router;
-#[cfg(not(loom))]
-mod run;
 #[cfg(all(feature = "serde", not(loom)))]
 mod serialize;
 #[cfg(not(loom))]
 mod server;
-#[cfg(not(loom))]
-mod stream;
-#[cfg(not(loom))]
-mod upgrade;
 
 #[cfg(not(loom))]
 pub use self::{
+    app::events,
+    app::handler::{Handler, IntoRoute, OnStop, Route, TimedRoute, inline, streamed, timeout},
+    app::middleware::{AccessLog, Next, Panic, RefusalKind, RefusedRequest, Wrap, access_log},
+    app::request::Request,
+    app::router::{RouteError, Router},
+    body::stream::{BodySender, SendError, Stream},
+    body::upgrade::{Upgrade, Upgraded},
     config::{OnListenerFailure, Timeouts},
     error::Error,
     group::{
         Drain, DrainOutcome, DrainReport, Drained, Group, GroupError, GroupHandle, GroupReport, TaskOutcome,
         TaskReport, TaskResult,
     },
-    handler::{Handler, IntoRoute, OnStop, Route, TimedRoute, inline, streamed, timeout},
     http::{Body, IntoResponse, Limits, Method, Response, StatusCode, Version},
     metrics::{Metrics, metrics_route},
-    middleware::{AccessLog, Next, Panic, RefusalKind, RefusedRequest, Wrap, access_log},
-    request::Request,
-    router::{RouteError, Router},
     server::{Builder, Handle, Server},
     stop::{
         CloseReason, Closes, ListenerEnd, Phase, Requests, Signal, StopPolicy, StopReport, Straggler, Stuck,
     },
-    stream::{BodySender, SendError, Stream},
-    upgrade::{Upgrade, Upgraded},
 };
 
 /// The README, so that its code is compiled.

@@ -21,8 +21,7 @@ use super::{
     schedule::{Schedule, Step, steps},
 };
 use crate::{
-    contain::catch,
-    journal,
+    isolation::{contain::catch, journal},
     server::Handle,
     stop::{Cause, Context, StopPolicy},
     sync::lock,

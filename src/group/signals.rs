@@ -4,8 +4,7 @@ use std::time::Instant;
 
 use super::Group;
 use crate::{
-    contain::catch,
-    journal,
+    isolation::{contain::catch, journal},
     rounded::Rounded,
     stop::{Presses, Signal, SignalThread, StopPolicy},
 };

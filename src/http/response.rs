@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::StatusCode;
 use super::grammar;
-use crate::{stream::Stream, upgrade::Upgrade};
+use crate::body::{stream::Stream, upgrade::Upgrade};
 
 /// The content of a response: in memory, or sent while the client reads it (see [`Body::stream`]).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

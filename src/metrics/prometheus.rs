@@ -5,9 +5,8 @@ use std::fmt::{self, Write};
 
 use super::Metrics;
 use crate::{
-    handler::Handler,
+    app::{handler::Handler, request::Request},
     http::{IntoResponse, Response},
-    request::Request,
     server::Handle,
     stop::Phase,
 };

@@ -32,7 +32,8 @@ pub use self::{
 };
 use super::{Rejected, pace::Pace};
 use crate::{
-    Cause, Context, Drain, Drained, TaskResult, WaitGroup, contain::catch, joining::join_until, journal,
+    Cause, Context, Drain, Drained, TaskResult, WaitGroup,
+    isolation::{contain::catch, joining::join_until, journal},
     sync::lock,
 };
 

@@ -36,9 +36,11 @@ pub use self::{
 };
 use crate::{
     Cause, Context, Drain, Drained, WaitGroup,
-    contain::{catch, discard},
-    joining::join_until,
-    journal,
+    isolation::{
+        contain::{catch, discard},
+        joining::join_until,
+        journal,
+    },
     sync::lock,
 };
 

@@ -4,11 +4,13 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use super::{Control, Handle, Server, State};
 use crate::{
+    app::{
+        middleware::{OnRefusal, RefusedRequest},
+        router::Router,
+    },
     config::{Config, OnListenerFailure, Timeouts, Watcher},
     http::{IntoResponse, Limits},
-    middleware::{OnRefusal, RefusedRequest},
     observe::Observer,
-    router::Router,
 };
 
 /// Configures a [`Server`].

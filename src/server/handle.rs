@@ -11,9 +11,9 @@ use super::{
     live::{Live, Past},
 };
 use crate::{
+    engine::net::Listener,
     error::Error,
     metrics::Metrics,
-    net::Listener,
     stop::{Context, Phase, StopPolicy, StopReport},
     sync::lock,
 };

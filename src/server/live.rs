@@ -9,15 +9,15 @@ use std::{
 
 use super::Handle;
 use crate::{
+    app::router::Router,
     config::Config,
-    contain::discard,
+    engine::{
+        net::{EventLoop, Ground, Listener, LoopReport, Service},
+        pool::Pool,
+        run::{Occupation, Run},
+    },
     error::Error,
-    joining::Joining,
-    journal,
-    net::{EventLoop, Ground, Listener, LoopReport, Service},
-    pool::Pool,
-    router::Router,
-    run::{Occupation, Run},
+    isolation::{contain::discard, joining::Joining, journal},
     stop::{Context, StopPolicy, StopReport, Straggler, Stuck},
     sync::lock,
 };

@@ -13,8 +13,9 @@ use socket2::SockRef;
 use super::*;
 use crate::observe::Event;
 use crate::{
-    OnListenerFailure, Request, inline,
-    net::Holder,
+    OnListenerFailure, Request,
+    engine::net::Holder,
+    inline,
     observe::Observer,
     stop::{ListenerEnd, Phase},
 };

@@ -31,7 +31,7 @@ pub(crate) use self::{
 pub use context::{Cause, Context, OnCancel};
 pub use wait_group::{Guard, WaitGroup};
 
-use crate::{contain::catch, journal};
+use crate::isolation::{contain::catch, journal};
 
 /// Runs what a user wants to happen, on a thread that is somebody else's: its panic must not become theirs, nor
 /// keep the callbacks after it from running.

@@ -23,7 +23,7 @@ use signal_hook::{
 };
 
 use self::inherited::Dispositions;
-use crate::{journal, sync::lock};
+use crate::{isolation::journal, sync::lock};
 
 /// A signal that can ask for a stop.
 ///

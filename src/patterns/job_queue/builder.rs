@@ -10,7 +10,11 @@ use std::{
 use crossbeam_channel::bounded;
 
 use super::{Hook, Intake, JobMetrics, JobQueue, Shared, State, Unfinished, UnfinishedItem};
-use crate::{Context, TaskResult, WaitGroup, contain::discard, journal, patterns::pace::Pace};
+use crate::{
+    Context, TaskResult, WaitGroup,
+    isolation::{contain::discard, journal},
+    patterns::pace::Pace,
+};
 
 /// Configures a [`JobQueue`].
 pub struct JobQueueBuilder<T> {

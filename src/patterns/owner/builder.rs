@@ -9,7 +9,10 @@ use std::{
 use crossbeam_channel::bounded;
 
 use super::{AtStop, Owner, OwnerMetrics, Shared, State};
-use crate::{Context, WaitGroup, contain::discard, journal};
+use crate::{
+    Context, WaitGroup,
+    isolation::{contain::discard, journal},
+};
 
 /// Configures an [`Owner`].
 pub struct OwnerBuilder {

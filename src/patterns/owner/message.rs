@@ -1,7 +1,7 @@
 //! What lies in the mailbox: a call, ready to run on the owner's thread.
 
 use super::CallError;
-use crate::contain::catch;
+use crate::isolation::contain::catch;
 
 pub(super) struct Message<S> {
     /// Runs the call and says what became of it.

@@ -24,7 +24,7 @@ use super::{
     timer::{self, Alarm},
 };
 use crate::{
-    disposal::dispose,
+    isolation::disposal::dispose,
     stop::run_callback,
     sync::{Arc, AtomicBool, Condvar, Mutex, Ordering, Weak, lock, wait},
 };

@@ -26,7 +26,7 @@ use std::{
 
 use super::{cause::Cause, node::Node};
 use crate::{
-    journal,
+    isolation::journal,
     sync::{Arc, Weak},
 };
 

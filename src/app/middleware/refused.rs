@@ -1,0 +1,205 @@
+//! Requests that are answered without their handler, and who makes the answer.
+//!
+//! ```text
+//!   the server's own answer -> on_refusal -> first wrapper added -> ... -> last wrapper added -> client
+//!                              (the builder's)     (of the route, or of the router if no route is known)
+//! ```
+//!
+//! All of it runs on the event loop, because the pool may be what is full, and a wrapper may be what is late.
+
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use super::Wrap;
+use crate::{
+    app::{request::Exchange, router::RouteId},
+    http::{Body, Head, Response, StatusCode},
+    isolation::{contain::catch, disposal::dispose, journal},
+};
+
+/// Why a request is answered without its handler, or before its handler has returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefusalKind {
+    /// The client broke a rule (400 and others), exceeded a limit (413, 414, 431) or was too slow (408). The connection is
+    /// closed after the response.
+    Client,
+    /// There was no room in the queue, or no thread (503).
+    Overloaded,
+    /// The stop came before a worker did (503).
+    Stopping,
+    /// The [time](crate::timeout) of the route was over (503, unless the route says otherwise).
+    TimeLimit,
+}
+
+/// A request that is answered without its handler: what [`Builder::on_refusal`](crate::Builder::on_refusal) and
+/// [`Wrap::refused`] are told.
+///
+/// Of a malformed request nothing but the client's address is known: its method, target and fields are `None`.
+pub struct RefusedRequest<'a> {
+    kind: RefusalKind,
+    /// The server's own answer.
+    answer: Response,
+    peer: SocketAddr,
+    exchange: Option<&'a Exchange>,
+    answers_head: bool,
+    line: LogLine,
+}
+
+/// Whether the request has its line in the access log already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogLine {
+    Owed,
+    /// The handler had returned, and its line was written, in the same moment.
+    Written,
+}
+
+/// What [`Builder::on_refusal`](crate::Builder::on_refusal) was given.
+#[derive(Clone, Default)]
+pub(crate) struct OnRefusal(pub(crate) Option<Arc<Hook>>);
+
+/// Makes the response to a refused request.
+pub(crate) type Hook = dyn Fn(&RefusedRequest<'_>) -> Response + Send + Sync;
+
+impl fmt::Debug for OnRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "set" } else { "not set" })
+    }
+}
+
+impl<'a> RefusedRequest<'a> {
+    pub(crate) fn new(
+        kind: RefusalKind,
+        answer: Response,
+        peer: SocketAddr,
+        exchange: Option<&'a Exchange>,
+    ) -> RefusedRequest<'a> {
+        // Claimed here, before the hooks run, so that a handler that returns meanwhile writes no second line.
+        let line = exchange.map_or(LogLine::Owed, Exchange::log_the_refusal);
+        RefusedRequest { kind, answer, peer, exchange, answers_head: false, line }
+    }
+
+    /// The same for a HEAD request, whose answer has no content. Of a malformed one that is known though its head is not.
+    pub(crate) fn without_content(self) -> RefusedRequest<'a> {
+        RefusedRequest { answers_head: true, ..self }
+    }
+
+    /// Why it is refused.
+    #[must_use]
+    pub fn kind(&self) -> RefusalKind {
+        self.kind
+    }
+
+    /// The status of the server's own answer.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.answer.status()
+    }
+
+    /// The text of the server's own answer: the rule that was broken, with its place in the RFCs, or what was missing.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        std::str::from_utf8(self.answer.body().as_slice()).unwrap_or_default().trim_end()
+    }
+
+    /// The server's own answer, to add something to.
+    #[must_use]
+    pub fn response(&self) -> Response {
+        self.answer.clone()
+    }
+
+    /// The address at the other end of the connection.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The method's text.
+    #[must_use]
+    pub fn method(&self) -> Option<&str> {
+        self.head().map(Head::method_str)
+    }
+
+    /// The path, still percent-encoded, without the query.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        self.head().map(Head::path)
+    }
+
+    /// The request target as it was received.
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        self.head().map(Head::target)
+    }
+
+    /// The first value of a field, if it is there and UTF-8; names have no case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head()?.header(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// The route of the request, if it is known.
+    pub(crate) fn route(&self) -> Option<RouteId> {
+        self.exchange.and_then(|exchange| exchange.route)
+    }
+
+    /// The server's own answer, as it is.
+    pub(crate) fn into_response(self) -> Response {
+        self.answer
+    }
+
+    pub(super) fn head(&self) -> Option<&Head> {
+        self.exchange.map(|exchange| &exchange.head)
+    }
+
+    pub(super) fn answers_head(&self) -> bool {
+        self.answers_head
+    }
+
+    /// Whether the access log still has to have a line about it.
+    pub(super) fn owes_a_line(&self) -> bool {
+        self.line == LogLine::Owed
+    }
+
+    /// Makes the response: the server's own, then the hook's, then that of each wrapper, the innermost first.
+    pub(crate) fn respond(&self, hook: Option<&Hook>, wrappers: &[Arc<dyn Wrap>]) -> Response {
+        let mut response = match hook {
+            Some(hook) => self.checked(|| hook(self)),
+            None => self.response(),
+        };
+        for wrapper in wrappers {
+            response = self.checked(|| wrapper.refused(self, response));
+        }
+        response
+    }
+
+    /// Runs code of the user's, and takes the server's own answer if there is none that can be sent. A status that is no
+    /// error is replaced, so that no client takes the answer for that of the handler.
+    fn checked(&self, make: impl FnOnce() -> Response) -> Response {
+        match catch(make) {
+            Ok(response) if matches!(response.body(), Body::Stream(_) | Body::Upgrade(_)) => {
+                journal::error!("the answer to a refused request has to be in memory: {self:?}");
+                // What it has captured is the user's, and this may be a loop.
+                dispose(response);
+                self.response()
+            }
+            Ok(response) if response.status().is_error() || response.status() == self.status() => response,
+            Ok(response) => response.with_status(self.status()),
+            Err(panic) => {
+                journal::error!("the answer to a refused request panicked: {panic}");
+                self.response()
+            }
+        }
+    }
+}
+
+impl fmt::Debug for RefusedRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefusedRequest")
+            .field("kind", &self.kind)
+            .field("status", &self.status())
+            .field("method", &self.method())
+            .field("target", &self.target())
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}

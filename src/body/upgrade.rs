@@ -1,0 +1,181 @@
+//! Handing a connection over to its handler, for another protocol (RFC 9110 section 7.8).
+//!
+//! ```text
+//!   loop:     101 is written -> the socket leaves the loop, blocking from now on, with what was read behind the request
+//!   thread:   the handler's own; a seat of the pool, so that a stop waits for it, joins it, or names it
+//!             a stop begins -> the context hints;  its time is over -> the context ends, and the socket is shut down
+//! ```
+
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    net::{Shutdown, TcpStream},
+    sync::{Arc, Mutex},
+};
+
+use crate::{
+    app::request::Request,
+    http::{Body, Response, StatusCode, Version},
+    isolation::disposal::dispose,
+    stop::Context,
+    sync::lock,
+};
+
+type Handler = Box<dyn FnOnce(Upgraded, &Context) + Send>;
+
+/// A connection that is its handler's alone: reads and writes block. Dropped, it is closed.
+pub struct Upgraded {
+    stream: TcpStream,
+    /// What the client had sent behind its request.
+    early: io::Cursor<Vec<u8>>,
+}
+
+/// What is to become of the connection once the response is written: see [`Request::upgrade`].
+#[derive(Clone)]
+pub struct Upgrade {
+    taker: Arc<Taker>,
+}
+
+/// The handler, until it is called.
+struct Taker(Mutex<Option<(Handler, Context)>>);
+
+/// A handler that is never called may own anything, and its response may be dropped by a loop.
+impl Drop for Taker {
+    fn drop(&mut self) {
+        if let Some((handler, _)) = lock(&self.0).take() {
+            dispose(handler);
+        }
+    }
+}
+
+impl Request {
+    /// Switches the connection to another protocol, if the client asked for that: the response is 101, and once it is
+    /// written, `handler` has the connection to itself, on a thread of its own. If the client did not ask for it, the
+    /// response is 426, which names the protocol; a handler that has something to say to such clients looks at
+    /// [`Request::wants_upgrade`] first.
+    ///
+    /// `protocol` is the name as it stands in the Upgrade field, such as `websocket`. What else the protocol wants in the
+    /// response is added to it with [`Response::header`].
+    ///
+    /// # At a stop
+    ///
+    /// The context that the handler is given hints when the drain begins, and ends with the grace period; then the socket
+    /// is shut down, so that a read returns. The stop waits for the handler, and names one that does not return.
+    ///
+    /// ```
+    /// use softstop::{Request, Router, Upgraded};
+    /// use std::io::{Read, Write};
+    ///
+    /// let shout = |request: &Request| {
+    ///     request.upgrade("shout", |mut connection: Upgraded, _context| {
+    ///         let mut buffer = [0; 1024];
+    ///         while let Ok(count @ 1..) = connection.read(&mut buffer) {
+    ///             buffer[..count].make_ascii_uppercase();
+    ///             if connection.write_all(&buffer[..count]).is_err() {
+    ///                 break;
+    ///             }
+    ///         }
+    ///     })
+    /// };
+    /// let router = Router::new().get("/shout", shout);
+    /// # let _ = router;
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `protocol` is no token (RFC 9110 section 5.6.2), with a version behind a slash if need be.
+    #[must_use]
+    #[track_caller]
+    pub fn upgrade(
+        &self,
+        protocol: &str,
+        handler: impl FnOnce(Upgraded, &Context) + Send + 'static,
+    ) -> Response {
+        if !self.wants_upgrade(protocol) {
+            return Response::switching(StatusCode::UPGRADE_REQUIRED, protocol, Body::Empty);
+        }
+        let taker = Some((Box::new(handler) as Handler, self.context().clone()));
+        let upgrade = Upgrade { taker: Arc::new(Taker(Mutex::new(taker))) };
+        Response::switching(StatusCode::SWITCHING_PROTOCOLS, protocol, Body::Upgrade(upgrade))
+    }
+
+    /// Whether the client asks for that protocol: by its name in Upgrade, and `upgrade` in Connection. HTTP/1.0 cannot, and
+    /// one that has not sent its content yet has to do so first.
+    #[must_use]
+    pub fn wants_upgrade(&self, protocol: &str) -> bool {
+        let lists = |field: &str, wanted: &str| {
+            let values = self.headers().filter(|(name, _)| name.eq_ignore_ascii_case(field));
+            let mut members = values.flat_map(|(_, value)| value.split(|&byte| byte == b','));
+            members.any(|member| member.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()))
+        };
+        let is_whole = self.pipe.is_none();
+        is_whole
+            && self.version() == Version::Http11
+            && lists("Connection", "upgrade")
+            && lists("Upgrade", protocol)
+    }
+}
+
+impl Upgraded {
+    /// The socket, for instance to set time-outs, or to shut it down from elsewhere ([`TcpStream::try_clone`]). Some of what
+    /// the client has sent may not be in it any more: read from `self`.
+    ///
+    /// Writes through `self` never raise SIGPIPE. A vectored write to the socket itself does, if the client is gone and the
+    /// process has given SIGPIPE its default disposition back.
+    #[must_use]
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+}
+
+impl Read for Upgraded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.early.read(buffer)? {
+            0 => self.stream.read(buffer),
+            count => Ok(count),
+        }
+    }
+}
+
+impl Write for Upgraded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+impl fmt::Debug for Upgraded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgraded").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+impl Upgrade {
+    /// Runs the handler to its end, on this thread. The first one of its clones does.
+    pub(crate) fn run(&self, stream: TcpStream, early: Vec<u8>) -> io::Result<()> {
+        let Some((handler, context)) = lock(&self.taker.0).take() else { return Ok(()) };
+        stream.set_nonblocking(false)?;
+        let waker = stream.try_clone()?;
+        let _at_the_end = context.on_cancel(move |_| _ = waker.shutdown(Shutdown::Both));
+        handler(Upgraded { stream, early: io::Cursor::new(early) }, &context);
+        Ok(())
+    }
+}
+
+/// The same one, not an equal one.
+impl PartialEq for Upgrade {
+    fn eq(&self, other: &Upgrade) -> bool {
+        Arc::ptr_eq(&self.taker, &other.taker)
+    }
+}
+
+impl Eq for Upgrade {}
+
+impl fmt::Debug for Upgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgrade").finish_non_exhaustive()
+    }
+}

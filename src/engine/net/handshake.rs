@@ -1,0 +1,311 @@
+//! What a listener owes to clients whose handshake is under way: `close` would reset them, as it resets every connection
+//! that waits in the accept queue. So a listener that is about to close first keeps new clients away ([`refuse_new`]), then
+//! looks which handshakes are half open ([`look`]), accepts them, and closes last.
+//!
+//! ```text
+//!   client        SYN ------------>            <- refused from now on: answered RST, the client can go elsewhere
+//!                 <------------ SYN-ACK        <- half open: the kernel has it as SYN_RECV, and repeats the SYN-ACK
+//!                 ACK ------------>            <- in the accept queue: accepted before the close
+//! ```
+//!
+//! Both are Linux's; elsewhere a listener closes after its accept queue is empty, and the few handshakes of that moment
+//! are reset.
+//!
+//! What remains: while the kernel uses SYN cookies (the backlog is full, or `tcp_syncookies` is 2), a handshake has no
+//! half-open entry, and its last packet is reset once the listener refuses. The filter lets that packet pass, so it is used
+//! then, where it is allowed ([`Cookies`]).
+
+use std::{
+    fs, io,
+    net::{Shutdown, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use socket2::SockRef;
+
+use super::sock_diag;
+use crate::{isolation::journal, stop::ListenerEnd};
+
+/// How long the last packet of a handshake may be on its way: a round trip around the world.
+const ROUND_TRIP: Duration = Duration::from_millis(500);
+/// How long a closing listener waits for half-open handshakes at most: the kernel sends a SYN-ACK at once, and repeats it
+/// after one second and after three (RFC 6298 section 2, doubled each time), and a round trip follows. Only a handshake whose
+/// repetition is still to come is waited for so long; see [`look`].
+const WINDOW: Duration = Duration::from_millis(3500);
+/// How long a closing listener waits where the kernel does not tell which handshakes are half open: one repetition of a
+/// lost SYN-ACK fits. Every stop pays for this there, so the second repetition is not waited for.
+const BLIND_WINDOW: Duration = Duration::from_millis(1500);
+
+/// A way to keep new clients away from a listener.
+type Way = (ListenerEnd, fn(&SockRef<'_>) -> io::Result<()>);
+const REFUSE: Way = (ListenerEnd::Refused, bind_away);
+const DROP: Way = (ListenerEnd::Dropped, drop_syns);
+
+/// Keeps new clients away from a listener that this process holds alone, and leaves its accept queue and its half-open
+/// handshakes as they are. Returns the way that was found.
+///
+/// Must not be called for a listener that is kept, or that others hold too: a binding or a filter outlives this process,
+/// and an ordinary user cannot take back either.
+pub(crate) fn refuse_new(listener: &SockRef<'_>, cookies: Cookies) -> ListenerEnd {
+    let is_unix = listener.local_addr().is_ok_and(|address| address.is_unix());
+    let ways: &[Way] = match cookies {
+        // Connecting fails at once, and the queue stays. (On a TCP listener the same call throws the queue away.)
+        _ if is_unix => &[(ListenerEnd::Refused, |listener| listener.shutdown(Shutdown::Read))],
+        Cookies::None => &[REFUSE, DROP],
+        Cookies::Sent => &[DROP, REFUSE],
+    };
+    for (end, way) in ways {
+        match way(listener) {
+            Ok(()) => return *end,
+            Err(error) => journal::debug!("a closing listener looks for another way, as it {end}: {error}"),
+        }
+    }
+    ListenerEnd::Emptied
+}
+
+/// Binds the listener to an interface that does not exist: a SYN finds no listener any more and is answered RST. Packets of
+/// half-open handshakes and of connections find their own entries in the kernel's table. Linux allows it to everybody since
+/// 5.7, unless the listener is bound to an interface already.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn bind_away(listener: &SockRef<'_>) -> io::Result<()> {
+    // The kernel counts interfaces from 1, and never gets here.
+    const NOWHERE: std::num::NonZeroU32 = std::num::NonZeroU32::new(i32::MAX as u32).expect("not zero");
+    if listener.local_addr()?.is_ipv6() {
+        listener.bind_device_by_index_v6(Some(NOWHERE))
+    } else {
+        listener.bind_device_by_index_v4(Some(NOWHERE))
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn bind_away(_: &SockRef<'_>) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Drops the first packet of every new handshake, and lets everything else pass: packets of handshakes under way, and of
+/// connections. A classic BPF filter on the listener, for which current kernels want CAP_NET_ADMIN; accepted sockets
+/// inherit it, to no effect, because an established connection gets no bare SYN.
+#[cfg(target_os = "linux")]
+fn drop_syns(listener: &SockRef<'_>) -> io::Result<()> {
+    drop_packets(listener, SYN)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn drop_syns(_: &SockRef<'_>) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// RFC 9293 section 3.1: bits of byte 13 of the TCP header.
+#[cfg(target_os = "linux")]
+const SYN: u32 = 0x02;
+#[cfg(target_os = "linux")]
+const ACK: u32 = 0x10;
+
+/// Drops what comes to the listener with exactly these of the two flags.
+#[cfg(target_os = "linux")]
+fn drop_packets(listener: &SockRef<'_>, flags: u32) -> io::Result<()> {
+    use socket2::SockFilter;
+    // From linux/bpf_common.h: load a byte at a fixed offset, and with a constant, jump if equal, return.
+    const LOAD_BYTE: u16 = 0x30;
+    const AND: u16 = 0x54;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    // The packet that a filter sees begins with the TCP header.
+    const FLAGS: u32 = 13;
+    listener.attach_filter(&[
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS),
+        SockFilter::new(AND, 0, 0, SYN | ACK),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 1, flags),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ])
+}
+
+/// Whether the kernel has sent SYN cookies, in this network namespace, while the server listened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cookies {
+    None,
+    Sent,
+}
+
+impl Cookies {
+    /// By how often the kernel had sent one when listening began, as [`cookies_sent`] tells.
+    pub(crate) fn since(before: u64) -> Cookies {
+        if cookies_sent() > before { Cookies::Sent } else { Cookies::None }
+    }
+}
+
+/// How many SYN cookies the kernel has sent in this network namespace; 0 where it does not tell.
+pub(crate) fn cookies_sent() -> u64 {
+    fs::read_to_string("/proc/self/net/netstat").map_or(0, |text| parse_cookies(&text).unwrap_or(0))
+}
+
+/// Two lines for each group of counters: their names, then their values.
+fn parse_cookies(netstat: &str) -> Option<u64> {
+    let mut lines = netstat.lines().filter_map(|line| line.strip_prefix("TcpExt: "));
+    let (names, values) = (lines.next()?, lines.next()?);
+    let place = names.split_whitespace().position(|name| name == "SyncookiesSent")?;
+    values.split_whitespace().nth(place)?.parse().ok()
+}
+
+/// What a closing listener waits for before it closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// After so many accepts all handshakes that were half open are complete: time for another look.
+    pub(crate) accepts: u64,
+    /// Whoever has not come by then has lost a packet once more, or is gone: time for another look.
+    pub(crate) until: Instant,
+}
+
+/// Looks which handshakes are half open with these listeners, which began to close at `began` in the way `end`. Returns
+/// what to wait for; `None` if nothing more can be expected.
+///
+/// ```text
+///   the next SYN-ACK is due    within the window    wait for it, and a round trip for its answer
+///                              later                only a round trip from `began`: its answer may be on the way
+///   the kernel does not tell                        wait for BLIND_WINDOW from `began`
+/// ```
+///
+/// There are few looks, and none is on a timer of its own: each waits for the last repetition that can still be answered,
+/// and a handshake has two of them in the window.
+pub(crate) fn look(
+    listening: &[SocketAddr],
+    end: ListenerEnd,
+    cookies: Cookies,
+    (began, now): (Instant, Instant),
+) -> Option<Wait> {
+    let mut wait = Wait { accepts: 0, until: began };
+    let left = (began + WINDOW).checked_duration_since(now + ROUND_TRIP).unwrap_or_default();
+    for address in listening {
+        match sock_diag::half_open(*address, left) {
+            Ok(None) => {}
+            Ok(Some(half_open)) => {
+                wait.accepts += half_open.count;
+                let repeated = half_open.repetition.map_or(began, |repetition| now + repetition);
+                wait.until = wait.until.max(repeated + ROUND_TRIP);
+            }
+            // While new clients come all the time, no moment is better for the close than another.
+            Err(_) if end == ListenerEnd::Emptied => {}
+            Err(error) => {
+                if now < began + BLIND_WINDOW {
+                    journal::info!(
+                        "{address} closes in {BLIND_WINDOW:?}: cannot look for half-open handshakes: {error}"
+                    );
+                }
+                wait = Wait { accepts: u64::MAX / 2, until: wait.until.max(began + BLIND_WINDOW) };
+            }
+        }
+    }
+    if (end, cookies) == (ListenerEnd::Dropped, Cookies::Sent) {
+        // These have no entry to be seen.
+        wait = Wait { accepts: u64::MAX / 2, until: wait.until.max(began + ROUND_TRIP) };
+    }
+    (wait.until > now).then_some(wait)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::{
+        net::{TcpListener, TcpStream},
+        os::unix::net::{UnixListener, UnixStream},
+    };
+
+    use super::*;
+
+    fn listen(address: &str) -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind(address).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    /// The queue is served, and what is established is not half open.
+    fn assert_queue_stays(listener: &TcpListener, queued: TcpStream) {
+        use std::io::Write;
+        let (accepted, _) = listener.accept().unwrap();
+        accepted.set_nonblocking(false).unwrap();
+        (&queued).write_all(b"still here").unwrap();
+        drop(queued);
+        assert_eq!(io::read_to_string(accepted).unwrap(), "still here");
+        let address = listener.local_addr().unwrap();
+        assert_eq!(sock_diag::half_open(address, WINDOW).unwrap(), None);
+    }
+
+    #[test]
+    fn new_clients_are_refused_at_once_and_what_is_queued_stays() {
+        for local in ["127.0.0.1:0", "[::1]:0"] {
+            let (listener, address) = listen(local);
+            let queued = TcpStream::connect(address).unwrap();
+            assert_eq!(refuse_new(&SockRef::from(&listener), Cookies::None), ListenerEnd::Refused);
+            assert_eq!(TcpStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+            assert_queue_stays(&listener, queued);
+        }
+    }
+
+    #[test]
+    fn with_the_filter_what_is_queued_stays_and_what_is_new_is_not_heard() {
+        let (listener, address) = listen("127.0.0.1:0");
+        let queued = TcpStream::connect(address).unwrap();
+        // While cookies are in use, as a bound listener does not take the last packet of such a handshake.
+        assert_eq!(refuse_new(&SockRef::from(&listener), Cookies::Sent), ListenerEnd::Dropped);
+        let unheard = TcpStream::connect_timeout(&address, Duration::from_millis(50)).unwrap_err();
+        assert_eq!(unheard.kind(), io::ErrorKind::TimedOut, "a dropped SYN is not refused");
+        assert_queue_stays(&listener, queued);
+    }
+
+    #[test]
+    fn a_unix_listener_refuses_and_keeps_its_queue() {
+        let path = std::env::temp_dir().join(format!("softstop-handshake-{}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        let queued = UnixStream::connect(&path).unwrap();
+        assert_eq!(refuse_new(&SockRef::from(&listener), Cookies::None), ListenerEnd::Refused);
+        let refused = UnixStream::connect(&path);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(
+            listener.accept().unwrap().0.peer_addr().unwrap().is_unnamed(),
+            queued.local_addr().unwrap().is_unnamed()
+        );
+    }
+
+    /// The harm: who else holds the socket hears nobody any more, though the descriptor that it was done with is closed.
+    #[test]
+    fn what_is_done_to_a_listener_reaches_everybody_who_holds_it() {
+        for cookies in [Cookies::None, Cookies::Sent] {
+            let (listener, address) = listen("127.0.0.1:0");
+            let other = listener.try_clone().unwrap();
+            refuse_new(&SockRef::from(&listener), cookies);
+            drop(listener);
+            assert!(TcpStream::connect_timeout(&address, Duration::from_millis(50)).is_err(), "{cookies:?}");
+            assert_eq!(other.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        }
+    }
+
+    #[test]
+    fn a_handshake_whose_last_packet_is_missing_is_waited_for() {
+        for local in ["127.0.0.1:0", "[::1]:0"] {
+            let (listener, address) = listen(local);
+            let began = Instant::now();
+            let look = |now| look(&[address], ListenerEnd::Refused, Cookies::None, (began, now));
+            assert_eq!(look(began), None);
+            drop_packets(&SockRef::from(&listener), ACK).unwrap();
+            let _client = TcpStream::connect(address).unwrap();
+            assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            let wait = look(began).unwrap();
+            assert_eq!(wait.accepts, 1, "{local}");
+            assert!(wait.until > began + ROUND_TRIP && wait.until <= began + WINDOW, "{local}: {wait:?}");
+            assert_eq!(look(began + WINDOW), None, "no repetition is left in the window");
+        }
+    }
+
+    #[test]
+    fn cookies_that_were_sent_are_counted() {
+        let text = "TcpExt: Other SyncookiesSent Last\nTcpExt: 1 23 4\nIpExt: A\nIpExt: 1\n";
+        assert_eq!(parse_cookies(text), Some(23));
+        assert_eq!(parse_cookies("IpExt: A\n"), None);
+        assert!(
+            fs::read_to_string("/proc/self/net/netstat").is_ok_and(|text| parse_cookies(&text).is_some())
+        );
+        assert_eq!(Cookies::since(u64::MAX), Cookies::None);
+    }
+}

@@ -1,0 +1,102 @@
+//! Foreign values that a loop has to get rid of, dropped where they may block.
+//!
+//! The reader of a content that nobody reads, the handler of an upgrade that does not happen, a callback that is never called:
+//! each may own anything, so its `Drop` may take as long as it likes. On a loop that would hold every connection. So the
+//! loop hands such values to a thread that exists only while there are any. On every other thread they are dropped in place.
+
+use std::{
+    collections::VecDeque,
+    // No part of loom's models, in which there is no loop.
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use crate::isolation::{contain::discard, journal};
+
+/// Values that wait at most. More than that come only if one holds the thread, and others keep coming; then they are leaked,
+/// which is better than to hold a loop.
+const CAPACITY: usize = 4096;
+
+type Value = Box<dyn Send>;
+
+static DISPOSAL: Mutex<Disposal> = Mutex::new(Disposal { waiting: VecDeque::new(), has_thread: false });
+
+struct Disposal {
+    waiting: VecDeque<Value>,
+    has_thread: bool,
+}
+
+/// Drops the value: here, if this thread may block, and elsewhere otherwise. A panic of its `Drop` is caught and logged.
+pub(crate) fn dispose(value: impl Send + 'static) {
+    if journal::may_block() {
+        return discard(value);
+    }
+    let mut disposal = lock();
+    if disposal.waiting.len() == CAPACITY {
+        drop(disposal);
+        journal::error!("a value is leaked: those before it take too long to be dropped");
+        return std::mem::forget(value);
+    }
+    disposal.waiting.push_back(Box::new(value));
+    if !std::mem::replace(&mut disposal.has_thread, true) {
+        drop(disposal);
+        if thread::Builder::new().name("softstop-drop".into()).spawn(run).is_err() {
+            // The next value tries again, for this one as well.
+            lock().has_thread = false;
+        }
+    }
+}
+
+fn run() {
+    loop {
+        let next = {
+            let mut disposal = lock();
+            let next = disposal.waiting.pop_front();
+            disposal.has_thread = next.is_some();
+            next
+        };
+        let Some(value) = next else { return };
+        discard(value);
+    }
+}
+
+fn lock() -> MutexGuard<'static, Disposal> {
+    DISPOSAL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        sync::mpsc::{Sender, channel},
+        thread::{self, ThreadId},
+        time::Duration,
+    };
+
+    struct Tell(Sender<ThreadId>);
+
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            self.0.send(thread::current().id()).unwrap();
+            panic!("on purpose");
+        }
+    }
+
+    #[test]
+    fn what_a_loop_disposes_of_is_dropped_elsewhere() {
+        let (sender, dropped) = channel();
+        dispose(Tell(sender.clone()));
+        assert_eq!(dropped.try_recv(), Ok(thread::current().id()), "this thread may block");
+        let looping = thread::spawn(move || {
+            journal::this_thread_must_not_block();
+            dispose(Tell(sender.clone()));
+            dispose(Tell(sender));
+        });
+        let id = looping.thread().id();
+        looping.join().unwrap();
+        for _ in 0..2 {
+            let elsewhere = dropped.recv_timeout(Duration::from_secs(30)).expect("it is dropped");
+            assert!(elsewhere != id && elsewhere != thread::current().id());
+        }
+    }
+}
