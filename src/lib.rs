@@ -92,7 +92,7 @@ mod server;
 #[cfg(not(loom))]
 pub use self::{
     app::events,
-    app::handler::{Handler, IntoRoute, OnStop, Route, TimedRoute, inline, streamed, timeout},
+    app::handler::{Handler, IntoRoute, Route, TimedRoute, inline, streamed, timeout},
     app::middleware::{AccessLog, Next, Panic, RefusalKind, RefusedRequest, Wrap, access_log},
     app::request::Request,
     app::router::{RouteError, Router},
@@ -105,10 +105,11 @@ pub use self::{
         TaskReport, TaskResult,
     },
     http::{Body, IntoResponse, Limits, Method, Response, StatusCode, Version},
-    metrics::{Metrics, metrics_route},
-    server::{Builder, Handle, Server},
+    metrics::Metrics,
+    server::{Builder, Handle, MetricsRoute, Server, metrics_route},
     stop::{
-        CloseReason, Closes, ListenerEnd, Phase, Requests, Signal, StopPolicy, StopReport, Straggler, Stuck,
+        CloseReason, Closes, ListenerEnd, OnStop, Phase, Requests, Signal, StopPolicy, StopReport, Straggler,
+        Stuck,
     },
 };
 

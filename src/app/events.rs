@@ -23,13 +23,3 @@ pub use self::{
     event::Event,
     hub::{Hub, HubBuilder},
 };
-
-use crate::app::request::Request;
-
-impl Request {
-    /// The id of the last event that a reconnecting `EventSource` has seen: the `Last-Event-ID` field.
-    #[must_use]
-    pub fn last_event_id(&self) -> Option<&str> {
-        self.header("Last-Event-ID").filter(|id| !id.is_empty())
-    }
-}

@@ -3,6 +3,7 @@
 //! for later requests, unless they are large or were kept, so that serving allocates nothing once it is warm.
 
 mod exchange;
+mod upgrade;
 
 use std::{borrow::Cow, fmt, io, net::SocketAddr, sync::Arc, time::Instant};
 
@@ -208,6 +209,12 @@ impl Request {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.exchange.head.header(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// The id of the last event that a reconnecting `EventSource` has seen: the `Last-Event-ID` field.
+    #[must_use]
+    pub fn last_event_id(&self) -> Option<&str> {
+        self.header("Last-Event-ID").filter(|id| !id.is_empty())
     }
 
     /// All fields in the order they came.

@@ -13,13 +13,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::{
-    app::request::Request,
-    http::{Body, Response, StatusCode, Version},
-    isolation::disposal::dispose,
-    stop::Context,
-    sync::lock,
-};
+use crate::{isolation::disposal::dispose, stop::Context, sync::lock};
 
 type Handler = Box<dyn FnOnce(Upgraded, &Context) + Send>;
 
@@ -30,7 +24,7 @@ pub struct Upgraded {
     early: io::Cursor<Vec<u8>>,
 }
 
-/// What is to become of the connection once the response is written: see [`Request::upgrade`].
+/// What is to become of the connection once the response is written: see [`Request::upgrade`](crate::Request::upgrade).
 #[derive(Clone)]
 pub struct Upgrade {
     taker: Arc<Taker>,
@@ -45,74 +39,6 @@ impl Drop for Taker {
         if let Some((handler, _)) = lock(&self.0).take() {
             dispose(handler);
         }
-    }
-}
-
-impl Request {
-    /// Switches the connection to another protocol, if the client asked for that: the response is 101, and once it is
-    /// written, `handler` has the connection to itself, on a thread of its own. If the client did not ask for it, the
-    /// response is 426, which names the protocol; a handler that has something to say to such clients looks at
-    /// [`Request::wants_upgrade`] first.
-    ///
-    /// `protocol` is the name as it stands in the Upgrade field, such as `websocket`. What else the protocol wants in the
-    /// response is added to it with [`Response::header`].
-    ///
-    /// # At a stop
-    ///
-    /// The context that the handler is given hints when the drain begins, and ends with the grace period; then the socket
-    /// is shut down, so that a read returns. The stop waits for the handler, and names one that does not return.
-    ///
-    /// ```
-    /// use softstop::{Request, Router, Upgraded};
-    /// use std::io::{Read, Write};
-    ///
-    /// let shout = |request: &Request| {
-    ///     request.upgrade("shout", |mut connection: Upgraded, _context| {
-    ///         let mut buffer = [0; 1024];
-    ///         while let Ok(count @ 1..) = connection.read(&mut buffer) {
-    ///             buffer[..count].make_ascii_uppercase();
-    ///             if connection.write_all(&buffer[..count]).is_err() {
-    ///                 break;
-    ///             }
-    ///         }
-    ///     })
-    /// };
-    /// let router = Router::new().get("/shout", shout);
-    /// # let _ = router;
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// If `protocol` is no token (RFC 9110 section 5.6.2), with a version behind a slash if need be.
-    #[must_use]
-    #[track_caller]
-    pub fn upgrade(
-        &self,
-        protocol: &str,
-        handler: impl FnOnce(Upgraded, &Context) + Send + 'static,
-    ) -> Response {
-        if !self.wants_upgrade(protocol) {
-            return Response::switching(StatusCode::UPGRADE_REQUIRED, protocol, Body::Empty);
-        }
-        let taker = Some((Box::new(handler) as Handler, self.context().clone()));
-        let upgrade = Upgrade { taker: Arc::new(Taker(Mutex::new(taker))) };
-        Response::switching(StatusCode::SWITCHING_PROTOCOLS, protocol, Body::Upgrade(upgrade))
-    }
-
-    /// Whether the client asks for that protocol: by its name in Upgrade, and `upgrade` in Connection. HTTP/1.0 cannot, and
-    /// one that has not sent its content yet has to do so first.
-    #[must_use]
-    pub fn wants_upgrade(&self, protocol: &str) -> bool {
-        let lists = |field: &str, wanted: &str| {
-            let values = self.headers().filter(|(name, _)| name.eq_ignore_ascii_case(field));
-            let mut members = values.flat_map(|(_, value)| value.split(|&byte| byte == b','));
-            members.any(|member| member.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()))
-        };
-        let is_whole = self.pipe.is_none();
-        is_whole
-            && self.version() == Version::Http11
-            && lists("Connection", "upgrade")
-            && lists("Upgrade", protocol)
     }
 }
 
@@ -154,6 +80,14 @@ impl fmt::Debug for Upgraded {
 }
 
 impl Upgrade {
+    pub(crate) fn new(
+        handler: impl FnOnce(Upgraded, &Context) + Send + 'static,
+        context: Context,
+    ) -> Upgrade {
+        let handler: Handler = Box::new(handler);
+        Upgrade { taker: Arc::new(Taker(Mutex::new(Some((handler, context))))) }
+    }
+
     /// Runs the handler to its end, on this thread. The first one of its clones does.
     pub(crate) fn run(&self, stream: TcpStream, early: Vec<u8>) -> io::Result<()> {
         let Some((handler, context)) = lock(&self.taker.0).take() else { return Ok(()) };

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use softstop::metrics::metrics_route;
-use softstop::{GroupHandle, IntoResponse, Request, Response, Router, StatusCode, StopPolicy, inline};
+use softstop::{
+    GroupHandle, IntoResponse, Request, Response, Router, StatusCode, StopPolicy, inline, metrics_route,
+};
 
 /// The longest sleep that `/sleep` grants.
 const LONGEST_SLEEP_MS: u64 = 60_000;

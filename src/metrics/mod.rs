@@ -14,7 +14,7 @@ mod tally;
 
 use std::ops::Index;
 
-pub use self::prometheus::{MetricsRoute, exposition, metrics_route};
+pub use self::prometheus::exposition;
 pub(crate) use self::tally::{Tally, Totals};
 
 use crate::{

@@ -11,6 +11,7 @@
 mod builder;
 mod handle;
 mod live;
+mod metrics_route;
 
 use std::{
     fmt,
@@ -22,6 +23,7 @@ use std::{
 pub use builder::Builder;
 pub use handle::Handle;
 use live::{Live, Past};
+pub use metrics_route::{MetricsRoute, metrics_route};
 
 use crate::{
     app::router::Router,

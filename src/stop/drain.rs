@@ -26,8 +26,7 @@ use std::{
 pub(crate) use rhythm::Rhythm;
 pub(crate) use timeline::{Timeline, phase_lengths};
 
-use super::CloseReason;
-use crate::app::handler::OnStop;
+use super::{CloseReason, OnStop};
 
 /// How long a head that is not complete may still take when the drain begins: a head is one packet for any honest
 /// client, and eight bytes must not make every stop take all of its grace.

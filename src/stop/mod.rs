@@ -8,6 +8,8 @@ mod drain;
 #[cfg(not(loom))]
 mod listener_end;
 #[cfg(not(loom))]
+mod on_stop;
+#[cfg(not(loom))]
 mod policy;
 #[cfg(not(loom))]
 mod report;
@@ -19,6 +21,7 @@ mod wait_group;
 pub use self::{
     drain::Phase,
     listener_end::ListenerEnd,
+    on_stop::OnStop,
     policy::StopPolicy,
     report::{CloseReason, Closes, Requests, StopReport, Straggler, Stuck},
     signal::Signal,

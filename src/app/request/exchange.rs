@@ -14,14 +14,13 @@ use std::{
 
 use crate::{
     app::{
-        handler::OnStop,
         middleware::LogLine,
         router::{RouteId, Router},
     },
     http::Head,
     observe::ConnectionId,
     server::Handle,
-    stop::{Cause, Context},
+    stop::{Cause, Context, OnStop},
 };
 
 /// What a request and the connection that waits for its answer share.

@@ -42,7 +42,6 @@ use super::{
 };
 use crate::{
     app::{
-        handler::OnStop,
         middleware::RefusalKind,
         request::{Exchange, Request},
         router::RouteId,
@@ -50,7 +49,7 @@ use crate::{
     body::{pipe::Pipe, upgrade::Upgrade},
     http::{Conn, ReadPhase, Refusal, Response, StatusCode},
     observe::ConnectionId,
-    stop::{CloseReason, Guard, Rhythm, Verdict},
+    stop::{CloseReason, Guard, OnStop, Rhythm, Verdict},
 };
 use streaming::Streaming;
 

@@ -24,12 +24,12 @@ use super::{
     table::{Table, slot_of},
 };
 use crate::{
-    app::{handler::OnStop, request::Request},
+    app::request::Request,
     engine::run::Run,
     error::Error,
     isolation::{contain::catch, journal},
     observe,
-    stop::{Action, Cause, CloseReason, Context, Guard, ListenerEnd, Phase, Straggler, Timeline},
+    stop::{Action, Cause, CloseReason, Context, Guard, ListenerEnd, OnStop, Phase, Straggler, Timeline},
 };
 
 /// The mailbox's token; listeners count down from the next one. A connection's generation keeps clear of both.

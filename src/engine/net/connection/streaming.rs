@@ -16,12 +16,12 @@ use std::{
 
 use super::{Activity, Connection, Flow, PREFIX, Persistence, ReadSide, SHORTEST_PROBE};
 use crate::{
-    app::{handler::OnStop, request::Exchange},
+    app::request::Exchange,
     body::stream::{Rest, Stream},
     engine::net::{deadlines::Kind, service::Service},
     http::Transfer,
     isolation::journal,
-    stop::{Cause, CloseReason, Phase},
+    stop::{Cause, CloseReason, OnStop, Phase},
 };
 
 /// The most that is made one chunk: what a socket usually takes at once.

@@ -1,0 +1,55 @@
+//! A route that answers with the metrics of servers.
+
+use super::Handle;
+use crate::{
+    app::{handler::Handler, request::Request},
+    http::{IntoResponse, Response},
+    metrics::{Metrics, exposition},
+};
+
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Answers with the metrics of servers: see [`metrics_route`].
+#[derive(Debug, Clone)]
+pub struct MetricsRoute {
+    further: Vec<Handle>,
+}
+
+/// Answers with the metrics of the server that is asked, and of [others](MetricsRoute::and), for Prometheus to
+/// scrape. They are read where they are counted, so it is fit to be [`inline`](crate::inline()).
+///
+/// ```
+/// use softstop::{Request, Router, Server, inline, metrics_route};
+///
+/// let hello = Server::builder().name("hello").routes(Router::new().get("/", |_: &Request| "Hello!")).build();
+/// let operator = Server::builder()
+///     .name("operator")
+///     .routes(Router::new().get("/metrics", inline(metrics_route().and(hello.handle()))))
+///     .build();
+/// # let _ = operator;
+/// ```
+#[must_use]
+pub fn metrics_route() -> MetricsRoute {
+    MetricsRoute { further: Vec::new() }
+}
+
+impl MetricsRoute {
+    /// Answers with the metrics of this server too. One that has been named already is not named twice.
+    pub fn and(mut self, server: Handle) -> MetricsRoute {
+        self.further.push(server);
+        self
+    }
+}
+
+impl Handler for MetricsRoute {
+    fn handle(&self, request: &Request) -> Response {
+        let mut servers = vec![request.server()];
+        for handle in &self.further {
+            if !servers.iter().any(|known| known.is_same(handle)) {
+                servers.push(handle);
+            }
+        }
+        let metrics: Vec<Metrics> = servers.into_iter().map(Handle::metrics).collect();
+        exposition(&metrics).into_response().content_type(CONTENT_TYPE)
+    }
+}
