@@ -7,7 +7,7 @@
 //!
 //! Here the loop waits for connections and for a `Waker` in one system call, for ever. A stop is one more thing that
 //! happens, so it takes as long as anything else that happens, and nothing happens meanwhile. (A listener that closes
-//! like this still resets whoever waits in its accept queue. What softstop does about that is in `src/net/`.)
+//! like this still resets whoever waits in its accept queue. What softstop does about that is in `src/engine/net/`.)
 //!
 //! Try: `cargo run --example accept_strategies`, then with other deadlines, `... 10` and `... 3000` (milliseconds);
 //! and `softstop bench accept`, which measures these two and three others

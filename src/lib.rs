@@ -93,9 +93,12 @@ mod server;
 pub use self::{
     app::events,
     app::handler::{Handler, IntoRoute, Route, TimedRoute, inline, streamed, timeout},
+    app::into_response::IntoResponse,
     app::middleware::{AccessLog, Next, Panic, RefusalKind, RefusedRequest, Wrap, access_log},
     app::request::Request,
+    app::response::{InvalidHeader, Response},
     app::router::{RouteError, Router},
+    body::Body,
     body::stream::{BodySender, SendError, Stream},
     body::upgrade::{Upgrade, Upgraded},
     config::{OnListenerFailure, Timeouts},
@@ -104,7 +107,7 @@ pub use self::{
         Drain, DrainOutcome, DrainReport, Drained, Group, GroupError, GroupHandle, GroupReport, TaskOutcome,
         TaskReport, TaskResult,
     },
-    http::{Body, IntoResponse, Limits, Method, Response, StatusCode, Version},
+    http::{Limits, Method, StatusCode, Version},
     metrics::Metrics,
     server::{Builder, Handle, MetricsRoute, Server, metrics_route},
     stop::{

@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput};
 use softstop::{
-    Limits, Response, StatusCode,
-    http::{Conn, Event, Head, IntoResponse, Respond},
+    IntoResponse, Limits, Response, StatusCode,
+    http::{Conn, Event, Head, Respond},
 };
 
 const SHORT: &str = "GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n";
@@ -55,7 +55,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
                 || asked(&limits),
                 |connection| {
                     out.clear();
-                    connection.respond(black_box(response), OPTIONS, &mut out)
+                    connection.respond(&black_box(response).parts(), OPTIONS, &mut out)
                 },
                 BatchSize::SmallInput,
             );

@@ -3,8 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use softstop::http::{
-    After, Conn, Event, Head, IntoResponse, Limits, ReadPhase, Refusal, Respond, StatusCode,
+use softstop::{
+    IntoResponse,
+    http::{After, Conn, Event, Head, Limits, ReadPhase, Refusal, Respond, StatusCode},
 };
 
 fuzz_target!(|input: &[u8]| {
@@ -23,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
                 return;
             }
             (ReadPhase::Handling, _) | (ReadPhase::InBody, 0) => {
-                let after = connection.respond(&"ok".into_response(), options, &mut out);
+                let after = connection.respond(&"ok".into_response().parts(), options, &mut out);
                 assert!(out.starts_with(b"HTTP/1.1 200 OK\r\n"));
                 let closing = out.windows(19).any(|window| window == b"\r\nConnection: close");
                 assert_eq!(closing, after == After::Close);

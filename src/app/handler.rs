@@ -9,10 +9,11 @@ pub use self::timeout::{TimedRoute, timeout};
 
 use crate::{
     app::{
+        into_response::IntoResponse,
         middleware::{Wrap, Wrapped},
         request::Request,
+        response::Response,
     },
-    http::{IntoResponse, Response},
     stop::OnStop,
 };
 

@@ -21,8 +21,8 @@ pub(crate) use self::refused::{LogLine, OnRefusal};
 pub use self::refused::{RefusalKind, RefusedRequest};
 
 use crate::{
-    app::{handler::Handler, request::Request},
-    http::{IntoResponse, Response, StatusCode},
+    app::{handler::Handler, into_response::IntoResponse, request::Request, response::Response},
+    http::StatusCode,
     isolation::{
         contain::{Caught, catch},
         journal,

@@ -15,10 +15,11 @@ use percent_encoding::percent_decode;
 use crate::{
     app::{
         middleware::Attachments,
+        response::Response,
         router::{Found, Router},
     },
-    body::pipe::Pipe,
-    http::{Body, Framing, Method, Response, Version},
+    body::{Body, pipe::Pipe},
+    http::{Framing, Method, Version},
     observe::ConnectionId,
     server::Handle,
     stop::Context,
@@ -50,6 +51,25 @@ pub struct Request {
     /// On its way back from a worker; still none, if there is no thread to be had that could handle it.
     pub(crate) answer: Option<Response>,
     attachments: Attachments,
+}
+
+/// Makes the requests of one run of a server. So whoever serves them need not know the server.
+pub(crate) struct RequestFactory {
+    router: Arc<Router>,
+    server: Handle,
+    /// Of which the context of each request is a child.
+    context: Context,
+}
+
+impl RequestFactory {
+    pub(crate) fn new(router: Arc<Router>, server: Handle, context: Context) -> RequestFactory {
+        RequestFactory { router, server, context }
+    }
+
+    pub(crate) fn make(&self) -> Box<Request> {
+        let (router, server) = (Arc::clone(&self.router), self.server.clone());
+        Box::new(Request::new(Exchange::new(router, server, self.context.clone())))
+    }
 }
 
 impl Request {

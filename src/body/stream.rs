@@ -16,7 +16,7 @@ use std::{
 use self::feed::{Feed, Message, Patience, Refused};
 pub(crate) use self::{feed::Rest, reader::Piece};
 use crate::{
-    http::Body,
+    body::Body,
     stop::{Cause, Context},
 };
 

@@ -33,14 +33,16 @@ use mio::Token;
 
 use crate::{
     app::{
+        into_response::IntoResponse,
         middleware,
         request::{Exchange, Request},
+        response::Response,
         router::{RouteId, Router},
     },
-    body::stream::Piece,
+    body::{Body, stream::Piece},
     config::Config,
     engine::net::{Mailbox, Message},
-    http::{Body, IntoResponse, Method, Response, StatusCode, has_content},
+    http::{Method, StatusCode, has_content},
     isolation::{contain::catch, journal},
     observe::Event,
     stop::{Cause, Guard},
@@ -440,7 +442,7 @@ fn first_piece(response: &Response, exchange: &Exchange) -> Option<Piece> {
     let is_head_request = exchange.head.method() == Method::Head;
     if exchange.is_abandoned() {
         stream.discard(Cause::ClientGone);
-    } else if !has_content(response, is_head_request) || response.status().is_informational() {
+    } else if !has_content(&response.parts(), is_head_request) || response.status().is_informational() {
         stream.discard(Cause::from("the client wants no content"));
     }
     stream.next_piece()

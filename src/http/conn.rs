@@ -17,12 +17,12 @@ use std::ops::Range;
 use super::body::Decoder;
 use super::parse::{self, Parsed};
 use super::scan::Scan;
-use super::{Framing, Head, Limits, Method, Refusal, Response, StatusCode, Transfer, Version, encode};
+use super::{Framing, Head, Limits, Method, Refusal, ResponseParts, StatusCode, Transfer, Version, encode};
 
 /// The state of one connection (RFC 9112). It holds no bytes: what it could not consume yet stays with the caller.
 ///
 /// ```
-/// use softstop::http::{After, Conn, Event, Head, IntoResponse, Limits, Respond};
+/// use softstop::{IntoResponse, http::{After, Conn, Event, Head, Limits, Respond}};
 ///
 /// let (mut connection, mut head, limits) = (Conn::new(), Head::default(), Limits::default());
 /// let mut input = &b"POST / HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello"[..];
@@ -35,7 +35,7 @@ use super::{Framing, Head, Limits, Method, Refusal, Response, StatusCode, Transf
 ///         Event::NeedInput => unreachable!("the request is complete"),
 ///         Event::End => {
 ///             let options = Respond { date: b"Sun, 06 Nov 1994 08:49:37 GMT", close: false };
-///             break connection.respond(&body.into_response(), options, &mut out);
+///             break connection.respond(&body.into_response().parts(), options, &mut out);
 ///         }
 ///     }
 ///     input = &input[received.consumed..];
@@ -287,13 +287,18 @@ impl Conn {
     /// [`Conn::transfer`] says. A response before [`Event::End`] closes the
     /// connection, for the rest of the request cannot be told from the next one. After 101 nothing is read any more, and
     /// the connection is the caller's.
-    pub fn respond(&mut self, response: &Response, options: Respond<'_>, out: &mut Vec<u8>) -> After {
+    pub fn respond(
+        &mut self,
+        response: &ResponseParts<'_>,
+        options: Respond<'_>,
+        out: &mut Vec<u8>,
+    ) -> After {
         let complete = match &self.state {
             State::Offered(offer) => offer.framing.is_empty(),
             State::Handling => true,
             State::Head(_) | State::Content(..) | State::Closed(_) => false,
         };
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
             encode::response(response, (self.method, self.version), After::KeepAlive, options, out);
             self.state = State::Closed(Rest::Anything);
             return After::KeepAlive;
@@ -319,19 +324,19 @@ impl Conn {
 
     /// How the content of that response to the request in progress is to be sent behind its head, if it is a stream; none
     /// if the client does not want any. To be asked before [`Conn::respond`].
-    pub fn transfer(&self, response: &Response) -> Option<Transfer> {
+    pub fn transfer(&self, response: &ResponseParts<'_>) -> Option<Transfer> {
         encode::transfer(response, self.method, self.version)
     }
 
     /// Encodes the answer to a refusal, be it one of [`Conn::receive`] and [`Conn::read_body`] or the caller's own.
     /// The connection is closed after it.
     pub fn refuse(&mut self, refusal: &Refusal, options: Respond<'_>, out: &mut Vec<u8>) {
-        self.refuse_with(&refusal.response(), options, out);
+        self.refuse_with(&refusal.parts(), options, out);
     }
 
     /// Encodes an answer of the caller's own in the place of that of [`Conn::refuse`], with its content unless
     /// [`body_is_separate`](super::body_is_separate). The content must be in memory.
-    pub fn refuse_with(&mut self, response: &Response, options: Respond<'_>, out: &mut Vec<u8>) {
+    pub fn refuse_with(&mut self, response: &ResponseParts<'_>, options: Respond<'_>, out: &mut Vec<u8>) {
         encode::response(response, (self.method, self.version), After::Close, options, out);
         self.state = State::Closed(Rest::Anything);
     }

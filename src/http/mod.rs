@@ -5,7 +5,7 @@
 //! the message instead, because the next parser in the chain might repair it in another way.
 //!
 //! ```
-//! use softstop::http::{Conn, Event, Head, IntoResponse, Limits, Respond};
+//! use softstop::{IntoResponse, http::{Conn, Event, Head, Limits, Respond}};
 //!
 //! let (mut connection, mut head, limits) = (Conn::new(), Head::default(), Limits::default());
 //! let input = b"GET /?name=Ada HTTP/1.1\r\nHost: example.org\r\n\r\n";
@@ -17,7 +17,7 @@
 //!
 //! let mut out = Vec::new();
 //! let options = Respond { date: b"Sun, 06 Nov 1994 08:49:37 GMT", close: false };
-//! connection.respond(&"Hello, Ada!".into_response(), options, &mut out);
+//! connection.respond(&"Hello, Ada!".into_response().parts(), options, &mut out);
 //! assert!(out.starts_with(b"HTTP/1.1 200 OK\r\n") && out.ends_with(b"\r\n\r\nHello, Ada!"));
 //! ```
 
@@ -27,15 +27,14 @@ mod chunked;
 mod conn;
 mod encode;
 mod fields;
-mod grammar;
+pub(crate) mod grammar;
 mod head;
-mod into_response;
 mod limits;
 mod message;
 mod parse;
 mod refusal;
 mod request_line;
-mod response;
+mod response_parts;
 mod scan;
 mod status;
 mod transfer;
@@ -45,10 +44,9 @@ pub(crate) use encode::has_content;
 pub use encode::{LARGE_BODY, body_is_separate};
 pub(crate) use grammar::is_path_byte;
 pub use head::Head;
-pub use into_response::IntoResponse;
 pub use limits::Limits;
 pub use message::{Framing, Method, Version};
 pub use refusal::Refusal;
-pub use response::{Body, InvalidHeader, Response};
+pub use response_parts::{Content, ResponseParts};
 pub use status::StatusCode;
 pub use transfer::Transfer;

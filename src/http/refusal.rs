@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{IntoResponse, Response, StatusCode};
+use super::{Content, ResponseParts, StatusCode};
 
 /// The peer broke a rule, or met a bound. The connection ends with the response that says which: behind such a
 /// request nobody can tell where the next one begins.
@@ -38,8 +38,13 @@ impl Refusal {
     }
 
     /// The answer: the reason as plain text.
-    pub fn response(&self) -> Response {
-        (self.status, self.reason).into_response()
+    pub fn parts(&self) -> ResponseParts<'static> {
+        ResponseParts {
+            status: self.status,
+            media_type: "text/plain; charset=utf-8",
+            field_lines: "",
+            content: Content::InMemory(self.reason.as_bytes()),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every call of a user's code goes through [`catch`], and every value of a user's is dropped through [`discard`] or inside
 //! of a [`Contained`]. A panic has a payload, which is a value of the user's too: its `Drop` may panic again, with another
-//! payload. So no `catch_unwind` stands anywhere else (`tests/architecture.rs` holds this).
+//! payload. So no `catch_unwind` stands anywhere else (`tests/architecture` holds this).
 
 use std::{
     any::Any,

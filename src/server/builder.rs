@@ -5,11 +5,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use super::{Control, Handle, Server, State};
 use crate::{
     app::{
+        into_response::IntoResponse,
         middleware::{OnRefusal, RefusedRequest},
         router::Router,
     },
     config::{Config, OnListenerFailure, Timeouts, Watcher},
-    http::{IntoResponse, Limits},
+    http::Limits,
     observe::Observer,
 };
 

@@ -9,7 +9,7 @@ use std::{
 
 use super::Handle;
 use crate::{
-    app::router::Router,
+    app::{request::RequestFactory, router::Router},
     config::Config,
     engine::{
         net::{EventLoop, Ground, Listener, LoopReport, Service},
@@ -105,7 +105,7 @@ impl Live {
                 Arc::clone(config),
                 Arc::clone(router),
                 Arc::clone(&run),
-                handle.clone(),
+                RequestFactory::new(Arc::clone(router), handle.clone(), run.hard.clone()),
                 pool.dispatcher(),
             );
             loops.push(EventLoop::new(ground, service));

@@ -2,8 +2,7 @@
 
 use super::Handle;
 use crate::{
-    app::{handler::Handler, request::Request},
-    http::{IntoResponse, Response},
+    app::{handler::Handler, into_response::IntoResponse, request::Request, response::Response},
     metrics::{Metrics, exposition},
 };
 

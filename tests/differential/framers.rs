@@ -12,7 +12,10 @@ use hyper::body::{Body, Incoming};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use softstop::http::{After, Conn, Event, Head, IntoResponse, Limits, Refusal, Respond};
+use softstop::{
+    IntoResponse,
+    http::{After, Conn, Event, Head, Limits, Refusal, Respond},
+};
 
 /// A complete request. What is written in several ways is brought into one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +64,7 @@ pub(crate) fn softstop(mut input: &[u8]) -> (Vec<Framed>, End<Refusal>) {
             Event::End => {
                 requests.push(framed(&head, std::mem::take(&mut content)));
                 let options = Respond { date: b"Sun, 06 Nov 1994 08:49:37 GMT", close: false };
-                if connection.respond(&"ok".into_response(), options, &mut out) == After::Close {
+                if connection.respond(&"ok".into_response().parts(), options, &mut out) == After::Close {
                     return (requests, End::Done);
                 }
             }

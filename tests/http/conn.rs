@@ -1,7 +1,8 @@
 //! Rules about the connection: what is answered, in which form, and what becomes of the connection.
 
-use softstop::http::{
-    After, Conn, Event, Head, IntoResponse, Limits, ReadPhase, Received, Refusal, Respond, StatusCode,
+use softstop::{
+    IntoResponse,
+    http::{After, Conn, Event, Head, Limits, ReadPhase, Received, Refusal, Respond, StatusCode},
 };
 
 use crate::play::RESPOND;
@@ -35,7 +36,7 @@ impl Session {
 
     fn respond(&mut self, options: Respond<'_>) -> (After, String) {
         let start = self.out.len();
-        let after = self.connection.respond(&"hi".into_response(), options, &mut self.out);
+        let after = self.connection.respond(&"hi".into_response().parts(), options, &mut self.out);
         (after, String::from_utf8(self.out[start..].to_vec()).unwrap())
     }
 }

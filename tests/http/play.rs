@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use softstop::http::{After, Conn, Event, Framing, Head, IntoResponse, Limits, Refusal, Respond, StatusCode};
+use softstop::{
+    IntoResponse,
+    http::{After, Conn, Event, Framing, Head, Limits, Refusal, Respond, StatusCode},
+};
 
 /// What a connection made of its input, independent of how that was cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +65,7 @@ pub(crate) fn play(input: &[u8], pieces: &[Range<usize>], limits: &Limits) -> Ve
                 Event::End => {
                     seen.push(Seen::End);
                     out.clear();
-                    let after = connection.respond(&"ok".into_response(), RESPOND, &mut out);
+                    let after = connection.respond(&"ok".into_response().parts(), RESPOND, &mut out);
                     assert!(out.starts_with(b"HTTP/1.1 200 OK\r\n"));
                     if after == After::Close {
                         seen.push(Seen::Closed);

@@ -5,7 +5,10 @@ use std::ops::Range;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use softstop::http::{Framing, Limits, Response, StatusCode};
+use softstop::{
+    Response,
+    http::{Framing, Limits, StatusCode},
+};
 
 use crate::play::{Seen, agree, play, play_bytes, play_whole};
 use crate::response::encode;

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use softstop::http::{
-    Body, Conn, Event, Head, IntoResponse, LARGE_BODY, Limits, Response, StatusCode, body_is_separate,
+use softstop::{
+    Body, IntoResponse, Response,
+    http::{Conn, Event, Head, LARGE_BODY, Limits, StatusCode, body_is_separate},
 };
 
 use crate::play::RESPOND;
@@ -14,7 +15,7 @@ pub(crate) fn encode(method: &str, response: &Response) -> Vec<u8> {
     let input = format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n");
     let received = connection.receive(input.as_bytes(), &mut head, &Limits::default()).unwrap();
     assert_eq!(received.event, Event::Head);
-    connection.respond(response, RESPOND, &mut out);
+    connection.respond(&response.parts(), RESPOND, &mut out);
     out
 }
 
@@ -59,8 +60,8 @@ fn status_lines_are_complete() {
 fn large_content_is_left_to_the_caller() {
     for (length, separate) in [(0, false), (LARGE_BODY, false), (LARGE_BODY + 1, true)] {
         let response = vec![b'x'; length].into_response();
-        assert_eq!(body_is_separate(&response, false), separate);
-        assert!(!body_is_separate(&response, true), "there is none");
+        assert_eq!(body_is_separate(&response.parts(), false), separate);
+        assert!(!body_is_separate(&response.parts(), true), "there is none");
         let out = encode("GET", &response);
         let start = out.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
         assert_eq!(out.len() - start, if separate { 0 } else { length });
@@ -68,7 +69,7 @@ fn large_content_is_left_to_the_caller() {
         assert!(String::from_utf8_lossy(&out[..start]).contains(&line));
     }
     let not_modified = (StatusCode::NOT_MODIFIED, vec![b'x'; LARGE_BODY + 1]).into_response();
-    assert!(!body_is_separate(&not_modified, false));
+    assert!(!body_is_separate(&not_modified.parts(), false));
 }
 
 #[test]

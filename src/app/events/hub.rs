@@ -21,9 +21,12 @@ use std::{
 
 use super::Event;
 use crate::{
-    app::request::Request,
-    body::stream::{BodySender, SendError},
-    http::{Body, Response, StatusCode},
+    app::{request::Request, response::Response},
+    body::{
+        Body,
+        stream::{BodySender, SendError},
+    },
+    http::StatusCode,
     stop::{Cause, Context},
     sync::lock,
 };

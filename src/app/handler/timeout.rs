@@ -10,7 +10,11 @@
 use std::{fmt, time::Duration};
 
 use super::{IntoRoute, Route};
-use crate::http::{Body, IntoResponse, Response, StatusCode};
+use crate::{
+    app::{into_response::IntoResponse, response::Response},
+    body::Body,
+    http::StatusCode,
+};
 
 /// How long a handler may take, and what is answered in its stead.
 pub(crate) struct Limit {

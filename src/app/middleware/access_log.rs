@@ -8,8 +8,8 @@ use std::{
 
 use super::{Next, RefusedRequest, Wrap};
 use crate::{
-    app::request::Request,
-    http::{Head, Method, Response, StatusCode, Version},
+    app::{request::Request, response::Response},
+    http::{Head, Method, StatusCode, Version},
     isolation::journal,
 };
 

@@ -11,8 +11,9 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use super::Wrap;
 use crate::{
-    app::{request::Exchange, router::RouteId},
-    http::{Body, Head, Response, StatusCode},
+    app::{request::Exchange, response::Response, router::RouteId},
+    body::Body,
+    http::{Head, StatusCode},
     isolation::{contain::catch, disposal::dispose, journal},
 };
 

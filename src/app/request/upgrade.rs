@@ -2,8 +2,12 @@
 
 use super::Request;
 use crate::{
-    body::upgrade::{Upgrade, Upgraded},
-    http::{Body, Response, StatusCode, Version},
+    app::response::Response,
+    body::{
+        Body,
+        upgrade::{Upgrade, Upgraded},
+    },
+    http::{StatusCode, Version},
     stop::Context,
 };
 

@@ -6,8 +6,8 @@ use matchit::Params;
 
 use super::{PathTable, Router, encode, refuse};
 use crate::{
-    app::{handler::Route, middleware::Wrap},
-    http::{Head, Method, Response},
+    app::{handler::Route, middleware::Wrap, response::Response},
+    http::{Head, Method},
 };
 
 /// A path and a method that have a route: made by [`Router::find`] only, so that what it points at is there.

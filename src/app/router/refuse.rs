@@ -4,9 +4,11 @@ use super::{PathTable, Reach, Router};
 use crate::{
     app::{
         handler::{Content, Handler, IntoRoute, Place, Route},
+        into_response::IntoResponse,
         request::Request,
+        response::Response,
     },
-    http::{IntoResponse, Method, Response, StatusCode},
+    http::{Method, StatusCode},
 };
 
 /// The answer where there is no such path.

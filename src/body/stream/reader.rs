@@ -15,7 +15,7 @@ use super::{
     feed::{Afterwards, Delivered, Feed, Loan},
 };
 use crate::{
-    http::Body,
+    body::Body,
     isolation::{
         contain::{catch, discard},
         journal,

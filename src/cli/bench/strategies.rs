@@ -1,5 +1,5 @@
 //! Ways to accept connections, next to each other: how each waits, how it is told to end, and what that costs. These
-//! files are for reading; the server itself (`src/net/`) does more than any of them.
+//! files are for reading; the server itself (`src/engine/net/`) does more than any of them.
 //!
 //! | strategy | waits in | is ended by | which takes |
 //! | --- | --- | --- | --- |

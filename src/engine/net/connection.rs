@@ -44,10 +44,11 @@ use crate::{
     app::{
         middleware::RefusalKind,
         request::{Exchange, Request},
+        response::Response,
         router::RouteId,
     },
     body::{pipe::Pipe, upgrade::Upgrade},
-    http::{Conn, ReadPhase, Refusal, Response, StatusCode},
+    http::{Conn, ReadPhase, Refusal, StatusCode},
     observe::ConnectionId,
     stop::{CloseReason, Guard, OnStop, Rhythm, Verdict},
 };

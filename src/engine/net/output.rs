@@ -3,7 +3,7 @@
 
 use std::io::{self, IoSlice, Write};
 
-use crate::http::Body;
+use crate::body::Body;
 
 /// Beyond this, no further response is made until what is there has left: a client that does not read must not make
 /// the server keep its answers.

@@ -6,19 +6,19 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 use super::{date::Date, event_loop::Message, mailbox::Mailbox};
 use crate::{
     app::{
-        request::{Exchange, Request},
+        request::{Exchange, Request, RequestFactory},
+        response::Response,
         router::Router,
     },
-    body::stream::Stream,
+    body::{Body, stream::Stream},
     config::Config,
     engine::{
         pool::Dispatcher,
         run::{News, Occupation, Run},
     },
-    http::{Body, Head, Response},
+    http::Head,
     metrics::Tally,
     observe::{ConnectionId, Event},
-    server::Handle,
     stop::{Cause, Drain, Phase},
 };
 
@@ -32,7 +32,7 @@ pub(crate) struct Service {
     pub(crate) config: Arc<Config>,
     pub(crate) router: Arc<Router>,
     pub(crate) run: Arc<Run>,
-    pub(crate) server: Handle,
+    requests: RequestFactory,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) mailbox: Mailbox<Message>,
     /// Read once a turn.
@@ -61,18 +61,18 @@ impl Service {
         config: Arc<Config>,
         router: Arc<Router>,
         run: Arc<Run>,
-        server: Handle,
+        requests: RequestFactory,
         dispatcher: Dispatcher,
     ) -> Service {
         let address = &run.loops()[number];
         let (mailbox, tally) = (address.mailbox.clone(), Arc::clone(&address.tally));
-        let next = fresh_request(&router, &server, &run);
+        let next = requests.make();
         Service {
             number,
             config,
             router,
             run,
-            server,
+            requests,
             dispatcher,
             mailbox,
             now: Instant::now(),
@@ -134,7 +134,7 @@ impl Service {
     /// Where to parse the next head to.
     pub(crate) fn next_head(&mut self) -> &mut Head {
         if Arc::get_mut(&mut self.next.exchange).is_none() {
-            self.next = fresh_request(&self.router, &self.server, &self.run);
+            self.next = self.requests.make();
         }
         &mut Arc::get_mut(&mut self.next.exchange).expect("made just now, shared with nobody").head
     }
@@ -146,7 +146,7 @@ impl Service {
         connection: ConnectionId,
         number: u64,
     ) -> Box<Request> {
-        let spare = self.spares.pop().unwrap_or_else(|| fresh_request(&self.router, &self.server, &self.run));
+        let spare = self.spares.pop().unwrap_or_else(|| self.requests.make());
         let mut request = std::mem::replace(&mut self.next, spare);
         request.begin(self.now, peer, connection, number);
         if self.config.is_observed() {
@@ -168,10 +168,6 @@ impl Service {
             self.spares.push(request);
         }
     }
-}
-
-fn fresh_request(router: &Arc<Router>, server: &Handle, run: &Run) -> Box<Request> {
-    Box::new(Request::new(Exchange::new(Arc::clone(router), server.clone(), run.hard.clone())))
 }
 
 /// Size of a read: what a socket usually has at most when its reader keeps up, and larger than any head.

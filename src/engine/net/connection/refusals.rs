@@ -7,11 +7,13 @@ use super::{Activity, Connection, Flow, Persistence};
 use crate::{
     app::{
         handler::Answer,
+        into_response::IntoResponse,
         middleware::{RefusalKind, RefusedRequest},
         request::Exchange,
+        response::Response,
     },
     engine::{net::service::Service, pool},
-    http::{Refusal, Respond, Response, body_is_separate},
+    http::{Refusal, Respond, body_is_separate},
     isolation::{contain::catch, journal},
     stop::CloseReason,
 };
@@ -34,7 +36,7 @@ impl Connection {
         };
         let refused = RefusedRequest::new(
             RefusalKind::Client,
-            refusal.response(),
+            refusal.into_response(),
             self.peer,
             exchange.map(|exchange| &**exchange),
         );
@@ -53,8 +55,8 @@ impl Connection {
         }
         let response = self.refusal(refused, Origin::Server, service);
         let options = Respond { date: service.date.at(service.now), close: true };
-        let separate = body_is_separate(&response, self.http.is_head_request());
-        self.http.refuse_with(&response, options, &mut self.output.buffer);
+        let separate = body_is_separate(&response.parts(), self.http.is_head_request());
+        self.http.refuse_with(&response.parts(), options, &mut self.output.buffer);
         self.tell_made(response.status(), service);
         if separate {
             self.output.follow(response.into_body());

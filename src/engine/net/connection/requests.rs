@@ -6,16 +6,18 @@ use super::{Activity, Connection, Persistence, Plan, ReadSide};
 use crate::{
     app::{
         handler::{Content, Place},
+        into_response::IntoResponse,
         middleware::RefusalKind,
         request::{Exchange, Request},
+        response::Response,
         router::{Found, RouteId},
     },
-    body::pipe::Pipe,
+    body::{Body, pipe::Pipe},
     engine::{
         net::{event_loop::Message, pace::Pace, service::Service},
         pool::{self, Job, Reply},
     },
-    http::{After, Body, Framing, IntoResponse, Respond, Response, StatusCode, body_is_separate},
+    http::{After, Framing, Respond, StatusCode, body_is_separate},
     isolation::journal,
     observe::Event,
     stop::{Cause, CloseReason},
@@ -165,11 +167,11 @@ impl Connection {
         let enough = service.config.requests_per_connection.is_some_and(|most| self.answered + 1 >= most);
         let close = stopping || enough;
         let response = self.checked(response, exchange, service);
-        let separate = body_is_separate(&response, self.http.is_head_request());
-        let transfer = self.http.transfer(&response);
+        let separate = body_is_separate(&response.parts(), self.http.is_head_request());
+        let transfer = self.http.transfer(&response.parts());
         self.tell_made(response.status(), service);
         let options = Respond { date: service.date.at(service.now), close };
-        let after = self.http.respond(&response, options, &mut self.output.buffer);
+        let after = self.http.respond(&response.parts(), options, &mut self.output.buffer);
         let then = match after {
             After::KeepAlive => Persistence::KeepAlive,
             After::Close if stopping => Persistence::CloseWhenSent(CloseReason::Drained),

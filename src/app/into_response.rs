@@ -3,12 +3,16 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Body, Response, StatusCode};
+use super::response::Response;
+use crate::{
+    body::Body,
+    http::{Refusal, StatusCode},
+};
 
 /// A value that can be turned into a response.
 ///
 /// ```
-/// use softstop::http::{IntoResponse, StatusCode};
+/// use softstop::{IntoResponse, StatusCode};
 ///
 /// assert_eq!("Hello".into_response().status(), StatusCode::OK);
 /// assert_eq!(().into_response().status(), StatusCode::NO_CONTENT);
@@ -105,5 +109,12 @@ impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
 impl IntoResponse for () {
     fn into_response(self) -> Response {
         StatusCode::NO_CONTENT.into_response()
+    }
+}
+
+/// The refusal's status, and its reason as plain text.
+impl IntoResponse for &Refusal {
+    fn into_response(self) -> Response {
+        (self.status(), self.reason()).into_response()
     }
 }

@@ -2,90 +2,17 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
-use super::StatusCode;
-use super::grammar;
-use crate::body::{stream::Stream, upgrade::Upgrade};
-
-/// The content of a response: in memory, or sent while the client reads it (see [`Body::stream`]).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Body {
-    /// No content.
-    #[default]
-    Empty,
-    /// Content that lives as long as the program.
-    Static(&'static [u8]),
-    /// Content that was made for this response.
-    Bytes(Vec<u8>),
-    /// Content that others have too, and that is not copied for this response: a cached page, or what
-    /// [`Request::shared_body`](crate::Request::shared_body) gives.
-    Shared(Arc<Vec<u8>>),
-    /// Content that is sent bit by bit. A clone is the same content: the first response that goes out has it, and one with
-    /// a clone is cut off.
-    Stream(Stream),
-    /// No content: the connection is handed over. Made by [`Request::upgrade`](crate::Request::upgrade).
-    Upgrade(Upgrade),
-}
-
-impl Body {
-    /// The number of bytes in memory; those of a stream are not.
-    pub fn len(&self) -> usize {
-        self.as_slice().len()
-    }
-
-    /// Whether there is not a single byte in memory.
-    pub fn is_empty(&self) -> bool {
-        self.as_slice().is_empty()
-    }
-
-    /// The bytes in memory.
-    pub fn as_slice(&self) -> &[u8] {
-        match self {
-            Body::Empty | Body::Stream(_) | Body::Upgrade(_) => &[],
-            Body::Static(bytes) => bytes,
-            Body::Bytes(bytes) => bytes,
-            Body::Shared(bytes) => bytes,
-        }
-    }
-}
-
-impl From<&'static str> for Body {
-    fn from(text: &'static str) -> Self {
-        Body::Static(text.as_bytes())
-    }
-}
-
-impl From<&'static [u8]> for Body {
-    fn from(bytes: &'static [u8]) -> Self {
-        Body::Static(bytes)
-    }
-}
-
-impl From<String> for Body {
-    fn from(text: String) -> Self {
-        Body::Bytes(text.into_bytes())
-    }
-}
-
-impl From<Vec<u8>> for Body {
-    fn from(bytes: Vec<u8>) -> Self {
-        Body::Bytes(bytes)
-    }
-}
-
-impl From<Arc<Vec<u8>>> for Body {
-    fn from(bytes: Arc<Vec<u8>>) -> Self {
-        Body::Shared(bytes)
-    }
-}
+use crate::{
+    body::Body,
+    http::{Content, ResponseParts, StatusCode, grammar},
+};
 
 /// A response: a status code, fields and content. The server adds Date, Connection, and Content-Length or
 /// Transfer-Encoding.
 ///
 /// ```
-/// use softstop::http::{Response, StatusCode};
+/// use softstop::{Response, StatusCode};
 ///
 /// let response = Response::new(StatusCode::SEE_OTHER)
 ///     .header("Location", "/notes/7")
@@ -190,7 +117,7 @@ impl Response {
     }
 
     /// A response whose media type needs no check.
-    pub(super) fn of_type(content_type: &'static str, body: Body) -> Self {
+    pub(crate) fn of_type(content_type: &'static str, body: Body) -> Self {
         let content_type = Some(Cow::Borrowed(content_type));
         Response { status: StatusCode::OK, content_type, lines: String::new(), body }
     }
@@ -210,12 +137,18 @@ impl Response {
         Response { status: Response::new(status).status, ..self }
     }
 
-    pub(super) fn media_type(&self) -> Option<&str> {
+    fn media_type(&self) -> Option<&str> {
         self.content_type.as_deref()
     }
 
-    pub(super) fn lines(&self) -> &str {
-        &self.lines
+    /// What the HTTP core has to know of it.
+    pub fn parts(&self) -> ResponseParts<'_> {
+        let content = match &self.body {
+            Body::Stream(stream) => Content::Streamed { length: stream.length() },
+            body => Content::InMemory(body.as_slice()),
+        };
+        let media_type = self.media_type().unwrap_or_default();
+        ResponseParts { status: self.status, media_type, field_lines: &self.lines, content }
     }
 }
 

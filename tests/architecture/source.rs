@@ -1,0 +1,312 @@
+//! The crate as its source says it: modules, what each defines, what each imports, and where a path really leads.
+//! Re-exports are followed, so `crate::Body` is where `Body` is defined, whichever file exports it again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use syn::{
+    Attribute, Ident, Item, ItemMod, UseTree,
+    visit::{self, Visit},
+};
+
+/// Segments from the crate's root, without `crate`; or, of another crate, from that crate's name.
+pub(crate) type Segments = Vec<String>;
+
+/// All modules of the library, by path. (The program's and its tests' are left out.)
+#[derive(Default)]
+pub(crate) struct Source {
+    pub(crate) modules: BTreeMap<Segments, Module>,
+}
+
+#[derive(Default)]
+pub(crate) struct Module {
+    pub(crate) file: String,
+    /// What is defined here, and the paths that each definition's types name.
+    pub(crate) definitions: BTreeMap<String, Definition>,
+    /// What is imported here: the local name, and the path behind it.
+    aliases: BTreeMap<String, Segments>,
+    globs: Vec<Segments>,
+    /// Every path that the code of this module names, other than those of its tests.
+    pub(crate) named: BTreeSet<Segments>,
+    /// The methods and functions that are called by path, such as `Instant::now`.
+    pub(crate) calls: BTreeSet<Segments>,
+}
+
+#[derive(Default)]
+pub(crate) struct Definition {
+    pub(crate) fields: BTreeSet<Segments>,
+}
+
+/// Where a path leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Defined in this crate: the module, and the name there. The steps are the re-exports that lead there.
+    Here { module: Segments, name: String, steps: Vec<String> },
+    /// Of another crate, or the standard library.
+    Elsewhere(Segments),
+}
+
+impl Source {
+    /// The library of this package.
+    pub(crate) fn of_this_crate() -> Source {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let files = rust_files(&root).into_iter().map(|path| {
+            let name = path.strip_prefix(&root).expect("it was found there").to_string_lossy().into_owned();
+            let text = fs::read_to_string(&path).expect("a source file can be read");
+            (name, text)
+        });
+        Source::parse(files)
+    }
+
+    /// A crate that consists of these files: their names below `src`, and their texts.
+    pub(crate) fn parse(files: impl IntoIterator<Item = (String, String)>) -> Source {
+        let mut source = Source::default();
+        for (file, text) in files {
+            let module = module_of(&file);
+            let is_program = file == "main.rs" || module.first().is_some_and(|first| first == "cli");
+            if !is_program {
+                let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
+                source.add(module, &format!("src/{file}"), &parsed.items);
+            }
+        }
+        source
+    }
+
+    fn add(&mut self, path: Segments, file: &str, items: &[Item]) {
+        let mut reader = Reader {
+            path,
+            module: Module { file: file.to_owned(), ..Module::default() },
+            inline: Vec::new(),
+        };
+        items.iter().for_each(|item| reader.visit_item(item));
+        let Reader { path, module, inline } = reader;
+        for (name, items) in inline {
+            self.add([path.clone(), vec![name]].concat(), file, &items);
+        }
+        self.modules.insert(path, module);
+    }
+
+    /// Where `path`, as it stands in `module`, leads. `None`: to something local, such as a type parameter.
+    pub(crate) fn resolve(&self, module: &Segments, path: &Segments) -> Option<Target> {
+        self.follow(module, path, Vec::new(), 0)
+    }
+
+    fn follow(
+        &self,
+        from: &Segments,
+        path: &Segments,
+        mut steps: Vec<String>,
+        depth: usize,
+    ) -> Option<Target> {
+        if depth > 32 {
+            return None;
+        }
+        let mut at = from.clone();
+        let mut rest = path.as_slice();
+        let mut is_explicit = false;
+        loop {
+            match rest.split_first() {
+                Some((first, others)) if first == "crate" => (at, rest) = (Vec::new(), others),
+                Some((first, others)) if first == "self" => rest = others,
+                Some((first, others)) if first == "super" => {
+                    at.pop();
+                    rest = others;
+                }
+                _ => break,
+            }
+            is_explicit = true;
+        }
+        loop {
+            let Some((first, others)) = rest.split_first() else {
+                return Some(Target::Here { module: at, name: String::new(), steps });
+            };
+            let module = self.modules.get(&at)?;
+            let below = [at.clone(), vec![first.clone()]].concat();
+            if let Some(alias) = module.aliases.get(first) {
+                if at != *from || is_explicit {
+                    steps.push(module.file.clone());
+                }
+                let target = [alias.clone(), others.to_vec()].concat();
+                return self.follow(&at, &target, steps, depth + 1);
+            }
+            if module.definitions.contains_key(first) {
+                return Some(Target::Here { module: at, name: first.clone(), steps });
+            }
+            if self.modules.contains_key(&below) {
+                (at, rest, is_explicit) = (below, others, true);
+                continue;
+            }
+            let through = module.globs.iter().find_map(|glob| {
+                let target = [glob.clone(), rest.to_vec()].concat();
+                self.follow(&at, &target, steps.clone(), depth + 1)
+                    .filter(|target| matches!(target, Target::Here { .. }))
+            });
+            let is_another_crate = at == *from && !is_explicit && path.len() > 1;
+            return through.or_else(|| is_another_crate.then(|| Target::Elsewhere(path.clone())));
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Here { module, name, .. } => write!(f, "crate::{}::{name}", module.join("::")),
+            Target::Elsewhere(path) => f.write_str(&path.join("::")),
+        }
+    }
+}
+
+/// Reads one module.
+struct Reader {
+    path: Segments,
+    module: Module,
+    inline: Vec<(String, Vec<Item>)>,
+}
+
+impl Reader {
+    fn import(&mut self, prefix: &Segments, tree: &UseTree) {
+        let with = |name: &Ident| [prefix.clone(), vec![name.to_string()]].concat();
+        match tree {
+            UseTree::Path(path) => self.import(&with(&path.ident), &path.tree),
+            UseTree::Group(group) => group.items.iter().for_each(|tree| self.import(prefix, tree)),
+            UseTree::Glob(_) => {
+                self.module.named.insert(prefix.clone());
+                self.module.globs.push(prefix.clone());
+            }
+            UseTree::Name(name) if name.ident == "self" => {
+                let local = prefix.last().cloned().unwrap_or_default();
+                self.alias(local, prefix.clone());
+            }
+            UseTree::Name(name) => self.alias(name.ident.to_string(), with(&name.ident)),
+            UseTree::Rename(rename) => self.alias(rename.rename.to_string(), with(&rename.ident)),
+        }
+    }
+
+    fn alias(&mut self, local: String, target: Segments) {
+        self.module.named.insert(target.clone());
+        self.module.aliases.insert(local, target);
+    }
+
+    fn define(&mut self, name: &Ident, item: &Item) {
+        let mut paths = Paths::default();
+        match item {
+            // What a trait's or a function's caller gets to hold is in its own fields.
+            Item::Struct(item) => paths.visit_fields(&item.fields),
+            Item::Enum(item) => item.variants.iter().for_each(|variant| paths.visit_fields(&variant.fields)),
+            Item::Type(item) => paths.visit_type(&item.ty),
+            _ => {}
+        }
+        self.module.definitions.insert(name.to_string(), Definition { fields: paths.named });
+    }
+}
+
+impl<'ast> Visit<'ast> for Reader {
+    fn visit_item(&mut self, item: &'ast Item) {
+        if is_for_tests(attributes(item)) {
+            return;
+        }
+        match item {
+            Item::Use(item) => return self.import(&Vec::new(), &item.tree),
+            Item::Mod(ItemMod { ident, content: Some((_, items)), .. }) => {
+                self.inline.push((ident.to_string(), items.clone()));
+                return;
+            }
+            Item::Struct(inner) => self.define(&inner.ident, item),
+            Item::Enum(inner) => self.define(&inner.ident, item),
+            Item::Type(inner) => self.define(&inner.ident, item),
+            Item::Trait(inner) => self.define(&inner.ident, item),
+            Item::Fn(inner) => self.define(&inner.sig.ident, item),
+            Item::Const(inner) => self.define(&inner.ident, item),
+            Item::Static(inner) => self.define(&inner.ident, item),
+            _ => {}
+        }
+        let mut paths = Paths::default();
+        paths.visit_item(item);
+        self.module.named.extend(paths.named);
+        self.module.calls.extend(paths.calls);
+    }
+}
+
+/// Collects every path in a piece of code.
+#[derive(Default)]
+struct Paths {
+    named: BTreeSet<Segments>,
+    calls: BTreeSet<Segments>,
+}
+
+impl<'ast> Visit<'ast> for Paths {
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        self.named.insert(segments(path));
+        visit::visit_path(self, path);
+    }
+
+    fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
+        if let syn::Expr::Path(path) = &*call.func {
+            self.calls.insert(segments(&path.path));
+        }
+        visit::visit_expr_call(self, call);
+    }
+
+    fn visit_attribute(&mut self, _: &'ast Attribute) {}
+}
+
+fn segments(path: &syn::Path) -> Segments {
+    path.segments.iter().map(|segment| segment.ident.to_string()).collect()
+}
+
+fn attributes(item: &Item) -> &[Attribute] {
+    match item {
+        Item::Mod(item) => &item.attrs,
+        Item::Fn(item) => &item.attrs,
+        Item::Impl(item) => &item.attrs,
+        Item::Use(item) => &item.attrs,
+        Item::Struct(item) => &item.attrs,
+        Item::Enum(item) => &item.attrs,
+        _ => &[],
+    }
+}
+
+/// Whether the compiler sees it only in a test, under loom, or for the benchmarks.
+fn is_for_tests(attributes: &[Attribute]) -> bool {
+    attributes.iter().filter(|attribute| attribute.path().is_ident("cfg")).any(|attribute| {
+        let condition = quoted(attribute);
+        let is_negated = condition.starts_with("not");
+        let has = |word| condition.split(|c: char| !c.is_alphanumeric() && c != '_').any(|part| part == word);
+        !is_negated && (has("test") || has("doctest") || (condition.contains("internals") && has("feature")))
+    })
+}
+
+fn quoted(attribute: &Attribute) -> String {
+    match &attribute.meta {
+        syn::Meta::List(list) => list.tokens.to_string(),
+        _ => String::new(),
+    }
+}
+
+fn module_of(file: &str) -> Segments {
+    let mut path: Segments = file.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+    if path.last().is_some_and(|last| last == "mod" || last == "lib") {
+        path.pop();
+    }
+    path
+}
+
+pub(crate) fn rust_files(root: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a source folder can be read") {
+            let path = entry.expect("a source folder can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
