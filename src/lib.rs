@@ -52,6 +52,8 @@ mod contain;
 mod disposal;
 #[cfg_attr(loom, allow(dead_code, unused_imports, unused_macros, reason = "the models use a part of it"))]
 mod journal;
+#[cfg_attr(loom, allow(dead_code, reason = "the models use a part of it"))]
+mod repeated;
 mod stop;
 mod sync;
 

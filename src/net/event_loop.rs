@@ -28,6 +28,7 @@ use crate::{
     error::Error,
     handler::OnStop,
     journal, observe,
+    repeated::Repeated,
     request::Request,
     run::{News, Run},
     stop::{Action, Cause, CloseReason, Context, Guard, ListenerEnd, Phase, Straggler, Timeline},
@@ -77,6 +78,8 @@ pub(crate) struct EventLoop {
     has_listener_failed: bool,
     /// Of listeners that the run did not fail for.
     listener_failures: Vec<Error>,
+    /// Connections that could not be watched.
+    unwatched: Repeated,
     service: Service,
     stragglers: Vec<Straggler>,
 }
@@ -121,6 +124,7 @@ impl EventLoop {
             listener_end: None,
             has_listener_failed: false,
             listener_failures: Vec::new(),
+            unwatched: Repeated::default(),
             service,
             stragglers: Vec::new(),
         }
@@ -328,7 +332,12 @@ impl EventLoop {
             // state says which of them matter.
             let interest = Interest::READABLE | Interest::WRITABLE | URGENT;
             if let Err(error) = self.poll.registry().register(connection.stream(), token, interest) {
-                journal::warn!("{}: cannot watch a connection: {error}", self.service.config.name);
+                if let Some(times) = self.unwatched.count(self.service.now) {
+                    let name = &self.service.config.name;
+                    journal::warn!(
+                        "{name}: cannot watch a connection ({times} since the last line): {error}"
+                    );
+                }
                 self.close(token, CloseReason::Failed);
             }
         }

@@ -21,9 +21,9 @@ use crate::{
     net::{
         handshake::cookies_sent,
         listener::{Accepted, Holder, Listener, accept},
-        repeated::Repeated,
     },
     observe,
+    repeated::Repeated,
     stop::{Guard, Phase, StopPolicy},
 };
 
