@@ -100,7 +100,7 @@ fn a_program_whose_standard_error_nobody_reads_stops_as_usual() {
     ours.set_read_timeout(Some(HUNG)).unwrap();
     let any = "127.0.0.1:0";
     let mut command = Command::new(env!("CARGO_BIN_EXE_softstop"));
-    command.args(["--hello", any, "--name", any, "--echo", any, "--lame-duck", "5s", "--log", "info"]);
+    command.args(["--hello", any, "--name", any, "--echo", any, "--lame-duck", "5s", "--log", "trace"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(OwnedFd::from(theirs.try_clone().unwrap()));
     let mut program = Running(command.spawn().unwrap());
     drop(command);

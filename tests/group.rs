@@ -548,3 +548,52 @@ fn a_group_keeps_no_listener() {
     soon(&ended).unwrap();
     assert!(std::net::TcpStream::connect(address).is_err() && handle.addresses().is_empty());
 }
+
+/// What a handler has captured: dropped with the group.
+struct Captured<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Captured<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+fn server_that_captures(captured: impl Fn() + Send + Sync + 'static) -> Server {
+    let captured = Captured(captured);
+    let routes = Router::new().get(
+        "/",
+        inline(move |_: &Request| {
+            let _captured = &captured;
+            "served"
+        }),
+    );
+    local().name("captures").routes(routes).build()
+}
+
+#[test]
+fn what_a_handler_has_captured_does_not_hold_the_end_when_it_is_dropped() {
+    let (gate, held) = gate();
+    let group = Group::new().server(server_that_captures(move || gate.pass()));
+    let policy = StopPolicy::default().grace(Duration::from_millis(200)).cancel_grace(Duration::ZERO);
+    group.handle().stop(policy);
+    let ended = run(group);
+    held.wait_entered();
+    assert!(soon(&ended).unwrap().is_clean(), "it returns though the value is still being dropped");
+    drop(held);
+}
+
+#[test]
+fn what_a_handler_has_captured_is_dropped_before_the_group_returns() {
+    let (dropped, drops) = channel();
+    let group = Group::new().server(server_that_captures(move || dropped.send(()).unwrap()));
+    group.handle().stop(patient());
+    assert!(soon(&run(group)).unwrap().is_clean());
+    assert_eq!(drops.try_recv(), Ok(()));
+}
+
+#[test]
+fn what_a_handler_has_captured_does_not_take_the_report_away_when_it_panics() {
+    let group = Group::new().server(server_that_captures(|| panic!("on purpose")));
+    group.handle().stop(patient());
+    assert!(soon(&run(group)).unwrap().is_clean());
+}

@@ -21,6 +21,7 @@
 
 use std::{
     collections::VecDeque,
+    io,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -43,7 +44,7 @@ use crate::{
     config::Config,
     engine::net::{Mailbox, Message},
     http::{Method, StatusCode, has_content},
-    isolation::{contain::catch, journal},
+    isolation::{contain::catch, journal, repeated::Repeated},
     observe::Event,
     stop::{Cause, Guard},
     sync::{Bounds, Standing, WorkQueue, lock},
@@ -98,6 +99,8 @@ pub(crate) struct Pool {
     seats: Mutex<Vec<Seat>>,
     threads: AtomicUsize,
     at_once: usize,
+    /// Threads that the system did not have.
+    lacking: Mutex<Repeated>,
 }
 
 /// A worker thread, or one of an upgraded connection, and what it is doing.
@@ -119,6 +122,7 @@ impl Pool {
             seats: Mutex::new(Vec::new()),
             threads: AtomicUsize::new(0),
             at_once: thread::available_parallelism().map_or(1, usize::from).min(config.workers),
+            lacking: Mutex::default(),
         })
     }
 
@@ -144,9 +148,21 @@ impl Pool {
             }
             Err(error) => {
                 self.threads.fetch_sub(1, Ordering::Relaxed);
-                journal::warn!("{}: no further worker thread beyond {number}: {error}", self.config.name);
+                self.warn_of_lack(&format!("no further worker thread beyond {number}"), &error);
                 false
             }
+        }
+    }
+
+    /// The system had no thread. A loop tries again ten times a second, or at the next request, so the lines are limited.
+    fn warn_of_lack(&self, what: &str, error: &io::Error) {
+        let name = &self.config.name;
+        match lock(&self.lacking).count(Instant::now()) {
+            Some(1) => journal::warn!("{name}: {what}: {error}"),
+            Some(times) => {
+                journal::warn!("{name}: {what}: {error} ({times} threads were lacking since the last line)");
+            }
+            None => {}
         }
     }
 
@@ -234,6 +250,11 @@ impl Pool {
     /// Has every worker return as soon as there is nothing to do.
     pub(crate) fn close(&self) {
         self.queue.close();
+        let unlogged = lock(&self.lacking).unlogged();
+        if unlogged > 0 {
+            let name = &self.config.name;
+            journal::warn!("{name}: {unlogged} threads were lacking since the last line");
+        }
     }
 
     /// The threads that are not in a handler, by their names, to be joined; the others are left to themselves. To be called
@@ -325,7 +346,7 @@ impl Dispatcher {
         match thread::Builder::new().name(format!("{} upgraded", self.pool.config.name)).spawn(body) {
             Ok(thread) => seats.push(Seat { thread, working, is_worker: false }),
             Err(error) => {
-                journal::warn!("{}: no thread for an upgraded connection: {error}", self.pool.config.name);
+                self.pool.warn_of_lack("no thread for an upgraded connection", &error);
                 return false;
             }
         }

@@ -169,6 +169,14 @@ impl Control {
         }
     }
 
+    /// The bound of the stop, if one has begun.
+    pub(super) fn end(&self) -> Option<Instant> {
+        match &lock(&self.state).progress {
+            Progress::Stopping(schedule) => Some(schedule.end()),
+            Progress::Starting(_) | Progress::Serving => None,
+        }
+    }
+
     /// Begins the next step. Returns its servers, which are to be told.
     pub(super) fn advance(&self) -> ToTell {
         let mut state = lock(&self.state);

@@ -17,7 +17,12 @@ mod report;
 mod schedule;
 mod signals;
 
-use std::{fmt, io, sync::Arc, thread};
+use std::{
+    fmt, io,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 pub use control::GroupHandle;
 use control::{cancel_aside, tell};
@@ -28,10 +33,17 @@ use schedule::Step;
 
 use crate::{
     error::Error,
-    isolation::contain::catch,
+    isolation::{
+        contain::{Contained, catch},
+        joining::join_until,
+        journal,
+    },
     server::{Handle, Server},
     stop::{Context, SignalThread, StopPolicy, StopReport},
 };
+
+/// How long the drop of what the members own is waited for at least, however short the stop's bound.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// Servers and tasks that live and die together.
 ///
@@ -205,12 +217,39 @@ impl Group {
     /// Binds all servers, then starts them and the tasks, and waits for the end: a stop, a failure, or that all servers
     /// (in a group without servers, all tasks) have ended by themselves. Then everything is stopped, stage by stage.
     ///
+    /// Last, what the members own is dropped, on another thread. The group waits for that, but no longer than the bound of
+    /// the stop and a second.
+    ///
     /// # Errors
     ///
     /// [`GroupError`] has the first cause, and the reports of everything all the same:
     /// - A server could not bind. Then nothing has served, and the others' addresses are free again.
     /// - A server or a task failed later. The rest of the group has been stopped gracefully by then.
     pub fn run(mut self) -> Result<GroupReport, GroupError> {
+        let outcome = self.run_to_the_end();
+        self.let_go();
+        outcome
+    }
+
+    /// Drops the members, which own handlers, observers and drains: a user's values, whose `Drop` may panic or block. The
+    /// caller waits for that, but not much longer than the stop lasts.
+    fn let_go(self) {
+        let now = Instant::now();
+        let until = self.handle.control.end().map_or(now, |end| end.max(now)) + LEAVING;
+        let group = Contained::new(self);
+        match thread::Builder::new().name("group drops".to_owned()).spawn(move || drop(group)) {
+            Ok(thread) => {
+                if join_until(vec![thread], until) > 0 {
+                    journal::warn!(
+                        "the group does not wait any longer: a value takes too long to be dropped"
+                    );
+                }
+            }
+            Err(error) => journal::debug!("the group is dropped where it was run: no thread: {error}"),
+        }
+    }
+
+    fn run_to_the_end(&mut self) -> Result<GroupReport, GroupError> {
         let signals = self.signals.take().transpose();
         // Held until the end: a further signal makes the stop stricter.
         let _signals = match signals {

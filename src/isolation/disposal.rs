@@ -9,9 +9,10 @@ use std::{
     // No part of loom's models, in which there is no loop.
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
+    time::Instant,
 };
 
-use crate::isolation::{contain::discard, journal};
+use crate::isolation::{contain::discard, journal, repeated::Repeated};
 
 /// Values that wait at most. More than that come only if one holds the thread, and others keep coming; then they are leaked,
 /// which is better than to hold a loop.
@@ -19,11 +20,13 @@ const CAPACITY: usize = 4096;
 
 type Value = Box<dyn Send>;
 
-static DISPOSAL: Mutex<Disposal> = Mutex::new(Disposal { waiting: VecDeque::new(), has_thread: false });
+static DISPOSAL: Mutex<Disposal> =
+    Mutex::new(Disposal { waiting: VecDeque::new(), has_thread: false, leaked: Repeated::new() });
 
 struct Disposal {
     waiting: VecDeque<Value>,
     has_thread: bool,
+    leaked: Repeated,
 }
 
 /// Drops the value: here, if this thread may block, and elsewhere otherwise. A panic of its `Drop` is caught and logged.
@@ -33,8 +36,13 @@ pub(crate) fn dispose(value: impl Send + 'static) {
     }
     let mut disposal = lock();
     if disposal.waiting.len() == CAPACITY {
+        let leaked = disposal.leaked.count(Instant::now());
         drop(disposal);
-        journal::error!("a value is leaked: those before it take too long to be dropped");
+        if let Some(times) = leaked {
+            journal::error!(
+                "a value is leaked ({times} since the last line): those before it take too long to be dropped"
+            );
+        }
         return std::mem::forget(value);
     }
     disposal.waiting.push_back(Box::new(value));

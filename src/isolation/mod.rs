@@ -6,3 +6,4 @@ pub(crate) mod disposal;
 #[cfg(not(loom))]
 pub(crate) mod joining;
 pub(crate) mod journal;
+pub(crate) mod repeated;

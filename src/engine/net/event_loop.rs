@@ -27,7 +27,7 @@ use crate::{
     app::request::Request,
     engine::run::Run,
     error::Error,
-    isolation::{contain::catch, journal},
+    isolation::{contain::catch, journal, repeated::Repeated},
     observe,
     stop::{Action, Cause, CloseReason, Context, Guard, ListenerEnd, OnStop, Phase, Straggler, Timeline},
 };
@@ -76,6 +76,8 @@ pub(crate) struct EventLoop {
     has_listener_failed: bool,
     /// Of listeners that the run did not fail for.
     listener_failures: Vec<Error>,
+    /// Connections that could not be watched.
+    unwatched: Repeated,
     service: Service,
     stragglers: Vec<Straggler>,
 }
@@ -120,6 +122,7 @@ impl EventLoop {
             listener_end: None,
             has_listener_failed: false,
             listener_failures: Vec::new(),
+            unwatched: Repeated::default(),
             service,
             stragglers: Vec::new(),
         }
@@ -327,7 +330,12 @@ impl EventLoop {
             // state says which of them matter.
             let interest = Interest::READABLE | Interest::WRITABLE | URGENT;
             if let Err(error) = self.poll.registry().register(connection.stream(), token, interest) {
-                journal::warn!("{}: cannot watch a connection: {error}", self.service.config.name);
+                if let Some(times) = self.unwatched.count(self.service.now) {
+                    let name = &self.service.config.name;
+                    journal::warn!(
+                        "{name}: cannot watch a connection ({times} since the last line): {error}"
+                    );
+                }
                 self.close(token, CloseReason::Failed);
             }
         }

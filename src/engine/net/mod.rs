@@ -10,7 +10,6 @@ mod listener;
 pub(crate) mod mailbox;
 mod output;
 mod pace;
-mod repeated;
 mod service;
 mod sock_diag;
 mod socket_writer;

@@ -26,7 +26,7 @@ use std::{
 
 use super::{cause::Cause, node::Node};
 use crate::{
-    isolation::journal,
+    isolation::{journal, repeated::Repeated},
     sync::{Arc, Weak},
 };
 
@@ -34,7 +34,11 @@ use crate::{
 const LINGER: Duration = Duration::from_millis(500);
 
 static TIMER: Timer = Timer {
-    schedule: Mutex::new(Schedule { deadlines: BTreeMap::new(), thread: Thread::Absent }),
+    schedule: Mutex::new(Schedule {
+        deadlines: BTreeMap::new(),
+        thread: Thread::Absent,
+        failures: Repeated::new(),
+    }),
     changed: Condvar::new(),
 };
 
@@ -47,6 +51,8 @@ struct Timer {
 struct Schedule {
     deadlines: BTreeMap<Alarm, Weak<Node>>,
     thread: Thread,
+    /// Starts of the thread that failed.
+    failures: Repeated,
 }
 
 enum Thread {
@@ -87,7 +93,13 @@ pub(super) fn arm(alarm: &Alarm, node: &Arc<Node>) -> bool {
         Thread::Absent => match thread::Builder::new().name("softstop-timer".into()).spawn(run) {
             Ok(_) => schedule.thread = Thread::Awake,
             // The next deadline tries again, for this one as well.
-            Err(error) => journal::error!("cannot start the thread that watches the deadlines: {error}"),
+            Err(error) => {
+                if let Some(times) = schedule.failures.count(Instant::now()) {
+                    journal::error!(
+                        "no thread that watches the deadlines ({times} since the last line): {error}"
+                    );
+                }
+            }
         },
         Thread::Asleep { until } if alarm.instant < until => TIMER.changed.notify_one(),
         Thread::Asleep { .. } | Thread::Awake => {}

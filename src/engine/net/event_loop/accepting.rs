@@ -19,10 +19,10 @@ use crate::{
     engine::net::{
         handshake::cookies_sent,
         listener::{Accepted, Holder, Listener, accept},
-        repeated::Repeated,
     },
     error::Error,
     isolation::journal,
+    isolation::repeated::Repeated,
     observe,
     stop::{Guard, Phase, StopPolicy},
 };

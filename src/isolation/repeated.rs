@@ -7,14 +7,18 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often something occurred since it was last logged.
 #[derive(Debug, Default)]
-pub(super) struct Repeated {
+pub(crate) struct Repeated {
     logged: Option<Instant>,
     unlogged: u64,
 }
 
 impl Repeated {
+    pub(crate) const fn new() -> Repeated {
+        Repeated { logged: None, unlogged: 0 }
+    }
+
     /// Counts one more. If it is time to log, returns how many there were since the last line, this one included.
-    pub(super) fn count(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn count(&mut self, now: Instant) -> Option<u64> {
         self.unlogged += 1;
         let is_due = self.logged.is_none_or(|logged| now.saturating_duration_since(logged) >= INTERVAL);
         if is_due {
@@ -24,7 +28,7 @@ impl Repeated {
     }
 
     /// How many no line has told of: for a last one at the end.
-    pub(super) fn unlogged(&self) -> u64 {
+    pub(crate) fn unlogged(&self) -> u64 {
         self.unlogged
     }
 }
