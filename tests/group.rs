@@ -442,7 +442,7 @@ fn a_stage_that_uses_up_the_grace_period_leaves_the_next_one_no_more_than_its_en
     held.wait_entered();
     assert_eq!(Client::once(address(&back_handle), get("/")).text(), "served");
     let policy =
-        StopPolicy::default().grace(Duration::from_millis(50)).cancel_grace(Duration::from_millis(50));
+        StopPolicy::default().grace(Duration::from_millis(500)).cancel_grace(Duration::from_millis(500));
     let began = Instant::now();
     stop.stop(policy);
     assert!(soon(&was_asked) < began + policy.longest());
