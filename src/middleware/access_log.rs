@@ -38,8 +38,9 @@ pub struct AccessLog(());
 /// - What never comes to a handler is not seen: malformed requests, a 503 because the queue is full. The
 ///   [metrics](crate::Metrics) count these.
 ///
-/// A worker waits for the logger. An event loop does not: around an [`inline`](crate::inline()) route the line is handed to
-/// a thread, and if lines come faster than the logger takes them, some are left out, and counted in the log.
+/// Each line is handed to a thread, which calls the logger. If lines come faster than the logger takes them, a worker waits for
+/// it, but not for one that does not come back. An event loop, around an [`inline`](crate::inline()) route, never waits.
+/// Lines for which there is no room then are left out, and counted in the log.
 ///
 /// ```
 /// use softstop::{Request, Router, access_log};
@@ -63,11 +64,8 @@ impl Wrap for AccessLog {
             None => (response.status(), content_bytes(request.method(), &response)),
         };
         let line = Line { request, status, bytes, time: SystemTime::now() };
-        if journal::may_block() {
-            log::info!(target: TARGET, "{line}");
-        } else {
-            journal::note!(Info, target: TARGET, "{line}");
-        }
+        journal::wait_for_room();
+        journal::note!(Info, target: TARGET, "{line}");
         response
     }
 }
