@@ -50,6 +50,7 @@ fn it_holds_no_start_no_loop_and_no_stop_and_its_lines_come_in_order() {
     log::set_max_level(LevelFilter::Info);
     let routes = Router::new()
         .get("/", inline(|_: &Request| "served"))
+        .get("/pool", |_: &Request| "served")
         .get("/panics", inline(|_: &Request| -> &'static str { panic!("on purpose") }))
         .wrap(access_log());
     let server = local().loops(1).routes(routes).build();
@@ -60,6 +61,12 @@ fn it_holds_no_start_no_loop_and_no_stop_and_its_lines_come_in_order() {
         let mut client = Client::connect(address);
         assert_eq!(client.get("/").text(), "served");
         assert_eq!(client.get("/panics").status, 500);
+        assert_eq!(client.get("/pool").text(), "served");
+        // More than half of the room for lines: one worker waits for the logger, and gives up.
+        let long = format!("/pool?{}", "x".repeat(6000));
+        for _ in 0..250 {
+            assert_eq!(client.get(&long).text(), "served");
+        }
         client
     }));
     drop(client);
@@ -75,8 +82,12 @@ fn it_holds_no_start_no_loop_and_no_stop_and_its_lines_come_in_order() {
     until("all lines are written", || {
         LOGGER.lines.lock().unwrap().last().is_some_and(|line| line == "tested: closed")
     });
-    let lines = LOGGER.lines.lock().unwrap();
-    let expected = ["listening on", "GET / ", "the handler of", "GET /panics ", "closing", "closed"];
+    let mut lines = LOGGER.lines.lock().unwrap();
+    let all = lines.len();
+    lines.retain(|line| !line.contains("xxx"));
+    assert_eq!(all - lines.len(), 250, "no line is left out: {lines:#?}");
+    let expected =
+        ["listening on", "GET / ", "the handler of", "GET /panics ", "GET /pool ", "closing", "closed"];
     assert_eq!(lines.len(), expected.len(), "{lines:#?}");
     for (line, expected) in lines.iter().zip(expected) {
         assert!(line.contains(expected), "{expected}: {lines:#?}");

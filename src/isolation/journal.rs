@@ -12,7 +12,7 @@
 //!
 //! **Guaranteed:** to log never blocks; lines keep their order. **Not guaranteed:** that a line is written. What does not fit
 //! is counted, and the count is written in its place. Whoever wants the lines to be out, as at the end of a stop, calls
-//! [`settle`], which has a bound.
+//! [`settle`], which has a bound. A thread that logs for each request, and may block, calls [`wait_for_room`] before.
 
 use std::{
     cell::Cell,
@@ -33,6 +33,9 @@ const CAPACITY: usize = 2 * 1024 * 1024;
 const LINE: usize = 128;
 /// How long the thread waits for another line: one start of a thread serves a stop, and a burst of requests.
 const LINGER: Duration = Duration::from_millis(20);
+
+/// How long a thread that may block waits for a logger that takes no line.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 static JOURNAL: Journal = Journal {
     queue: Mutex::new(Queue {
@@ -158,12 +161,34 @@ pub(crate) fn write(level: Level, target: &'static str, origin: Origin, text: St
     }
 }
 
+/// For a thread that may block: holds it back while half of the room is taken, so that no lines are left out because a logger is
+/// slow. A logger that takes no line for [`PATIENCE`] is not waited for until it has come back. On a loop this does nothing.
+pub(crate) fn wait_for_room() {
+    if !may_block() {
+        return;
+    }
+    let mut queue = lock();
+    let mut patience = None;
+    while queue.bytes > CAPACITY / 2 && queue.writer != Writer::Absent && !queue.is_stuck() {
+        let now = Instant::now();
+        // It has come back since: from then on it has all the time again.
+        let (written, until) = *patience.get_or_insert((queue.written, now + PATIENCE));
+        if written != queue.written {
+            patience = None;
+        } else if now >= until {
+            queue.stuck_at = Some(queue.written);
+        } else {
+            queue = wait(queue, until - now);
+        }
+    }
+}
+
 /// Waits until the lines that there are have been written, but not past `until`, and not for a logger that somebody has
 /// waited for in vain and that has not come back since.
 pub(crate) fn settle(until: Instant) {
     let mut queue = lock();
     let goal = queue.accepted;
-    while queue.written < goal && queue.writer != Writer::Absent && queue.stuck_at != Some(queue.written) {
+    while queue.written < goal && queue.writer != Writer::Absent && !queue.is_stuck() {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             queue.stuck_at = Some(queue.written);
@@ -221,6 +246,11 @@ impl Queue {
         self.bytes += LINE + line.text.len();
         self.accepted += 1;
         self.lines.push_back(line);
+    }
+
+    /// Whether the logger is still at the line at which somebody gave up waiting for it.
+    fn is_stuck(&self) -> bool {
+        self.stuck_at == Some(self.written)
     }
 
     fn next(&mut self) -> Option<Line> {

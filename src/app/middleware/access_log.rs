@@ -39,9 +39,9 @@ pub struct AccessLog(());
 /// - Around the outermost router it also logs malformed requests. Of these only the address, the status and the bytes
 ///   are known, so the request line is `"-"`.
 ///
-/// A worker waits for the logger. An event loop does not: the line of a refused request, and that of an
-/// [`inline`](crate::inline()) route, is handed to a thread, and if lines come faster than the logger takes them, some are
-/// left out, and counted in the log.
+/// Each line is handed to a thread, which calls the logger. If lines come faster than the logger takes them, a worker waits
+/// for it, but not for one that does not come back. An event loop never waits: neither for the line of a refused request, nor
+/// around an [`inline`](crate::inline()) route. Lines for which there is no room then are left out, and counted in the log.
 ///
 /// ```
 /// use softstop::{Request, Router, access_log};
@@ -78,11 +78,8 @@ impl Wrap for AccessLog {
 fn write(peer: SocketAddr, head: Option<&Head>, response: &Response, answers_head: bool) {
     let (status, bytes) = (response.status(), content_bytes(response, answers_head));
     let line = Line { address: peer.ip(), head, status, bytes, time: SystemTime::now() };
-    if journal::may_block() {
-        log::info!(target: TARGET, "{line}");
-    } else {
-        journal::note!(Info, target: TARGET, "{line}");
-    }
+    journal::wait_for_room();
+    journal::note!(Info, target: TARGET, "{line}");
 }
 
 /// How much of the content is sent: RFC 9110 sections 6.4.1 and 9.3.2.
