@@ -65,7 +65,7 @@ fn patterns_are_built_on_the_public_api() {
                 // Public names are re-exported at the root. The exceptions are helpers that anybody can write: how a mutex is
                 // locked, a panic caught, a thread joined with a bound, and a line logged without waiting for the logger.
                 let is_public = name.starts_with(|first: char| first.is_uppercase() || first == '{');
-                let helpers = ["sync::lock", "contain::", "joining::", "journal", "patterns::"];
+                let helpers = ["sync::lock", "isolation::", "patterns::"];
                 let is_helper = helpers.iter().any(|helper| name.starts_with(helper));
                 assert!(is_public || is_helper, "{}: crate::{}", path.display(), &name[..name.len().min(40)]);
             }
