@@ -105,6 +105,31 @@ impl Drop for Running {
     }
 }
 
+/// Leaves room for nothing more.
+fn fill(mut pipe: &UnixStream) {
+    pipe.set_nonblocking(true).unwrap();
+    let filled = std::iter::repeat_with(|| pipe.write(&[b'.'; 1024])).find_map(Result::err).unwrap();
+    assert_eq!(filled.kind(), ErrorKind::WouldBlock);
+    while pipe.write(b".").is_ok() {}
+    pipe.set_nonblocking(false).unwrap();
+}
+
+/// The first of its servers has run when there is no descriptor left for the others, so there is something to be said of it.
+#[test]
+fn a_program_that_fails_ends_though_nobody_reads_its_standard_error() {
+    let (_ours, theirs) = UnixStream::pair().unwrap();
+    fill(&theirs);
+    let any = "127.0.0.1:0";
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 12; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_softstop"), "--loops", "1"]);
+    command.args(["--hello", any, "--name", any, "--echo", any]).env_remove("SOFTSTOP_LOG");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(OwnedFd::from(theirs));
+    let mut program = Running(command.spawn().unwrap());
+    drop(command);
+    until("the program ends", || program.0.try_wait().unwrap().is_some());
+    assert_eq!(program.0.wait().unwrap().code(), Some(1));
+}
+
 #[test]
 fn a_program_whose_standard_error_nobody_reads_stops_as_usual() {
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -124,12 +149,8 @@ fn a_program_whose_standard_error_nobody_reads_stops_as_usual() {
             break;
         }
     }
-    // From here on nobody reads, and there is room for nothing more.
-    theirs.set_nonblocking(true).unwrap();
-    let filled = std::iter::repeat_with(|| (&theirs).write(&[b'.'; 1024])).find_map(Result::err).unwrap();
-    assert_eq!(filled.kind(), ErrorKind::WouldBlock);
-    while (&theirs).write(b".").is_ok() {}
-    theirs.set_nonblocking(false).unwrap();
+    // From here on nobody reads.
+    fill(&theirs);
     let mut kill = Command::new("kill");
     assert!(kill.args(["-s", "TERM", &program.0.id().to_string()]).status().unwrap().success());
     for address in addresses {

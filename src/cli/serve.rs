@@ -73,10 +73,14 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
 
 /// A line for each server that ran: a warning only where that server was not clean.
 fn log_report(report: &GroupReport) {
-    for server in report.servers.iter().filter(|server| server.was_running()) {
-        let level = if server.is_clean() { log::Level::Info } else { log::Level::Warn };
-        server.to_string().lines().for_each(|line| log::log!(level, "{line}"));
-    }
+    let ran = report.servers.iter().filter(|server| server.was_running());
+    let level = |is_clean| if is_clean { log::Level::Info } else { log::Level::Warn };
+    let texts: Vec<_> = ran.map(|server| (level(server.is_clean()), server.to_string())).collect();
+    say(move || {
+        for (level, text) in texts {
+            text.lines().for_each(|line| log::log!(level, "{line}"));
+        }
+    });
 }
 
 fn server(name: &str, address: &str, routes: Router, options: &Serve, recorder: Option<&Recorder>) -> Server {
