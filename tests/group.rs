@@ -89,6 +89,11 @@ fn if_one_cannot_bind_none_serves_and_the_others_release_their_addresses() {
     let names: Vec<&str> = error.report().servers.iter().map(|server| &*server.name).collect();
     assert_eq!(names, ["first", "second", "third"]);
     assert!(!error.report().servers.iter().any(softstop::StopReport::was_running), "{error}");
+    // The report blames the server that could not bind, and only that one.
+    let failed = |report: &softstop::StopReport| report.failure.as_ref().map(ToString::to_string);
+    let failures: Vec<String> = error.report().servers.iter().filter_map(failed).collect();
+    assert_eq!(failures, [error.cause().to_string()]);
+    assert!(!error.report().is_clean());
     assert_eq!(Error::from(error).to_string(), text, "main's `?` keeps the sentence");
     assert!(task.recv().is_err(), "the task never began");
     for address in [first, third] {

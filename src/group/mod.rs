@@ -291,8 +291,18 @@ impl Group {
     }
 
     fn start_servers(&self, lifetime: &Context) -> Result<(), GroupError> {
-        let bindings = self.servers.iter().map(|server| server.part.bind()).collect::<Result<Vec<_>, _>>();
-        let bindings = bindings.map_err(|error| GroupError::new(self.report_of_no_start(), error))?;
+        let mut bindings = Vec::with_capacity(self.servers.len());
+        for (number, server) in self.servers.iter().enumerate() {
+            match server.part.bind() {
+                Ok(binding) => bindings.push(binding),
+                Err(error) => {
+                    let mut report = self.report_of_no_start();
+                    // The report blames this server, as it does for a failure while it serves.
+                    report.servers[number].failure = Some(error.clone());
+                    return Err(GroupError::new(report, error));
+                }
+            }
+        }
         // Those behind the one that fails give their addresses back here: a server that is being started can't be waited for.
         let served = bindings.into_iter().try_for_each(|binding| binding.serve(Some(lifetime)));
         if let Err(error) = served {
