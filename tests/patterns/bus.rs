@@ -271,3 +271,16 @@ fn a_subscriber_that_fails_with_a_delivery_in_hand_holds_nobody_up() {
     assert_eq!(drained.left, 1, "it says what was not acknowledged");
     assert_eq!(Arc::strong_count(&message), 1, "and forgets it");
 }
+
+/// A program that gives up waiting just after the drain must not be told that its subscribers were given up.
+#[test]
+fn the_end_of_the_bus_is_told_rather_than_that_of_the_context() {
+    let bus = Bus::new();
+    let subscription = bus.subscribe(1);
+    bus.publish(1).unwrap();
+    assert_eq!(next(&subscription), 1);
+    assert!(bus.drain(late()).is_clean());
+    let given_up = Context::new();
+    given_up.cancel(Cause::Stopping);
+    assert_eq!(subscription.next(&given_up).err(), Some(Ended::Closed));
+}

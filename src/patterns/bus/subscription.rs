@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use crossbeam_channel::{Receiver, select_biased};
+use crossbeam_channel::{Receiver, TryRecvError, select_biased};
 
 use super::{Parcel, State};
 use crate::{Cause, Context, sync::lock};
@@ -121,7 +121,13 @@ impl<T> Subscription<T> {
     /// `None` if the bus is closed and nothing lies here, though something may still come back.
     fn receive(&self, context: &Context) -> Result<Option<Delivery<T>>, Ended> {
         if context.is_cancelled() {
-            return Err(cancelled(context));
+            // The end of the bus says more than that of the context, whichever came first.
+            let is_idle = self.messages.is_empty() && self.returned.is_empty();
+            return match is_idle.then(|| self.messages.try_recv()) {
+                Some(Err(TryRecvError::Disconnected)) => Ok(None),
+                Some(Ok(parcel)) => Ok(Some(Delivery::new(parcel))),
+                Some(Err(TryRecvError::Empty)) | None => Err(cancelled(context)),
+            };
         }
         let parcel = select_biased! {
             recv(self.returned) -> parcel => parcel.ok(),
