@@ -80,12 +80,6 @@ impl Program {
         assert!(status.success());
     }
 
-    /// Whether it has ended.
-    #[allow(dead_code, reason = "one test program asks")]
-    pub(crate) fn has_ended(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
-    }
-
     /// How it has ended, with the whole log.
     #[track_caller]
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
