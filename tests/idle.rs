@@ -8,7 +8,7 @@ mod support;
 use std::process::Command;
 
 use program::Program;
-use support::client::Client;
+use support::{client::Client, until};
 
 /// How long the program is watched, in seconds.
 const WATCHED: &str = "5";
@@ -26,6 +26,15 @@ fn an_idle_program_makes_no_system_call() {
     }
     // With a few threads on the pool, and a timer that has come and gone.
     assert_eq!(kept[0].get("/sleep?ms=1").text(), "slept");
+    // The thread that has written the log lines ends when none has come for a moment.
+    let tasks = format!("/proc/{}/task", program.id());
+    let names = || {
+        let tasks = std::fs::read_dir(&tasks).unwrap();
+        tasks
+            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+            .collect::<String>()
+    };
+    until("the log is written", || !names().contains("softstop-log"));
     let trace = std::env::temp_dir().join(format!("softstop-idle-{}", program.id()));
     let status = Command::new("timeout")
         .args(["-s", "INT", WATCHED, "strace", "-f", "-q", "-o"])
