@@ -225,7 +225,7 @@ fn what_a_stop_does_not_begin_with_is_answered_by_the_hook_and_its_wrappers() {
     held.wait_entered();
     waits.send(get("/") + &get("/poll"));
     assert_eq!(waits.read_response().text(), "home");
-    log.take();
+    log.wait_for(1);
     let report = begin_stop(&server, patient());
     let response = waits.read_response();
     assert_eq!((response.status, response.says_close()), (503, true));
