@@ -53,7 +53,7 @@ pub struct Request {
     attachments: Attachments,
 }
 
-/// Makes the requests of one run of a server. So whoever serves them need not know the server.
+/// Makes the requests of one run of a server, so that the engine need not know the server.
 pub(crate) struct RequestFactory {
     router: Arc<Router>,
     server: Handle,

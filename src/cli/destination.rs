@@ -2,7 +2,7 @@
 //! has its own way:
 //!
 //! ```text
-//!   a regular file      replaced at once: a temporary file beside it, then rename. Whoever reads it sees the old or the new one.
+//!   a regular file      replaced at once: a temporary file beside it, then rename. A reader sees the old or the new one.
 //!                       Truncated and written, where the directory or the owner does not allow that.
 //!   a file that this    only written to: `--report /dev/stderr 2>>log` must not erase the log
 //!   process has open

@@ -5,8 +5,9 @@
 //!       └── a stop that was asked for before ──^
 //! ```
 //!
-//! Whoever begins a step under the lock tells its servers after unlocking: the caller of [`GroupHandle::stop`] for the
-//! first step, the thread of [`Group::run`](super::Group::run) for the others. So each server is told once.
+//! A step begins while the lock is held. The thread that begins it stops its servers after unlocking: the caller of
+//! [`GroupHandle::stop`] for the first step, the thread of [`Group::run`](super::Group::run) for the others. So each server
+//! is stopped once.
 
 use std::{
     fmt, io,

@@ -54,7 +54,7 @@ impl Group {
     ) -> Self {
         let handle = self.handle();
         let mut presses = Presses::default();
-        // Whoever listened before goes first.
+        // An earlier listener ends before the new one begins.
         self.signals = None;
         self.signals = Some(SignalThread::new(signals, move |signal| {
             let came = Instant::now();

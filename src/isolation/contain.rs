@@ -71,7 +71,7 @@ impl<T> Contained<T> {
         self.0.as_ref()
     }
 
-    /// Gives the value back to whoever can deal with its panics.
+    /// Gives the value back. The caller deals with its panics.
     pub(crate) fn into_inner(mut self) -> T {
         self.0.take().expect("the value leaves only with the whole")
     }

@@ -1,4 +1,4 @@
-//! Log lines of threads that must not block: event loops, signal threads, and whoever carries out a stop.
+//! Log lines of threads that must not block: event loops, signal threads, and threads that carry out a stop.
 //!
 //! A logger is foreign code, and often ends in a `write` to a pipe that nobody may read. So no thread of this crate waits for
 //! it. A line is formatted where it arises, put into one bounded queue, and written by a thread that exists only while there
@@ -11,8 +11,8 @@
 //! ```
 //!
 //! **Guaranteed:** to log never blocks; lines keep their order. **Not guaranteed:** that a line is written. What does not fit
-//! is counted, and the count is written in its place. Whoever wants the lines to be out, as at the end of a stop, calls
-//! [`settle`], which has a bound. A thread that logs for each request, and may block, calls [`wait_for_room`] before.
+//! is counted, and the count is written in its place. The end of a stop waits for the
+//! lines with [`settle`], which has a bound. A thread that logs for each request, and may block, calls [`wait_for_room`] before.
 
 use std::{
     cell::Cell,

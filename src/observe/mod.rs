@@ -33,11 +33,12 @@ use crate::{
 /// Is told what happens in a server, as it happens: see [`Builder::observer`](crate::Builder::observer).
 ///
 /// It is called on the event loops and on the workers, by several of them at once, so it must be quick and must not
-/// block: whatever it waits for, a loop waits for. One that blocks all the same holds no stop beyond its bound, nor whoever
-/// asks for the stop: the report names it ([`Stuck::Observing`](crate::Stuck::Observing)). What concerns the whole server
+/// block: a loop waits for whatever it waits for. If it blocks all the same, it holds neither the stop beyond its bound nor the
+/// caller who asks for the stop, and the report names it ([`Stuck::Observing`](crate::Stuck::Observing)). What concerns the whole server
 /// (`Started`, `StopAsked`, `PhaseEntered`, `ListenerClosed`, `Stopped`) is told by one loop at a time, in order, and may
 /// therefore come a moment after [`Server::start`](crate::Server::start) or [`Handle::stop`](crate::Handle::stop) has
-/// returned; all of it has come when [`Server::wait`](crate::Server::wait) has returned and the report is clean. A server without an observer pays one comparison an event.
+/// returned; all of it has come when [`Server::wait`](crate::Server::wait) has returned and the report is clean. A server without an observer
+/// pays one comparison an event.
 ///
 /// ```
 /// use softstop::observe::{Event, Observer};

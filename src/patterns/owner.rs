@@ -5,7 +5,7 @@
 //!   call ──> room ──> mailbox ──> the owner takes it ──> runs ──> answer
 //!             │          │                        │
 //!     the caller's time is over:           the caller's time is over: Begun. It runs to its end, and
-//!       Full       Cancelled               nobody hears the answer
+//!       Full       Cancelled               nobody gets the answer
 //!             v          v
 //!        taken back, never runs
 //! ```
@@ -290,7 +290,7 @@ impl<S: Send + 'static> Shared<S> {
         self.mailbox.try_iter().for_each(|message| self.refuse(message));
     }
 
-    /// Its caller hears of it when the message is dropped. If there is none, the hook does.
+    /// Drops a call that does not run. That tells its caller; where no caller waits, the hook is called.
     fn refuse(&self, message: Message<S>) {
         self.count(|metrics| {
             metrics.queued -= 1;

@@ -118,7 +118,7 @@ impl Live {
             let leaving = Leaving(Arc::clone(&run), number);
             let (run, reports) = (Arc::clone(&run), Arc::clone(&loop_reports));
             let body = move || {
-                // Dropped last: whoever sees the run's end sees every socket closed, and the report.
+                // Dropped last: when the run has ended, every socket is closed, and the report is there.
                 let _leaving = leaving;
                 let report = event_loop.serve();
                 lock(&reports).push(report);

@@ -144,7 +144,7 @@ impl Drain {
     /// Goes on to `now` on a timeline that may have become stricter: what there is to do, in this order. A loop that was
     /// held up makes up for every phase that it has missed.
     ///
-    /// One that has overslept the end is given a moment before it cuts off: it has been told of nothing that happened meanwhile.
+    /// A loop that slept past the end gets a moment before it cuts off, because it has not seen yet what happened meanwhile.
     pub(crate) fn advance(
         &mut self,
         mut timeline: Timeline,
@@ -327,7 +327,7 @@ mod tests {
         let end = drain.next(cancelling).unwrap();
         assert_eq!(end, awake + AWAKENING);
         assert_eq!(advance(&mut drain, timeline, end - Duration::from_nanos(1)), []);
-        // Late once more: this time it has been told of what happened.
+        // Late once more: this time the loop has seen what happened.
         assert_eq!(advance(&mut drain, timeline, end + SECOND), [Action::CutOff]);
         assert!(drain.is_complete(false));
     }

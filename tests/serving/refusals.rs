@@ -188,7 +188,7 @@ fn a_full_queue_and_a_time_limit_have_one_line_each_and_the_hooks_answer() {
     }
     assert_eq!((busy.read_response().status, queued.read_response().status), (204, 204));
     held.wait_entered();
-    log.take();
+    log.wait_for(2);
 
     // The handler of the first has begun, and has the only worker: that of the second never begins.
     for _ in 0..2 {

@@ -150,7 +150,7 @@ impl Piece {
                 }
             }
         }
-        // Last, because it may take its time: whoever waits for the end of the body has it already.
+        // Last, because the drop may take long: the end of the body must not wait for it.
         discard(reader);
     }
 

@@ -153,7 +153,7 @@ fn parse_cookies(netstat: &str) -> Option<u64> {
 pub(crate) struct Wait {
     /// After so many accepts all handshakes that were half open are complete: time for another look.
     pub(crate) accepts: u64,
-    /// Whoever has not come by then has lost a packet once more, or is gone: time for another look.
+    /// A client that has not come by then has lost a packet once more, or is gone: time for another look.
     pub(crate) until: Instant,
 }
 
@@ -268,7 +268,7 @@ mod tests {
         );
     }
 
-    /// The harm: who else holds the socket hears nobody any more, though the descriptor that it was done with is closed.
+    /// The harm: no other holder of the socket gets a new client, although the descriptor that was used is closed.
     #[test]
     fn what_is_done_to_a_listener_reaches_everybody_who_holds_it() {
         for cookies in [Cookies::None, Cookies::Sent] {

@@ -31,7 +31,7 @@ const BUSY_SLACK: Duration = Duration::from_secs(2);
 /// How long the threads of a run that has ended are waited for at least, however short the stop's bound: nothing holds them
 /// but the destructors of thread-locals, and a busy machine.
 const LEAVING: Duration = Duration::from_secs(1);
-/// The same for whoever begins to wait long after the end, when the threads have gone: what it takes to find that out.
+/// The same for a thread that begins to wait long after the end, when the others have gone: the time to find that out.
 const LATE: Duration = Duration::from_millis(250);
 
 impl Run {

@@ -1,4 +1,5 @@
-//! What concerns the whole server, on its way to the observer: in order, and told by a loop, never by whoever asks for a stop.
+//! Events that concern the whole server, on their way to the observer. A loop tells the observer of them, in order. The thread that
+//! asks for a stop never does.
 //!
 //! An observer is a user's code, and may block. The thread that asks for a stop may be the one that listens to signals, so it
 //! only leaves its news here. The first loop that comes by tells all there is; loops that come meanwhile leave theirs, too,

@@ -35,8 +35,8 @@
 //! | 0 to 200 ms | 1 % | 2 | 1,203 |
 //!
 //! A client whose pause is more than twice as long as each of its last 8 is lost, too, if the stop comes in just this pause.
-//! Only a lame duck phase that is longer than the longest pause avoids all of these: each client then hears
-//! `Connection: close` in a response.
+//! Only a lame duck phase that is longer than the longest pause avoids all of these: each client then
+//! gets `Connection: close` in a response.
 
 use std::time::Duration;
 

@@ -47,7 +47,7 @@ impl Connection {
                 CloseReason::ClientGone => io::ErrorKind::ConnectionReset,
                 _ => io::ErrorKind::InvalidData,
             };
-            // In this order: whoever sees the read fail sees the context ended.
+            // In this order: when a handler sees its read fail, its context has ended.
             exchange.client_gone();
             pipe.fail(kind, refusal.reason());
             let has_begun = !exchange.claim();

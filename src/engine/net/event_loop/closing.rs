@@ -127,7 +127,7 @@ impl EventLoop {
         self.accepting = Some(accepting);
     }
 
-    /// Lets go of the listeners that others hold too, with whoever waits in their queues.
+    /// Lets go of the listeners that others hold too. The clients in their accept queues stay there.
     fn leave_shared(&self, accepting: &mut Accepting) {
         for mut shared in accepting.listeners.extract_if(.., |listening| listening.holder == Holder::Shared) {
             self.deregister(&mut shared.socket);
@@ -141,7 +141,7 @@ impl EventLoop {
         if accepting.listeners.is_empty() || self.end_of_stop() <= now {
             return true;
         }
-        // Whoever waits there has been promised a connection, and as others finish there will be a descriptor for it.
+        // The kernel has promised these clients a connection. As others finish, there will be a descriptor for it.
         if accepting.listeners.iter().any(|listening| listening.backlogged) {
             return false;
         }
@@ -174,7 +174,7 @@ impl EventLoop {
         !accepting.is_backlogged() && accepting.retry_at.is_none()
     }
 
-    /// Closes the listeners. Whoever is known to wait is reset by that, and named.
+    /// Closes the listeners. The close resets the clients that are known to wait, and the report names them.
     pub(super) fn drop_listeners(&mut self) {
         let Some(mut accepting) = self.accepting.take() else { return };
         self.leave_shared(&mut accepting);
@@ -191,7 +191,7 @@ impl EventLoop {
         {
             let began = self.service.drain.timeline().map_or(self.service.now, Timeline::drain_began);
             self.stragglers.push(Straggler {
-                request: "whoever waits to be accepted".to_owned(),
+                request: "clients that wait to be accepted".to_owned(),
                 peer: None,
                 age: self.service.now.saturating_duration_since(began),
                 stuck: Stuck::Accepting,
