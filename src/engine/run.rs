@@ -215,17 +215,15 @@ impl Run {
     /// A loop has come to a phase: the first one has the observer told. The phase began when the timeline says so, even if the
     /// loop was held up; the first phase began when the stop was asked for.
     pub(crate) fn entered(&self, phase: Phase) {
-        let since = {
-            let mut state = lock(&self.state);
-            let Some(timeline) = state.timeline else { return };
-            let since = match state.phases.last() {
-                Some((last, _)) if *last >= phase => return,
-                Some(_) => timeline.beginning_of(phase),
-                None => timeline.asked(),
-            };
-            state.phases.push((phase, since));
-            since
+        let mut state = lock(&self.state);
+        let Some(timeline) = state.timeline else { return };
+        let since = match state.phases.last() {
+            Some((last, _)) if *last >= phase => return,
+            Some(_) => timeline.beginning_of(phase),
+            None => timeline.asked(),
         };
+        state.phases.push((phase, since));
+        // While holding the lock, so that no loop announces a later phase first. This only leaves the news: a loop tells them.
         self.announce(News::PhaseEntered { phase, since });
     }
 

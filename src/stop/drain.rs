@@ -164,8 +164,9 @@ impl Drain {
         if let Some(until) = awakened {
             timeline.extend(until - AWAKENING / 2, until);
         }
-        // None is ever left, whatever the clock says.
-        let phase = before.max(timeline.phase(now));
+        // Phases only advance, even if the clock seems to go back. A loop reads the clock once a turn, so it may see a stop that
+        // was asked for after that reading.
+        let phase = before.max(timeline.phase(now.max(timeline.asked())));
         let has_changed = phase != before || self.timeline() != Some(&timeline);
         *self = Drain::Stopping { timeline, phase, awakened };
         let entered = [Phase::LameDuck, Phase::Draining, Phase::Cancelling, Phase::Stopped].into_iter();
@@ -285,6 +286,16 @@ mod tests {
             assert_eq!(advance(&mut drain, timeline, now), actions, "after {second} s");
             assert_eq!(advance(&mut drain, timeline, now), [], "nothing twice");
         }
+    }
+
+    /// It has read the clock at the beginning of its turn, and sees a stop that was asked for after that.
+    #[test]
+    fn a_loop_whose_clock_is_behind_the_stop_enters_no_lame_duck_that_there_is_not() {
+        let asked = Instant::now() + SECOND;
+        let mut drain = Drain::Running;
+        let timeline = Timeline::new(&StopPolicy::default(), asked);
+        let actions = advance(&mut drain, timeline, asked - Duration::from_nanos(1));
+        assert_eq!((actions[0], drain.phase()), (Action::Announce(Phase::Draining), Phase::Draining));
     }
 
     #[test]
