@@ -40,10 +40,8 @@ pub(crate) struct Run {
     pub(crate) hard: Context,
     /// Ends when the drain begins.
     pub(crate) soft: Context,
-    /// Whether there is a timeline: looked at for every request, so not behind the lock.
+    /// Whether there is a timeline: every request asks, so this stands outside of the lock.
     stopping: AtomicBool,
-    /// Whether the log has it that the run is closing.
-    announced: AtomicBool,
     news: Desk,
     state: Mutex<State>,
     changed: Condvar,
@@ -134,7 +132,6 @@ impl Run {
             hard,
             soft,
             stopping: AtomicBool::new(false),
-            announced: AtomicBool::new(false),
             news: Desk::default(),
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -150,24 +147,21 @@ impl Run {
     pub(crate) fn stop(self: &Arc<Run>, policy: &StopPolicy) {
         let at = Instant::now();
         let asked = Timeline::new(policy, at);
-        if self.has_ended() {
-            // Nothing is left to be stopped, but threads may still be waited for.
-            lock(&self.state).timeline.get_or_insert(asked).tighten(&asked);
-            self.changed.notify_all();
-            return;
-        }
-        // Both before any loop can see the timeline, so that what the loops say comes after. Neither waits: another thread
-        // writes the line, and a loop tells the observer.
-        if !self.announced.swap(true, Ordering::Relaxed) {
-            journal::info!("{}: closing, within {}", self.config.name, Rounded(policy.longest()));
-        }
-        self.announce(News::StopAsked { policy: *policy, at });
         let first = {
             let mut state = lock(&self.state);
             let first = state.timeline.is_none();
+            if state.ended.is_none() {
+                // While holding the lock, and before any loop can see the timeline, so that what the loops say comes after.
+                // Neither waits: another thread writes the line, and a loop tells the observer.
+                if first {
+                    journal::info!("{}: closing, within {}", self.config.name, Rounded(policy.longest()));
+                }
+                self.announce(News::StopAsked { policy: *policy, at });
+            }
+            // After the end nothing is left to be stopped, but threads may still be waited for.
             state.timeline.get_or_insert(asked).tighten(&asked);
             self.stopping.store(true, Ordering::SeqCst);
-            first
+            first && state.ended.is_none()
         };
         self.changed.notify_all();
         self.wake_loops();
