@@ -137,7 +137,7 @@ fn lag_behind_the_last_response() -> Duration {
     });
     is_entered.recv().unwrap();
     let handle = server.handle();
-    handle.stop(StopPolicy::default());
+    handle.request_stop(StopPolicy::default());
     release.send(()).unwrap();
     let report = handle.wait();
     let ended = Instant::now();

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::{env, error::Error, net::Shutdown, thread, time::Duration};
 
 use softstop::{Body, Context, Group, Request, Response, Router, Server, Signal, StatusCode, StopPolicy};
-use softstop::{IntoResponse, Upgraded, inline};
+use softstop::{IntoResponse, body::Upgraded, inline};
 use tungstenite::handshake::derive_accept_key;
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -19,7 +19,7 @@ use std::{env, thread, time::Duration};
 
 use softstop::events::{Event, Hub};
 use softstop::{
-    Body, Context, Group, Handle, Request, Response, Router, Server, StatusCode, StopPolicy, inline,
+    Body, Context, Group, Request, Response, Router, Server, ServerHandle, StatusCode, StopPolicy, inline,
 };
 
 const PAGE: &str = "<!doctype html><title>clock</title><h1></h1><script>
@@ -74,13 +74,13 @@ fn count(_: &Request) -> Response {
     Response::new(StatusCode::OK).content_type("text/plain").with_body(body)
 }
 
-fn announce(server: &Handle) -> io::Result<()> {
+fn announce(server: &ServerHandle) -> io::Result<()> {
     server.addresses().iter().for_each(|address| println!("listening on http://{address}/"));
     Ok(())
 }
 
 /// Three clients: one listens, one downloads, one asks for the page now and then. After a while, the stop.
-fn play(server: &Handle) -> io::Result<()> {
+fn play(server: &ServerHandle) -> io::Result<()> {
     announce(server)?;
     let address = server.addresses()[0];
     let [events, numbers] = ["/events", "/count"].map(|path| listen(address, path));
@@ -91,7 +91,7 @@ fn play(server: &Handle) -> io::Result<()> {
         println!("{}", events.find(|line| line.starts_with("data: ")).unwrap_or_default());
         println!("{}", numbers.find(|line| line.starts_with("count ")).unwrap_or_default());
     }
-    server.stop(StopPolicy::default());
+    server.request_stop(StopPolicy::default());
     let (events, numbers): (Vec<_>, Vec<_>) = (events.collect(), numbers.collect());
     // Between the lines are the sizes of the chunks; the last one is empty.
     println!(

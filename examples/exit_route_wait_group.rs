@@ -34,7 +34,7 @@ fn main() -> Result<(), Error> {
             Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("no thread to be had: {error}\n")),
         })
         .post("/exit", |request: &Request| {
-            request.server().stop(StopPolicy::default());
+            request.server().request_stop(StopPolicy::default());
             // From now on every response says `Connection: close`, this one included.
             "good bye\n"
         });

@@ -16,7 +16,7 @@
 
 use std::{env, process::ExitCode, time::Duration};
 
-use softstop::{Context, Group, Handle, Request, Router, Server, inline};
+use softstop::{Context, Group, Request, Router, Server, ServerHandle, inline};
 
 fn main() -> ExitCode {
     let mut addresses = env::args().skip(1);
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 }
 
 /// Does something every second, as caches and tokens want it. Tasks begin when all servers listen.
-fn refresh(context: &Context, servers: &[Handle]) {
+fn refresh(context: &Context, servers: &[ServerHandle]) {
     for server in servers {
         for address in server.addresses() {
             println!("{}: listening on http://{address}/", server.name());

@@ -20,7 +20,8 @@ use std::{
 };
 
 use softstop::{
-    Cause, Context, Drain, IntoResponse, Request, Router, Server, StatusCode, StopPolicy,
+    Cause, Context, IntoResponse, Request, Router, Server, StatusCode, StopPolicy,
+    group::Drain,
     patterns::{JobQueue, Rejected, UnfinishedItem},
 };
 
@@ -61,7 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     let exit = |request: &Request| {
-        request.server().stop(StopPolicy::default());
+        request.server().request_stop(StopPolicy::default());
         "good bye\n"
     };
     let routes = Router::new().post("/mails", submit).post("/exit", exit);

@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let exit = |request: &Request| {
         // After that time the contexts of those still at work end.
-        request.server().stop(StopPolicy::default().grace(Duration::from_millis(200)));
+        request.server().request_stop(StopPolicy::default().grace(Duration::from_millis(200)));
         "good bye\n"
     };
     let routes = Router::new().get("/task", task).post("/exit", exit);

@@ -21,8 +21,9 @@ use std::{
 };
 
 use softstop::{
-    IntoResponse, Next, Request, Response, Router, Server, StatusCode, StopPolicy, access_log, inline,
-    metrics_route,
+    IntoResponse, Request, Response, Router, Server, StatusCode, StopPolicy, inline,
+    middleware::{Next, access_log},
+    routing::metrics_route,
 };
 
 struct RequestId(u64);
@@ -37,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         next.run(request).header("X-Request-Id", &id.to_string())
     };
     let exit = |request: &Request| {
-        request.server().stop(StopPolicy::default());
+        request.server().request_stop(StopPolicy::default());
         "good bye\n"
     };
     let nothing = |request: &Request| (StatusCode::NOT_FOUND, format!("the api has no {}\n", request.path()));

@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         println!("life {life}: {}", server.stop(StopPolicy::default()));
         // Nothing runs, so there is nothing to stop: neither this life nor the next one.
-        server.handle().stop(StopPolicy::now());
+        server.handle().request_stop(StopPolicy::now());
     }
     println!("five lives, five visits");
     Ok(())

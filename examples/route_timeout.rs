@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "nobody reads this\n"
     };
     let exit = |request: &Request| {
-        request.server().stop(StopPolicy::default());
+        request.server().request_stop(StopPolicy::default());
         "good bye\n"
     };
     let routes = Router::new()

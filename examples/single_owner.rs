@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         auditing.tell(call).map(|()| (StatusCode::ACCEPTED, "begun\n")).map_err(refuse)
     };
     let exit = |request: &Request| {
-        request.server().stop(StopPolicy::default());
+        request.server().request_stop(StopPolicy::default());
         "good bye\n"
     };
     let routes = Router::new().post("/deposit", deposit).post("/audit", audit).post("/exit", exit);

@@ -20,7 +20,8 @@ use std::{
 };
 
 use softstop::{
-    Context, Drain, Request, Router, Server, StatusCode, StopPolicy,
+    Context, Request, Router, Server, StatusCode, StopPolicy,
+    group::Drain,
     patterns::{Bus, Ended, Subscription},
 };
 
@@ -44,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "closing\n"),
     };
     let exit = |request: &Request| {
-        request.server().stop(StopPolicy::default());
+        request.server().request_stop(StopPolicy::default());
         "good bye\n"
     };
     let routes = Router::new().post("/orders/{order}", publish).post("/exit", exit);

@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     thread::sleep(Duration::from_millis(350)); // the time that the servers serve
     let policy =
         StopPolicy::default().grace(Duration::from_millis(400)).cancel_grace(Duration::from_millis(150));
-    servers.iter().for_each(|server| server.handle().stop(policy));
+    servers.iter().for_each(|server| server.handle().request_stop(policy));
     for server in &servers {
         println!("{}", server.wait());
     }

@@ -15,7 +15,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::{env, error::Error};
 
-use softstop::{Context, Group, Request, Response, Router, Server, StopPolicy, Upgraded};
+use softstop::{Context, Group, Request, Response, Router, Server, StopPolicy, body::Upgraded};
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::{CloseFrame, Role, WebSocket, frame::coding::CloseCode};
 
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mut client = connect(address)?;
             client.send("hello".into())?;
             println!("client: {:?}", client.read()?);
-            handle.stop(StopPolicy::default());
+            handle.request_stop(StopPolicy::default());
             println!("client: {:?}", client.read()?);
         }
         Ok::<_, Box<dyn Error>>(())

@@ -66,17 +66,17 @@ impl Default for Timeouts {
     }
 }
 
-/// What a server does when one of its listeners fails for good: see [`Builder::on_listener_failure`](crate::Builder::on_listener_failure).
+/// What a server does when one of its listeners fails for good: see [`ServerBuilder::on_listener_failure`](crate::ServerBuilder::on_listener_failure).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnListenerFailure {
     /// The server stops with the default [`StopPolicy`](crate::StopPolicy), so that requests in flight finish, and its
-    /// report has the error as its [failure](crate::StopReport::failure). The default: a supervisor restarts a process
+    /// report has the error as its [failure](crate::report::StopReport::failure). The default: a supervisor restarts a process
     /// that ends with an error, but does not see one that listens on fewer addresses than it should.
     #[default]
     Fail,
     /// The server serves on with its other listeners and its connections, even if no listener is left. The report names
-    /// the error among its [listener failures](crate::StopReport::listener_failures).
+    /// the error among its [listener failures](crate::report::StopReport::listener_failures).
     ServeOn,
 }
 

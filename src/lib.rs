@@ -21,7 +21,7 @@
 //!             })
 //!             // A handler may stop its own server: its response is still delivered.
 //!             .post("/exit", |request: &Request| {
-//!                 request.server().stop(StopPolicy::default());
+//!                 request.server().request_stop(StopPolicy::default());
 //!                 "good bye"
 //!             }),
 //!     )
@@ -40,8 +40,8 @@
 //! A request: `net::listener` → `net::connection` → [`http`] (bytes in) → [`Router`] → [`Handler`], [`inline`] or on
 //! the pool → [`http`] (bytes out) → `net::connection` → socket.
 //!
-//! A stop: a signal, a handler, a [`Handle`] or a [`Group`] → a timeline is set and the loops are woken → each loop
-//! drains → the [`WaitGroup`] reaches zero → the threads are joined → [`StopReport`].
+//! A stop: a signal, a handler, a [`ServerHandle`] or a [`Group`] → a timeline is set and the loops are woken → each loop
+//! drains → the [`WaitGroup`] reaches zero → the threads are joined → [`StopReport`](report::StopReport).
 #![warn(clippy::print_stdout)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -51,7 +51,7 @@ mod isolation;
 mod stop;
 mod sync;
 
-pub use stop::{Cause, Context, Guard, OnCancel, WaitGroup};
+pub use stop::{Cause, Context, OnCancel, WaitGroup, WaitGuard};
 
 // Of a stream it can see the part where two sides meet.
 #[cfg(all(loom, test))]
@@ -62,7 +62,7 @@ mod feed;
 #[cfg(not(loom))]
 mod app;
 #[cfg(not(loom))]
-mod body;
+pub mod body;
 #[cfg(not(loom))]
 mod config;
 #[cfg(not(loom))]
@@ -70,7 +70,7 @@ mod engine;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
-mod group;
+pub mod group;
 #[cfg(not(loom))]
 pub mod http;
 #[cfg(all(feature = "internals", not(loom)))]
@@ -92,29 +92,40 @@ mod server;
 #[cfg(not(loom))]
 pub use self::{
     app::events,
-    app::handler::{Handler, IntoRoute, Route, TimedRoute, inline, streamed, timeout},
+    app::handler::{Handler, inline, streamed, timeout},
     app::into_response::IntoResponse,
-    app::middleware::{AccessLog, Next, Panic, RefusalKind, RefusedRequest, Wrap, access_log},
+    app::middleware,
     app::request::Request,
     app::response::{InvalidHeader, Response},
-    app::router::{RouteError, Router},
+    app::router::Router,
     body::Body,
-    body::stream::{BodySender, SendError, Stream},
-    body::upgrade::{Upgrade, Upgraded},
     config::{OnListenerFailure, Timeouts},
     error::Error,
-    group::{
-        Drain, DrainOutcome, DrainReport, Drained, Group, GroupError, GroupHandle, GroupReport, TaskOutcome,
-        TaskReport, TaskResult,
-    },
-    http::{Limits, Method, StatusCode, Version},
-    metrics::Metrics,
-    server::{Builder, Handle, MetricsRoute, Server, metrics_route},
-    stop::{
-        CloseReason, Closes, ListenerEnd, OnStop, Phase, Requests, Signal, StopPolicy, StopReport, Straggler,
-        Stuck,
-    },
+    group::{Group, GroupHandle},
+    http::{Limits, Method, StatusCode},
+    server::{Server, ServerBuilder, ServerHandle},
+    stop::{OnStop, Phase, Signal, StopPolicy},
 };
+
+/// What runs for a request: a [`Handler`], and the [`Route`](routing::Route) that says how it is run.
+#[cfg(not(loom))]
+pub mod routing {
+    pub use crate::app::{
+        handler::{IntoRoute, Route, TimedRoute},
+        router::RouteError,
+    };
+    pub use crate::server::{MetricsRoute, metrics_route};
+}
+
+/// What a stop says about itself once it is over: what became of connections, requests, tasks and drains, and what was
+/// left behind.
+#[cfg(not(loom))]
+pub mod report {
+    pub use crate::{
+        group::report::{DrainOutcome, DrainReport, GroupReport, TaskOutcome, TaskReport},
+        stop::{CloseReason, Closes, ListenerEnd, Requests, StopReport, Straggler, Stuck},
+    };
+}
 
 /// The README, so that its code is compiled.
 #[cfg(doctest)]

@@ -21,7 +21,10 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use serde::{Serialize, Serializer};
 
 use crate::{
-    group::{DrainOutcome, GroupError, GroupReport, TaskOutcome},
+    group::{
+        GroupError,
+        report::{DrainOutcome, GroupReport, TaskOutcome},
+    },
     stop::{ListenerEnd, Requests, StopReport, Straggler},
 };
 
@@ -33,7 +36,7 @@ struct Stop<'a> {
     phases: Vec<Phase>,
     requests: Counts,
     connections: Connections,
-    /// A word of [`ListenerEnd`](crate::ListenerEnd).
+    /// A word of [`ListenerEnd`](crate::report::ListenerEnd).
     listener: Option<&'static str>,
     listener_failures: Vec<String>,
     stragglers: Vec<Left<'a>>,
@@ -192,7 +195,10 @@ mod tests {
     use super::*;
     use crate::{
         error::Error,
-        group::{DrainReport, Drained, TaskReport},
+        group::{
+            Drained,
+            report::{DrainReport, TaskReport},
+        },
         stop::{CloseReason, Phase, Stuck},
     };
 

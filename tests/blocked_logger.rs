@@ -12,7 +12,7 @@ use std::{
 };
 
 use log::{LevelFilter, Log, Metadata, Record};
-use softstop::{Request, Router, StopPolicy, access_log, inline};
+use softstop::{Request, Router, StopPolicy, inline, middleware::access_log};
 use support::{
     HUNG, NOISE,
     client::{Client, get},
@@ -77,7 +77,7 @@ fn it_holds_no_start_no_loop_and_no_stop_and_its_lines_come_in_order() {
     let began = Instant::now();
     let handle = server.handle();
     let policy = StopPolicy::default();
-    soon(&in_background(move || handle.stop(policy)));
+    soon(&in_background(move || handle.request_stop(policy)));
     let report = soon(&in_background(move || server.stop(policy)));
     assert!(report.is_clean(), "{report}");
     assert!(began.elapsed() < policy.longest() + NOISE, "{report}");

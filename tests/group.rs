@@ -12,8 +12,10 @@ use std::{
 };
 
 use softstop::{
-    Cause, Drain, DrainOutcome, Drained, Error, Group, GroupError, GroupReport, Handle, Request, Router,
-    Server, StopPolicy, Stuck, TaskOutcome, WaitGroup, inline,
+    Cause, Error, Group, Request, Router, Server, ServerHandle, StopPolicy, WaitGroup,
+    group::{Drain, Drained, GroupError},
+    inline,
+    report::{DrainOutcome, GroupReport, Stuck, TaskOutcome},
 };
 use support::{
     HUNG, NOISE,
@@ -40,7 +42,7 @@ fn run(group: Group) -> Receiver<Result<GroupReport, GroupError>> {
 }
 
 /// Waits until the server serves: where.
-fn address(handle: &Handle) -> SocketAddr {
+fn address(handle: &ServerHandle) -> SocketAddr {
     until("the server listens", || handle.is_ready());
     handle.addresses()[0]
 }
@@ -61,7 +63,7 @@ fn all_serve_and_one_stop_ends_all() {
         assert_eq!(Client::once(address(handle), get("/")).text(), "served");
     }
     assert!(ended.try_recv().is_err());
-    stop.stop(patient());
+    stop.request_stop(patient());
     let report = soon(&ended).unwrap();
     assert!(report.is_clean(), "{report}");
     let names: Vec<&str> = report.servers.iter().map(|server| &*server.name).collect();
@@ -88,9 +90,9 @@ fn if_one_cannot_bind_none_serves_and_the_others_release_their_addresses() {
     assert!(text.contains("second") && text.contains(&taken_address), "{text}");
     let names: Vec<&str> = error.report().servers.iter().map(|server| &*server.name).collect();
     assert_eq!(names, ["first", "second", "third"]);
-    assert!(!error.report().servers.iter().any(softstop::StopReport::was_running), "{error}");
+    assert!(!error.report().servers.iter().any(softstop::report::StopReport::was_running), "{error}");
     // The report blames the server that could not bind, and only that one.
-    let failed = |report: &softstop::StopReport| report.failure.as_ref().map(ToString::to_string);
+    let failed = |report: &softstop::report::StopReport| report.failure.as_ref().map(ToString::to_string);
     let failures: Vec<String> = error.report().servers.iter().filter_map(failed).collect();
     assert_eq!(failures, [error.cause().to_string()]);
     assert!(!error.report().is_clean());
@@ -119,7 +121,7 @@ fn all_are_bound_before_any_serves() {
     }
 }
 
-fn failing_task(body: fn() -> Result<(), io::Error>) -> (GroupError, Handle) {
+fn failing_task(body: fn() -> Result<(), io::Error>) -> (GroupError, ServerHandle) {
     let server = server("beside it");
     let handle = server.handle();
     let is_serving = server.handle();
@@ -173,7 +175,7 @@ fn a_task_that_is_done_ends_nothing() {
     soon(&is_done);
     assert_eq!(Client::once(address(&handle), get("/")).text(), "served");
     assert!(ended.try_recv().is_err());
-    stop.stop(patient());
+    stop.request_stop(patient());
     let report = soon(&ended).unwrap();
     assert_eq!(report.tasks[0].outcome, TaskOutcome::Finished);
     assert!(report.is_clean(), "{report}");
@@ -195,11 +197,11 @@ fn a_server_that_is_stopped_alone_does_not_end_the_others_and_the_last_one_does(
     let ended = run(servers.into_iter().fold(Group::new(), Group::server));
     let (first, second) = (address(&one), address(&two));
     assert_eq!(Client::once(first, get("/")).text(), "served");
-    one.stop(patient());
+    one.request_stop(patient());
     assert!(one.wait().is_clean());
     assert_eq!(Client::once(second, get("/")).text(), "served");
     assert!(ended.try_recv().is_err(), "one is left");
-    two.stop(patient());
+    two.request_stop(patient());
     let report = soon(&ended).unwrap();
     assert!(
         report.is_clean() && report.servers.iter().all(|server| server.requests.completed == 1),
@@ -212,7 +214,7 @@ fn a_handler_may_stop_the_group_that_runs_it() {
     let group = Group::new();
     let stop = group.handle();
     let exit = move |_: &Request| {
-        stop.stop(patient());
+        stop.request_stop(patient());
         "good bye"
     };
     let exiting = local().routes(Router::new().get("/", exit)).build();
@@ -229,7 +231,7 @@ fn a_stop_before_the_run_sticks() {
         hints.send(context.stopping().wait_timeout(HUNG)).unwrap();
         Ok::<(), Infallible>(())
     });
-    group.handle().stop(patient());
+    group.handle().request_stop(patient());
     let report = soon(&run(group)).unwrap();
     assert!(report.is_clean() && report.servers[0].was_running(), "{report}");
     assert_eq!(soon(&hint), Some(Cause::Stopping));
@@ -252,7 +254,7 @@ fn a_task_hears_of_the_stop_first_and_of_the_servers_end_later() {
     let mut client = Client::connect(address(&handle));
     client.send(get("/"));
     held.wait_entered();
-    stop.stop(patient());
+    stop.request_stop(patient());
     assert_eq!(soon(&told), (Some(Cause::Stopping), None), "a request is in flight: only the hint has come");
     assert!(told.try_recv().is_err());
     held.let_one_go();
@@ -275,7 +277,7 @@ fn a_task_that_never_returns_is_left_behind() {
     let policy =
         StopPolicy::default().grace(Duration::from_millis(50)).cancel_grace(Duration::from_millis(50));
     let began = Instant::now();
-    stop.stop(policy);
+    stop.request_stop(policy);
     let report = soon(&ended).unwrap();
     assert!(began.elapsed() < policy.longest() + NOISE);
     assert_eq!(report.tasks[0].outcome, TaskOutcome::LeftBehind);
@@ -296,7 +298,7 @@ fn three_held() -> (Vec<Server>, Vec<Held>) {
 fn servers_close_side_by_side() {
     let grace = Duration::from_secs(4);
     let (servers, held) = three_held();
-    let handles: Vec<Handle> = servers.iter().map(Server::handle).collect();
+    let handles: Vec<ServerHandle> = servers.iter().map(Server::handle).collect();
     let group = servers.into_iter().fold(Group::new(), Group::server);
     let stop = group.handle();
     let ended = run(group);
@@ -304,7 +306,7 @@ fn servers_close_side_by_side() {
     clients.iter_mut().for_each(|client| client.send(get("/")));
     held.iter().for_each(Held::wait_entered);
     let began = Instant::now();
-    stop.stop(StopPolicy::default().grace(grace).cancel_grace(Duration::ZERO));
+    stop.request_stop(StopPolicy::default().grace(grace).cancel_grace(Duration::ZERO));
     let report = soon(&ended).unwrap();
     assert!((grace..grace * 2).contains(&began.elapsed()), "one grace period, not three: {report}");
     for server in &report.servers {
@@ -316,16 +318,16 @@ fn servers_close_side_by_side() {
 #[test]
 fn a_second_stop_makes_it_stricter_for_all() {
     let (servers, held) = three_held();
-    let handles: Vec<Handle> = servers.iter().map(Server::handle).collect();
+    let handles: Vec<ServerHandle> = servers.iter().map(Server::handle).collect();
     let group = servers.into_iter().fold(Group::new(), Group::server);
     let stop = group.handle();
     let ended = run(group);
     let mut clients: Vec<Client> = handles.iter().map(|handle| Client::connect(address(handle))).collect();
     clients.iter_mut().for_each(|client| client.send(get("/")));
     held.iter().for_each(Held::wait_entered);
-    stop.stop(patient());
+    stop.request_stop(patient());
     assert!(ended.try_recv().is_err());
-    stop.stop(StopPolicy::now());
+    stop.request_stop(StopPolicy::now());
     let report = soon(&ended).unwrap();
     assert!(report.servers.iter().all(|server| server.requests.aborted == 1), "{report}");
 }
@@ -361,7 +363,7 @@ fn what_the_servers_feed_is_emptied_after_them() {
     let mut client = Client::connect(address(&handle));
     client.send(get("/"));
     held.wait_entered();
-    stop.stop(patient());
+    stop.request_stop(patient());
     until("the server drains", || !handle.is_ready());
     assert!(was_asked.try_recv().is_err(), "its server still has a request");
     held.let_one_go();
@@ -393,7 +395,7 @@ fn work_that_outlives_its_request_is_waited_for() {
     let stop = group.handle();
     let ended = run(group);
     assert_eq!(Client::once(address(&handle), support::client::post("/", b"")).status, 202);
-    stop.stop(patient());
+    stop.request_stop(patient());
     handle.wait();
     assert!(ended.try_recv().is_err(), "the work goes on");
     drop(release);
@@ -418,7 +420,7 @@ fn a_later_stage_serves_until_the_one_before_has_ended() {
     client.send(get("/"));
     held.wait_entered();
     let back_address = address(&back_handle);
-    stop.stop(patient());
+    stop.request_stop(patient());
     assert_eq!(soon(&told), Some(Cause::Stopping), "a task hears at once that a stop has begun");
     until("the front drains", || !front_handle.is_ready());
     assert_eq!(Client::once(back_address, get("/")).text(), "served", "the back is not stopped yet");
@@ -449,7 +451,7 @@ fn a_stage_that_uses_up_the_grace_period_leaves_the_next_one_no_more_than_its_en
     let policy =
         StopPolicy::default().grace(Duration::from_millis(500)).cancel_grace(Duration::from_millis(500));
     let began = Instant::now();
-    stop.stop(policy);
+    stop.request_stop(policy);
     assert!(soon(&was_asked) < began + policy.longest());
     let report = soon(&ended).unwrap();
     assert!(began.elapsed() < policy.longest() + NOISE, "{report}");
@@ -471,7 +473,7 @@ fn a_drain_that_never_returns_is_left_behind_and_a_panicking_one_is_named() {
         .drain("broken", Watched(asked, |_| panic!("out of paper")));
     let stop = group.handle();
     // Time enough to panic.
-    stop.stop(StopPolicy::default().grace(Duration::from_secs(3)).cancel_grace(Duration::ZERO));
+    stop.request_stop(StopPolicy::default().grace(Duration::from_secs(3)).cancel_grace(Duration::ZERO));
     let report = soon(&run(group)).unwrap();
     let outcomes: Vec<&DrainOutcome> = report.drains.iter().map(|drain| &drain.outcome).collect();
     assert!(
@@ -498,10 +500,10 @@ fn a_drain_under_way_hears_of_a_stricter_stop() {
     };
     let group = Group::new().server(server("done")).drain("queue", Watched(asked, waits));
     let stop = group.handle();
-    stop.stop(patient());
+    stop.request_stop(patient());
     let ended = run(group);
     let first = soon(&was_asked);
-    stop.stop(StopPolicy::default().grace(HUNG / 2));
+    stop.request_stop(StopPolicy::default().grace(HUNG / 2));
     assert!(soon(&was_asked) < first);
     let report = soon(&ended).unwrap();
     assert!(matches!(report.drains[0].outcome, DrainOutcome::Emptied(_)) && report.is_clean(), "{report}");
@@ -518,7 +520,7 @@ fn a_looser_policy_than_the_group_s_own_is_not_tightened_by_it() {
     let mut client = Client::connect(address(&handle));
     client.send(get("/"));
     held.wait_entered();
-    stop.stop(patient());
+    stop.request_stop(patient());
     assert!(ended.try_recv().is_err());
     held.let_one_go();
     assert_eq!(client.read_response().text(), "None");
@@ -533,7 +535,7 @@ fn the_time_of_a_stop_before_the_run_begins_when_everybody_has_been_started() {
         context.wait();
         gate.pass();
     });
-    group.handle().stop(StopPolicy::default().grace(Duration::ZERO).cancel_grace(HUNG));
+    group.handle().request_stop(StopPolicy::default().grace(Duration::ZERO).cancel_grace(HUNG));
     let ended = run(group);
     held.wait_entered();
     held.let_one_go();
@@ -549,7 +551,7 @@ fn a_group_keeps_no_listener() {
     let stop = group.handle();
     let ended = run(group);
     let address = address(&handle);
-    stop.stop(patient().keep_listener());
+    stop.request_stop(patient().keep_listener());
     soon(&ended).unwrap();
     assert!(std::net::TcpStream::connect(address).is_err() && handle.addresses().is_empty());
 }
@@ -580,7 +582,7 @@ fn what_a_handler_has_captured_does_not_hold_the_end_when_it_is_dropped() {
     let (gate, held) = gate();
     let group = Group::new().server(server_that_captures(move || gate.pass()));
     let policy = StopPolicy::default().grace(Duration::from_millis(200)).cancel_grace(Duration::ZERO);
-    group.handle().stop(policy);
+    group.handle().request_stop(policy);
     let ended = run(group);
     held.wait_entered();
     assert!(soon(&ended).unwrap().is_clean(), "it returns though the value is still being dropped");
@@ -591,7 +593,7 @@ fn what_a_handler_has_captured_does_not_hold_the_end_when_it_is_dropped() {
 fn what_a_handler_has_captured_is_dropped_before_the_group_returns() {
     let (dropped, drops) = channel();
     let group = Group::new().server(server_that_captures(move || dropped.send(()).unwrap()));
-    group.handle().stop(patient());
+    group.handle().request_stop(patient());
     assert!(soon(&run(group)).unwrap().is_clean());
     assert_eq!(drops.try_recv(), Ok(()));
 }
@@ -599,6 +601,6 @@ fn what_a_handler_has_captured_is_dropped_before_the_group_returns() {
 #[test]
 fn what_a_handler_has_captured_does_not_take_the_report_away_when_it_panics() {
     let group = Group::new().server(server_that_captures(|| panic!("on purpose")));
-    group.handle().stop(patient());
+    group.handle().request_stop(patient());
     assert!(soon(&run(group)).unwrap().is_clean());
 }

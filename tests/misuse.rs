@@ -100,7 +100,7 @@ fn a_server_needs_somewhere_to_listen() {
     let server = Server::builder().name("nowhere").build();
     let error = server.start().unwrap_err();
     assert!(matches!(error, Error::Misuse(_)), "{error}");
-    assert_eq!(error.to_string(), "nowhere: has no address: call Builder::listen before build");
+    assert_eq!(error.to_string(), "nowhere: has no address: call ServerBuilder::listen before build");
     assert!(!server.stop(StopPolicy::now()).was_running());
     for address in ["", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:http:80"] {
         let server = Server::builder().name("nonsense").listen(address).build();

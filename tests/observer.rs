@@ -6,8 +6,9 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use softstop::{
-    CloseReason, ListenerEnd, Phase, Request, Router, StopPolicy, inline,
+    Phase, Request, Router, StopPolicy, inline,
     observe::{Event, Observer},
+    report::{CloseReason, ListenerEnd},
 };
 use support::{
     begin_stop,

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use softstop::{Cause, CloseReason, Context, Request, Router, Server, StopPolicy, Stuck, Timeouts, inline};
+use softstop::{
+    Cause, Context, Request, Router, Server, StopPolicy, Timeouts, inline,
+    report::{CloseReason, Stuck},
+};
 use support::{
     HUNG, begin_stop,
     client::{Client, get},

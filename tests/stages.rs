@@ -12,10 +12,12 @@ use std::{
 };
 
 use softstop::{
-    Cause, Context, DrainOutcome, Drained, Group, GroupReport, Request, Router, Server, Signal, StopPolicy,
+    Cause, Context, Group, Request, Router, Server, Signal, StopPolicy,
+    group::Drained,
     inline,
     observe::{Event, Observer},
     patterns::{JobQueue, Owner, UnfinishedItem},
+    report::{DrainOutcome, GroupReport},
 };
 use support::{
     HUNG,
@@ -51,7 +53,7 @@ fn what_a_queue_gives_back_at_its_deadline_the_next_stage_keeps() {
         .unwrap();
     (0..ITEMS).for_each(|item| jobs.try_submit(item).unwrap());
     let group = Group::new().drain("jobs", jobs).then().drain("kept", Arc::clone(&kept));
-    group.handle().stop(hasty());
+    group.handle().request_stop(hasty());
     let report = soon(&in_background(move || group.run())).unwrap();
     let [of_jobs, of_kept] = drained(&report)[..] else { panic!("{report}") };
     assert_eq!(of_jobs, Drained { given_back: ITEMS.into(), ..Drained::default() });
@@ -83,7 +85,7 @@ fn what_a_cancelled_handler_hands_on_the_queue_of_its_stage_still_takes() {
     client.send(get("/"));
     held.wait_entered();
     held.let_one_go();
-    stop.stop(hasty());
+    stop.request_stop(hasty());
     assert_eq!(client.read_response().text(), "Ok(())");
     drop(client);
     let report = soon(&ended).unwrap();
@@ -104,7 +106,7 @@ fn a_choice_of_a_policy_that_never_returns_holds_up_no_other_stop() {
     let id = std::process::id().to_string();
     assert!(std::process::Command::new("kill").args(["-s", "USR1", &id]).status().unwrap().success());
     held.wait_entered();
-    stop.stop(patient());
+    stop.request_stop(patient());
     assert!(soon(&ended).unwrap().is_clean());
     drop(held);
 }
@@ -154,11 +156,11 @@ fn each_stop_tells_each_server_of_the_stage_once() {
     let mut client = Client::connect(front_handle.addresses()[0]);
     client.send(get("/"));
     held.wait_entered();
-    stop.stop(patient());
+    stop.request_stop(patient());
     // The thread that runs the group is in the first step by then.
     assert_eq!(soon(&hears), Cause::Stopping);
     assert_eq!(next_names(&was_asked), ["beside", "front"]);
-    stop.stop(patient());
+    stop.request_stop(patient());
     assert!(back_handle.is_ready());
     held.let_one_go();
     client.read_response();

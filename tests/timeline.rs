@@ -4,11 +4,12 @@
 mod support;
 
 use softstop::{
-    CloseReason, Request, Router, Server, StopPolicy, StopReport, Stuck, inline,
+    Request, Router, Server, StopPolicy, inline,
     observe::{
         Recorder,
         recording::{self, Outcome, Recording, Run},
     },
+    report::{CloseReason, StopReport, Stuck},
 };
 use support::{
     begin_stop,

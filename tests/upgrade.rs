@@ -11,7 +11,11 @@ use std::{
     time::Duration,
 };
 
-use softstop::{Cause, CloseReason, Context, Request, Router, StopPolicy, Stuck, Upgraded};
+use softstop::{
+    Cause, Context, Request, Router, StopPolicy,
+    body::Upgraded,
+    report::{CloseReason, Stuck},
+};
 use support::{begin_stop, client::Client, local, patient, serve, soon, start, until};
 use tungstenite::{
     Message,
@@ -211,7 +215,7 @@ fn websocket_messages_of_every_size_come_back() {
 
 #[test]
 fn a_response_that_was_taken_apart_on_its_way_switches_nothing() {
-    use softstop::{Next, Response, StatusCode};
+    use softstop::{Response, StatusCode, middleware::Next};
     let dressed = Router::new()
         .get("/", |request: &Request| request.upgrade("raw", echo))
         .wrap(|request: &Request, next: &Next| next.run(request).with_body("dressed"));

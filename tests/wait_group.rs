@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use softstop::{Guard, WaitGroup};
+use softstop::{WaitGroup, WaitGuard};
 
 /// Only to detect a hang.
 const LONG: Duration = Duration::from_secs(10);
@@ -16,7 +16,7 @@ fn assert_send_and_sync<T: Send + Sync>() {}
 
 #[test]
 fn guards_count_until_they_are_dropped() {
-    assert_send_and_sync::<(WaitGroup, Guard)>();
+    assert_send_and_sync::<(WaitGroup, WaitGuard)>();
     let group = WaitGroup::new();
     assert!(group.is_zero());
     let guard = group.guard();
@@ -163,7 +163,7 @@ fn many_threads_lose_no_count_and_no_wake_up() {
     let group = WaitGroup::new();
     let (sender, receiver) = mpsc::channel();
     for round in 0..ROUNDS {
-        let guards: [Guard; 4] = std::array::from_fn(|_| group.guard());
+        let guards: [WaitGuard; 4] = std::array::from_fn(|_| group.guard());
         let workers = guards.map(|guard| {
             thread::spawn(move || {
                 for _ in 0..100 {

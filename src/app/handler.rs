@@ -82,7 +82,7 @@ pub trait IntoRoute: Sized {
     /// Says what a stop of the server means for the requests of this route. Without this: [`OnStop::EndStream`].
     ///
     /// ```
-    /// use softstop::{IntoRoute, OnStop, Request, Router};
+    /// use softstop::{routing::IntoRoute, OnStop, Request, Router};
     /// use std::time::Duration;
     ///
     /// // Nobody is worse off without the answer to a long poll.
@@ -100,7 +100,7 @@ pub trait IntoRoute: Sized {
     /// Puts `wrapper` around the handler: see [`Wrap`]. Of several, the one that was added last is the outermost.
     ///
     /// ```
-    /// use softstop::{IntoRoute, Next, Request, Router, inline};
+    /// use softstop::{routing::IntoRoute, middleware::Next, Request, Router, inline};
     ///
     /// let hello = inline(|_: &Request| "Hello, world!");
     /// let router = Router::new()
@@ -161,7 +161,7 @@ pub fn inline(route: impl IntoRoute) -> Route {
 /// from the next request.
 ///
 /// ```
-/// use softstop::{IntoRoute, Request, Router, streamed};
+/// use softstop::{routing::IntoRoute, Request, Router, streamed};
 /// use std::io;
 ///
 /// let count = |request: &Request| match io::copy(&mut request.reader(), &mut io::sink()) {

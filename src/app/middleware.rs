@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// Stands around handlers, once it has been given to [`IntoRoute::wrap`](crate::IntoRoute::wrap) or
+/// Stands around handlers, once it has been given to [`IntoRoute::wrap`](crate::routing::IntoRoute::wrap) or
 /// [`Router::wrap`](crate::Router::wrap). Every `Fn(&Request, &Next) -> impl IntoResponse` does; implement it for a type
 /// of your own where a closure gets too long.
 ///
@@ -40,7 +40,7 @@ use crate::{
 /// A number for each request, which the handler can see and the client is told:
 ///
 /// ```
-/// use softstop::{Next, Request, Router};
+/// use softstop::{middleware::Next, Request, Router};
 /// use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// struct RequestId(u64);
@@ -60,7 +60,7 @@ use crate::{
 /// Who may call at all, and from which pages a browser may (a wrapper need not go on to the handler):
 ///
 /// ```
-/// use softstop::{IntoResponse, Next, Request, Router, StatusCode};
+/// use softstop::{IntoResponse, middleware::Next, Request, Router, StatusCode};
 ///
 /// let authorised = |request: &Request, next: &Next| match request.header("Authorization") {
 ///     Some("Bearer open sesame") => next.run(request),
@@ -77,7 +77,7 @@ use crate::{
 /// what stands inside of it has made a 500 of the panic already.
 ///
 /// ```
-/// use softstop::{IntoResponse, Next, Request, Router, StatusCode};
+/// use softstop::{IntoResponse, middleware::Next, Request, Router, StatusCode};
 ///
 /// let report = |request: &Request, next: &Next| {
 ///     next.try_run(request).unwrap_or_else(|panic| {
@@ -104,7 +104,7 @@ pub trait Wrap: Send + Sync + 'static {
     ///   that is no error is replaced by that of the server's own answer.
     ///
     /// ```
-    /// use softstop::{Next, RefusedRequest, Request, Response, Wrap};
+    /// use softstop::{middleware::{Next, RefusedRequest, Wrap}, Request, Response};
     ///
     /// struct CrossOrigin;
     ///
@@ -154,7 +154,7 @@ impl Next {
     /// # Errors
     ///
     /// If the handler panicked. Nothing has been logged then: that is left to the caller.
-    pub fn try_run(&self, request: &Request) -> Result<Response, Panic> {
+    pub fn try_run(&self, request: &Request) -> Result<Response, HandlerPanic> {
         run(&*self.handler, request)
     }
 }
@@ -166,11 +166,11 @@ impl fmt::Debug for Next {
 }
 
 /// A handler's panic, as a wrapper meets it in [`Next::try_run`].
-pub struct Panic {
+pub struct HandlerPanic {
     caught: Caught,
 }
 
-impl Panic {
+impl HandlerPanic {
     /// What the panic said, as far as it said it with a text.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -195,22 +195,22 @@ impl Panic {
     }
 }
 
-impl fmt::Debug for Panic {
+impl fmt::Debug for HandlerPanic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Panic").field(&self.text()).finish()
+        f.debug_tuple("HandlerPanic").field(&self.text()).finish()
     }
 }
 
-impl fmt::Display for Panic {
+impl fmt::Display for HandlerPanic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.text())
     }
 }
 
 /// Runs a handler.
-pub(crate) fn run(handler: &dyn Handler, request: &Request) -> Result<Response, Panic> {
+pub(crate) fn run(handler: &dyn Handler, request: &Request) -> Result<Response, HandlerPanic> {
     // Unwind safety: the request is recycled or dropped next, and a handler's own state is its own business.
-    catch(|| handler.handle(request)).map_err(|caught| Panic { caught })
+    catch(|| handler.handle(request)).map_err(|caught| HandlerPanic { caught })
 }
 
 /// A handler with something around it.

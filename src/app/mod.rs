@@ -3,7 +3,7 @@
 pub mod events;
 pub(crate) mod handler;
 pub(crate) mod into_response;
-pub(crate) mod middleware;
+pub mod middleware;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod router;

@@ -21,7 +21,7 @@ use crate::{
     body::{Body, pipe::Pipe},
     http::{Framing, Method, Version},
     observe::ConnectionId,
-    server::Handle,
+    server::ServerHandle,
     stop::Context,
 };
 
@@ -56,13 +56,13 @@ pub struct Request {
 /// Makes the requests of one run of a server, so that the engine need not know the server.
 pub(crate) struct RequestFactory {
     router: Arc<Router>,
-    server: Handle,
+    server: ServerHandle,
     /// Of which the context of each request is a child.
     context: Context,
 }
 
 impl RequestFactory {
-    pub(crate) fn new(router: Arc<Router>, server: Handle, context: Context) -> RequestFactory {
+    pub(crate) fn new(router: Arc<Router>, server: ServerHandle, context: Context) -> RequestFactory {
         RequestFactory { router, server, context }
     }
 
@@ -285,11 +285,11 @@ impl Request {
 
     /// The server that serves this request: to stop it from inside a handler, or to ask whether it is ready.
     #[must_use]
-    pub fn server(&self) -> &Handle {
+    pub fn server(&self) -> &ServerHandle {
         &self.exchange.server
     }
 
-    /// Attaches a value, for the handler and those around it to find: see [`Wrap`](crate::Wrap). It replaces an earlier
+    /// Attaches a value, for the handler and those around it to find: see [`Wrap`](crate::middleware::Wrap). It replaces an earlier
     /// one of the same type, so use a type of your own.
     ///
     /// The value is dropped when the handler has returned: by the worker, which it may block, before the response is sent; or

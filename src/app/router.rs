@@ -203,7 +203,7 @@ impl Router {
     /// routes of the router are [`inline`](crate::inline()): then it is made for the loop anyway.
     ///
     /// ```
-    /// use softstop::{Next, Request, Router, access_log};
+    /// use softstop::{middleware::{Next, access_log}, Request, Router};
     ///
     /// let version = |request: &Request, next: &Next| next.run(request).header("X-Version", "7");
     /// let router = Router::new().wrap(version).wrap(access_log()).get("/", |_: &Request| "home");

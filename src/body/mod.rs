@@ -7,7 +7,10 @@ pub(crate) mod upgrade;
 
 use std::sync::Arc;
 
-use self::{stream::Stream, upgrade::Upgrade};
+pub use self::{
+    stream::{BodySender, SendError, Stream},
+    upgrade::{Upgrade, Upgraded},
+};
 
 /// The content of a response: in memory, or sent while the client reads it (see [`Body::stream`]).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

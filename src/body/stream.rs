@@ -126,7 +126,7 @@ impl BodySender {
     /// Sends bytes, as soon as there is room for all of them (or nothing else waits).
     ///
     /// In the handler itself there is nobody yet who makes room: what is more than the capacity belongs into another thread
-    /// ([`Handle::detach`](crate::Handle::detach)), or it waits for ever.
+    /// ([`ServerHandle::detach`](crate::ServerHandle::detach)), or it waits for ever.
     ///
     /// # Errors
     ///

@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 
-use softstop::{Group, GroupReport, Router, Server, StopPolicy, observe::Recorder};
+use softstop::{Group, Router, Server, StopPolicy, observe::Recorder, report::GroupReport};
 
 use super::{arguments::Serve, destination::Destination, services, words::say};
 

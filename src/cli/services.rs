@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use softstop::{
-    GroupHandle, IntoResponse, Request, Response, Router, StatusCode, StopPolicy, inline, metrics_route,
+    GroupHandle, IntoResponse, Request, Response, Router, StatusCode, StopPolicy, inline,
+    routing::metrics_route,
 };
 
 /// The longest sleep that `/sleep` grants.
@@ -15,7 +16,7 @@ pub(crate) fn hello(exit: Option<(GroupHandle, StopPolicy)>) -> Router {
     match exit {
         None => router,
         Some((group, policy)) => router.post("/exit", move |_: &Request| {
-            group.stop(policy);
+            group.request_stop(policy);
             "closing everything\n"
         }),
     }

@@ -46,7 +46,7 @@ use crate::{
     http::{Method, StatusCode, has_content},
     isolation::{contain::catch, journal, repeated::Repeated},
     observe::Event,
-    stop::{Cause, Guard},
+    stop::{Cause, WaitGuard},
     sync::{Bounds, Standing, WorkQueue, lock},
 };
 
@@ -65,7 +65,7 @@ pub(crate) enum Job {
     /// A request is to be handled.
     Handle { request: Box<Request>, route: RouteId, reply: Reply },
     /// A piece of a response's content is to be read.
-    Read { exchange: Arc<Exchange>, piece: Piece, in_flight: Option<Guard> },
+    Read { exchange: Arc<Exchange>, piece: Piece, in_flight: Option<WaitGuard> },
 }
 
 /// Where a job's answer goes.
@@ -73,7 +73,7 @@ pub(crate) struct Reply {
     pub(crate) mailbox: Mailbox<Message>,
     pub(crate) connection: Token,
     /// Keeps the run from ending while the handler runs, whether or not its client is still there.
-    pub(crate) in_flight: Guard,
+    pub(crate) in_flight: WaitGuard,
 }
 
 /// A loop's access to the pool, and what the loop has to remember of it.
@@ -212,7 +212,7 @@ impl Pool {
     }
 
     /// Reads the first piece of a content on the worker that has made the response, if it may read.
-    fn begin_reading(&self, piece: Piece, exchange: Arc<Exchange>, in_flight: &Guard) {
+    fn begin_reading(&self, piece: Piece, exchange: Arc<Exchange>, in_flight: &WaitGuard) {
         if self.queue.begin_background() {
             piece.run();
             self.queue.end_background();
@@ -296,7 +296,12 @@ impl Dispatcher {
     }
 
     /// Queues a piece of a response's content. A worker is woken at once, so that it reads while the loop writes.
-    pub(crate) fn submit_piece(&mut self, exchange: &Arc<Exchange>, piece: Piece, in_flight: Option<Guard>) {
+    pub(crate) fn submit_piece(
+        &mut self,
+        exchange: &Arc<Exchange>,
+        piece: Piece,
+        in_flight: Option<WaitGuard>,
+    ) {
         let job = Job::Read { exchange: Arc::clone(exchange), piece, in_flight };
         let startable = self.pool.queue.push_background(job);
         self.make_room_for(startable);
@@ -328,7 +333,7 @@ impl Dispatcher {
     pub(crate) fn spawn(
         &self,
         exchange: &Arc<Exchange>,
-        in_flight: Guard,
+        in_flight: WaitGuard,
         work: impl FnOnce() + Send + 'static,
     ) -> bool {
         let working = Arc::new(Mutex::new(Some(Arc::clone(exchange))));
@@ -445,7 +450,7 @@ impl Job {
 
 impl Reply {
     /// Sends the answer; where there is no loop any more, nobody waits for one.
-    fn send(self, mut request: Box<Request>, response: Response) -> Guard {
+    fn send(self, mut request: Box<Request>, response: Response) -> WaitGuard {
         let Reply { mailbox, connection, in_flight } = self;
         request.answer = Some(response);
         drop(mailbox.send(Message::Answered(connection, request)));

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A step begins while the lock is held. The thread that begins it stops its servers after unlocking: the caller of
-//! [`GroupHandle::stop`] for the first step, the thread of [`Group::run`](super::Group::run) for the others. So each server
+//! [`GroupHandle::request_stop`] for the first step, the thread of [`Group::run`](super::Group::run) for the others. So each server
 //! is stopped once.
 
 use std::{
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     isolation::{contain::catch, journal},
-    server::Handle,
+    server::ServerHandle,
     stop::{Cause, Context, StopPolicy},
     sync::lock,
 };
@@ -62,7 +62,7 @@ enum Progress {
 }
 
 /// The servers to be told of a stop, and what is left for them.
-pub(super) type ToTell = Vec<(Handle, StopPolicy)>;
+pub(super) type ToTell = Vec<(ServerHandle, StopPolicy)>;
 
 impl State {
     /// Begins the stop, and with it the first step.
@@ -107,9 +107,12 @@ impl Control {
 
     // ---- while it serves ------------------------------------------------------------------------------------------
 
-    pub(super) fn expect_servers(&self, servers: &[(usize, Handle)]) {
-        let part =
-            |(stage, handle): &(usize, Handle)| Part { stage: *stage, what: handle.clone(), outcome: None };
+    pub(super) fn expect_servers(&self, servers: &[(usize, ServerHandle)]) {
+        let part = |(stage, handle): &(usize, ServerHandle)| Part {
+            stage: *stage,
+            what: handle.clone(),
+            outcome: None,
+        };
         lock(&self.state).ending.servers = servers.iter().map(part).collect();
     }
 
@@ -307,7 +310,7 @@ impl GroupHandle {
 
     /// Asks the whole group to stop, and returns at once. The strictest of several stops wins. A stop that comes before
     /// [`Group::run`](super::Group::run) is remembered.
-    pub fn stop(&self, policy: StopPolicy) {
+    pub fn request_stop(&self, policy: StopPolicy) {
         let policy = closing(policy);
         let to_tell = {
             let mut state = lock(&self.control.state);
@@ -332,7 +335,7 @@ impl GroupHandle {
 
 /// Called after unlocking: a server's stop calls observers.
 pub(super) fn tell(servers: ToTell) {
-    servers.into_iter().for_each(|(server, policy)| server.stop(policy));
+    servers.into_iter().for_each(|(server, policy)| server.request_stop(policy));
 }
 
 impl fmt::Debug for Control {

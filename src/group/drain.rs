@@ -13,7 +13,7 @@ use crate::stop::WaitGroup;
 ///
 /// ```
 /// use std::{sync::Mutex, time::Instant};
-/// use softstop::{Drain, Drained};
+/// use softstop::group::{Drain, Drained};
 ///
 /// struct Log(Mutex<Vec<String>>);
 ///

@@ -1,12 +1,12 @@
 //! Which parts of a group have ended, and how.
 
 use super::{DrainOutcome, TaskOutcome, schedule::Step};
-use crate::server::Handle;
+use crate::server::ServerHandle;
 
 /// What has ended, and what has not.
 #[derive(Default)]
 pub(super) struct Ending {
-    pub(super) servers: Vec<Part<Handle, ()>>,
+    pub(super) servers: Vec<Part<ServerHandle, ()>>,
     pub(super) tasks: Vec<Part<(), TaskOutcome>>,
     pub(super) drains: Vec<Part<String, DrainOutcome>>,
 }
@@ -34,7 +34,8 @@ impl Ending {
             true => all_ended(&self.tasks, |_| true),
             false => all_ended(&self.servers, |_| true),
         };
-        let server_failed = |server: &Part<Handle, ()>| server.outcome.is_some() && server.what.has_failed();
+        let server_failed =
+            |server: &Part<ServerHandle, ()>| server.outcome.is_some() && server.what.has_failed();
         nothing_left || self.tasks.iter().any(failed) || self.servers.iter().any(server_failed)
     }
 }

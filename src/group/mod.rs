@@ -7,13 +7,13 @@
 //!                                                    then its tasks are cancelled and its drains emptied, all at once
 //! ```
 //!
-//! All stages share the one time that the stop has: [`schedule`] says how.
+//! All stages share the one time that the stop has: `schedule` says how.
 
 mod control;
 mod drain;
 mod ending;
 mod failure;
-mod report;
+pub(crate) mod report;
 mod schedule;
 mod signals;
 
@@ -28,7 +28,7 @@ pub use control::GroupHandle;
 use control::{cancel_aside, tell};
 pub use drain::{Drain, Drained};
 pub use failure::GroupError;
-pub use report::{DrainOutcome, DrainReport, GroupReport, TaskOutcome, TaskReport};
+use report::{DrainOutcome, DrainReport, GroupReport, TaskOutcome, TaskReport};
 use schedule::Step;
 
 use crate::{
@@ -38,7 +38,7 @@ use crate::{
         joining::join_until,
         journal,
     },
-    server::{Handle, Server},
+    server::{Server, ServerHandle},
     stop::{Context, SignalThread, StopPolicy, StopReport},
 };
 
@@ -57,7 +57,7 @@ const LEAVING: Duration = Duration::from_secs(1);
 /// let report = group
 ///     .server(Server::builder().name("hello").listen("127.0.0.1:0").routes(routes).build())
 ///     .task("one job, then all is over", move |_context| {
-///         stop.stop(StopPolicy::default());
+///         stop.request_stop(StopPolicy::default());
 ///     })
 ///     .run()?;
 /// assert!(report.is_clean());
@@ -309,7 +309,7 @@ impl Group {
             let servers = self.servers.iter().map(|server| server.part.stop(StopPolicy::now())).collect();
             return Err(GroupError::new(GroupReport { servers, ..GroupReport::default() }, error));
         }
-        let handles: Vec<(usize, Handle)> =
+        let handles: Vec<(usize, ServerHandle)> =
             self.servers.iter().map(|server| (server.stage, server.part.handle())).collect();
         self.handle.control.expect_servers(&handles);
         for (number, (_, handle)) in handles.iter().enumerate() {

@@ -67,7 +67,7 @@ impl Group {
             let policy = chosen.as_ref().map_or_else(|_| Some(handle.control.policy()), |policy| *policy);
             if let Some(policy) = policy {
                 presses.asked_to_stop(came);
-                handle.stop(policy);
+                handle.request_stop(policy);
                 journal::info!("{signal}: stopping within {}", Rounded(policy.longest()));
             }
             if let Err(panic) = chosen {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   loop 0: Tally --+                     run: Totals --+
-//!   loop 1: Tally --+-- summed by the reader            +-- Handle::metrics() -> Metrics -> /metrics
+//!   loop 1: Tally --+-- summed by the reader            +-- ServerHandle::metrics() -> Metrics -> /metrics
 //!   loop 2: Tally --+                earlier runs: -----+
 //! ```
 //!
@@ -22,7 +22,7 @@ use crate::{
     stop::{Closes, Phase, Requests},
 };
 
-/// How a server is doing: see [`Handle::metrics`](crate::Handle::metrics).
+/// How a server is doing: see [`ServerHandle::metrics`](crate::ServerHandle::metrics).
 ///
 /// What counts, counts from the server's first start on, over all its runs; what is a length or a number of things is
 /// that of the moment. They are read one after another while the server goes on, so two of them need not fit each other to
@@ -42,7 +42,7 @@ pub struct Metrics {
     pub rescued: u64,
     /// Connections that are open.
     pub open_connections: usize,
-    /// The most of them that it takes: [`Builder::connections`](crate::Builder::connections).
+    /// The most of them that it takes: [`ServerBuilder::connections`](crate::ServerBuilder::connections).
     pub most_connections: usize,
     /// Connections that were closed, by reason.
     pub closes: Closes,
@@ -54,11 +54,11 @@ pub struct Metrics {
     pub workers: usize,
     /// Those in a handler.
     pub busy_workers: usize,
-    /// The most threads that it makes: [`Builder::workers`](crate::Builder::workers).
+    /// The most threads that it makes: [`ServerBuilder::workers`](crate::ServerBuilder::workers).
     pub most_workers: usize,
     /// Requests that wait for a worker.
     pub queued: usize,
-    /// The most of them that it lets wait: [`Builder::queue`](crate::Builder::queue).
+    /// The most of them that it lets wait: [`ServerBuilder::queue`](crate::ServerBuilder::queue).
     pub most_queued: usize,
 }
 

@@ -30,13 +30,13 @@ use crate::{
     stop::{CloseReason, ListenerEnd, Phase, StopPolicy},
 };
 
-/// Is told what happens in a server, as it happens: see [`Builder::observer`](crate::Builder::observer).
+/// Is told what happens in a server, as it happens: see [`ServerBuilder::observer`](crate::ServerBuilder::observer).
 ///
 /// It is called on the event loops and on the workers, by several of them at once, so it must be quick and must not
 /// block: a loop waits for whatever it waits for. If it blocks all the same, it holds neither the stop beyond its bound nor the
-/// caller who asks for the stop, and the report names it ([`Stuck::Observing`](crate::Stuck::Observing)). What concerns the whole server
+/// caller who asks for the stop, and the report names it ([`Stuck::Observing`](crate::report::Stuck::Observing)). What concerns the whole server
 /// (`Started`, `StopAsked`, `PhaseEntered`, `ListenerClosed`, `Stopped`) is told by one loop at a time, in order, and may
-/// therefore come a moment after [`Server::start`](crate::Server::start) or [`Handle::stop`](crate::Handle::stop) has
+/// therefore come a moment after [`Server::start`](crate::Server::start) or [`ServerHandle::request_stop`](crate::ServerHandle::request_stop) has
 /// returned; all of it has come when [`Server::wait`](crate::Server::wait) has returned and the report is clean. A server without an observer
 /// pays one comparison an event.
 ///
@@ -79,7 +79,7 @@ pub enum Event<'a> {
         /// Which one. [`Phase::Stopped`] is [`Event::Stopped`].
         phase: Phase,
         /// When the phase began, which is a little earlier than the event, and much earlier if the loops were held up. A
-        /// [`StopReport`](crate::StopReport) counts from the same time.
+        /// [`StopReport`](crate::report::StopReport) counts from the same time.
         since: Instant,
     },
     /// The listener is closed, or kept for the next start; from now on nobody is accepted.

@@ -149,7 +149,7 @@ pub struct Request {
     pub left_behind: bool,
 }
 
-/// What became of a request. A [`StopReport`](crate::StopReport) counts the same: its `completed` are `Completed` and
+/// What became of a request. A [`StopReport`](crate::report::StopReport) counts the same: its `completed` are `Completed` and
 /// `Rejected` here, its `aborted` are `ClientGone` and `Aborted`, and `Refused` is in neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -195,7 +195,7 @@ impl Run {
     }
 
     /// Whether it stopped and nothing was cut off, as far as the recording knows: see
-    /// [`StopReport::is_clean`](crate::StopReport::is_clean).
+    /// [`StopReport::is_clean`](crate::report::StopReport::is_clean).
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let aborted = |connection: &Connection| {

@@ -26,7 +26,11 @@ use crossbeam_channel::{Sender, bounded, unbounded};
 
 pub use self::subscription::{Delivery, Ended, Subscription};
 use super::Rejected;
-use crate::{Drain, Drained, Guard, WaitGroup, sync::lock};
+use crate::{
+    WaitGroup, WaitGuard,
+    group::{Drain, Drained},
+    sync::lock,
+};
 
 /// Delivers messages to all who have subscribed, at least once, until they acknowledge them.
 ///
@@ -48,7 +52,7 @@ use crate::{Drain, Drained, Guard, WaitGroup, sync::lock};
 ///
 /// ```
 /// use std::{thread, time::{Duration, Instant}};
-/// use softstop::{Context, Drain, patterns::{Bus, Ended}};
+/// use softstop::{Context, group::Drain, patterns::{Bus, Ended}};
 ///
 /// let bus = Bus::<&str>::new();
 /// let news = bus.subscribe(100);
@@ -130,8 +134,8 @@ struct Parcel<T> {
 struct Ticket {
     is_acknowledged: bool,
     epoch: Arc<Epoch>,
-    _in_epoch: Guard,
-    _in_subscription: Guard,
+    _in_epoch: WaitGuard,
+    _in_subscription: WaitGuard,
 }
 
 impl Drop for Ticket {

@@ -32,7 +32,8 @@ pub use self::{
 };
 use super::{Rejected, pace::Pace};
 use crate::{
-    Cause, Context, Drain, Drained, TaskResult, WaitGroup,
+    Cause, Context, WaitGroup,
+    group::{Drain, Drained, TaskResult},
     isolation::{contain::catch, joining::join_until, journal},
     sync::lock,
 };
@@ -63,7 +64,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 ///
 /// ```
 /// use std::{sync::mpsc, time::{Duration, Instant}};
-/// use softstop::{Cause, Context, Drain, patterns::{JobQueue, Rejected, UnfinishedItem}};
+/// use softstop::{Cause, Context, group::Drain, patterns::{JobQueue, Rejected, UnfinishedItem}};
 ///
 /// let (unfinished, given_back) = mpsc::channel();
 /// let queue = JobQueue::builder("greetings")

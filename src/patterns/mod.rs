@@ -9,7 +9,7 @@
 //!
 //! They have in common: everything is bounded, and nobody who hands work in waits for room without a bound (a
 //! [`call`](Owner::call) waits within its time, nothing else waits); a stop has a deadline and keeps it; nothing is lost
-//! without a word. Each is a [`Drain`](crate::Drain), to be drained after the servers
+//! without a word. Each is a [`Drain`](crate::group::Drain), to be drained after the servers
 //! that feed it, and meant to be shared in an [`Arc`](std::sync::Arc).
 //!
 //! They are built on what everybody has: [`Context`](crate::Context), [`WaitGroup`](crate::WaitGroup) and

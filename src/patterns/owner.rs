@@ -35,7 +35,8 @@ pub use self::{
     call::{AtStop, CallError, OwnerMetrics},
 };
 use crate::{
-    Cause, Context, Drain, Drained, WaitGroup,
+    Cause, Context, WaitGroup,
+    group::{Drain, Drained},
     isolation::{
         contain::{catch, discard},
         joining::join_until,

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
-use super::{Control, Handle, Server, State};
+use super::{Control, Server, ServerHandle, State};
 use crate::{
     app::{
         into_response::IntoResponse,
@@ -16,12 +16,12 @@ use crate::{
 
 /// Configures a [`Server`].
 #[derive(Debug)]
-pub struct Builder {
+pub struct ServerBuilder {
     pub(super) config: Config,
     pub(super) router: Router,
 }
 
-impl Builder {
+impl ServerBuilder {
     /// The name by which logs, errors and reports call the server. Default `server`.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
@@ -29,7 +29,7 @@ impl Builder {
         self
     }
 
-    /// An address to listen on, as `host:port`; port 0 lets the system choose (see [`Handle::addresses`]). May be
+    /// An address to listen on, as `host:port`; port 0 lets the system choose (see [`ServerHandle::addresses`]). May be
     /// called several times.
     ///
     /// | address | listens on |
@@ -134,7 +134,7 @@ impl Builder {
 
     /// Has `respond` make the response to each request that the server answers itself, in place of the handler: malformed,
     /// too large or too slow ones, the 503 of a full queue and of a stop, and the answer at a
-    /// [time limit](crate::timeout), unless that route [has its own](crate::TimedRoute::or). Answers of the router (404,
+    /// [time limit](crate::timeout), unless that route [has its own](crate::routing::TimedRoute::or). Answers of the router (404,
     /// 405, 501) are no refusals: they are made by [`Router::fallback`] and passed through the wrappers.
     ///
     /// - The status stays that of the refusal unless the response has an error status (4xx, 5xx) of its own, so a text or a
@@ -142,12 +142,12 @@ impl Builder {
     /// - The connection is closed where it would be closed without this, and the response says so.
     /// - It runs on the event loop, so it must not block. A panic is logged, and the server's own answer is sent. So it is
     ///   for a response whose content is not in memory.
-    /// - The wrappers of the route are told afterwards: see [`Wrap::refused`](crate::Wrap::refused).
+    /// - The wrappers of the route are told afterwards: see [`Wrap::refused`](crate::middleware::Wrap::refused).
     ///
     /// The last one given is the one.
     ///
     /// ```
-    /// use softstop::{IntoResponse, RefusedRequest, Router, Server};
+    /// use softstop::{IntoResponse, middleware::RefusedRequest, Router, Server};
     ///
     /// let builder = Server::builder().routes(Router::new()).on_refusal(|refused: &RefusedRequest<'_>| {
     ///     let id = refused.header("X-Request-Id").unwrap_or("none");
@@ -176,6 +176,6 @@ impl Builder {
             state: Mutex::new(State::New { stop: None }),
             started: Condvar::new(),
         });
-        Server { handle: Handle { control }, config, router: Arc::new(self.router) }
+        Server { handle: ServerHandle { control }, config, router: Arc::new(self.router) }
     }
 }

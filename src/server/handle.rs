@@ -21,11 +21,11 @@ use crate::{
 /// Controls a [`Server`](crate::Server) from anywhere: from a handler, a signal, another thread. Cheap to clone; stays valid over all
 /// starts and stops of its server.
 #[derive(Clone)]
-pub struct Handle {
+pub struct ServerHandle {
     pub(super) control: Arc<Control>,
 }
 
-impl Handle {
+impl ServerHandle {
     /// The server's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -38,7 +38,7 @@ impl Handle {
     /// Of a server that has never been started the stop is remembered, and its first start is stopped at once. One that
     /// has been stopped stays stopped: the stop is counted once, and does not reach the next start. (If it has kept its
     /// listeners, and this policy does not, they are closed.)
-    pub fn stop(&self, policy: StopPolicy) {
+    pub fn request_stop(&self, policy: StopPolicy) {
         let live = match &mut *lock(&self.control.state) {
             State::New { stop } | State::Starting { stop, .. } => {
                 *stop = Some(stop.map_or(policy, |known| known.stricter(&policy)));
@@ -153,7 +153,7 @@ impl Handle {
     }
 
     /// Whether both control one server.
-    pub(crate) fn is_same(&self, other: &Handle) -> bool {
+    pub(crate) fn is_same(&self, other: &ServerHandle) -> bool {
         Arc::ptr_eq(&self.control, &other.control)
     }
 
@@ -185,8 +185,7 @@ impl Handle {
     /// Waits for the end of a run, unless that would be to wait for the calling thread itself.
     pub(super) fn report_of(&self, live: &Arc<Live>) -> StopReport {
         if live.is_own_thread() {
-            let advice =
-                "waiting on one of the server's own threads would wait for itself: use Handle::stop there";
+            let advice = "waiting on one of the server's own threads would wait for itself: use ServerHandle::request_stop there";
             let failure = Some(Error::Misuse(format!("{}: {advice}", self.control.config.name)));
             return StopReport { failure, ..StopReport::idle(&self.control.config.name) };
         }
@@ -225,8 +224,8 @@ impl Handle {
     }
 }
 
-impl fmt::Debug for Handle {
+impl fmt::Debug for ServerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("name", &self.name()).field("phase", &self.phase()).finish()
+        f.debug_struct("ServerHandle").field("name", &self.name()).field("phase", &self.phase()).finish()
     }
 }

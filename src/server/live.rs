@@ -7,12 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Handle;
+use super::ServerHandle;
 use crate::{
     app::{request::RequestFactory, router::Router},
     config::Config,
     engine::{
-        net::{EventLoop, Ground, Listener, LoopReport, Service},
+        net::{EventLoop, Ground, Listener, LoopContext, LoopReport},
         pool::Pool,
         run::{Occupation, Run},
     },
@@ -85,7 +85,7 @@ impl Live {
     pub(super) fn launch(
         config: &Arc<Config>,
         router: &Arc<Router>,
-        handle: &Handle,
+        handle: &ServerHandle,
         listeners: &mut Vec<Listener>,
         parent: Option<&Context>,
     ) -> Result<Arc<Live>, Error> {
@@ -100,7 +100,7 @@ impl Live {
         let pool = Pool::new(config, Arc::clone(router));
         let mut loops = Vec::new();
         for (number, ground) in grounds.into_iter().enumerate() {
-            let service = Service::new(
+            let loop_context = LoopContext::new(
                 number,
                 Arc::clone(config),
                 Arc::clone(router),
@@ -108,7 +108,7 @@ impl Live {
                 RequestFactory::new(Arc::clone(router), handle.clone(), run.hard.clone()),
                 pool.dispatcher(),
             );
-            loops.push(EventLoop::new(ground, service));
+            loops.push(EventLoop::new(ground, loop_context));
         }
         loops[0].listen(std::mem::take(listeners)).map_err(|error| cannot("watch its listener", error))?;
         let mut threads = Vec::new();

@@ -1,6 +1,6 @@
 //! A route that answers with the metrics of servers.
 
-use super::Handle;
+use super::ServerHandle;
 use crate::{
     app::{handler::Handler, into_response::IntoResponse, request::Request, response::Response},
     metrics::{Metrics, exposition},
@@ -11,14 +11,14 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Answers with the metrics of servers: see [`metrics_route`].
 #[derive(Debug, Clone)]
 pub struct MetricsRoute {
-    further: Vec<Handle>,
+    further: Vec<ServerHandle>,
 }
 
 /// Answers with the metrics of the server that is asked, and of [others](MetricsRoute::and), for Prometheus to
 /// scrape. They are read where they are counted, so it is fit to be [`inline`](crate::inline()).
 ///
 /// ```
-/// use softstop::{Request, Router, Server, inline, metrics_route};
+/// use softstop::{Request, Router, Server, inline, routing::metrics_route};
 ///
 /// let hello = Server::builder().name("hello").routes(Router::new().get("/", |_: &Request| "Hello!")).build();
 /// let operator = Server::builder()
@@ -34,7 +34,7 @@ pub fn metrics_route() -> MetricsRoute {
 
 impl MetricsRoute {
     /// Answers with the metrics of this server too. One that has been named already is not named twice.
-    pub fn and(mut self, server: Handle) -> MetricsRoute {
+    pub fn and(mut self, server: ServerHandle) -> MetricsRoute {
         self.further.push(server);
         self
     }
@@ -48,7 +48,7 @@ impl Handler for MetricsRoute {
                 servers.push(handle);
             }
         }
-        let metrics: Vec<Metrics> = servers.into_iter().map(Handle::metrics).collect();
+        let metrics: Vec<Metrics> = servers.into_iter().map(ServerHandle::metrics).collect();
         exposition(&metrics).into_response().content_type(CONTENT_TYPE)
     }
 }

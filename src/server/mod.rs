@@ -20,8 +20,8 @@ use std::{
     time::Instant,
 };
 
-pub use builder::Builder;
-pub use handle::Handle;
+pub use builder::ServerBuilder;
+pub use handle::ServerHandle;
 use live::{Live, Past};
 pub use metrics_route::{MetricsRoute, metrics_route};
 
@@ -61,7 +61,7 @@ use crate::{
 ///
 /// Dropping a running server stops it with the default policy, and waits for that (except on one of its own threads).
 pub struct Server {
-    handle: Handle,
+    handle: ServerHandle,
     config: Arc<Config>,
     router: Arc<Router>,
 }
@@ -99,17 +99,17 @@ enum State {
 impl Server {
     /// Begins to configure a server.
     #[must_use]
-    pub fn builder() -> Builder {
-        Builder { config: Config::default(), router: Router::new() }
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder { config: Config::default(), router: Router::new() }
     }
 
     /// A handle to this server.
     #[must_use]
-    pub fn handle(&self) -> Handle {
+    pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
     }
 
-    /// The addresses it listens on while it runs: see [`Handle::addresses`].
+    /// The addresses it listens on while it runs: see [`ServerHandle::addresses`].
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.handle.addresses()
@@ -139,7 +139,7 @@ impl Server {
     ///
     /// Not waited for: threads of your own. A server that is not running is left alone: see
     /// [`StopReport::was_running`]. On one of the server's own threads, in a handler, this would wait for
-    /// itself: there it only asks for the stop, as [`Handle::stop`] does, and the report says so.
+    /// itself: there it only asks for the stop, as [`ServerHandle::request_stop`] does, and the report says so.
     pub fn stop(&self, policy: StopPolicy) -> StopReport {
         // One run for both: another thread may collect this one and start the next in between.
         let Some(live) = self.handle.running() else {
@@ -228,7 +228,7 @@ impl Binding<'_> {
     fn listen(mut self) -> Result<Self, Error> {
         let Config { name, listen, backlog, timeouts, .. } = &*self.server.config;
         if listen.is_empty() {
-            let advice = format!("{name}: has no address: call Builder::listen before build");
+            let advice = format!("{name}: has no address: call ServerBuilder::listen before build");
             return Err(Error::Misuse(advice));
         }
         for (place, address) in listen.iter().enumerate() {

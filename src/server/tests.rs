@@ -122,7 +122,7 @@ fn a_listener_that_fails_while_it_closes_is_named_in_the_report() {
     let address = server.addresses()[0];
     let mut client = connect(address);
     assert_served(&mut client);
-    server.handle().stop(StopPolicy::default().lame_duck(HUNG));
+    server.handle().request_stop(StopPolicy::default().lame_duck(HUNG));
     destroy(&others[0]);
     assert_eq!(failures.recv_timeout(HUNG).unwrap(), address);
     drop(client);

@@ -32,7 +32,7 @@ pub(crate) use self::{
     signal::{Presses, SignalThread},
 };
 pub use context::{Cause, Context, OnCancel};
-pub use wait_group::{Guard, WaitGroup};
+pub use wait_group::{WaitGroup, WaitGuard};
 
 use crate::isolation::{contain::catch, journal};
 

@@ -161,7 +161,7 @@ pub enum Stuck {
     Writing,
     /// The content of its response had not been sent to its end.
     Streaming,
-    /// Detached work had not returned ([`Handle::detach`](crate::Handle::detach)). Its thread is left behind.
+    /// Detached work had not returned ([`ServerHandle::detach`](crate::ServerHandle::detach)). Its thread is left behind.
     Detached,
     /// An event loop did not return: an inline handler, or a callback, blocks it. Its thread is left behind.
     EventLoop,

@@ -32,7 +32,7 @@ type Callback = Box<dyn FnOnce() + Send>;
 
 /// A counter of running work that can be waited for.
 ///
-/// Every [`Guard`] counts one from [`guard`](WaitGroup::guard) until it is dropped, be it by a return, a `?` or a
+/// Every [`WaitGuard`] counts one from [`guard`](WaitGroup::guard) until it is dropped, be it by a return, a `?` or a
 /// panic. Clones are handles of the same counter. Taking a guard and dropping it are one atomic operation each on
 /// the counter, and never take a lock; only the drop that reaches zero does, and only if somebody waits.
 ///
@@ -82,7 +82,7 @@ pub struct WaitGroup {
 /// drop((guard, other));
 /// assert!(group.is_zero());
 /// ```
-pub struct Guard {
+pub struct WaitGuard {
     shared: Arc<Shared>,
 }
 
@@ -111,17 +111,17 @@ impl WaitGroup {
     }
 
     /// Counts one more, until the guard is dropped.
-    pub fn guard(&self) -> Guard {
-        Guard::new(&self.shared)
+    pub fn guard(&self) -> WaitGuard {
+        WaitGuard::new(&self.shared)
     }
 
     /// Counts one more, but not from zero: for whoever must not revive what has ended.
     #[cfg(not(loom))]
-    pub(crate) fn guard_unless_zero(&self) -> Option<Guard> {
+    pub(crate) fn guard_unless_zero(&self) -> Option<WaitGuard> {
         let add = |state| (state >= ONE).then_some(state + ONE);
         let shared = Arc::clone(&self.shared);
         shared.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, add).ok()?;
-        Some(Guard { shared })
+        Some(WaitGuard { shared })
     }
 
     /// How many guards there are. A snapshot: it may be outdated when it is looked at.
@@ -233,21 +233,21 @@ impl Queue {
     }
 }
 
-impl Guard {
-    fn new(shared: &Arc<Shared>) -> Guard {
+impl WaitGuard {
+    fn new(shared: &Arc<Shared>) -> WaitGuard {
         let shared = Arc::clone(shared);
         shared.state.fetch_add(ONE, Ordering::Relaxed);
-        Guard { shared }
+        WaitGuard { shared }
     }
 }
 
-impl Clone for Guard {
-    fn clone(&self) -> Guard {
-        Guard::new(&self.shared)
+impl Clone for WaitGuard {
+    fn clone(&self) -> WaitGuard {
+        WaitGuard::new(&self.shared)
     }
 }
 
-impl Drop for Guard {
+impl Drop for WaitGuard {
     fn drop(&mut self) {
         const LAST_WAITED_FOR: usize = ONE | WAITING;
         // Release: what was done under this guard. Acquire: what was done under the others, for the callbacks.
@@ -266,8 +266,8 @@ impl fmt::Debug for WaitGroup {
     }
 }
 
-impl fmt::Debug for Guard {
+impl fmt::Debug for WaitGuard {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Guard").finish_non_exhaustive()
+        formatter.debug_struct("WaitGuard").finish_non_exhaustive()
     }
 }

@@ -28,7 +28,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
 ];
 
 /// The crate's front: it exports from everywhere.
-const FRONT: &[&str] = &["serialize", "internals"];
+const FRONT: &[&str] = &["report", "routing", "serialize", "internals"];
 
 /// An arrow that points upwards.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use socket2::SockRef;
-use softstop::{CloseReason, Request};
+use softstop::{Request, report::CloseReason};
 
 use crate::{
     client::{Answer, Client, HUNG},

@@ -2,7 +2,7 @@
 
 use std::{io::Write, net::SocketAddr};
 
-use softstop::{IntoRoute, Limits, Request, streamed};
+use softstop::{Limits, Request, routing::IntoRoute, streamed};
 
 use crate::{
     client::Client,

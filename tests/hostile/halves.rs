@@ -2,7 +2,7 @@
 
 use std::net::Shutdown;
 
-use softstop::CloseReason;
+use softstop::report::CloseReason;
 
 use crate::{client::Client, crowds::reset, stage::attack};
 

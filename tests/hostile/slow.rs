@@ -9,7 +9,7 @@ use std::{
 };
 
 use socket2::{Domain, Socket, Type};
-use softstop::{CloseReason, Timeouts};
+use softstop::{Timeouts, report::CloseReason};
 
 use crate::{
     client::{Client, HUNG},

@@ -18,7 +18,7 @@ use std::{
     time::Instant,
 };
 
-use softstop::{Builder, Request, Router, Server, StopPolicy, StopReport, inline, streamed};
+use softstop::{Request, Router, Server, ServerBuilder, StopPolicy, inline, report::StopReport, streamed};
 
 use crate::client::{Answer, Client, HUNG};
 
@@ -46,7 +46,7 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
 /// worse for it.
 #[track_caller]
 pub(crate) fn attack(
-    configure: impl FnOnce(Builder) -> Builder,
+    configure: impl FnOnce(ServerBuilder) -> ServerBuilder,
     play: impl FnOnce(SocketAddr),
 ) -> StopReport {
     let _alone = alone();

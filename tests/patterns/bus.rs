@@ -9,7 +9,8 @@ use std::{
 };
 
 use softstop::{
-    Cause, Context, Drain, Drained,
+    Cause, Context,
+    group::{Drain, Drained},
     patterns::{Bus, Ended, Rejected, Subscription},
 };
 

@@ -10,7 +10,8 @@ use std::{
 };
 
 use softstop::{
-    Cause, Context, Drain, Drained,
+    Cause, Context,
+    group::{Drain, Drained},
     patterns::{JobQueue, JobQueueBuilder, Rejected, Unfinished, UnfinishedItem},
 };
 

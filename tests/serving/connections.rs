@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use softstop::{CloseReason, Request, Router, inline};
+use softstop::{Request, Router, inline, report::CloseReason};
 
 use crate::support::{
     client::{Client, get},

@@ -2,14 +2,14 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use softstop::{Builder, Request, Router, Server, StopPolicy, inline};
+use softstop::{Request, Router, Server, ServerBuilder, StopPolicy, inline};
 
 use crate::support::{
     client::{Client, get},
     patient,
 };
 
-fn listening_on(spec: &str) -> Builder {
+fn listening_on(spec: &str) -> ServerBuilder {
     let routes = Router::new().get("/", inline(|_: &Request| "served"));
     Server::builder().name("tested").loops(1).listen(spec).routes(routes)
 }

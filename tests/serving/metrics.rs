@@ -7,7 +7,8 @@ use std::{
 };
 
 use softstop::{
-    CloseReason, Handle, Metrics, Phase, Request, Router, StatusCode, inline, metrics, metrics_route,
+    Phase, Request, Router, ServerHandle, StatusCode, inline, metrics, metrics::Metrics, report::CloseReason,
+    routing::metrics_route,
 };
 
 use crate::support::{
@@ -126,8 +127,8 @@ fn promtool_finds_nothing_wrong() {
     let (server, address) = start(local().routes(Router::new().get("/", inline(|_: &Request| "hello"))));
     Client::once(address, get("/"));
     let odd = local().name("odd \\ \"name\"\n").build();
-    let handles: [Handle; 3] = [server.handle(), odd.handle(), server.handle()];
-    let page = metrics::exposition(&handles.iter().map(Handle::metrics).collect::<Vec<Metrics>>());
+    let handles: [ServerHandle; 3] = [server.handle(), odd.handle(), server.handle()];
+    let page = metrics::exposition(&handles.iter().map(ServerHandle::metrics).collect::<Vec<Metrics>>());
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

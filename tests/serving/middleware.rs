@@ -10,7 +10,9 @@ use std::{
 };
 
 use softstop::{
-    Body, IntoResponse, IntoRoute, Next, Request, Response, Router, StatusCode, Wrap, access_log, inline,
+    Body, IntoResponse, Request, Response, Router, StatusCode, inline,
+    middleware::{Next, Wrap, access_log},
+    routing::IntoRoute,
     timeout,
 };
 

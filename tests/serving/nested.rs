@@ -1,6 +1,6 @@
 //! Routers inside of routers, and what is answered where there is no path.
 
-use softstop::{IntoRoute, Method, Next, Request, Router, StatusCode, inline};
+use softstop::{Method, Request, Router, StatusCode, inline, middleware::Next, routing::IntoRoute};
 
 use crate::support::{
     client::{Client, post},

@@ -7,8 +7,11 @@ use std::{
 };
 
 use softstop::{
-    Body, Builder, IntoResponse, IntoRoute, Limits, Next, OnStop, RefusalKind, RefusedRequest, Request,
-    Response, Router, StatusCode, Timeouts, Wrap, access_log, inline, streamed, timeout,
+    Body, IntoResponse, Limits, OnStop, Request, Response, Router, ServerBuilder, StatusCode, Timeouts,
+    inline,
+    middleware::{Next, RefusalKind, RefusedRequest, Wrap, access_log},
+    routing::IntoRoute,
+    streamed, timeout,
 };
 
 use crate::{
@@ -25,7 +28,7 @@ const SHORT: Duration = Duration::from_millis(50);
 
 /// A server with tight limits, and an access log around everything: `/` wants content, `/held` is held on the only worker
 /// with room for one more, `/late` has little time and is held likewise.
-fn tight() -> (Builder, Held, AccessLines) {
+fn tight() -> (ServerBuilder, Held, AccessLines) {
     let log = AccessLines::collect();
     let (gate, held) = gate();
     let late = gate.clone();

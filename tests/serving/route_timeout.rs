@@ -7,7 +7,8 @@ use std::{
 };
 
 use softstop::{
-    Cause, IntoRoute, Request, Router, Server, StatusCode, StopPolicy, Stuck, inline, streamed, timeout,
+    Cause, Request, Router, Server, StatusCode, StopPolicy, inline, report::Stuck, routing::IntoRoute,
+    streamed, timeout,
 };
 
 use crate::support::{
@@ -254,6 +255,7 @@ fn inline_handlers_have_no_limit() {
         assert!(text.starts_with("a route cannot be both inline and have a time-out"), "{text}");
     }
     // A limit and a wrapper, in either order.
-    let _: Server =
-        local().routes(Router::new().get("/", timeout(SHORT, hello).wrap(softstop::access_log()))).build();
+    let _: Server = local()
+        .routes(Router::new().get("/", timeout(SHORT, hello).wrap(softstop::middleware::access_log())))
+        .build();
 }

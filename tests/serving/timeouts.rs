@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use softstop::{CloseReason, Request, Router, Server, StopPolicy, Timeouts, inline};
+use softstop::{Request, Router, Server, StopPolicy, Timeouts, inline, report::CloseReason};
 
 use crate::support::{
     client::{Client, get},

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use softstop::{ListenerEnd, Request, Router, StopPolicy, inline};
+use softstop::{Request, Router, StopPolicy, inline, report::ListenerEnd};
 
 use crate::{
     sandbox::{self, Forbidden},

@@ -58,7 +58,7 @@ fn the_strictest_stop_wins() {
     let (server, mut client, held) = busy_server();
     let report = begin_stop(&server, StopPolicy::default().grace(HUNG * 10));
     assert!(report.try_recv().is_err());
-    server.handle().stop(StopPolicy::now());
+    server.handle().request_stop(StopPolicy::now());
     let report = soon(&report);
     assert!(!report.is_clean(), "{report}");
     assert_eq!(report.requests.aborted, 1);
@@ -70,7 +70,7 @@ fn the_strictest_stop_wins() {
 fn a_looser_stop_changes_nothing() {
     let (server, mut client, held) = busy_server();
     let report = begin_stop(&server, StopPolicy::now());
-    server.handle().stop(StopPolicy::default().grace(HUNG * 10));
+    server.handle().request_stop(StopPolicy::default().grace(HUNG * 10));
     assert!(soon(&report).duration() < HUNG);
     client.read_all_there_is();
     drop(held);
@@ -79,8 +79,8 @@ fn a_looser_stop_changes_nothing() {
 #[test]
 fn a_stop_before_the_first_start_sticks() {
     let (server, mut waiters) = (Arc::new(local().build()), Vec::new());
-    server.handle().stop(patient());
-    server.handle().stop(patient());
+    server.handle().request_stop(patient());
+    server.handle().request_stop(patient());
     assert_eq!(server.handle().phase(), Phase::Stopped);
     server.start().unwrap();
     for _ in 0..3 {
@@ -107,7 +107,7 @@ fn a_stop_of_a_stopped_server_is_harmless_and_counts_once() {
         let report = server.stop(patient());
         assert_eq!(report.requests.completed, 1, "each run counts its own");
         for _ in 0..3 {
-            server.handle().stop(StopPolicy::now());
+            server.handle().request_stop(StopPolicy::now());
             assert!(!server.stop(StopPolicy::now()).was_running());
             assert_eq!(server.wait().to_string(), report.to_string(), "the last run's");
         }
@@ -170,7 +170,7 @@ fn several_may_wait() {
         })
         .collect();
     assert!(waiters.iter().all(|waiter| waiter.try_recv().is_err()), "nobody has stopped it");
-    server.handle().stop(patient());
+    server.handle().request_stop(patient());
     held.let_one_go();
     client.read_response();
     drop(client);
@@ -203,7 +203,7 @@ fn a_stop_that_races_with_a_start_is_not_lost() {
             let (handle, barrier) = (server.handle(), Arc::clone(&barrier));
             thread::spawn(move || {
                 barrier.wait();
-                handle.stop(patient());
+                handle.request_stop(patient());
             })
         };
         barrier.wait();

@@ -2,7 +2,10 @@
 
 use std::{sync::mpsc::channel, time::Duration};
 
-use softstop::{Cause, CloseReason, Phase, Request, Router, StopPolicy, Stuck, Timeouts, inline};
+use softstop::{
+    Cause, Phase, Request, Router, StopPolicy, Timeouts, inline,
+    report::{CloseReason, Stuck},
+};
 
 use crate::support::{
     HUNG, NOISE, begin_stop,

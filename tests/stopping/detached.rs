@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use softstop::{Cause, Error, Request, Router, StatusCode, StopPolicy, Stuck};
+use softstop::{Cause, Error, Request, Router, StatusCode, StopPolicy, report::Stuck};
 
 use crate::support::{
     HUNG, NOISE, begin_stop,
@@ -75,7 +75,7 @@ fn its_name_may_be_anything_and_it_may_not_wait_for_its_own_server() {
     let inside = server.handle();
     handle
         .detach("from\0outside", move |_| {
-            inside.stop(patient());
+            inside.request_stop(patient());
             let report = inside.wait();
             tells.send(matches!(report.failure, Some(Error::Misuse(_)))).unwrap();
         })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use softstop::{CloseReason, Phase, Request, Router, StopPolicy, inline};
+use softstop::{Phase, Request, Router, StopPolicy, inline, report::CloseReason};
 
 use crate::support::{
     HUNG, begin_stop,
@@ -136,7 +136,7 @@ fn a_lame_duck_serves_on_but_is_not_ready() {
     kept.expect_end();
     drop(kept);
     assert!(report.try_recv().is_err(), "a lame duck is there for those who have not come yet");
-    server.handle().stop(patient());
+    server.handle().request_stop(patient());
     let report = soon(&report);
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.requests.completed, 4);

@@ -1,6 +1,6 @@
 //! A stop that a destructor asks for, where nothing may go wrong: while a panic unwinds.
 
-use softstop::{Handle, Phase, Request, Router, inline};
+use softstop::{Phase, Request, Router, ServerHandle, inline};
 
 use crate::support::{
     client::{Client, get},
@@ -8,11 +8,11 @@ use crate::support::{
     in_background, patient, serve, soon, until,
 };
 
-struct StopsWhenDropped(Handle);
+struct StopsWhenDropped(ServerHandle);
 
 impl Drop for StopsWhenDropped {
     fn drop(&mut self) {
-        self.0.stop(patient());
+        self.0.request_stop(patient());
     }
 }
 

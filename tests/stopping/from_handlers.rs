@@ -14,7 +14,7 @@ use crate::support::{
 fn its_own_response_is_delivered_in_full() {
     const LARGE: usize = 5 * 1024 * 1024;
     let exit = |request: &Request| {
-        request.server().stop(patient());
+        request.server().request_stop(patient());
         let length = if request.path().ends_with("large") { LARGE } else { 3 };
         vec![b'x'; length]
     };
@@ -45,7 +45,7 @@ fn others_in_flight_finish_too() {
             "finished"
         })
         .post("/exit", |request: &Request| {
-            request.server().stop(patient());
+            request.server().request_stop(patient());
             "good bye"
         });
     let (server, address) = serve(routes);
@@ -104,7 +104,7 @@ fn a_server_that_is_dropped_by_its_own_handler_stops() {
 #[test]
 fn a_hard_stop_by_a_handler_does_not_hang_it() {
     let (server, address) = serve(Router::new().get("/", |request: &Request| {
-        request.server().stop(StopPolicy::now());
+        request.server().request_stop(StopPolicy::now());
     }));
     let mut client = Client::connect(address);
     client.send(get("/"));

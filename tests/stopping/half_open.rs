@@ -12,7 +12,10 @@ use std::{
 };
 
 use socket2::{Domain, SockFilter, Socket, Type};
-use softstop::{ListenerEnd, Request, Router, Server, StopPolicy, StopReport, inline};
+use softstop::{
+    Request, Router, Server, StopPolicy, inline,
+    report::{ListenerEnd, StopReport},
+};
 
 use crate::{
     sandbox::{self, Forbidden},

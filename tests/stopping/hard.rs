@@ -6,8 +6,9 @@ use std::sync::{
 };
 
 use softstop::{
-    CloseReason, ListenerEnd, Request, Router, StopPolicy, Stuck, inline,
+    Request, Router, StopPolicy, inline,
     observe::{Event, Observer},
+    report::{CloseReason, ListenerEnd, Stuck},
 };
 
 use crate::support::{
@@ -57,7 +58,7 @@ fn a_connection_on_its_way_between_two_loops_is_counted() {
     let fourth = Client::connect(address);
     let mut fifth = Client::connect(address);
     assert_eq!(fifth.get("/").text(), "served", "so the fourth has been given to the second loop");
-    server.handle().stop(StopPolicy::now());
+    server.handle().request_stop(StopPolicy::now());
     held.let_one_go();
     let report = server.wait();
     assert_eq!(report.closes.total(), 5, "{report}");
@@ -77,7 +78,7 @@ fn pipelined_requests_that_no_turn_came_to_are_named() {
     let mut client = Client::connect(address);
     client.send(get("/held") + &get("/").repeat(1_000));
     held.wait_entered();
-    server.handle().stop(StopPolicy::now());
+    server.handle().request_stop(StopPolicy::now());
     held.let_one_go();
     let report = soon(&in_background(move || server.wait()));
     assert_eq!(report.closes[CloseReason::Aborted], 1, "{report}");

@@ -3,7 +3,11 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use softstop::{CloseReason, Request, Router, Server, StopPolicy, Stuck, inline, streamed};
+use softstop::{
+    Request, Router, Server, StopPolicy, inline,
+    report::{CloseReason, Stuck},
+    streamed,
+};
 
 use crate::support::{
     HUNG, begin_stop,
@@ -73,7 +77,7 @@ fn one_that_is_not_is_cut_off_and_named() {
         let clients = cut_at_each_byte(address, target);
         let report = server.stop(strict);
         let named = |name: &str| {
-            let is_meant = |s: &&softstop::Straggler| s.request == name && s.stuck == Stuck::Reading;
+            let is_meant = |s: &&softstop::report::Straggler| s.request == name && s.stuck == Stuck::Reading;
             report.stragglers.iter().filter(is_meant).count()
         };
         assert_eq!(named(&format!("POST {target}")), clients.len(), "{report}");

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use softstop::{ListenerEnd, Request, Router, inline};
+use softstop::{Request, Router, inline, report::ListenerEnd};
 
 use crate::support::{
     HUNG, begin_stop,
@@ -80,7 +80,7 @@ fn a_further_stop_that_does_not_keep_it_serves_who_waits_and_closes_it() {
     idle.expect_end();
     let mut waiting = Client::connect(address);
     waiting.send(get("/pool"));
-    server.handle().stop(patient());
+    server.handle().request_stop(patient());
     assert_eq!(waiting.read_response().text(), "pool");
     drop(waiting);
     held.let_one_go();
@@ -164,7 +164,7 @@ fn a_stop_of_a_stopped_server_that_does_not_keep_it_closes_it() {
         server.stop(patient().keep_listener());
         assert_eq!(server.addresses(), [address]);
         if by_handle {
-            server.handle().stop(patient());
+            server.handle().request_stop(patient());
         } else {
             assert!(!server.stop(patient()).was_running());
         }
@@ -188,7 +188,7 @@ fn who_waits_is_served_even_without_a_quiet_period() {
     idle.expect_end();
     let mut waiting = Client::connect(address);
     waiting.send(get("/pool"));
-    server.handle().stop(patient());
+    server.handle().request_stop(patient());
     assert_eq!(waiting.read_response().text(), "pool");
     held.let_one_go();
     drop((waiting, busy, idle));

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use softstop::{CloseReason, Request, Router, inline};
+use softstop::{Request, Router, inline, report::CloseReason};
 
 use crate::support::{
     begin_stop,

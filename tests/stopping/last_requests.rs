@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use softstop::{CloseReason, Request, Router, inline};
+use softstop::{Request, Router, inline, report::CloseReason};
 
 use crate::support::{
     HUNG, begin_stop,

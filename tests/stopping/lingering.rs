@@ -8,8 +8,9 @@ use std::{
 };
 
 use softstop::{
-    Body, Builder, CloseReason, Request, Response, Router, StatusCode, StopPolicy, Timeouts, inline,
+    Body, Request, Response, Router, ServerBuilder, StatusCode, StopPolicy, Timeouts, inline,
     observe::{Event, Observer},
+    report::CloseReason,
 };
 
 use crate::support::{
@@ -24,7 +25,7 @@ const LENGTH: usize = 200_000;
 /// So long takes a stop that is held by a client to its end.
 const BOUND: Duration = Duration::from_millis(300);
 
-fn lingering() -> Builder {
+fn lingering() -> ServerBuilder {
     let timeouts = Timeouts { linger: Duration::from_secs(3600), ..Timeouts::default() };
     local().timeouts(timeouts)
 }
@@ -46,7 +47,7 @@ impl Observer for Written {
     }
 }
 
-fn written(builder: Builder) -> (Builder, Receiver<()>) {
+fn written(builder: ServerBuilder) -> (ServerBuilder, Receiver<()>) {
     let (sender, receiver) = channel();
     (builder.observer(Written(sender)), receiver)
 }

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use softstop::{ListenerEnd, OnListenerFailure, Request, Router, inline};
+use softstop::{OnListenerFailure, Request, Router, inline, report::ListenerEnd};
 
 use crate::support::{client::Client, in_background, local, soon, start};
 
@@ -19,7 +19,7 @@ fn a_listener_that_was_destroyed_ends_its_server_with_an_error() {
         assert!(Command::new("ss").args(destroy).status().unwrap().success());
         if choice == OnListenerFailure::ServeOn {
             assert_eq!(client.get("/").text(), "served");
-            server.handle().stop(crate::support::patient());
+            server.handle().request_stop(crate::support::patient());
         }
         let report = soon(&in_background(move || server.wait()));
         assert_eq!(report.listener, Some(ListenerEnd::Failed), "{report}");

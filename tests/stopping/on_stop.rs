@@ -6,8 +6,8 @@ use std::{
 };
 
 use softstop::{
-    Body, Cause, CloseReason, IntoRoute, OnStop, Phase, Request, Response, Router, StatusCode, StopPolicy,
-    inline, timeout,
+    Body, Cause, OnStop, Phase, Request, Response, Router, StatusCode, StopPolicy, inline,
+    report::CloseReason, routing::IntoRoute, timeout,
 };
 
 use crate::support::{

@@ -12,7 +12,7 @@ use std::{
 };
 
 use socket2::{SockFilter, SockRef};
-use softstop::{ListenerEnd, Request, Router, inline};
+use softstop::{Request, Router, inline, report::ListenerEnd};
 
 use crate::{
     half_open::HalfOpen,

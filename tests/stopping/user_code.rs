@@ -12,8 +12,10 @@ use std::{
 };
 
 use softstop::{
-    IntoRoute, Next, Phase, Request, Response, Router, StatusCode, StopPolicy, inline,
+    Phase, Request, Response, Router, StatusCode, StopPolicy, inline,
+    middleware::Next,
     observe::{Event, Observer},
+    routing::IntoRoute,
 };
 
 use crate::support::{
@@ -220,7 +222,7 @@ fn a_further_stop_does_not_wait_for_a_thread_local() {
     assert_eq!(Client::once(address, get("/")).text(), "left");
     let report = begin_stop(&server, patient());
     held.wait_entered();
-    server.handle().stop(StopPolicy::now());
+    server.handle().request_stop(StopPolicy::now());
     let report = soon(&report);
     assert!(!report.is_clean(), "{report}");
     drop(held);
@@ -262,7 +264,7 @@ fn an_observer_that_blocks_holds_neither_who_asks_for_a_stop_nor_the_stop_and_is
         let handle = server.handle();
         let asked = in_background(move || {
             let began = Instant::now();
-            (0..3).for_each(|_| handle.stop(strict()));
+            (0..3).for_each(|_| handle.request_stop(strict()));
             (handle.is_ready(), began)
         });
         let (is_ready, began) = soon(&asked);

@@ -4,7 +4,7 @@
 
 use std::{fs::File, process::Command, time::Duration};
 
-use softstop::{Error, Phase, Request, Router, Server, StopPolicy, Stuck, inline};
+use softstop::{Error, Phase, Request, Router, Server, StopPolicy, inline, report::Stuck};
 
 use crate::support::{
     HUNG,
@@ -96,7 +96,7 @@ fn restart() {
     let (server, kept, mut waiting, mut taken) = exhausted();
     let address = server.addresses()[0];
     let handle = server.handle();
-    handle.stop(patient().keep_listener());
+    handle.request_stop(patient().keep_listener());
     let report = soon(&in_background(move || handle.wait()));
     assert!(report.is_clean() && report.requests.completed == 2, "{report}");
     let handle = server.handle();

@@ -10,8 +10,8 @@ use std::{
 };
 
 use softstop::{
-    Body, Cause, CloseReason, IntoRoute, Request, Response, Router, Server, StatusCode, StopPolicy, inline,
-    timeout,
+    Body, Cause, Request, Response, Router, Server, StatusCode, StopPolicy, inline, report::CloseReason,
+    routing::IntoRoute, timeout,
 };
 
 use crate::{

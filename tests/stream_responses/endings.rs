@@ -2,7 +2,11 @@
 
 use std::{panic, thread, time::Duration};
 
-use softstop::{Body, BodySender, Cause, CloseReason, SendError, StopPolicy, Timeouts};
+use softstop::{
+    Body, Cause, StopPolicy, Timeouts,
+    body::{BodySender, SendError},
+    report::CloseReason,
+};
 
 use crate::{
     Streams, assert_cut, read_chunk, read_chunks,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use softstop::{Body, Cause, CloseReason, SendError, StopPolicy, Timeouts};
+use softstop::{Body, Cause, StopPolicy, Timeouts, body::SendError, report::CloseReason};
 
 use crate::{
     Streams, read_chunk, read_chunks,

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use softstop::{Body, SendError};
+use softstop::{Body, body::SendError};
 
 use crate::{
     Streams, read_chunk, read_chunks,

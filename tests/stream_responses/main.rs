@@ -15,7 +15,9 @@ mod stopping;
 
 use std::{net::SocketAddr, sync::mpsc};
 
-use softstop::{Body, BodySender, Builder, Request, Response, Router, Server, StatusCode, inline};
+use softstop::{
+    Body, Request, Response, Router, Server, ServerBuilder, StatusCode, body::BodySender, inline,
+};
 use support::{
     client::{Client, get},
     local, soon, start,
@@ -34,7 +36,7 @@ impl Streams {
     }
 
     fn with(
-        configure: impl FnOnce(Builder) -> Builder,
+        configure: impl FnOnce(ServerBuilder) -> ServerBuilder,
         make: impl Fn() -> (BodySender, Body) + Send + Sync + 'static,
     ) -> Streams {
         let (tell, senders) = mpsc::channel();

@@ -6,8 +6,9 @@ use std::{
 };
 
 use softstop::{
-    Body, BodySender, Cause, IntoRoute, OnStop, Phase, Request, Response, Router, SendError, Server,
-    StatusCode,
+    Body, Cause, OnStop, Phase, Request, Response, Router, Server, StatusCode,
+    body::{BodySender, SendError},
+    routing::IntoRoute,
 };
 
 use crate::{

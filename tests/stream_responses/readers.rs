@@ -5,7 +5,9 @@ use std::{
     io::{self, Read, Seek, SeekFrom, Write},
 };
 
-use softstop::{Body, CloseReason, IntoRoute, Request, Response, Router, StatusCode, StopPolicy, inline};
+use softstop::{
+    Body, Request, Response, Router, StatusCode, StopPolicy, inline, report::CloseReason, routing::IntoRoute,
+};
 
 use crate::{
     assert_cut, read_chunks,

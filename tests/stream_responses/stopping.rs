@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use softstop::{
-    Body, Cause, CloseReason, Request, Response, Router, SendError, StatusCode, StopPolicy, Stuck,
+    Body, Cause, Request, Response, Router, StatusCode, StopPolicy,
+    body::SendError,
+    report::{CloseReason, Stuck},
 };
 
 use crate::{

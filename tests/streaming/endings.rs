@@ -7,7 +7,7 @@ use std::{
 };
 
 use socket2::SockRef;
-use softstop::{Cause, IntoRoute, Request, StatusCode, Timeouts, streamed};
+use softstop::{Cause, Request, StatusCode, Timeouts, routing::IntoRoute, streamed};
 
 use crate::{Channel, Served, client::Client, drain, flow::nothing_comes};
 
@@ -15,7 +15,10 @@ use crate::{Channel, Served, client::Client, drain, flow::nothing_comes};
 type Seen = (Result<u64, ErrorKind>, Option<Cause>);
 
 /// A server whose handler reads one byte, says so, reads on, and tells what it saw.
-fn observed(configure: impl FnOnce(softstop::Builder) -> softstop::Builder, limit: Option<u64>) -> Observed {
+fn observed(
+    configure: impl FnOnce(softstop::ServerBuilder) -> softstop::ServerBuilder,
+    limit: Option<u64>,
+) -> Observed {
     let (begun, seen) = (Channel::new(), Channel::new());
     let (tell_begun, tell_seen) = (begun.clone(), seen.clone());
     let handler = move |request: &Request| {

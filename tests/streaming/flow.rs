@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use softstop::{IntoRoute, Request, Timeouts, streamed};
+use softstop::{Request, Timeouts, routing::IntoRoute, streamed};
 
 use crate::{
     Channel, Served,

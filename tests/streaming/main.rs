@@ -14,7 +14,7 @@ use std::{
 };
 
 use client::{Client, HUNG};
-use softstop::{Builder, Handler, IntoRoute, Router, Server, streamed};
+use softstop::{Handler, Router, Server, ServerBuilder, routing::IntoRoute, streamed};
 
 /// A server with one streamed route, `/`.
 struct Served(Server);
@@ -24,7 +24,7 @@ impl Served {
         Served::with(streamed(handler), |builder| builder)
     }
 
-    fn with(route: impl IntoRoute, configure: impl FnOnce(Builder) -> Builder) -> Served {
+    fn with(route: impl IntoRoute, configure: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Served {
         let router = Router::new().post("/", route);
         let server = configure(Server::builder().listen("127.0.0.1:0").routes(router)).build();
         server.start().unwrap();

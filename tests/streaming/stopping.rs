@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use softstop::{IntoRoute, Phase, Request, Route, StopPolicy, inline, streamed};
+use softstop::{
+    Phase, Request, StopPolicy, inline,
+    routing::{IntoRoute, Route},
+    streamed,
+};
 
 use crate::{Channel, Served, client::HUNG, drain};
 
@@ -33,7 +37,7 @@ fn reading() -> (Served, crate::Client, Arc<Channel<Result<u64, ErrorKind>>>) {
 fn an_upload_that_ends_within_the_grace_period_is_answered() {
     let (served, mut client, _) = reading();
     let handle = served.0.handle();
-    handle.stop(StopPolicy::default().grace(HUNG));
+    handle.request_stop(StopPolicy::default().grace(HUNG));
     while handle.phase() < Phase::Draining {
         thread::yield_now();
     }
@@ -48,7 +52,7 @@ fn an_upload_that_ends_within_the_grace_period_is_answered() {
 #[test]
 fn an_upload_that_does_not_is_an_error_for_its_handler() {
     let (served, mut client, seen) = reading();
-    served.0.handle().stop(StopPolicy::default().grace(Duration::from_millis(50)).cancel_grace(HUNG));
+    served.0.handle().request_stop(StopPolicy::default().grace(Duration::from_millis(50)).cancel_grace(HUNG));
     assert_eq!(seen.take(), Err(ErrorKind::ConnectionAborted));
     let answer = client.answer();
     assert_eq!((answer.text(), answer.close), ("Err(ConnectionAborted)", true));

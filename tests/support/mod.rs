@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use softstop::{Builder, Router, Server, StopPolicy, StopReport};
+use softstop::{Router, Server, ServerBuilder, StopPolicy, report::StopReport};
 
 /// Longer than anything here takes on the slowest machine: whoever waits that long waits for ever.
 pub(crate) const HUNG: Duration = Duration::from_secs(30);
@@ -23,12 +23,12 @@ pub(crate) const HUNG: Duration = Duration::from_secs(30);
 pub(crate) const NOISE: Duration = Duration::from_secs(10);
 
 /// A server on a free port, with two loops, not built yet.
-pub(crate) fn local() -> Builder {
+pub(crate) fn local() -> ServerBuilder {
     Server::builder().name("tested").listen("127.0.0.1:0").loops(2)
 }
 
 /// Builds and starts a server: itself and its first address.
-pub(crate) fn start(builder: Builder) -> (Server, SocketAddr) {
+pub(crate) fn start(builder: ServerBuilder) -> (Server, SocketAddr) {
     let server = builder.build();
     server.start().unwrap();
     let address = server.handle().addresses()[0];
@@ -63,7 +63,7 @@ pub(crate) fn soon<T>(receiver: &mpsc::Receiver<T>) -> T {
 /// Stops the server in the background: the report comes through the channel. Returns once the stop has begun.
 pub(crate) fn begin_stop(server: &Server, policy: StopPolicy) -> mpsc::Receiver<StopReport> {
     let handle = server.handle();
-    handle.stop(policy);
+    handle.request_stop(policy);
     assert!(!handle.is_ready(), "the stop has begun");
     in_background(move || handle.wait())
 }

@@ -54,7 +54,7 @@ pub struct TimedRoute {
 /// its next request; a stop does wait for it, within its bounds, and names it if it is left behind.
 ///
 /// The answer at the deadline is made on the event loop. What the route is [wrapped](IntoRoute::wrap) in may be waiting for
-/// the handler just then, so it is told through [`Wrap::refused`](crate::Wrap::refused) instead. Once a handler has returned in time, the
+/// the handler just then, so it is told through [`Wrap::refused`](crate::middleware::Wrap::refused) instead. Once a handler has returned in time, the
 /// limit is over, however long its response then takes. Of two limits around one handler the shorter one counts.
 ///
 /// ```

@@ -44,7 +44,7 @@ pub struct AccessLog(());
 /// around an [`inline`](crate::inline()) route. Lines for which there is no room then are left out, and counted in the log.
 ///
 /// ```
-/// use softstop::{Request, Router, access_log};
+/// use softstop::{Request, Router, middleware::access_log};
 ///
 /// let router = Router::new().get("/", |_: &Request| "home").wrap(access_log());
 /// # let _ = router;

@@ -32,7 +32,7 @@ pub enum RefusalKind {
     TimeLimit,
 }
 
-/// A request that is answered without its handler: what [`Builder::on_refusal`](crate::Builder::on_refusal) and
+/// A request that is answered without its handler: what [`ServerBuilder::on_refusal`](crate::ServerBuilder::on_refusal) and
 /// [`Wrap::refused`] are told.
 ///
 /// Of a malformed request nothing but the client's address is known: its method, target and fields are `None`.
@@ -54,7 +54,7 @@ pub(crate) enum LogLine {
     Written,
 }
 
-/// What [`Builder::on_refusal`](crate::Builder::on_refusal) was given.
+/// What [`ServerBuilder::on_refusal`](crate::ServerBuilder::on_refusal) was given.
 #[derive(Clone, Default)]
 pub(crate) struct OnRefusal(pub(crate) Option<Arc<Hook>>);
 

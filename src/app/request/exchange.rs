@@ -19,7 +19,7 @@ use crate::{
     },
     http::Head,
     observe::ConnectionId,
-    server::Handle,
+    server::ServerHandle,
     stop::{Cause, Context, OnStop},
 };
 
@@ -37,7 +37,7 @@ pub(crate) struct Exchange {
     /// Its route, if it has one.
     pub(crate) route: Option<RouteId>,
     pub(super) router: Arc<Router>,
-    pub(super) server: Handle,
+    pub(super) server: ServerHandle,
     pub(super) server_context: Context,
     /// Of its route.
     pub(crate) on_stop: OnStop,
@@ -67,7 +67,7 @@ const HANDLERS_LINE: u8 = 1;
 const REFUSALS_LINE: u8 = 2;
 
 impl Exchange {
-    pub(crate) fn new(router: Arc<Router>, server: Handle, server_context: Context) -> Exchange {
+    pub(crate) fn new(router: Arc<Router>, server: ServerHandle, server_context: Context) -> Exchange {
         Exchange {
             head: Head::default(),
             began: Instant::now(),

@@ -26,7 +26,7 @@ impl Request {
     /// is shut down, so that a read returns. The stop waits for the handler, and names one that does not return.
     ///
     /// ```
-    /// use softstop::{Request, Router, Upgraded};
+    /// use softstop::{Request, Router, body::Upgraded};
     /// use std::io::{Read, Write};
     ///
     /// let shout = |request: &Request| {

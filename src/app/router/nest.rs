@@ -14,7 +14,7 @@ impl Router {
     /// no route in the whole of the router. Without one, that falls to the outer router.
     ///
     /// ```
-    /// use softstop::{Next, Request, Router, StatusCode};
+    /// use softstop::{middleware::Next, Request, Router, StatusCode};
     ///
     /// let stamped = |request: &Request, next: &Next| next.run(request).header("X-Api", "2");
     /// let api = Router::new()

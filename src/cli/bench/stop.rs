@@ -9,7 +9,7 @@ use std::{error::Error, process::ExitCode, thread, time::Duration, time::Instant
 use clap::ValueEnum;
 use indicatif::ProgressBar;
 use serde::Serialize;
-use softstop::{Context, Request, Router, Server, StopPolicy, StopReport, inline};
+use softstop::{Context, Request, Router, Server, StopPolicy, inline, report::StopReport};
 
 use super::{
     arguments::{Stop, StopLoad},

@@ -36,9 +36,9 @@ use mio::{Token, event::Event as Readiness, net::TcpStream};
 
 use super::{
     deadlines::Kind,
+    loop_context::LoopContext,
     output::{Flushed, Output},
     pace::Pace,
-    service::Service,
 };
 use crate::{
     app::{
@@ -50,7 +50,7 @@ use crate::{
     body::{pipe::Pipe, upgrade::Upgrade},
     http::{Conn, ReadPhase, Refusal, StatusCode},
     observe::ConnectionId,
-    stop::{CloseReason, Guard, OnStop, Rhythm, Verdict},
+    stop::{CloseReason, OnStop, Rhythm, Verdict, WaitGuard},
 };
 use streaming::Streaming;
 
@@ -80,7 +80,7 @@ pub(crate) struct Connection {
     rhythm: Rhythm,
     /// Of the content that comes in, or of the response that the client takes.
     pace: Pace,
-    in_flight: Guard,
+    in_flight: WaitGuard,
 }
 
 enum Activity {
@@ -166,7 +166,7 @@ impl Connection {
         stream: TcpStream,
         peer: SocketAddr,
         token: Token,
-        in_flight: Guard,
+        in_flight: WaitGuard,
         now: Instant,
     ) -> Connection {
         Connection {
@@ -188,8 +188,8 @@ impl Connection {
         }
     }
 
-    pub(crate) fn id(&self, service: &Service) -> ConnectionId {
-        ConnectionId { loop_number: service.number, token: self.token.0 }
+    pub(crate) fn id(&self, loop_context: &LoopContext) -> ConnectionId {
+        ConnectionId { loop_number: loop_context.number, token: self.token.0 }
     }
 
     pub(crate) fn stream(&mut self) -> &mut TcpStream {
@@ -198,7 +198,7 @@ impl Connection {
 
     // ---- what can happen to a connection ------------------------------------------------------------------------
 
-    pub(crate) fn on_readiness(&mut self, readiness: &Readiness, service: &mut Service) -> Flow {
+    pub(crate) fn on_readiness(&mut self, readiness: &Readiness, loop_context: &mut LoopContext) -> Flow {
         let gone = readiness.is_error() || readiness.is_write_closed();
         let answering = matches!(
             self.activity,
@@ -211,7 +211,7 @@ impl Connection {
             if gone || readiness.is_read_closed() {
                 self.read = ReadSide::HangingUp;
                 if answering {
-                    self.since = service.now;
+                    self.since = loop_context.now;
                 }
             } else if readiness.is_priority() {
                 self.read = ReadSide::Urgent;
@@ -219,35 +219,35 @@ impl Connection {
                 self.read = ReadSide::Ready;
             }
         }
-        match self.drive(service) {
+        match self.drive(loop_context) {
             // The kernel reports a FIN that was sent, and its acknowledgement, as room to write.
-            Flow::Wait if readiness.is_writable() => self.end_linger(service),
+            Flow::Wait if readiness.is_writable() => self.end_linger(loop_context),
             flow => flow,
         }
     }
 
     /// A worker has answered.
-    pub(crate) fn on_answer(&mut self, mut request: Box<Request>, service: &mut Service) -> Flow {
+    pub(crate) fn on_answer(&mut self, mut request: Box<Request>, loop_context: &mut LoopContext) -> Flow {
         let flow = match (&self.activity, request.answer.take()) {
             (Activity::Handling { exchange, probes, .. }, response)
                 if Arc::ptr_eq(exchange, &request.exchange) =>
             {
                 let probes = *probes;
                 let response = response.unwrap_or_else(|| {
-                    service.tally.rejected.add(1);
-                    self.overloaded(RefusalKind::Overloaded, &request.exchange, service)
+                    loop_context.tally.rejected.add(1);
+                    self.overloaded(RefusalKind::Overloaded, &request.exchange, loop_context)
                 });
-                self.answer(response, &request.exchange, probes, service)
+                self.answer(response, &request.exchange, probes, loop_context)
             }
             // The client has been answered already, and may be one or more requests further.
             (_, answer) => {
                 if let Some(response) = answer {
-                    service.let_go_of(response, &request.exchange);
+                    loop_context.let_go_of(response, &request.exchange);
                 }
                 Flow::Wait
             }
         };
-        service.recycle(request);
+        loop_context.recycle(request);
         flow
     }
 
@@ -257,19 +257,19 @@ impl Connection {
         response: Response,
         exchange: &Arc<Exchange>,
         probes: usize,
-        service: &mut Service,
+        loop_context: &mut LoopContext,
     ) -> Flow {
         self.activity = Activity::Receiving;
-        self.since = service.now;
+        self.since = loop_context.now;
         let last = matches!(self.input, Input::Empty);
-        self.borrow_buffer(service);
-        self.respond(response, exchange, last, service);
+        self.borrow_buffer(loop_context);
+        self.respond(response, exchange, last, loop_context);
         self.output.skip(probes);
-        self.drive(service)
+        self.drive(loop_context)
     }
 
     /// A handler reads its content and has come to where it has to wait.
-    pub(crate) fn on_content_wanted(&mut self, service: &mut Service) -> Flow {
+    pub(crate) fn on_content_wanted(&mut self, loop_context: &mut LoopContext) -> Flow {
         if self.http.wants_continue() {
             self.http.write_continue(&mut self.output.buffer);
         }
@@ -278,9 +278,9 @@ impl Connection {
             self.input = Input::Backlog(Vec::new());
         }
         // While the handler did not read, the client could not be any faster.
-        self.pace.excuse(service.now);
-        self.since = service.now;
-        self.drive(service)
+        self.pace.excuse(loop_context.now);
+        self.since = loop_context.now;
+        self.drive(loop_context)
     }
 
     /// What a stop means for the request that is being handled, if there is one.
@@ -294,35 +294,35 @@ impl Connection {
 
     /// Its handler's time is over: a request that waits for a worker is answered, and a handler that waits for its client
     /// need not wait any longer.
-    pub(crate) fn on_cancel(&mut self, service: &mut Service) -> Flow {
+    pub(crate) fn on_cancel(&mut self, loop_context: &mut LoopContext) -> Flow {
         let (exchange, incoming, probes) = match &self.activity {
             Activity::Handling { exchange, incoming, probes, .. } => {
                 (Arc::clone(exchange), incoming, *probes)
             }
-            Activity::Streaming(_) => return self.cancel_stream(service),
+            Activity::Streaming(_) => return self.cancel_stream(loop_context),
             _ => return Flow::Wait,
         };
         if let Some(pipe) = incoming {
             pipe.fail(io::ErrorKind::ConnectionAborted, "the server is stopping");
         }
         if !exchange.claim() {
-            service.tally.cancelled.add(u64::from(exchange.cancel_once()));
+            loop_context.tally.cancelled.add(u64::from(exchange.cancel_once()));
             return Flow::Wait;
         }
-        service.tally.rejected.add(1);
-        let response = self.overloaded(RefusalKind::Stopping, &exchange, service);
-        self.answer(response, &exchange, probes, service)
+        loop_context.tally.rejected.add(1);
+        let response = self.overloaded(RefusalKind::Stopping, &exchange, loop_context);
+        self.answer(response, &exchange, probes, loop_context)
     }
 
-    pub(crate) fn on_deadline(&mut self, service: &mut Service) -> Flow {
-        let Some((kind, at)) = self.deadline(service) else { return Flow::Wait };
-        if at > service.now {
+    pub(crate) fn on_deadline(&mut self, loop_context: &mut LoopContext) -> Flow {
+        let Some((kind, at)) = self.deadline(loop_context) else { return Flow::Wait };
+        if at > loop_context.now {
             return Flow::Wait;
         }
         if let Kind::Header | Kind::Body | Kind::Idle | Kind::Quiet = kind {
             // What it waits for may have come since the loop was woken, or while another connection held the loop up.
-            let flow = self.look_again(service);
-            if flow != Flow::Wait || self.deadline(service) != Some((kind, at)) {
+            let flow = self.look_again(loop_context);
+            if flow != Flow::Wait || self.deadline(loop_context) != Some((kind, at)) {
                 return flow;
             }
         }
@@ -330,54 +330,54 @@ impl Connection {
             Kind::Header if self.http.phase() == ReadPhase::Idle => Flow::Close(CloseReason::IdleTimeout),
             Kind::Header | Kind::Body => {
                 let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time");
-                self.refuse(&refusal, CloseReason::RequestTimeout, service);
-                self.drive(service)
+                self.refuse(&refusal, CloseReason::RequestTimeout, loop_context);
+                self.drive(loop_context)
             }
             Kind::Idle => Flow::Close(CloseReason::IdleTimeout),
-            Kind::Quiet => self.end_quiet(service),
-            Kind::Route => self.time_out(service),
+            Kind::Quiet => self.end_quiet(loop_context),
+            Kind::Route => self.time_out(loop_context),
             // The kernel says that there is room again only when there is plenty; a slow client takes bytes all the same.
-            Kind::Write => match self.flush(service) {
+            Kind::Write => match self.flush(loop_context) {
                 Ok(Flushed::Blocked { .. })
-                    if self.peer_deadline(service).is_none_or(|(_, at)| at <= service.now) =>
+                    if self.peer_deadline(loop_context).is_none_or(|(_, at)| at <= loop_context.now) =>
                 {
                     Flow::Close(CloseReason::WriteTimeout)
                 }
-                Ok(_) => self.drive(service),
+                Ok(_) => self.drive(loop_context),
                 Err(_) => self.client_gone(),
             },
             Kind::Linger => match self.activity {
                 Activity::Lingering { reason, .. } => Flow::Close(reason),
                 _ => Flow::Wait,
             },
-            Kind::Probe => self.probe(service),
-            Kind::LastWords => self.drive(service),
+            Kind::Probe => self.probe(loop_context),
+            Kind::LastWords => self.drive(loop_context),
         }
     }
 
     /// What the connection waits for, and until when: computed from its state.
-    pub(crate) fn deadline(&self, service: &Service) -> Option<(Kind, Instant)> {
+    pub(crate) fn deadline(&self, loop_context: &LoopContext) -> Option<(Kind, Instant)> {
         let handler = match &self.activity {
             Activity::Handling { due: Some((at, _)), .. } => Some((Kind::Route, *at)),
             _ => None,
         };
         // The first of two at the same time, so that a handler's limit holds whatever its client does.
-        handler.into_iter().chain(self.peer_deadline(service)).min_by_key(|(_, at)| *at)
+        handler.into_iter().chain(self.peer_deadline(loop_context)).min_by_key(|(_, at)| *at)
     }
 
     /// What it waits for its peer to do, and until when.
-    fn peer_deadline(&self, service: &Service) -> Option<(Kind, Instant)> {
-        let timeouts = &service.config.timeouts;
+    fn peer_deadline(&self, loop_context: &LoopContext) -> Option<(Kind, Instant)> {
+        let timeouts = &loop_context.config.timeouts;
         let (kind, wait) = match &self.activity {
             Activity::Lingering { .. } => (Kind::Linger, timeouts.linger),
             _ if !self.output.is_empty() => {
                 return Some((Kind::Write, self.pace.due(timeouts.write, timeouts.write_rate)?));
             }
-            Activity::Content { .. } => return Some((Kind::Body, self.content_due(service)?)),
+            Activity::Content { .. } => return Some((Kind::Body, self.content_due(loop_context)?)),
             // A handler that does not read is not the client's fault.
             Activity::Handling { incoming: Some(pipe), .. } if pipe.is_paused() => return None,
             Activity::Handling { incoming: Some(_), .. } => {
-                return Some((Kind::Body, self.content_due(service)?));
+                return Some((Kind::Body, self.content_due(loop_context)?));
             }
             Activity::Handling { probes, .. } => match self.read {
                 ReadSide::HangingUp | ReadSide::Ended if *probes < PREFIX.len() => {
@@ -386,8 +386,10 @@ impl Connection {
                 _ => return None,
             },
             Activity::Upgrading { .. } => return None,
-            Activity::Streaming(streaming) => return streaming.deadline(&self.read, self.since, service),
-            Activity::Receiving => match service.drain.verdict(self.standing()) {
+            Activity::Streaming(streaming) => {
+                return streaming.deadline(&self.read, self.since, loop_context);
+            }
+            Activity::Receiving => match loop_context.drain.verdict(self.standing()) {
                 Verdict::CloseAt(at) => return Some((Kind::Quiet, at)),
                 Verdict::RefuseAt(at) => {
                     let own = self.since.checked_add(timeouts.header);
@@ -402,8 +404,8 @@ impl Connection {
         Some((kind, self.since.checked_add(wait)?))
     }
 
-    fn content_due(&self, service: &Service) -> Option<Instant> {
-        let timeouts = &service.config.timeouts;
+    fn content_due(&self, loop_context: &LoopContext) -> Option<Instant> {
+        let timeouts = &loop_context.config.timeouts;
         self.pace.due(timeouts.body, timeouts.body_rate)
     }
 }

@@ -19,8 +19,8 @@ use super::{
     connection::{Connection, Flow},
     deadlines::Deadlines,
     listener::Listener,
+    loop_context::LoopContext,
     mailbox::{Inbox, Mailbox, Post, mailbox},
-    service::Service,
     table::{Table, slot_of},
 };
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
     error::Error,
     isolation::{contain::catch, journal, repeated::Repeated},
     observe,
-    stop::{Action, Cause, CloseReason, Context, Guard, ListenerEnd, OnStop, Phase, Straggler, Timeline},
+    stop::{Action, Cause, CloseReason, Context, ListenerEnd, OnStop, Phase, Straggler, Timeline, WaitGuard},
 };
 
 /// The mailbox's token; listeners count down from the next one. A connection's generation keeps clear of both.
@@ -49,7 +49,7 @@ const URGENT: Interest = Interest::READABLE;
 /// What other threads can tell a loop.
 pub(crate) enum Message {
     /// The accepting loop has a connection for this one.
-    Accepted(TcpStream, SocketAddr, Guard),
+    Accepted(TcpStream, SocketAddr, WaitGuard),
     /// A worker has answered a request of that connection.
     Answered(Token, Box<Request>),
     /// A handler that reads its content itself wants more of it.
@@ -78,7 +78,7 @@ pub(crate) struct EventLoop {
     listener_failures: Vec<Error>,
     /// Connections that could not be watched.
     unwatched: Repeated,
-    service: Service,
+    loop_context: LoopContext,
     stragglers: Vec<Straggler>,
 }
 
@@ -107,7 +107,7 @@ impl Ground {
 }
 
 impl EventLoop {
-    pub(crate) fn new(ground: Ground, service: Service) -> EventLoop {
+    pub(crate) fn new(ground: Ground, loop_context: LoopContext) -> EventLoop {
         EventLoop {
             poll: ground.poll,
             events: Events::with_capacity(EVENTS_A_TURN),
@@ -123,7 +123,7 @@ impl EventLoop {
             has_listener_failed: false,
             listener_failures: Vec::new(),
             unwatched: Repeated::default(),
-            service,
+            loop_context,
             stragglers: Vec::new(),
         }
     }
@@ -138,14 +138,15 @@ impl EventLoop {
         let failure = match turns {
             Ok(Ok(())) => None,
             Ok(Err(error)) => {
-                Some(Error::io(format!("{}: waiting for events", self.service.config.name), error))
+                Some(Error::io(format!("{}: waiting for events", self.loop_context.config.name), error))
             }
-            Err(panic) => {
-                Some(Error::Misuse(format!("{}: an event loop panicked: {panic}", self.service.config.name)))
-            }
+            Err(panic) => Some(Error::Misuse(format!(
+                "{}: an event loop panicked: {panic}",
+                self.loop_context.config.name
+            ))),
         };
         if let Some(error) = failure {
-            self.service.run.fail(error);
+            self.loop_context.run.fail(error);
             self.close_all();
         }
         LoopReport {
@@ -158,15 +159,15 @@ impl EventLoop {
 
     fn turn(&mut self) -> io::Result<ControlFlow<()>> {
         self.wait()?;
-        self.service.now = Instant::now();
+        self.loop_context.now = Instant::now();
         // Lowered before anything is looked at that a wake may stand for: a stop as well as a message.
         if self.events.iter().any(|event| event.token() == WAKE) {
             self.inbox.lower();
         }
-        self.service.run.tell_news(self.service.number);
-        if let Some(timeline) = self.service.run.timeline() {
+        self.loop_context.run.tell_news(self.loop_context.number);
+        if let Some(timeline) = self.loop_context.run.timeline() {
             self.follow_stop(timeline);
-            if self.service.phase() == Phase::Stopped {
+            if self.loop_context.phase() == Phase::Stopped {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -177,13 +178,13 @@ impl EventLoop {
         self.accept();
         self.receive_arrivals();
         self.go_on_with(waiting);
-        while let Some(slot) = self.deadlines.pop_expired(self.service.now) {
+        while let Some(slot) = self.deadlines.pop_expired(self.loop_context.now) {
             if let Some(token) = self.table.token_at(slot) {
                 self.deal_with(token, Connection::on_deadline);
             }
         }
-        self.service.dispatcher.end_turn(self.service.now);
-        let is_complete = self.service.drain.is_complete(self.service.run.in_flight.is_zero());
+        self.loop_context.dispatcher.end_turn(self.loop_context.now);
+        let is_complete = self.loop_context.drain.is_complete(self.loop_context.run.in_flight.is_zero());
         Ok(if is_complete { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
@@ -193,8 +194,8 @@ impl EventLoop {
             let deadlines = [
                 self.deadlines.next(),
                 self.accepting.as_ref().and_then(Accepting::deadline),
-                self.service.dispatcher.next_look(),
-                self.service.drain.next(self.service.now),
+                self.loop_context.dispatcher.next_look(),
+                self.loop_context.drain.next(self.loop_context.now),
             ];
             let next = deadlines.into_iter().flatten().min();
             next.map(|at| at.saturating_duration_since(Instant::now()))
@@ -214,7 +215,7 @@ impl EventLoop {
         }
         let is_listener = self.accepting.as_mut().is_some_and(|accepting| accepting.on_readiness(token));
         if !is_listener {
-            self.deal_with(token, |connection, service| connection.on_readiness(event, service));
+            self.deal_with(token, |connection, loop_context| connection.on_readiness(event, loop_context));
         }
     }
 
@@ -236,11 +237,13 @@ impl EventLoop {
             Message::ContentWanted(connection) => self.deal_with(connection, Connection::on_content_wanted),
             Message::Answered(connection, mut request) if self.table.get_mut(connection).is_none() => {
                 if let Some(response) = request.answer.take() {
-                    self.service.let_go_of(response, &request.exchange);
+                    self.loop_context.let_go_of(response, &request.exchange);
                 }
             }
             Message::Answered(connection, request) => {
-                self.deal_with(connection, |connection, service| connection.on_answer(request, service));
+                self.deal_with(connection, |connection, loop_context| {
+                    connection.on_answer(request, loop_context)
+                });
             }
         }
     }
@@ -261,9 +264,9 @@ impl EventLoop {
     // ---- connections ----------------------------------------------------------------------------------------------
 
     /// Lets something happen to a connection, and does with it what comes of that.
-    fn deal_with(&mut self, token: Token, happening: impl FnOnce(&mut Connection, &mut Service) -> Flow) {
+    fn deal_with(&mut self, token: Token, happening: impl FnOnce(&mut Connection, &mut LoopContext) -> Flow) {
         let Some(connection) = self.table.get_mut(token) else { return };
-        let flow = happening(connection, &mut self.service);
+        let flow = happening(connection, &mut self.loop_context);
         self.settle(token, flow);
     }
 
@@ -272,7 +275,7 @@ impl EventLoop {
         match flow {
             Flow::Wait | Flow::Again => {
                 let Some(connection) = self.table.get_mut(token) else { return };
-                self.deadlines.set(slot_of(token), connection.deadline(&self.service));
+                self.deadlines.set(slot_of(token), connection.deadline(&self.loop_context));
                 if flow == Flow::Again {
                     self.again.push(token);
                 }
@@ -285,8 +288,8 @@ impl EventLoop {
     fn close(&mut self, token: Token, reason: CloseReason) {
         let Some(connection) = self.table.remove(token) else { return };
         self.deadlines.set(slot_of(token), None);
-        self.service.run.connection_closed(self.service.number);
-        self.stragglers.extend(connection.close(reason, &mut self.service));
+        self.loop_context.run.connection_closed(self.loop_context.number);
+        self.stragglers.extend(connection.close(reason, &mut self.loop_context));
     }
 
     /// Lets go of a connection whose handler takes it over.
@@ -295,22 +298,22 @@ impl EventLoop {
         self.deadlines.set(slot_of(token), None);
         match self.poll.registry().deregister(connection.stream()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                journal::debug!("{}: {error}", self.service.config.name);
+                journal::debug!("{}: {error}", self.loop_context.config.name);
             }
             // Or it has never been watched.
             _ => {}
         }
-        connection.hand_over(&mut self.service);
+        connection.hand_over(&mut self.loop_context);
     }
 
     /// Takes a connection in; it has its turn after the accepting.
-    fn add(&mut self, stream: TcpStream, peer: SocketAddr, in_flight: Guard) {
-        let now = self.service.now;
+    fn add(&mut self, stream: TcpStream, peer: SocketAddr, in_flight: WaitGuard) {
+        let now = self.loop_context.now;
         let token = self.table.insert_with(|token| Connection::new(stream, peer, token, in_flight, now));
         self.arrivals.push(token);
-        self.deal_with(token, |connection, service| {
-            let opened = observe::Event::ConnectionOpened { connection: connection.id(service), peer };
-            service.observe(&opened);
+        self.deal_with(token, |connection, loop_context| {
+            let opened = observe::Event::ConnectionOpened { connection: connection.id(loop_context), peer };
+            loop_context.observe(&opened);
             Flow::Wait
         });
     }
@@ -330,8 +333,8 @@ impl EventLoop {
             // state says which of them matter.
             let interest = Interest::READABLE | Interest::WRITABLE | URGENT;
             if let Err(error) = self.poll.registry().register(connection.stream(), token, interest) {
-                if let Some(times) = self.unwatched.count(self.service.now) {
-                    let name = &self.service.config.name;
+                if let Some(times) = self.unwatched.count(self.loop_context.now) {
+                    let name = &self.loop_context.config.name;
                     journal::warn!(
                         "{name}: cannot watch a connection ({times} since the last line): {error}"
                     );
@@ -346,14 +349,14 @@ impl EventLoop {
 
     /// Does what the stop demands by now.
     fn follow_stop(&mut self, timeline: Timeline) {
-        for action in self.service.drain.advance(timeline, self.service.now) {
+        for action in self.loop_context.drain.advance(timeline, self.loop_context.now) {
             match action {
-                Action::Announce(phase) => self.service.run.entered(phase),
+                Action::Announce(phase) => self.loop_context.run.entered(phase),
                 Action::Hint => {
                     self.cancel(|run| &run.soft);
                     for token in self.table.tokens() {
                         let Some(connection) = self.table.get_mut(token) else { continue };
-                        match connection.on_drain(&mut self.service) {
+                        match connection.on_drain(&mut self.loop_context) {
                             // The review that follows sets the deadlines, in order of time.
                             Flow::Wait => {}
                             flow => self.settle(token, flow),
@@ -365,7 +368,7 @@ impl EventLoop {
                 Action::RejectWaiting => {
                     // Those of the other routes have been told before.
                     self.reject(|on_stop| on_stop != OnStop::Cancel);
-                    self.service.dispatcher.discard_waiting();
+                    self.loop_context.dispatcher.discard_waiting();
                 }
                 Action::CancelHandlers => self.cancel(|run| &run.hard),
                 Action::Review => {
@@ -389,7 +392,7 @@ impl EventLoop {
 
     /// Ends a context; what its handlers have asked to be called on that runs here.
     fn cancel(&self, context: impl FnOnce(&Run) -> &Context) {
-        self.service.in_user_code(|service| context(&service.run).cancel(Cause::Stopping));
+        self.loop_context.in_user_code(|loop_context| context(&loop_context.run).cancel(Cause::Stopping));
     }
 
     /// Sets the deadline of every connection anew. In order of time, and none before all are taken out of their lists:
@@ -399,7 +402,7 @@ impl EventLoop {
         for token in self.table.tokens() {
             self.deadlines.set(slot_of(token), None);
             let connection = self.table.get_mut(token);
-            waiting.push((connection.and_then(|connection| connection.deadline(&self.service)), token));
+            waiting.push((connection.and_then(|connection| connection.deadline(&self.loop_context)), token));
         }
         waiting.sort_unstable_by_key(|(deadline, _)| deadline.map(|(_, at)| at));
         for (deadline, token) in waiting {

@@ -7,10 +7,10 @@ pub(crate) mod deadlines;
 mod event_loop;
 mod handshake;
 mod listener;
+mod loop_context;
 pub(crate) mod mailbox;
 mod output;
 mod pace;
-mod service;
 mod sock_diag;
 mod socket_writer;
 pub(crate) mod table;
@@ -19,5 +19,5 @@ pub(crate) use event_loop::{EventLoop, Ground, LoopReport, Message};
 #[cfg(test)]
 pub(crate) use listener::Holder;
 pub(crate) use listener::{Listener, bind};
+pub(crate) use loop_context::LoopContext;
 pub(crate) use mailbox::Mailbox;
-pub(crate) use service::Service;

@@ -52,7 +52,7 @@ impl<T> Subscription<T> {
     /// waiting for its end waits for ever.
     ///
     /// The context is for giving up. For a stop that loses nothing it should outlast the bus's
-    /// [`drain`](crate::Drain::drain), so it is not the one that ends when the stop begins.
+    /// [`drain`](crate::group::Drain::drain), so it is not the one that ends when the stop begins.
     ///
     /// # Errors
     ///

@@ -11,7 +11,8 @@ use crossbeam_channel::bounded;
 
 use super::{Hook, Intake, JobMetrics, JobQueue, Shared, State, Unfinished, UnfinishedItem};
 use crate::{
-    Context, TaskResult, WaitGroup,
+    Context, WaitGroup,
+    group::TaskResult,
     isolation::{contain::discard, journal},
     patterns::pace::Pace,
 };
@@ -67,7 +68,7 @@ impl<T: Send + 'static> JobQueueBuilder<T> {
     }
 
     /// Gets every item that was taken and not finished, with the reason, and says whether the item is kept: a stop
-    /// counts a kept item as [given back](crate::Drained::given_back), and one that is lost, or whose hook panicked, as
+    /// counts a kept item as [given back](crate::group::Drained::given_back), and one that is lost, or whose hook panicked, as
     /// left. It runs on the worker whose job it was, or on
     /// the thread that stops or drops the queue (which waits for it, item by item, after the deadline: so it must be quick),
     /// and may use the queue: to hand an item in once more, for instance. By

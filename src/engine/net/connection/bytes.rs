@@ -8,9 +8,9 @@ use std::{
 use super::{Activity, Connection, Flow, Input, Persistence, Plan, ReadSide, StopWaits, streaming::Pulled};
 use crate::{
     engine::net::{
+        loop_context::LoopContext,
         output::Flushed,
         pace::Pace,
-        service::Service,
         socket_writer::{Next, SocketWriter},
     },
     http::{Event, ReadPhase, Refusal, StatusCode},
@@ -27,40 +27,40 @@ const PIECE: usize = 4 * 1024;
 
 impl Connection {
     /// Goes on until the connection has to wait for something.
-    pub(crate) fn drive(&mut self, service: &mut Service) -> Flow {
-        self.borrow_buffer(service);
-        let flow = self.drive_with_buffer(service);
+    pub(crate) fn drive(&mut self, loop_context: &mut LoopContext) -> Flow {
+        self.borrow_buffer(loop_context);
+        let flow = self.drive_with_buffer(loop_context);
         if self.output.is_empty() {
             // What has two takes the larger one: a connection that waits keeps none.
             let buffer = std::mem::take(&mut self.output.buffer);
-            if buffer.capacity() > service.output.capacity() {
-                service.output = buffer;
+            if buffer.capacity() > loop_context.output.capacity() {
+                loop_context.output = buffer;
             }
         }
         flow
     }
 
     /// Takes the loop's buffer to encode responses to, unless there is one already.
-    pub(super) fn borrow_buffer(&mut self, service: &mut Service) {
+    pub(super) fn borrow_buffer(&mut self, loop_context: &mut LoopContext) {
         if self.output.buffer.capacity() == 0 {
-            std::mem::swap(&mut self.output.buffer, &mut service.output);
+            std::mem::swap(&mut self.output.buffer, &mut loop_context.output);
         }
     }
 
-    fn drive_with_buffer(&mut self, service: &mut Service) -> Flow {
+    fn drive_with_buffer(&mut self, loop_context: &mut LoopContext) -> Flow {
         let mut requests = REQUESTS_A_TURN;
         let mut bytes = BYTES_A_TURN;
         loop {
-            match self.flush(service) {
+            match self.flush(loop_context) {
                 Ok(Flushed::All) => {}
                 Ok(Flushed::Blocked { .. }) => return Flow::Wait,
                 Err(_) => return self.client_gone(),
             }
             if let Activity::Streaming(_) = self.activity {
-                match self.pull(service) {
+                match self.pull(loop_context) {
                     Pulled::Bytes(count) => bytes = bytes.saturating_sub(count),
                     Pulled::Nothing => return Flow::Wait,
-                    Pulled::Cut => return Flow::Close(self.reason_to_cut(service)),
+                    Pulled::Cut => return Flow::Close(self.reason_to_cut(loop_context)),
                 }
                 if bytes == 0 {
                     return Flow::Again;
@@ -77,11 +77,11 @@ impl Connection {
                 }
                 (Activity::Lingering { reason, .. }, _) => {
                     let reason = *reason;
-                    return self.discard(reason, service);
+                    return self.discard(reason, loop_context);
                 }
                 (_, Persistence::CloseWhenSent(reason)) => {
                     let reason = *reason;
-                    if matches!(self.read, ReadSide::Ended) || self.may_close_outright(service) {
+                    if matches!(self.read, ReadSide::Ended) || self.may_close_outright(loop_context) {
                         return Flow::Close(reason);
                     }
                     if self.stream.shutdown(Shutdown::Write).is_err() {
@@ -92,7 +92,7 @@ impl Connection {
                     let stop_waits =
                         if nothing_came_behind { StopWaits::ForAcknowledgement } else { StopWaits::ForPeer };
                     self.activity = Activity::Lingering { reason, stop_waits };
-                    self.since = service.now;
+                    self.since = loop_context.now;
                     continue;
                 }
                 (_, Persistence::KeepAlive) => {}
@@ -102,15 +102,15 @@ impl Connection {
             }
             if let Input::Backlog(backlog) = &mut self.input {
                 let backlog = std::mem::take(backlog);
-                self.process_owned(backlog, &mut requests, service);
+                self.process_owned(backlog, &mut requests, loop_context);
                 continue;
             }
-            match self.receive(&mut requests, service) {
+            match self.receive(&mut requests, loop_context) {
                 Ok(0) if self.http.phase() == ReadPhase::Idle => return Flow::Close(CloseReason::PeerClosed),
                 Ok(0) => {
                     let refusal =
                         Refusal::new(StatusCode::BAD_REQUEST, "the request ended before it was complete");
-                    self.refuse(&refusal, CloseReason::ClientGone, service);
+                    self.refuse(&refusal, CloseReason::ClientGone, loop_context);
                 }
                 Ok(count) => bytes = bytes.saturating_sub(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flow::Wait,
@@ -122,7 +122,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn flush(&mut self, service: &mut Service) -> io::Result<Flushed> {
+    pub(super) fn flush(&mut self, loop_context: &mut LoopContext) -> io::Result<Flushed> {
         // A response may have left before its end was known.
         if self.output.is_empty() && self.owed == 0 {
             return Ok(Flushed::All);
@@ -136,33 +136,33 @@ impl Connection {
         let flushed = self.output.flush(SocketWriter { socket: &self.stream, next })?;
         match flushed {
             Flushed::All => {
-                service.tally.completed.add(self.owed);
+                loop_context.tally.completed.add(self.owed);
                 if self.owed > 0 || matches!(self.persistence, Persistence::CloseWhenSent(_)) {
-                    let (connection, through) = (self.id(service), self.answered.saturating_sub(1));
-                    service.observe(&observe::Event::ResponsesWritten { connection, through });
+                    let (connection, through) = (self.id(loop_context), self.answered.saturating_sub(1));
+                    loop_context.observe(&observe::Event::ResponsesWritten { connection, through });
                 }
                 self.owed = 0;
-                self.since = service.now;
+                self.since = loop_context.now;
             }
-            Flushed::Blocked { .. } if !was_blocked => self.pace = Pace::new(service.now),
+            Flushed::Blocked { .. } if !was_blocked => self.pace = Pace::new(loop_context.now),
             Flushed::Blocked { bytes: 0 } => {}
-            Flushed::Blocked { bytes } => self.pace.add(bytes, service.now),
+            Flushed::Blocked { bytes } => self.pace.add(bytes, loop_context.now),
         }
         Ok(flushed)
     }
 
     /// Reads once, and deals with what came. `Ok(0)` is the end of the stream.
-    fn receive(&mut self, requests: &mut usize, service: &mut Service) -> io::Result<usize> {
+    fn receive(&mut self, requests: &mut usize, loop_context: &mut LoopContext) -> io::Result<usize> {
         match std::mem::replace(&mut self.input, Input::Empty) {
             Input::Empty => {
-                let mut scratch = std::mem::take(&mut service.scratch);
+                let mut scratch = std::mem::take(&mut loop_context.scratch);
                 let result = self.read(&mut scratch);
                 if let Ok(count @ 1..) = result {
-                    self.note_pause(service);
-                    let (consumed, wants_more) = self.process(&scratch[..count], requests, service);
+                    self.note_pause(loop_context);
+                    let (consumed, wants_more) = self.process(&scratch[..count], requests, loop_context);
                     self.keep(scratch[consumed..count].to_vec(), wants_more);
                 }
-                service.scratch = scratch;
+                loop_context.scratch = scratch;
                 result
             }
             // What is there already stays where it is: a peer that sends byte by byte must not have it copied each time.
@@ -172,7 +172,7 @@ impl Connection {
                 let result = self.read(&mut input[carried..]);
                 input.truncate(carried + *result.as_ref().unwrap_or(&0));
                 match result {
-                    Ok(1..) => self.process_owned(input, requests, service),
+                    Ok(1..) => self.process_owned(input, requests, loop_context),
                     _ => self.input = Input::Partial(input),
                 }
                 result
@@ -182,9 +182,9 @@ impl Connection {
 
     /// Notes how long the client has paused, if the bytes that have just come begin a further request. What came in the
     /// turn in which the response was written had been sent before the response arrived: this was no pause.
-    fn note_pause(&mut self, service: &Service) {
-        if self.answered > 0 && self.since < service.now && self.http.phase() == ReadPhase::Idle {
-            self.rhythm.note(service.now - self.since);
+    fn note_pause(&mut self, loop_context: &LoopContext) {
+        if self.answered > 0 && self.since < loop_context.now && self.http.phase() == ReadPhase::Idle {
+            self.rhythm.note(loop_context.now - self.since);
         }
     }
 
@@ -218,8 +218,8 @@ impl Connection {
         }
     }
 
-    fn process_owned(&mut self, mut input: Vec<u8>, requests: &mut usize, service: &mut Service) {
-        let (consumed, wants_more) = self.process(&input, requests, service);
+    fn process_owned(&mut self, mut input: Vec<u8>, requests: &mut usize, loop_context: &mut LoopContext) {
+        let (consumed, wants_more) = self.process(&input, requests, loop_context);
         input.drain(..consumed);
         self.keep(input, wants_more);
     }
@@ -239,16 +239,16 @@ impl Connection {
     /// as much as a stray empty line would be a reset, and take the response from the client's hands; hence the look. During a
     /// stop the process may end next, and its host with it: then the client's kernel has to confirm that the response has
     /// arrived.
-    fn may_close_outright(&mut self, service: &mut Service) -> bool {
-        if !self.http.nothing_follows() || service.run.is_stopping() {
+    fn may_close_outright(&mut self, loop_context: &mut LoopContext) -> bool {
+        if !self.http.nothing_follows() || loop_context.run.is_stopping() {
             return false;
         }
         if let ReadSide::Waiting = self.read {
             self.read = ReadSide::Ready;
         }
-        let mut scratch = std::mem::take(&mut service.scratch);
+        let mut scratch = std::mem::take(&mut loop_context.scratch);
         let looked = self.read(&mut scratch);
-        service.scratch = scratch;
+        loop_context.scratch = scratch;
         match looked {
             Ok(0) => true,
             Ok(_) => false,
@@ -266,8 +266,13 @@ impl Connection {
 
     /// Takes requests out of `input` for as long as they can be dealt with: how many bytes were consumed, and whether
     /// it takes more input to go on.
-    fn process(&mut self, input: &[u8], requests: &mut usize, service: &mut Service) -> (usize, bool) {
-        let limits = service.config.limits.clone();
+    fn process(
+        &mut self,
+        input: &[u8],
+        requests: &mut usize,
+        loop_context: &mut LoopContext,
+    ) -> (usize, bool) {
+        let limits = loop_context.config.limits.clone();
         let was_in_head = self.http.phase() == ReadPhase::InHead;
         let mut consumed = 0;
         loop {
@@ -279,10 +284,10 @@ impl Connection {
                 return (consumed, false);
             }
             let rest = &input[consumed..];
-            let received = match self.http.receive(rest, service.next_head(), &limits) {
+            let received = match self.http.receive(rest, loop_context.next_head(), &limits) {
                 Ok(received) => received,
                 Err(refusal) => {
-                    self.refuse(&refusal, CloseReason::Refused, service);
+                    self.refuse(&refusal, CloseReason::Refused, loop_context);
                     return (input.len(), false);
                 }
             };
@@ -294,14 +299,14 @@ impl Connection {
                         self.http.write_continue(&mut self.output.buffer);
                     }
                     if self.http.phase() == ReadPhase::InHead && !(was_in_head && consumed == 0) {
-                        self.since = service.now;
+                        self.since = loop_context.now;
                     }
                     return (consumed, true);
                 }
-                Event::Head => self.on_head(service),
+                Event::Head => self.on_head(loop_context),
                 Event::Data(range) => {
-                    self.since = service.now;
-                    self.pace.add(range.len(), service.now);
+                    self.since = loop_context.now;
+                    self.pace.add(range.len(), loop_context.now);
                     match &mut self.activity {
                         Activity::Content { request, plan: Plan::Handle(_) } => {
                             request.add_to_body(&rest[range]);
@@ -313,7 +318,7 @@ impl Connection {
                 }
                 Event::End => {
                     *requests -= 1;
-                    self.on_complete(consumed == input.len(), service);
+                    self.on_complete(consumed == input.len(), loop_context);
                 }
             }
         }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     engine::{
         net::{
-            service::Service,
+            loop_context::LoopContext,
             sock_diag::{TcpState, state_of, unacknowledged},
             socket_writer::{Next, SocketWriter},
         },
@@ -37,10 +37,10 @@ impl Drop for Counted {
 
 impl Connection {
     /// Closes it, whatever it is at. What the stop cuts off is named.
-    pub(crate) fn close(self, reason: CloseReason, service: &mut Service) -> Option<Straggler> {
+    pub(crate) fn close(self, reason: CloseReason, loop_context: &mut LoopContext) -> Option<Straggler> {
         let mut aborted = self.owed;
         let mut straggler = None;
-        let now = service.now;
+        let now = loop_context.now;
         let unfinished = |request: String, began: Instant, stuck| {
             let age = now.saturating_duration_since(began);
             Some(Straggler { request, peer: Some(self.peer), age, stuck })
@@ -63,12 +63,12 @@ impl Connection {
                 }
                 aborted += 1;
                 if has_begun && exchange.cancel_once() {
-                    service.tally.cancelled.add(1);
+                    loop_context.tally.cancelled.add(1);
                 }
             }
             Activity::Streaming(streaming) => {
                 let Streaming { exchange, stream, transfer, .. } = &**streaming;
-                service.in_user_code(|_| {
+                loop_context.in_user_code(|_| {
                     exchange.client_gone();
                     stream.discard(match reason {
                         CloseReason::Aborted => Cause::Stopping,
@@ -76,7 +76,7 @@ impl Connection {
                         _ => Cause::ClientGone,
                     });
                 });
-                service.have_read(stream, exchange);
+                loop_context.have_read(stream, exchange);
                 let stuck = if self.output.is_empty() { Stuck::Streaming } else { Stuck::Writing };
                 if reason == CloseReason::Aborted && exchange.name_once() {
                     straggler = unfinished(exchange.to_string(), exchange.began, stuck);
@@ -97,9 +97,9 @@ impl Connection {
             }
             Activity::Receiving | Activity::Upgrading { .. } | Activity::Lingering { .. } => {}
         }
-        service.tally.aborted.add(aborted);
-        service.tally.closed(reason);
-        service.observe(&Event::ConnectionClosed { connection: self.id(service), reason });
+        loop_context.tally.aborted.add(aborted);
+        loop_context.tally.closed(reason);
+        loop_context.observe(&Event::ConnectionClosed { connection: self.id(loop_context), reason });
         drop(self.stream);
         // Last, so that whoever sees zero sees every socket closed.
         drop(self.in_flight);
@@ -129,25 +129,25 @@ impl Connection {
     }
 
     /// Gives it to its handler, on a thread of its own, with what was read already.
-    pub(crate) fn hand_over(self, service: &mut Service) {
+    pub(crate) fn hand_over(self, loop_context: &mut LoopContext) {
         let Activity::Upgrading { exchange, upgrade } = self.activity else { return };
         let early = match self.input {
             Input::Empty => Vec::new(),
             Input::Partial(bytes) | Input::Backlog(bytes) => bytes,
         };
         let reason = CloseReason::Upgraded;
-        let connection = ConnectionId { loop_number: service.number, token: self.token.0 };
-        let counted = Counted(Arc::clone(&service.run), service.number);
+        let connection = ConnectionId { loop_number: loop_context.number, token: self.token.0 };
+        let counted = Counted(Arc::clone(&loop_context.run), loop_context.number);
         let stream = self.stream.into();
-        let handled = service.dispatcher.spawn(&exchange, self.in_flight, move || {
+        let handled = loop_context.dispatcher.spawn(&exchange, self.in_flight, move || {
             let _counted = counted;
             if let Err(error) = upgrade.run(stream, early) {
                 journal::warn!("a connection could not be handed over: {error}");
             }
         });
         let reason = if handled { reason } else { CloseReason::Failed };
-        service.tally.closed(reason);
-        service.observe(&Event::ConnectionClosed { connection, reason });
+        loop_context.tally.closed(reason);
+        loop_context.observe(&Event::ConnectionClosed { connection, reason });
     }
 
     /// Makes the close a reset, so that the client does not take it for the end of what it reads.
@@ -164,11 +164,11 @@ impl Connection {
     /// one left an idle or quiet period ago. A request that is sent in the moment between this read and the close is
     /// lost either way, as a lingering close would read it only to forget it; and a stop would have to wait for each
     /// idle peer that does not close before it is about to use the connection again, as most do not.
-    pub(crate) fn look_again(&mut self, service: &mut Service) -> Flow {
+    pub(crate) fn look_again(&mut self, loop_context: &mut LoopContext) -> Flow {
         if let ReadSide::Waiting = self.read {
             self.read = ReadSide::Ready;
         }
-        self.drive(service)
+        self.drive(loop_context)
     }
 
     /// The peer has reset the connection, or closed it in both directions.
@@ -185,7 +185,7 @@ impl Connection {
     ///
     /// Of a response in chunks it is the next chunk's size, which may have any number of leading zeros (RFC 9112 section
     /// 7.1).
-    pub(super) fn probe(&mut self, service: &Service) -> Flow {
+    pub(super) fn probe(&mut self, loop_context: &LoopContext) -> Flow {
         let (probes, byte) = match &mut self.activity {
             Activity::Handling { probes, .. } => {
                 let byte = PREFIX[*probes];
@@ -200,7 +200,7 @@ impl Connection {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return self.client_gone(),
         }
-        self.since = service.now;
+        self.since = loop_context.now;
         Flow::Wait
     }
 
@@ -210,15 +210,15 @@ impl Connection {
     ///
     /// No timer is needed: the FIN and its acknowledgement each give an edge, and what lingers when the drain begins is asked
     /// about once. Where the kernel does not answer the question, the connection lingers as it does outside a stop.
-    pub(super) fn end_linger(&mut self, service: &mut Service) -> Flow {
+    pub(super) fn end_linger(&mut self, loop_context: &mut LoopContext) -> Flow {
         let Activity::Lingering { reason, stop_waits: StopWaits::ForAcknowledgement } = self.activity else {
             return Flow::Wait;
         };
-        if service.phase() < Phase::Draining || !self.is_fin_acknowledged() {
+        if loop_context.phase() < Phase::Draining || !self.is_fin_acknowledged() {
             return Flow::Wait;
         }
         // Something may have come meanwhile.
-        match self.look_again(service) {
+        match self.look_again(loop_context) {
             Flow::Wait
                 if matches!(self.activity, Activity::Lingering { stop_waits: StopWaits::ForPeer, .. }) =>
             {
@@ -234,14 +234,14 @@ impl Connection {
     /// connection then has the longest quiet period, [`StopPolicy::quiet`](crate::StopPolicy::quiet).
     ///
     /// The kernel is asked only about connections that are younger than that. Where it does not answer, the rhythm decides.
-    pub(super) fn end_quiet(&mut self, service: &Service) -> Flow {
+    pub(super) fn end_quiet(&mut self, loop_context: &LoopContext) -> Flow {
         let longest = Standing::Quiet { since: self.since, rhythm: Rhythm::default() };
         let is_response_under_way = || {
             let queued = self.stream.local_addr().and_then(|local| unacknowledged(local, self.peer));
             matches!(queued, Ok(Some(1..)))
         };
-        match service.drain.verdict(longest) {
-            Verdict::CloseAt(at) if at > service.now && is_response_under_way() => {
+        match loop_context.drain.verdict(longest) {
+            Verdict::CloseAt(at) if at > loop_context.now && is_response_under_way() => {
                 self.rhythm = Rhythm::default();
                 Flow::Wait
             }
@@ -256,8 +256,8 @@ impl Connection {
 
     /// The lingering close: reads and forgets, so that nothing that arrives late makes the kernel answer with a reset,
     /// which would take the response from the peer's hands (RFC 9112 section 9.6).
-    pub(super) fn discard(&mut self, reason: CloseReason, service: &mut Service) -> Flow {
-        let mut scratch = std::mem::take(&mut service.scratch);
+    pub(super) fn discard(&mut self, reason: CloseReason, loop_context: &mut LoopContext) -> Flow {
+        let mut scratch = std::mem::take(&mut loop_context.scratch);
         let mut budget = BYTES_A_TURN;
         let flow = loop {
             match self.read(&mut scratch) {
@@ -273,7 +273,7 @@ impl Connection {
                 break Flow::Again;
             }
         };
-        service.scratch = scratch;
+        loop_context.scratch = scratch;
         flow
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         request::Exchange,
         response::Response,
     },
-    engine::{net::service::Service, pool},
+    engine::{net::loop_context::LoopContext, pool},
     http::{Refusal, Respond, body_is_separate},
     isolation::{contain::catch, journal},
     stop::CloseReason,
@@ -27,7 +27,7 @@ enum Origin {
 
 impl Connection {
     /// Answers what is the peer's fault; nothing that follows is read as a request.
-    pub(super) fn refuse(&mut self, refusal: &Refusal, reason: CloseReason, service: &mut Service) {
+    pub(super) fn refuse(&mut self, refusal: &Refusal, reason: CloseReason, loop_context: &mut LoopContext) {
         let activity = std::mem::replace(&mut self.activity, Activity::Receiving);
         let exchange = match &activity {
             Activity::Content { request, .. } => Some(&request.exchange),
@@ -51,42 +51,47 @@ impl Connection {
             exchange.client_gone();
             pipe.fail(kind, refusal.reason());
             let has_begun = !exchange.claim();
-            service.tally.cancelled.add(u64::from(has_begun && exchange.cancel_once()));
+            loop_context.tally.cancelled.add(u64::from(has_begun && exchange.cancel_once()));
         }
-        let response = self.refusal(refused, Origin::Server, service);
-        let options = Respond { date: service.date.at(service.now), close: true };
+        let response = self.refusal(refused, Origin::Server, loop_context);
+        let options = Respond { date: loop_context.date.at(loop_context.now), close: true };
         let separate = body_is_separate(&response.parts(), self.http.is_head_request());
         self.http.refuse_with(&response.parts(), options, &mut self.output.buffer);
-        self.tell_made(response.status(), service);
+        self.tell_made(response.status(), loop_context);
         if separate {
             self.output.follow(response.into_body());
         }
         self.answered += 1;
         self.persistence = Persistence::CloseWhenSent(reason);
-        self.since = service.now;
+        self.since = loop_context.now;
         if let Activity::Content { request, .. } = activity {
-            service.recycle(request);
+            loop_context.recycle(request);
         }
     }
 
     /// The response to a request for which there is no room, or no time any more.
-    pub(super) fn overloaded(&self, kind: RefusalKind, exchange: &Exchange, service: &Service) -> Response {
+    pub(super) fn overloaded(
+        &self,
+        kind: RefusalKind,
+        exchange: &Exchange,
+        loop_context: &LoopContext,
+    ) -> Response {
         let refused = RefusedRequest::new(kind, pool::overloaded(), self.peer, Some(exchange));
-        self.refusal(refused, Origin::Server, service)
+        self.refusal(refused, Origin::Server, loop_context)
     }
 
     /// The time that the route gives its handler is over.
-    pub(super) fn time_out(&mut self, service: &mut Service) -> Flow {
+    pub(super) fn time_out(&mut self, loop_context: &mut LoopContext) -> Flow {
         let Activity::Handling { exchange, incoming, probes, due: Some((_, route)) } = &self.activity else {
             return Flow::Wait;
         };
         let (exchange, probes) = (Arc::clone(exchange), *probes);
-        let Some(limit) = &service.router.get_route(*route).limit else { return Flow::Wait };
+        let Some(limit) = &loop_context.router.get_route(*route).limit else { return Flow::Wait };
         let origin = match &limit.answer {
             Answer::Default => Origin::Server,
             Answer::Own(_) => Origin::Route,
         };
-        let answer = service.in_user_code(|_| {
+        let answer = loop_context.in_user_code(|_| {
             catch(|| limit.answer.make()).unwrap_or_else(|panic| {
                 journal::error!("the answer to a request that took too long panicked: {panic}");
                 Answer::Default.make()
@@ -94,28 +99,28 @@ impl Connection {
         });
         let refused = RefusedRequest::new(RefusalKind::TimeLimit, answer, self.peer, Some(&exchange));
         // What the handler has asked to be called at the end of its context runs here.
-        service.in_user_code(|_| exchange.time_out());
+        loop_context.in_user_code(|_| exchange.time_out());
         if let Some(pipe) = incoming {
             pipe.fail(io::ErrorKind::TimedOut, "the time for this request is over");
         }
         let has_begun = !exchange.claim();
-        service.tally.timed_out.add(1);
-        service.tally.cancelled.add(u64::from(has_begun && exchange.cancel_once()));
-        let response = self.refusal(refused, origin, service);
-        self.answer(response, &exchange, probes, service)
+        loop_context.tally.timed_out.add(1);
+        loop_context.tally.cancelled.add(u64::from(has_begun && exchange.cancel_once()));
+        let response = self.refusal(refused, origin, loop_context);
+        self.answer(response, &exchange, probes, loop_context)
     }
 
     /// Has the response to a refused request made by those who have a say in it.
-    fn refusal(&self, refused: RefusedRequest<'_>, origin: Origin, service: &Service) -> Response {
+    fn refusal(&self, refused: RefusedRequest<'_>, origin: Origin, loop_context: &LoopContext) -> Response {
         let refused = if self.http.is_head_request() { refused.without_content() } else { refused };
         let hook = match origin {
-            Origin::Server => service.config.on_refusal.0.as_deref(),
+            Origin::Server => loop_context.config.on_refusal.0.as_deref(),
             Origin::Route => None,
         };
-        let wrappers = service.router.wrappers(refused.route());
+        let wrappers = loop_context.router.wrappers(refused.route());
         if hook.is_none() && wrappers.is_empty() {
             return refused.into_response();
         }
-        service.in_user_code(|_| refused.respond(hook, wrappers))
+        loop_context.in_user_code(|_| refused.respond(hook, wrappers))
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     },
     body::{Body, pipe::Pipe},
     engine::{
-        net::{event_loop::Message, pace::Pace, service::Service},
+        net::{event_loop::Message, loop_context::LoopContext, pace::Pace},
         pool::{self, Job, Reply},
     },
     http::{After, Framing, Respond, StatusCode, body_is_separate},
@@ -24,29 +24,29 @@ use crate::{
 };
 
 impl Connection {
-    pub(super) fn on_head(&mut self, service: &mut Service) {
-        let mut request = service.take_request(self.peer, self.id(service), self.answered);
-        let plan = match request.route(&service.router) {
+    pub(super) fn on_head(&mut self, loop_context: &mut LoopContext) {
+        let mut request = loop_context.take_request(self.peer, self.id(loop_context), self.answered);
+        let plan = match request.route(&loop_context.router) {
             Found::Route(route) => {
-                let content = service.router.get_route(route).content;
+                let content = loop_context.router.get_route(route).content;
                 if content == Content::Unwanted && request.exchange.head.expects_continue() {
-                    return self.handle(request, route, false, service);
+                    return self.handle(request, route, false, loop_context);
                 }
                 Plan::Handle(route)
             }
             Found::Answer(response) if request.exchange.head.expects_continue() => {
                 // The client has been spared its content, so there is none to read past (RFC 9110 section 10.1.1).
-                self.respond(response, &request.exchange, false, service);
-                service.recycle(request);
+                self.respond(response, &request.exchange, false, loop_context);
+                loop_context.recycle(request);
                 return;
             }
             Found::Answer(response) => Plan::Answer(Box::new(response)),
         };
-        let limits = &service.config.limits;
+        let limits = &loop_context.config.limits;
         let (content, limit) = match &plan {
             Plan::Answer(_) => (Content::Buffered, limits.body_bytes),
             Plan::Handle(id) => {
-                let route = service.router.get_route(*id);
+                let route = loop_context.router.get_route(*id);
                 let default = match route.content {
                     Content::Buffered | Content::Unwanted => limits.body_bytes,
                     Content::Streamed => u64::MAX,
@@ -55,59 +55,60 @@ impl Connection {
             }
         };
         let has_content = request.exchange.head.framing() != Framing::None;
-        self.pace = Pace::new(service.now);
+        self.pace = Pace::new(loop_context.now);
         if let Err(refusal) = self.http.read_body(limit) {
             self.activity = Activity::Content { request, plan };
-            return self.refuse(&refusal, CloseReason::Refused, service);
+            return self.refuse(&refusal, CloseReason::Refused, loop_context);
         }
         match plan {
             Plan::Handle(route) if has_content && content == Content::Streamed => {
-                self.submit_streamed(request, route, service);
+                self.submit_streamed(request, route, loop_context);
             }
             plan => self.activity = Activity::Content { request, plan },
         }
     }
 
     /// Gives a request to a worker whose handler reads the content itself.
-    fn submit_streamed(&mut self, mut request: Box<Request>, route: RouteId, service: &mut Service) {
-        let (mailbox, token) = (service.mailbox.clone(), self.token);
+    fn submit_streamed(&mut self, mut request: Box<Request>, route: RouteId, loop_context: &mut LoopContext) {
+        let (mailbox, token) = (loop_context.mailbox.clone(), self.token);
         let resume = move || drop(mailbox.send(Message::ContentWanted(token)));
         // A client that waits for a go-ahead gets it when the handler asks for the first byte.
         let pipe = Arc::new(Pipe::new(self.http.wants_continue(), resume));
         request.pipe = Some(Arc::clone(&pipe));
-        self.submit(request, route, Some(pipe), false, service);
+        self.submit(request, route, Some(pipe), false, loop_context);
     }
 
     /// The request is there, whole. `last`: nothing is buffered behind it.
-    pub(super) fn on_complete(&mut self, last: bool, service: &mut Service) {
+    pub(super) fn on_complete(&mut self, last: bool, loop_context: &mut LoopContext) {
         if let Activity::Handling { incoming, .. } = &mut self.activity {
             if let Some(pipe) = incoming.take() {
                 pipe.complete();
             }
-            self.since = service.now;
+            self.since = loop_context.now;
             return;
         }
         let activity = std::mem::replace(&mut self.activity, Activity::Receiving);
         let Activity::Content { request, plan } = activity else { return };
         let route = match plan {
             Plan::Answer(response) => {
-                self.respond(*response, &request.exchange, last, service);
-                return service.recycle(request);
+                self.respond(*response, &request.exchange, last, loop_context);
+                return loop_context.recycle(request);
             }
             Plan::Handle(route) => route,
         };
-        self.handle(request, route, last, service);
+        self.handle(request, route, last, loop_context);
     }
 
     /// Runs the handler, or has it run.
-    fn handle(&mut self, request: Box<Request>, route: RouteId, last: bool, service: &mut Service) {
-        if service.router.get_route(route).place == Place::Inline {
-            let response = service
-                .in_user_code(|service| pool::answer(&service.config, &service.router, route, &request));
-            self.respond(response, &request.exchange, last, service);
-            return service.recycle(request);
+    fn handle(&mut self, request: Box<Request>, route: RouteId, last: bool, loop_context: &mut LoopContext) {
+        if loop_context.router.get_route(route).place == Place::Inline {
+            let response = loop_context.in_user_code(|loop_context| {
+                pool::answer(&loop_context.config, &loop_context.router, route, &request)
+            });
+            self.respond(response, &request.exchange, last, loop_context);
+            return loop_context.recycle(request);
         }
-        self.submit(request, route, None, last, service);
+        self.submit(request, route, None, last, loop_context);
     }
 
     fn submit(
@@ -116,38 +117,38 @@ impl Connection {
         route: RouteId,
         incoming: Option<Arc<Pipe>>,
         last: bool,
-        service: &mut Service,
+        loop_context: &mut LoopContext,
     ) {
-        if service.drain.cancels(request.exchange.on_stop) {
+        if loop_context.drain.cancels(request.exchange.on_stop) {
             // Nobody would begin with it, or it would be told to end at once.
-            service.tally.rejected.add(1);
-            let response = self.overloaded(RefusalKind::Stopping, &request.exchange, service);
-            self.respond(response, &request.exchange, last, service);
-            return service.recycle(request);
+            loop_context.tally.rejected.add(1);
+            let response = self.overloaded(RefusalKind::Stopping, &request.exchange, loop_context);
+            self.respond(response, &request.exchange, last, loop_context);
+            return loop_context.recycle(request);
         }
         let exchange = Arc::clone(&request.exchange);
-        let limit = service.router.get_route(route).limit.as_ref();
-        let due = limit.and_then(|limit| Some((service.now.checked_add(limit.after)?, route)));
+        let limit = loop_context.router.get_route(route).limit.as_ref();
+        let due = limit.and_then(|limit| Some((loop_context.now.checked_add(limit.after)?, route)));
         // Before: a worker may be faster than what comes after.
         let (connection, number) = exchange.id();
-        service.observe(&Event::HandlerQueued { connection, request: number });
+        loop_context.observe(&Event::HandlerQueued { connection, request: number });
         let reply = Reply {
-            mailbox: service.mailbox.clone(),
+            mailbox: loop_context.mailbox.clone(),
             connection: self.token,
             in_flight: self.in_flight.clone(),
         };
-        match service.dispatcher.submit(Job::Handle { request, route, reply }) {
+        match loop_context.dispatcher.submit(Job::Handle { request, route, reply }) {
             Ok(()) => {
                 self.activity = Activity::Handling { exchange, probes: 0, incoming, due };
-                self.since = service.now;
+                self.since = loop_context.now;
             }
             Err(job) => {
-                service.tally.rejected.add(1);
-                let response = self.overloaded(RefusalKind::Overloaded, &exchange, service);
-                self.respond(response, &exchange, last, service);
+                loop_context.tally.rejected.add(1);
+                let response = self.overloaded(RefusalKind::Overloaded, &exchange, loop_context);
+                self.respond(response, &exchange, last, loop_context);
                 drop(exchange);
                 if let Some(request) = job.into_request() {
-                    service.recycle(request);
+                    loop_context.recycle(request);
                 }
             }
         }
@@ -158,19 +159,21 @@ impl Connection {
         response: Response,
         exchange: &Arc<Exchange>,
         last: bool,
-        service: &mut Service,
+        loop_context: &mut LoopContext,
     ) {
         // While stopping, the last response says so; what has come in behind a request is still answered first.
         // (Asked anew, as an inline handler may have stopped its own server just now.)
-        let stopping =
-            service.run.is_stopping() && last && matches!(self.read, ReadSide::Waiting | ReadSide::Ended);
-        let enough = service.config.requests_per_connection.is_some_and(|most| self.answered + 1 >= most);
+        let stopping = loop_context.run.is_stopping()
+            && last
+            && matches!(self.read, ReadSide::Waiting | ReadSide::Ended);
+        let enough =
+            loop_context.config.requests_per_connection.is_some_and(|most| self.answered + 1 >= most);
         let close = stopping || enough;
-        let response = self.checked(response, exchange, service);
+        let response = self.checked(response, exchange, loop_context);
         let separate = body_is_separate(&response.parts(), self.http.is_head_request());
         let transfer = self.http.transfer(&response.parts());
-        self.tell_made(response.status(), service);
-        let options = Respond { date: service.date.at(service.now), close };
+        self.tell_made(response.status(), loop_context);
+        let options = Respond { date: loop_context.date.at(loop_context.now), close };
         let after = self.http.respond(&response.parts(), options, &mut self.output.buffer);
         let then = match after {
             After::KeepAlive => Persistence::KeepAlive,
@@ -179,10 +182,10 @@ impl Connection {
         };
         match (response.into_body(), transfer) {
             (Body::Stream(stream), Some(transfer)) => {
-                return self.begin_stream(stream, transfer, then, exchange, service);
+                return self.begin_stream(stream, transfer, then, exchange, loop_context);
             }
             (Body::Stream(stream), None) => {
-                service.let_go(&stream, Cause::from("the client wants no content"), exchange);
+                loop_context.let_go(&stream, Cause::from("the client wants no content"), exchange);
             }
             (Body::Upgrade(upgrade), _) => {
                 self.activity = Activity::Upgrading { exchange: Arc::clone(exchange), upgrade };
@@ -190,39 +193,44 @@ impl Connection {
             (body, _) if separate => self.output.follow(body),
             _ => {}
         }
-        self.answered(then, service);
+        self.answered(then, loop_context);
     }
 
     /// Status 101 and a handler for what follows it belong together: one without the other would leave the two sides with
     /// two ideas of what is spoken on the connection (RFC 9110 section 7.8).
-    fn checked(&self, response: Response, exchange: &Arc<Exchange>, service: &mut Service) -> Response {
+    fn checked(
+        &self,
+        response: Response,
+        exchange: &Arc<Exchange>,
+        loop_context: &mut LoopContext,
+    ) -> Response {
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switches == matches!(response.body(), Body::Upgrade(_)) {
-            let has_room = !switches || service.dispatcher.may_spawn();
+            let has_room = !switches || loop_context.dispatcher.may_spawn();
             return match has_room {
                 true => response,
-                false => self.overloaded(RefusalKind::Overloaded, exchange, service),
+                false => self.overloaded(RefusalKind::Overloaded, exchange, loop_context),
             };
         }
         journal::error!(
             "a response to {} switches protocols, but was taken apart on its way: 500",
             self.peer
         );
-        service.let_go_of(response, exchange);
+        loop_context.let_go_of(response, exchange);
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
 
     /// The response is in the output buffer, whole.
-    pub(super) fn answered(&mut self, then: Persistence, service: &Service) {
+    pub(super) fn answered(&mut self, then: Persistence, loop_context: &LoopContext) {
         self.owed += 1;
         self.answered += 1;
-        self.since = service.now;
+        self.since = loop_context.now;
         self.persistence = then;
     }
 
-    pub(super) fn tell_made(&self, status: StatusCode, service: &Service) {
-        service.tally.responded(status);
-        let (connection, request) = (self.id(service), self.answered);
-        service.observe(&Event::ResponseMade { connection, request, status });
+    pub(super) fn tell_made(&self, status: StatusCode, loop_context: &LoopContext) {
+        loop_context.tally.responded(status);
+        let (connection, request) = (self.id(loop_context), self.answered);
+        loop_context.observe(&Event::ResponseMade { connection, request, status });
     }
 }

@@ -18,7 +18,7 @@ use super::{Activity, Connection, Flow, PREFIX, Persistence, ReadSide, SHORTEST_
 use crate::{
     app::request::Exchange,
     body::stream::{Rest, Stream},
-    engine::net::{deadlines::Kind, service::Service},
+    engine::net::{deadlines::Kind, loop_context::LoopContext},
     http::Transfer,
     isolation::journal,
     stop::{Cause, CloseReason, OnStop, Phase},
@@ -58,48 +58,48 @@ impl Connection {
         transfer: Transfer,
         then: Persistence,
         exchange: &Arc<Exchange>,
-        service: &Service,
+        loop_context: &LoopContext,
     ) {
-        let (mailbox, token) = (service.mailbox.clone(), self.token);
+        let (mailbox, token) = (loop_context.mailbox.clone(), self.token);
         if !stream.attach(move || mailbox.note(token)) {
             journal::error!(
                 "the content of {exchange} is being sent already: make a stream for each response"
             );
             stream = Stream::cut();
         }
-        if service.phase() >= Phase::Draining {
+        if loop_context.phase() >= Phase::Draining {
             stream.hint();
         }
-        let (exchange, began) = (Arc::clone(exchange), service.now);
+        let (exchange, began) = (Arc::clone(exchange), loop_context.now);
         self.activity =
             Activity::Streaming(Box::new(Streaming { exchange, stream, transfer, then, probes: 0, began }));
-        self.since = service.now;
+        self.since = loop_context.now;
     }
 
     /// A sender has something, or has ended. (It may have been one of an earlier response, and this a false alarm.)
-    pub(crate) fn on_fed(&mut self, service: &mut Service) -> Flow {
+    pub(crate) fn on_fed(&mut self, loop_context: &mut LoopContext) -> Flow {
         match self.activity {
-            Activity::Streaming(_) => self.drive(service),
+            Activity::Streaming(_) => self.drive(loop_context),
             _ => Flow::Wait,
         }
     }
 
     /// The drain begins: the senders are told, and a lingering close may be over.
-    pub(crate) fn on_drain(&mut self, service: &mut Service) -> Flow {
+    pub(crate) fn on_drain(&mut self, loop_context: &mut LoopContext) -> Flow {
         match &self.activity {
             Activity::Streaming(streaming) => {
-                service.in_user_code(|_| streaming.stream.hint());
+                loop_context.in_user_code(|_| streaming.stream.hint());
                 Flow::Wait
             }
-            _ => self.end_linger(service),
+            _ => self.end_linger(loop_context),
         }
     }
 
     /// Moves what is there to the output buffer, or ends the response.
-    pub(super) fn pull(&mut self, service: &mut Service) -> Pulled {
+    pub(super) fn pull(&mut self, loop_context: &mut LoopContext) -> Pulled {
         let Activity::Streaming(streaming) = &mut self.activity else { return Pulled::Nothing };
-        if streaming.last_words(service).is_some_and(|until| until <= service.now) {
-            service.in_user_code(|_| streaming.stream.close(Cause::Stopping));
+        if streaming.last_words(loop_context).is_some_and(|until| until <= loop_context.now) {
+            loop_context.in_user_code(|_| streaming.stream.close(Cause::Stopping));
         }
         let transfer = streaming.transfer;
         let frame = |length: Option<usize>, out: &mut Vec<u8>| match length {
@@ -110,7 +110,7 @@ impl Connection {
         if bytes > 0 {
             streaming.probes = 0;
         }
-        service.have_read(&streaming.stream, &streaming.exchange);
+        loop_context.have_read(&streaming.stream, &streaming.exchange);
         match rest {
             Rest::Cut => Pulled::Cut,
             Rest::Nothing if bytes == 0 => Pulled::Nothing,
@@ -118,7 +118,7 @@ impl Connection {
             Rest::End if transfer == Transfer::UntilClose && !self.output.is_empty() => Pulled::Bytes(bytes),
             Rest::End => {
                 transfer.end(&mut self.output.buffer);
-                self.end_stream(service);
+                self.end_stream(loop_context);
                 Pulled::Bytes(bytes)
             }
             Rest::More | Rest::Nothing => Pulled::Bytes(bytes),
@@ -127,28 +127,28 @@ impl Connection {
 
     /// The reason to close it for when its content can never be whole: whether or not its senders were quick to obey, it was
     /// the stop that cut them off.
-    pub(super) fn reason_to_cut(&self, service: &Service) -> CloseReason {
+    pub(super) fn reason_to_cut(&self, loop_context: &LoopContext) -> CloseReason {
         match &self.activity {
-            Activity::Streaming(streaming) if service.drain.cancels(streaming.exchange.on_stop) => {
+            Activity::Streaming(streaming) if loop_context.drain.cancels(streaming.exchange.on_stop) => {
                 CloseReason::Aborted
             }
             _ => CloseReason::BodyFailed,
         }
     }
 
-    fn end_stream(&mut self, service: &mut Service) {
+    fn end_stream(&mut self, loop_context: &mut LoopContext) {
         let activity = std::mem::replace(&mut self.activity, Activity::Receiving);
         if let Activity::Streaming(streaming) = activity {
             let Streaming { stream, then, .. } = *streaming;
-            service.in_user_code(|_| stream.cancel(Cause::from("the body is complete")));
-            self.answered(then, service);
+            loop_context.in_user_code(|_| stream.cancel(Cause::from("the body is complete")));
+            self.answered(then, loop_context);
         }
     }
 
     /// The grace period is over: what can be ended is ended; for the rest the senders hear of it.
-    pub(super) fn cancel_stream(&mut self, service: &mut Service) -> Flow {
+    pub(super) fn cancel_stream(&mut self, loop_context: &mut LoopContext) -> Flow {
         if let Activity::Streaming(streaming) = &self.activity {
-            service.in_user_code(|_| {
+            loop_context.in_user_code(|_| {
                 if streaming.can_end_early() {
                     streaming.stream.close(Cause::Stopping);
                 } else {
@@ -156,7 +156,7 @@ impl Connection {
                 }
             });
         }
-        self.drive(service)
+        self.drive(loop_context)
     }
 }
 
@@ -169,8 +169,8 @@ impl Streaming {
 
     /// Until when the senders may go on, once the drain has begun. One whose length is declared
     /// has the grace period, and so has one whose route wants it so.
-    fn last_words(&self, service: &Service) -> Option<Instant> {
-        let timeline = service.drain.timeline().filter(|_| service.phase() >= Phase::Draining)?;
+    fn last_words(&self, loop_context: &LoopContext) -> Option<Instant> {
+        let timeline = loop_context.drain.timeline().filter(|_| loop_context.phase() >= Phase::Draining)?;
         if !self.can_end_early() || self.exchange.on_stop == OnStop::Finish {
             return None;
         }
@@ -183,12 +183,12 @@ impl Streaming {
         &self,
         read: &ReadSide,
         since: Instant,
-        service: &Service,
+        loop_context: &LoopContext,
     ) -> Option<(Kind, Instant)> {
-        let last_words = self.last_words(service).map(|until| (Kind::LastWords, until));
+        let last_words = self.last_words(loop_context).map(|until| (Kind::LastWords, until));
         let probe = match (read, self.transfer) {
             (ReadSide::HangingUp | ReadSide::Ended, Transfer::Chunked) if self.probes < PREFIX.len() => {
-                let first = service.config.timeouts.half_close_probe.max(SHORTEST_PROBE);
+                let first = loop_context.config.timeouts.half_close_probe.max(SHORTEST_PROBE);
                 since.checked_add(first.saturating_mul(1 << self.probes)).map(|at| (Kind::Probe, at))
             }
             _ => None,

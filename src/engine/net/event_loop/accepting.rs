@@ -24,7 +24,7 @@ use crate::{
     isolation::journal,
     isolation::repeated::Repeated,
     observe,
-    stop::{Guard, Phase, StopPolicy},
+    stop::{Phase, StopPolicy, WaitGuard},
 };
 
 /// Connections accepted in one go before the connections there are have their turn.
@@ -46,7 +46,7 @@ pub(super) struct Accepting {
     pub(super) rescued: u64,
     /// How many SYN cookies the kernel had sent before.
     pub(super) cookies_before: u64,
-    _in_flight: Guard,
+    _in_flight: WaitGuard,
 }
 
 pub(super) enum Stage {
@@ -97,11 +97,11 @@ impl Accepting {
 impl EventLoop {
     /// Gives the listeners to this loop.
     pub(crate) fn listen(&mut self, listeners: Vec<Listener>) -> io::Result<()> {
-        let in_flight = self.service.run.in_flight.guard();
+        let in_flight = self.loop_context.run.in_flight.guard();
         self.accept_from(listeners, in_flight)
     }
 
-    pub(super) fn accept_from(&mut self, listeners: Vec<Listener>, in_flight: Guard) -> io::Result<()> {
+    pub(super) fn accept_from(&mut self, listeners: Vec<Listener>, in_flight: WaitGuard) -> io::Result<()> {
         let mut accepting = Accepting {
             listeners: Vec::new(),
             tokens: listeners.len(),
@@ -130,13 +130,16 @@ impl EventLoop {
 
     /// Whether there may be one more connection. A closing listener has promised one to everybody in its queue.
     fn has_room(&self) -> bool {
-        self.service.phase() >= Phase::Draining || self.service.run.may_accept()
+        self.loop_context.phase() >= Phase::Draining || self.loop_context.run.may_accept()
     }
 
     /// Takes connections from the accept queues, up to a turn's budget, and closes what may be closed.
     pub(super) fn accept(&mut self) {
         let Some(mut accepting) = self.accepting.take() else { return };
-        if accepting.retry_at.is_some_and(|at| at <= self.service.now || self.service.run.accept_resumed()) {
+        if accepting
+            .retry_at
+            .is_some_and(|at| at <= self.loop_context.now || self.loop_context.run.accept_resumed())
+        {
             accepting.retry_at = None;
         }
         self.take_from_queues(&mut accepting);
@@ -163,7 +166,9 @@ impl EventLoop {
                     self.place(stream, peer);
                 }
                 Accepted::Empty => listening.backlogged = false,
-                Accepted::Lost(error) => journal::debug!("{}: accept: {error}", self.service.config.name),
+                Accepted::Lost(error) => {
+                    journal::debug!("{}: accept: {error}", self.loop_context.config.name)
+                }
                 Accepted::Paused(error) => self.pause(accepting, position, &error),
                 Accepted::Failed(error) => {
                     let listening = accepting.listeners.remove(position);
@@ -175,9 +180,9 @@ impl EventLoop {
 
     /// Keeps from accepting for a while.
     fn pause(&mut self, accepting: &mut Accepting, position: usize, error: &io::Error) {
-        self.service.run.pause_accepting();
-        accepting.retry_at = Some(self.service.now + EXHAUSTED);
-        let name = &self.service.config.name;
+        self.loop_context.run.pause_accepting();
+        accepting.retry_at = Some(self.loop_context.now + EXHAUSTED);
+        let name = &self.loop_context.config.name;
         if let Stage::Closing(_) = accepting.stage {
             // Without a descriptor, accept(2) does not say whether anybody waits at all. An edge does.
             let listening = &mut accepting.listeners[position];
@@ -187,7 +192,7 @@ impl EventLoop {
                 journal::debug!("{name}: cannot ask who waits: {error}");
             }
         }
-        match accepting.pauses.count(self.service.now) {
+        match accepting.pauses.count(self.loop_context.now) {
             Some(1) => journal::warn!("{name}: accepting pauses: {error}"),
             Some(times) => {
                 journal::warn!("{name}: accepting has paused {times} times since the last line: {error}")
@@ -198,7 +203,7 @@ impl EventLoop {
 
     /// Logs the pauses that no line has told of, when accepting ends.
     pub(super) fn tell_of_pauses(&self, accepting: &Accepting) {
-        let (name, times) = (&self.service.config.name, accepting.pauses.unlogged());
+        let (name, times) = (&self.loop_context.config.name, accepting.pauses.unlogged());
         if times > 0 {
             journal::warn!("{name}: accepting has paused {times} times since the last line");
         }
@@ -209,14 +214,15 @@ impl EventLoop {
         self.deregister(&mut listening.socket);
         let address = listening.socket.local_addr().ok();
         drop(listening);
-        let config = Arc::clone(&self.service.config);
+        let config = Arc::clone(&self.loop_context.config);
         let place = address.map_or_else(String::new, |address| format!(" on {address}"));
         let kind = error.kind();
         let error = Error::io(format!("{}: the listener{place} has failed", config.name), error);
         self.has_listener_failed = true;
-        let fails = config.on_listener_failure == OnListenerFailure::Fail && !self.service.run.is_stopping();
+        let fails =
+            config.on_listener_failure == OnListenerFailure::Fail && !self.loop_context.run.is_stopping();
         if fails {
-            self.service.run.fail_within(error, &StopPolicy::default());
+            self.loop_context.run.fail_within(error, &StopPolicy::default());
         } else {
             journal::error!("{error}");
             self.listener_failures.push(error);
@@ -229,21 +235,21 @@ impl EventLoop {
     /// Closing a descriptor takes it out of `epoll` only if nobody else holds the socket.
     pub(super) fn deregister(&self, socket: &mut TcpListener) {
         if let Err(error) = self.poll.registry().deregister(socket) {
-            journal::debug!("{}: a listener is still watched: {error}", self.service.config.name);
+            journal::debug!("{}: a listener is still watched: {error}", self.loop_context.config.name);
         }
     }
 
     fn place(&mut self, stream: TcpStream, peer: SocketAddr) {
-        self.service.tally.accepted.add(1);
-        let run = Arc::clone(&self.service.run);
+        self.loop_context.tally.accepted.add(1);
+        let run = Arc::clone(&self.loop_context.run);
         let chosen = run.place_connection();
         let in_flight = run.in_flight.guard();
-        if chosen == self.service.number {
+        if chosen == self.loop_context.number {
             return self.add(stream, peer, in_flight);
         }
         let message = Message::Accepted(stream, peer, in_flight);
         if let Err(Message::Accepted(stream, peer, in_flight)) = run.loops()[chosen].mailbox.send(message) {
-            run.move_connection(chosen, self.service.number);
+            run.move_connection(chosen, self.loop_context.number);
             self.add(stream, peer, in_flight);
         }
     }

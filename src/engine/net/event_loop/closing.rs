@@ -64,7 +64,7 @@ impl Closing {
 impl EventLoop {
     /// The drain begins: the listeners are closed, kept, or left to the others that hold them.
     pub(super) fn end_listening(&mut self) {
-        if self.service.drain.timeline().is_some_and(Timeline::keeps_listener) {
+        if self.loop_context.drain.timeline().is_some_and(Timeline::keeps_listener) {
             self.keep_listeners();
         } else {
             self.close_listeners();
@@ -87,19 +87,19 @@ impl EventLoop {
     /// A further stop does not keep the listeners: unless all is over already, they are closed as if it had been so from
     /// the beginning.
     pub(super) fn close_kept_listeners(&mut self) {
-        let keeps = self.service.drain.timeline().is_some_and(Timeline::keeps_listener);
+        let keeps = self.loop_context.drain.timeline().is_some_and(Timeline::keeps_listener);
         if self.kept.is_empty() || keeps {
             return;
         }
         let listeners = std::mem::take(&mut self.kept);
-        let Some(in_flight) = self.service.run.in_flight.guard_unless_zero() else { return };
+        let Some(in_flight) = self.loop_context.run.in_flight.guard_unless_zero() else { return };
         self.listener_end = None;
         match self.accept_from(listeners, in_flight) {
             Ok(()) => self.close_listeners(),
             Err(error) => {
                 journal::warn!(
                     "{}: clients in the accept queue are reset: {error}",
-                    self.service.config.name
+                    self.loop_context.config.name
                 );
                 self.listeners_ended(ListenerEnd::CutOff, 0);
             }
@@ -118,7 +118,7 @@ impl EventLoop {
             end = end.max(refuse_new(&SockRef::from(&listening.socket), cookies));
         }
         accepting.stage = Stage::Closing(Closing {
-            began: self.service.now,
+            began: self.loop_context.now,
             end,
             cookies,
             handshakes: Handshakes::Unknown,
@@ -136,7 +136,7 @@ impl EventLoop {
 
     /// Whether the listeners may be closed by now, after what was in their queues has been taken.
     pub(super) fn may_close(&mut self, accepting: &mut Accepting) -> bool {
-        let now = self.service.now;
+        let now = self.loop_context.now;
         let Stage::Closing(closing) = &mut accepting.stage else { return false };
         if accepting.listeners.is_empty() || self.end_of_stop() <= now {
             return true;
@@ -162,7 +162,7 @@ impl EventLoop {
         {
             journal::debug!(
                 "{}: handshakes are half open, the listener waits for them",
-                self.service.config.name
+                self.loop_context.config.name
             );
             closing.handshakes = Handshakes::Awaited { rescued: accepting.rescued + accepts, until };
             return false;
@@ -189,17 +189,18 @@ impl EventLoop {
         if let (Stage::Closing(_), Some(_), true) =
             (&accepting.stage, accepting.retry_at, accepting.is_backlogged())
         {
-            let began = self.service.drain.timeline().map_or(self.service.now, Timeline::drain_began);
+            let began =
+                self.loop_context.drain.timeline().map_or(self.loop_context.now, Timeline::drain_began);
             self.stragglers.push(Straggler {
                 request: "clients that wait to be accepted".to_owned(),
                 peer: None,
-                age: self.service.now.saturating_duration_since(began),
+                age: self.loop_context.now.saturating_duration_since(began),
                 stuck: Stuck::Accepting,
             });
         }
         // Closed before anybody is told so.
         drop(accepting);
-        self.service.tally.rescued.add(rescued);
+        self.loop_context.tally.rescued.add(rescued);
         self.listeners_ended(end, rescued);
     }
 
@@ -207,8 +208,8 @@ impl EventLoop {
     fn listeners_ended(&mut self, end: ListenerEnd, rescued: u64) {
         let end = if self.has_listener_failed { ListenerEnd::Failed } else { end };
         self.listener_end = Some(end);
-        self.service.announce(News::ListenerClosed { rescued, end });
-        let name = &self.service.config.name;
+        self.loop_context.announce(News::ListenerClosed { rescued, end });
+        let name = &self.loop_context.config.name;
         match end {
             // The failure was logged when it was seen, and a stop without time is what the caller asked for.
             ListenerEnd::Failed | ListenerEnd::CutOff => journal::debug!("{name}: the listener {end}"),
@@ -218,6 +219,6 @@ impl EventLoop {
     }
 
     fn end_of_stop(&self) -> Instant {
-        self.service.drain.timeline().map_or(self.service.now, Timeline::end)
+        self.loop_context.drain.timeline().map_or(self.loop_context.now, Timeline::end)
     }
 }

@@ -8,8 +8,8 @@ use peer_answers::{
     milliseconds, value,
 };
 use softstop::{
-    Body, Error, Group, IntoResponse, IntoRoute, Request, Response, Route, Router, Server, StatusCode,
-    StopPolicy, inline,
+    Body, Error, Group, IntoResponse, Request, Response, Router, Server, StatusCode, StopPolicy, inline,
+    routing::{IntoRoute, Route},
 };
 
 fn main() -> Result<(), Error> {

@@ -26,7 +26,7 @@ use crate::{
 /// they hold is bounded too (see [`Request::recycle`]), to eight MiB a loop, and is about one KiB each as a rule.
 const SPARE_REQUESTS: usize = 512;
 
-pub(crate) struct Service {
+pub(crate) struct LoopContext {
     /// Of the loop.
     pub(crate) number: usize,
     pub(crate) config: Arc<Config>,
@@ -55,7 +55,7 @@ pub(crate) struct Service {
     spares: Vec<Box<Request>>,
 }
 
-impl Service {
+impl LoopContext {
     pub(crate) fn new(
         number: usize,
         config: Arc<Config>,
@@ -63,11 +63,11 @@ impl Service {
         run: Arc<Run>,
         requests: RequestFactory,
         dispatcher: Dispatcher,
-    ) -> Service {
+    ) -> LoopContext {
         let address = &run.loops()[number];
         let (mailbox, tally) = (address.mailbox.clone(), Arc::clone(&address.tally));
         let next = requests.make();
-        Service {
+        LoopContext {
             number,
             config,
             router,
@@ -92,7 +92,7 @@ impl Service {
     }
 
     /// Runs a handler or callbacks, and lets whoever waits for the end of a stop know that the loop is in it.
-    pub(crate) fn in_user_code<T>(&self, code: impl FnOnce(&Service) -> T) -> T {
+    pub(crate) fn in_user_code<T>(&self, code: impl FnOnce(&LoopContext) -> T) -> T {
         self.run.loops()[self.number].occupied(Occupation::UserCode, || code(self))
     }
 
