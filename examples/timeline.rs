@@ -15,7 +15,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::{env, fs, process, thread, time::Duration};
 
 use softstop::observe::Recorder;
-use softstop::{Request, Router, Server, StatusCode, StopPolicy, inline};
+use softstop::{Request, Router, Server, StatusCode, StopPolicy, route};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -65,7 +65,7 @@ fn routes() -> Router {
         }
     };
     let stubborn = |_: &Request| thread::sleep(Duration::from_secs(60)); // nobody can end this
-    Router::new().get("/", inline(|_: &Request| "quick\n")).get("/work", work).get("/stubborn", stubborn)
+    Router::new().get("/", route(|_| "quick\n").inline()).get("/work", work).get("/stubborn", stubborn)
 }
 
 /// A client's requests, one after the other on one connection. Some are quick, some are not.

@@ -14,8 +14,8 @@ use std::{
 use softstop::{
     Cause, Error, Group, Request, Router, Server, ServerHandle, StopPolicy, WaitGroup,
     group::{Drain, Drained, GroupError},
-    inline,
     report::{DrainOutcome, GroupReport, Stuck, TaskOutcome},
+    route,
 };
 use support::{
     HUNG, NOISE,
@@ -25,7 +25,7 @@ use support::{
 };
 
 fn server(name: &str) -> Server {
-    local().name(name).routes(Router::new().get("/", inline(|_: &Request| "served"))).build()
+    local().name(name).routes(Router::new().get("/", route(|_: &Request| "served").inline())).build()
 }
 
 /// A server whose `/` is held.
@@ -569,10 +569,11 @@ fn server_that_captures(captured: impl Fn() + Send + Sync + 'static) -> Server {
     let captured = Captured(captured);
     let routes = Router::new().get(
         "/",
-        inline(move |_: &Request| {
+        route(move |_: &Request| {
             let _captured = &captured;
             "served"
-        }),
+        })
+        .inline(),
     );
     local().name("captures").routes(routes).build()
 }

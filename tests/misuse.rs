@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use softstop::{Error, Method, Request, Response, Router, Server, StatusCode, StopPolicy, inline};
+use softstop::{Error, Method, Request, Response, Router, Server, StatusCode, StopPolicy, route};
 
 fn hello(_: &Request) -> &'static str {
     "hello"
@@ -78,7 +78,10 @@ fn a_router_takes_no_route_that_conflicts() {
     ];
     for (method, path, words) in rows {
         let known = || {
-            Router::new().get("/known", hello).get("/users/{id}", hello).get("/files/{*path}", inline(hello))
+            Router::new()
+                .get("/known", hello)
+                .get("/users/{id}", hello)
+                .get("/files/{*path}", route(hello).inline())
         };
         let error = known().try_route(method, path, hello).unwrap_err().to_string();
         assert!(error.contains(words) && error.contains(&format!("{path:?}")), "{error}");

@@ -48,12 +48,12 @@ const LEAVING: Duration = Duration::from_secs(1);
 /// Servers and tasks that live and die together.
 ///
 /// ```
-/// use softstop::{Group, Request, Router, Server, StopPolicy, inline};
+/// use softstop::{Group, Router, Server, StopPolicy, route};
 ///
 /// # fn main() -> Result<(), softstop::Error> {
 /// let group = Group::new();
 /// let stop = group.handle();
-/// let routes = Router::new().get("/", inline(|_: &Request| "Hello!"));
+/// let routes = Router::new().get("/", route(|_| "Hello!").inline());
 /// let report = group
 ///     .server(Server::builder().name("hello").listen("127.0.0.1:0").routes(routes).build())
 ///     .task("one job, then all is over", move |_context| {

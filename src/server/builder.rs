@@ -134,7 +134,7 @@ impl ServerBuilder {
 
     /// Has `respond` make the response to each request that the server answers itself, in place of the handler: malformed,
     /// too large or too slow ones, the 503 of a full queue and of a stop, and the answer at a
-    /// [time limit](crate::timeout), unless that route [has its own](crate::routing::TimedRoute::or). Answers of the router (404,
+    /// [time limit](crate::routing::Route::timeout), unless that route [has its own](crate::routing::Route::timeout_with). Answers of the router (404,
     /// 405, 501) are no refusals: they are made by [`Router::fallback`] and passed through the wrappers.
     ///
     /// - The status stays that of the refusal unless the response has an error status (4xx, 5xx) of its own, so a text or a

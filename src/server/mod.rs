@@ -42,13 +42,13 @@ use crate::{
 /// An HTTP server that can be started and stopped, as often as you like.
 ///
 /// ```
-/// use softstop::{Request, Router, Server, StopPolicy, inline};
+/// use softstop::{Router, Server, StopPolicy, route};
 ///
 /// # fn main() -> Result<(), softstop::Error> {
 /// let server = Server::builder()
 ///     .name("hello")
 ///     .listen("127.0.0.1:0")
-///     .routes(Router::new().get("/", inline(|_: &Request| "Hello, world!")))
+///     .routes(Router::new().get("/", route(|_| "Hello, world!").inline()))
 ///     .build();
 /// for _ in 0..3 {
 ///     server.start()?; // returns when it is listening; this thread is free

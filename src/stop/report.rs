@@ -131,7 +131,7 @@ pub struct Requests {
     /// The handler's context was cancelled while it ran, because its client had gone, or its route's time or the grace
     /// period was over.
     pub cancelled: u64,
-    /// Answered without the handler, because the [time](crate::timeout) of its route was over.
+    /// Answered without the handler, because the [time](crate::routing::Route::timeout) of its route was over.
     pub timed_out: u64,
 }
 

@@ -2,7 +2,7 @@
 
 use std::{io::Write, net::SocketAddr};
 
-use softstop::{Limits, Request, routing::IntoRoute, streamed};
+use softstop::{Limits, Request, route};
 
 use crate::{
     client::Client,
@@ -81,7 +81,9 @@ fn an_unknown_path_is_answered_404_behind_the_content() {
 #[test]
 fn a_streamed_route_may_refuse_without_reading() {
     let refuse = |_: &Request| (softstop::StatusCode::FORBIDDEN, "not you\n");
-    let routes = routes().post("/refuse", streamed(refuse)).post("/little", streamed(refuse).body_limit(5));
+    let routes = routes()
+        .post("/refuse", route(refuse).streamed())
+        .post("/little", route(refuse).streamed().body_limit(5));
     attack(
         |builder| builder.routes(routes),
         |address| {

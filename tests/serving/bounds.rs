@@ -1,6 +1,6 @@
 //! Bounds: of a head, and of the pool.
 
-use softstop::{Limits, Request, Router, inline};
+use softstop::{Limits, Request, Router, route};
 
 use crate::support::{
     client::{Client, get},
@@ -11,7 +11,7 @@ use crate::support::{
 #[test]
 fn a_head_has_bounds_each_with_its_answer() {
     let limits = Limits { target_bytes: 100, header_bytes: 1000, header_count: 10, ..Limits::default() };
-    let routes = Router::new().get("/{*path}", inline(|_: &Request| "fits"));
+    let routes = Router::new().get("/{*path}", route(|_: &Request| "fits").inline());
     let (_server, address) = start(local().limits(limits).routes(routes));
     let with = |target: usize, lines: usize, value: usize| {
         let target = "/".to_owned() + &"t".repeat(target - 1);

@@ -7,8 +7,11 @@ use std::{
 };
 
 use softstop::{
-    Phase, Request, Router, ServerHandle, StatusCode, inline, metrics, metrics::Metrics, report::CloseReason,
-    routing::metrics_route,
+    Phase, Request, Router, ServerHandle, StatusCode, metrics,
+    metrics::Metrics,
+    report::CloseReason,
+    route,
+    routing::{IntoRoute, metrics_route},
 };
 
 use crate::support::{
@@ -21,8 +24,9 @@ use crate::support::{
 #[test]
 fn counts_and_lengths_are_read_while_the_server_runs() {
     let (gate, held) = gate();
-    let routes =
-        Router::new().get("/", inline(|_: &Request| "hello")).get("/held", move |_: &Request| gate.pass());
+    let routes = Router::new()
+        .get("/", route(|_: &Request| "hello").inline())
+        .get("/held", move |_: &Request| gate.pass());
     let server = local().workers(1).queue(2).connections(7).routes(routes).build();
     let handle = server.handle();
     let before = handle.metrics();
@@ -79,12 +83,13 @@ fn counts_and_lengths_are_read_while_the_server_runs() {
 
 #[test]
 fn a_page_for_prometheus_with_several_servers() {
-    let routes = || Router::new().get("/", inline(|_: &Request| "hello"));
+    let routes = || Router::new().get("/", route(|_: &Request| "hello").inline());
     let odd = local().name("odd \\ \"name\"\n").routes(routes()).build();
     let (plain, plain_address) = start(local().routes(routes()));
     Client::once(plain_address, get("/"));
     let everything = metrics_route().and(odd.handle()).and(plain.handle()).and(plain.handle());
-    let (server, address) = start(local().routes(Router::new().get("/metrics", inline(everything))));
+    let (server, address) =
+        start(local().routes(Router::new().get("/metrics", everything.into_route().inline())));
     let mut client = Client::connect(address);
     for _ in 0..2 {
         let response = client.get("/metrics");
@@ -124,7 +129,8 @@ fn the_route_tells_of_the_server_that_serves_it() {
 #[test]
 #[ignore = "needs promtool"]
 fn promtool_finds_nothing_wrong() {
-    let (server, address) = start(local().routes(Router::new().get("/", inline(|_: &Request| "hello"))));
+    let (server, address) =
+        start(local().routes(Router::new().get("/", route(|_: &Request| "hello").inline())));
     Client::once(address, get("/"));
     let odd = local().name("odd \\ \"name\"\n").build();
     let handles: [ServerHandle; 3] = [server.handle(), odd.handle(), server.handle()];

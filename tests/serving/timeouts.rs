@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use softstop::{Request, Router, Server, StopPolicy, Timeouts, inline, report::CloseReason};
+use softstop::{Request, Router, Server, StopPolicy, Timeouts, report::CloseReason, route};
 
 use crate::support::{
     client::{Client, get},
@@ -16,7 +16,7 @@ use crate::support::{
 const SHORT: Duration = Duration::from_millis(50);
 
 fn impatient(timeouts: Timeouts) -> (Server, SocketAddr) {
-    let routes = Router::new().any("/", inline(|request: &Request| request.body().to_vec()));
+    let routes = Router::new().any("/", route(|request: &Request| request.body().to_vec()).inline());
     start(local().timeouts(timeouts).routes(routes))
 }
 
@@ -89,7 +89,7 @@ fn a_client_that_reads_slowly_is_not_closed() {
     let write = Duration::from_secs(2);
     let routes = Router::new()
         .get("/", |_: &Request| vec![b'x'; 64 * 1024 * 1024])
-        .get("/small", inline(|_: &Request| "small"));
+        .get("/small", route(|_: &Request| "small").inline());
     let (server, address) = start(local().timeouts(Timeouts { write, ..Timeouts::default() }).routes(routes));
     let mut slow = Client::connect_with_small_window(address);
     let mut other = Client::connect(address);
@@ -156,8 +156,8 @@ fn what_is_there_when_the_time_is_over_counts() {
     ] {
         let (gate, held) = gate();
         let routes = Router::new()
-            .any("/", inline(|request: &Request| request.body().to_vec()))
-            .any("/held", inline(move |_: &Request| gate.pass()));
+            .any("/", route(|request: &Request| request.body().to_vec()).inline())
+            .any("/held", route(move |_: &Request| gate.pass()).inline());
         let (server, address) = start(local().loops(1).timeouts(timeouts).routes(routes));
         let mut other = Client::connect(address);
         // What the other one is at has another time-out than the one that this is about.

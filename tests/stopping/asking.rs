@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use softstop::{Error, Phase, Request, Router, Server, StopPolicy, inline};
+use softstop::{Error, Phase, Request, Router, Server, StopPolicy, route};
 
 use crate::support::{
     HUNG, NOISE, begin_stop,
@@ -97,7 +97,7 @@ fn a_stop_before_the_first_start_sticks() {
 
 #[test]
 fn a_stop_of_a_stopped_server_is_harmless_and_counts_once() {
-    let server = local().routes(Router::new().get("/", inline(|_: &Request| "served"))).build();
+    let server = local().routes(Router::new().get("/", route(|_: &Request| "served").inline())).build();
     let idle = server.stop(StopPolicy::now());
     assert!(!idle.was_running() && idle.is_clean(), "{idle}");
     for _ in 0..3 {

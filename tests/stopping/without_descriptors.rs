@@ -4,7 +4,7 @@
 
 use std::{fs::File, process::Command, time::Duration};
 
-use softstop::{Error, Phase, Request, Router, Server, StopPolicy, inline, report::Stuck};
+use softstop::{Error, Phase, Request, Router, Server, StopPolicy, report::Stuck, route};
 
 use crate::support::{
     HUNG,
@@ -45,8 +45,8 @@ fn take_all() -> Vec<File> {
 fn exhausted() -> (Server, Client, Vec<Client>, Vec<File>) {
     let (gate, held) = gate();
     let routes = Router::new()
-        .get("/", inline(|_: &Request| "served"))
-        .get("/held", inline(move |_: &Request| gate.pass()));
+        .get("/", route(|_: &Request| "served").inline())
+        .get("/held", route(move |_: &Request| gate.pass()).inline());
     let (server, address) = start(local().loops(1).routes(routes));
     let mut kept = Client::connect(address);
     kept.send(get("/held"));

@@ -10,8 +10,8 @@ use std::{
 };
 
 use softstop::{
-    Body, Cause, Request, Response, Router, Server, StatusCode, StopPolicy, inline, report::CloseReason,
-    routing::IntoRoute, timeout,
+    Body, Cause, Request, Response, Router, Server, StatusCode, StopPolicy, report::CloseReason, route,
+    routing::IntoRoute,
 };
 
 use crate::{
@@ -94,7 +94,7 @@ impl Drop for Watched {
 
 /// The same routes on the pool and on the loop.
 fn both<R: IntoRoute>(routes: Router, name: &str, make: impl Fn() -> R) -> Router {
-    routes.get(&format!("/pool/{name}"), make()).get(&format!("/inline/{name}"), inline(make()))
+    routes.get(&format!("/pool/{name}"), make()).get(&format!("/inline/{name}"), make().into_route().inline())
 }
 
 fn with_me(routes: Router) -> Router {
@@ -319,7 +319,7 @@ fn a_body_that_comes_too_late_is_not_read() {
     };
     let routes = Router::new()
         .get("/gone", handler.clone())
-        .get("/timed-out", timeout(Duration::from_millis(1), handler));
+        .get("/timed-out", route(handler).timeout(Duration::from_millis(1)));
     let (server, address) = start(local().routes(routes));
     let mut client = Client::connect(address);
     client.send(get("/gone"));

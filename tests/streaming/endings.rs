@@ -7,7 +7,7 @@ use std::{
 };
 
 use socket2::SockRef;
-use softstop::{Cause, Request, StatusCode, Timeouts, routing::IntoRoute, streamed};
+use softstop::{Cause, Request, StatusCode, Timeouts, route};
 
 use crate::{Channel, Served, client::Client, drain, flow::nothing_comes};
 
@@ -31,7 +31,7 @@ fn observed(
         tell_seen.put((result, request.context().cause()));
         "an answer\n"
     };
-    let route = streamed(handler);
+    let route = route(handler).streamed();
     let route = match limit {
         Some(limit) => route.body_limit(limit),
         None => route,

@@ -8,8 +8,8 @@ use peer_answers::{
     milliseconds, value,
 };
 use softstop::{
-    Body, Error, Group, IntoResponse, Request, Response, Router, Server, StatusCode, StopPolicy, inline,
-    routing::{IntoRoute, Route},
+    Body, Error, Group, IntoResponse, Request, Response, Router, Server, StatusCode, StopPolicy, route,
+    routing::Route,
 };
 
 fn main() -> Result<(), Error> {
@@ -46,8 +46,8 @@ enum Place {
 impl Place {
     fn route<R: IntoResponse>(&self, handler: impl Fn(&Request) -> R + Send + Sync + 'static) -> Route {
         match self {
-            Place::Inline => inline(handler),
-            Place::Pool => handler.into_route(),
+            Place::Inline => route(handler).inline(),
+            Place::Pool => route(handler),
         }
     }
 }
