@@ -245,7 +245,7 @@ mod tests {
             "failure": null,
         });
         assert_eq!(serde_json::to_value(&report).unwrap(), expected);
-        let failed = GroupError::new(GroupReport::default(), Error::Misuse("no way".to_owned()));
+        let failed = GroupError::new(GroupReport::default(), Error::misuse("no way"));
         let expected = serde_json::json!({
             "clean": false, "servers": [], "drains": [], "tasks": [], "failure": "no way"
         });

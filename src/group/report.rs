@@ -94,9 +94,7 @@ impl GroupReport {
         let of_server = self.servers.iter().find_map(|server| server.failure.clone());
         of_server.or_else(|| {
             self.tasks.iter().find_map(|task| match &task.outcome {
-                TaskOutcome::Failed(message) => {
-                    Some(Error::Task { name: task.name.clone(), message: message.clone() })
-                }
+                TaskOutcome::Failed(message) => Some(Error::task_failed(&*task.name, &**message)),
                 TaskOutcome::Finished | TaskOutcome::LeftBehind => None,
             })
         })
