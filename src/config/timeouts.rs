@@ -16,8 +16,8 @@ use std::{num::NonZeroU64, time::Duration};
 /// | [`body`](Timeouts::body) | 30 s | pauses inside a request's content: 408 |
 /// | [`body_rate`](Timeouts::body_rate) | 500 bytes/s | sends a request's content too slowly: 408 |
 /// | [`idle`](Timeouts::idle) | 75 s | sends no further request: closed |
-/// | [`write`](Timeouts::write) | 30 s | takes no byte of a response: reset |
-/// | [`write_rate`](Timeouts::write_rate) | 500 bytes/s | takes a response too slowly: reset |
+/// | [`write`](Timeouts::write) | 30 s | takes no byte of a response: closed |
+/// | [`write_rate`](Timeouts::write_rate) | 500 bytes/s | takes a response too slowly: closed |
 /// | [`linger`](Timeouts::linger) | 2 s | does not close after the server has: closed |
 /// | [`half_close_probe`](Timeouts::half_close_probe) | 100 ms | has closed its sending side: asked whether it is there |
 /// | [`keep_alive_probe`](Timeouts::keep_alive_probe) | 60 s | is silent: its kernel is asked whether it is there |
@@ -102,7 +102,7 @@ impl Timeouts {
         Timeouts { idle, ..self }
     }
 
-    /// The longest time in which a client takes no byte of a response. The server resets the connection afterwards.
+    /// The longest time in which a client takes no byte of a response. The server closes the connection afterwards.
     ///
     /// Default 30 s, for the reason of [`body`](Timeouts::body).
     #[must_use]

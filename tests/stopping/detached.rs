@@ -77,7 +77,9 @@ fn its_name_may_be_anything_and_it_may_not_wait_for_its_own_server() {
         .detach("from\0outside", move |_| {
             inside.request_stop(patient());
             let report = inside.wait();
-            tells.send(report.failure.as_ref().is_some_and(|error| error.kind() == ErrorKind::Misuse)).unwrap();
+            tells
+                .send(report.failure.as_ref().is_some_and(|error| error.kind() == ErrorKind::Misuse))
+                .unwrap();
         })
         .unwrap();
     assert!(soon(&told), "it is told instead of hanging");
