@@ -30,7 +30,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let servers: Vec<Server> = names[..number.clamp(1, 3)]
         .iter()
         .map(|name| {
-            let builder = Server::builder().name(*name).listen("127.0.0.1:0").routes(routes()).workers(64);
+            let builder =
+                Server::builder().name(*name).listen("127.0.0.1:0").routes(routes()).max_workers(64);
             builder.observer(recorder.clone()).build()
         })
         .collect();

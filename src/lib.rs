@@ -100,7 +100,7 @@ pub use self::{
     app::router::Router,
     body::Body,
     config::{OnListenerFailure, Timeouts},
-    error::Error,
+    error::{Error, ErrorKind},
     group::{Group, GroupHandle},
     http::{Limits, Method, StatusCode},
     server::{Server, ServerBuilder, ServerHandle},

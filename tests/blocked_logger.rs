@@ -80,7 +80,7 @@ fn it_holds_no_start_no_loop_and_no_stop_and_its_lines_come_in_order() {
     soon(&in_background(move || handle.request_stop(policy)));
     let report = soon(&in_background(move || server.stop(policy)));
     assert!(report.is_clean(), "{report}");
-    assert!(began.elapsed() < policy.longest() + NOISE, "{report}");
+    assert!(began.elapsed() < policy.max_duration() + NOISE, "{report}");
     assert!(LOGGER.lines.lock().unwrap().is_empty(), "the logger has not come back yet");
     drop(held);
     until("all lines are written", || {

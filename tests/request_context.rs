@@ -36,7 +36,7 @@ fn waiting_server(timeouts: Timeouts) -> (Server, SocketAddr, Receiver<Context>,
 }
 
 fn quick_probe() -> Timeouts {
-    Timeouts { half_close_probe: Duration::from_millis(1), ..Timeouts::default() }
+    Timeouts::default().half_close_probe(Duration::from_millis(1))
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn child() {
             request.context().wait();
             "too late"
         });
-    let timeouts = Timeouts { half_close_probe: Duration::from_millis(1), ..Timeouts::default() };
+    let timeouts = Timeouts::default().half_close_probe(Duration::from_millis(1));
     let (server, address) = start(local().routes(routes).timeouts(timeouts));
     println!("{ADDRESS}{address}");
     // Until the parent closes its end.

@@ -99,7 +99,7 @@ fn whoever_is_cut_off_is_named_with_where_it_was() {
     let recorder = Recorder::new();
     let (gate, held) = gate();
     let routes = Router::new().get("/held", move |_: &Request| gate.pass());
-    let (server, address) = start(local().workers(1).routes(routes).observer(recorder.clone()));
+    let (server, address) = start(local().max_workers(1).routes(routes).observer(recorder.clone()));
     let mut handled = Client::connect(address);
     handled.send(get("/held?1"));
     held.wait_entered();
@@ -138,7 +138,7 @@ fn a_client_that_goes_and_a_full_queue_are_told_apart() {
     let recorder = Recorder::new();
     let (gate, held) = gate();
     let routes = Router::new().get("/held", move |_: &Request| gate.pass());
-    let builder = local().loops(1).workers(1).queue(1).routes(routes).observer(recorder.clone());
+    let builder = local().loops(1).max_workers(1).max_queued(1).routes(routes).observer(recorder.clone());
     let (server, address) = start(builder);
     let mut gone = Client::connect(address);
     gone.send(get("/held"));

@@ -1,16 +1,17 @@
-//! What a group came to: for the operator's log and for programs.
+//! The report of a group: text for the operator's log, and fields for programs.
 
 use std::fmt;
 
 use super::Drained;
 use crate::{error::Error, stop::StopReport};
 
-/// What became of a task.
+/// The name of a task, and how the task ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TaskReport {
-    /// The name it was given.
+    /// The task's name.
     pub name: String,
-    /// How it ended.
+    /// How the task ended.
     pub outcome: TaskOutcome,
 }
 
@@ -18,20 +19,21 @@ pub struct TaskReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TaskOutcome {
-    /// It returned.
+    /// The task returned.
     Finished,
-    /// It returned an error, or panicked: the text.
+    /// The task returned an error, or panicked, with this text.
     Failed(String),
-    /// It had not returned when the stop's time was over. Its thread is left behind.
+    /// The task had not returned when the stop's time was over. Its thread is left behind.
     LeftBehind,
 }
 
-/// What became of something that was to be emptied.
+/// The name of a drain, and how the drain ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DrainReport {
-    /// The name it was given.
+    /// The drain's name.
     pub name: String,
-    /// How it ended.
+    /// How the drain ended.
     pub outcome: DrainOutcome,
 }
 
@@ -39,11 +41,11 @@ pub struct DrainReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DrainOutcome {
-    /// It returned: what it had finished by then, and what not.
+    /// The drain returned, and says how much it finished, gave back and left.
     Emptied(Drained),
-    /// It panicked, or there was no thread for it: the text.
+    /// The drain panicked, or there was no thread for it, with this text.
     Failed(String),
-    /// It had not returned when the stop's time was over. Its thread is left behind.
+    /// The drain had not returned when the stop's time was over. Its thread is left behind.
     LeftBehind,
 }
 
@@ -67,14 +69,15 @@ impl fmt::Display for TaskOutcome {
     }
 }
 
-/// What a group came to: the reports of its servers, its tasks and its drains.
+/// The report of a group: those of its servers, tasks and drains.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct GroupReport {
-    /// In the order in which they were added.
+    /// The servers' reports, in the order in which the servers were added.
     pub servers: Vec<StopReport>,
-    /// In the order in which they were added.
+    /// The tasks' reports, in the order in which the tasks were added.
     pub tasks: Vec<TaskReport>,
-    /// In the order in which they were added.
+    /// The drains' reports, in the order in which the drains were added.
     pub drains: Vec<DrainReport>,
 }
 
@@ -94,9 +97,7 @@ impl GroupReport {
         let of_server = self.servers.iter().find_map(|server| server.failure.clone());
         of_server.or_else(|| {
             self.tasks.iter().find_map(|task| match &task.outcome {
-                TaskOutcome::Failed(message) => {
-                    Some(Error::Task { name: task.name.clone(), message: message.clone() })
-                }
+                TaskOutcome::Failed(message) => Some(Error::task_failed(&*task.name, &**message)),
                 TaskOutcome::Finished | TaskOutcome::LeftBehind => None,
             })
         })

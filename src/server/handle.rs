@@ -74,8 +74,8 @@ impl ServerHandle {
     ///
     /// # Errors
     ///
-    /// [`Error::Misuse`] if the server does not run (any more), or if as many of them run already as there may be workers;
-    /// [`Error::Io`] if there is no thread to be had. `body` is dropped then.
+    /// [`ErrorKind::Misuse`](crate::ErrorKind::Misuse) if the server does not run (any more), or if as many of them run already as there may be workers;
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if there is no thread to be had. `body` is dropped then.
     pub fn detach(
         &self,
         name: impl Into<String>,
@@ -87,7 +87,7 @@ impl ServerHandle {
         };
         match run {
             Some(run) => run.detach(name.into(), body),
-            None => Err(Error::Misuse(format!("{}: does not run: start it first", self.name()))),
+            None => Err(Error::misuse(format!("{}: does not run: start it first", self.name()))),
         }
     }
 
@@ -140,15 +140,15 @@ impl ServerHandle {
             accepted: totals.accepted,
             rescued: totals.rescued,
             open_connections: run.map_or(0, |run| run.open_connections()),
-            most_connections: config.connections,
+            max_connections: config.max_connections,
             closes: totals.closes,
             requests: totals.requests,
             responses: totals.responses,
             workers: pool.map_or(0, |pool| pool.threads()),
             busy_workers: pool.map_or(0, |pool| pool.busy_workers()),
-            most_workers: config.workers,
+            max_workers: config.max_workers,
             queued: pool.map_or(0, |pool| pool.queued()),
-            most_queued: config.queue,
+            max_queued: config.max_queued,
         }
     }
 
@@ -186,7 +186,7 @@ impl ServerHandle {
     pub(super) fn report_of(&self, live: &Arc<Live>) -> StopReport {
         if live.is_own_thread() {
             let advice = "waiting on one of the server's own threads would wait for itself: use ServerHandle::request_stop there";
-            let failure = Some(Error::Misuse(format!("{}: {advice}", self.control.config.name)));
+            let failure = Some(Error::misuse(format!("{}: {advice}", self.control.config.name)));
             return StopReport { failure, ..StopReport::idle(&self.control.config.name) };
         }
         self.collect(live)

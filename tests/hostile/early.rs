@@ -63,7 +63,7 @@ fn a_client_that_stops_sending_gets_the_answer() {
 
 #[test]
 fn an_unknown_path_is_answered_404_behind_the_content() {
-    let limits = Limits { body_bytes: LENGTH as u64, ..Limits::default() };
+    let limits = Limits::default().body_bytes(LENGTH as u64);
     attack(
         |builder| builder.limits(limits),
         |address| {

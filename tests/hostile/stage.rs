@@ -51,7 +51,7 @@ pub(crate) fn attack(
 ) -> StopReport {
     let _alone = alone();
     let before = descriptors();
-    let builder = Server::builder().name(NAME).listen("127.0.0.1:0").loops(LOOPS).workers(WORKERS);
+    let builder = Server::builder().name(NAME).listen("127.0.0.1:0").loops(LOOPS).max_workers(WORKERS);
     let server = configure(builder.routes(routes())).build();
     server.start().unwrap();
     let address = server.addresses()[0];

@@ -29,7 +29,7 @@ fn connections_are_spread_evenly_over_the_loops() {
 #[test]
 fn beyond_the_most_connections_clients_wait_for_their_turn() {
     let routes = Router::new().get("/", route(|_: &Request| "served").inline());
-    let (server, address) = start(local().connections(2).routes(routes));
+    let (server, address) = start(local().max_connections(2).routes(routes));
     let mut first = Client::connect(address);
     let mut second = Client::connect(address);
     assert_eq!((first.get("/").status, second.get("/").status), (200, 200));
@@ -61,7 +61,7 @@ fn beyond_the_most_connections_clients_wait_for_their_turn() {
 #[test]
 fn connections_that_come_and_go_leave_room_for_others() {
     let routes = Router::new().get("/", |_: &Request| "served");
-    let (server, address) = start(local().connections(1).routes(routes));
+    let (server, address) = start(local().max_connections(1).routes(routes));
     for round in 0..200 {
         let mut client = Client::connect(address);
         match round % 4 {

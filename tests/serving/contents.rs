@@ -19,7 +19,7 @@ fn echo_server() -> (Server, SocketAddr) {
         .any("/inline", route(echo).inline())
         .any("/shared", shared)
         .any("/shared-inline", route(shared).inline());
-    start(local().limits(Limits { body_bytes: LIMIT as u64, ..Limits::default() }).routes(routes))
+    start(local().limits(Limits::default().body_bytes(LIMIT as u64)).routes(routes))
 }
 
 /// Bytes in which no piece looks like its neighbour.

@@ -27,7 +27,7 @@ fn counts_and_lengths_are_read_while_the_server_runs() {
     let routes = Router::new()
         .get("/", route(|_: &Request| "hello").inline())
         .get("/held", move |_: &Request| gate.pass());
-    let server = local().workers(1).queue(2).connections(7).routes(routes).build();
+    let server = local().max_workers(1).max_queued(2).max_connections(7).routes(routes).build();
     let handle = server.handle();
     let before = handle.metrics();
     assert_eq!((before.phase, before.starts, before.accepted), (Phase::Stopped, 0, 0));
@@ -52,7 +52,7 @@ fn counts_and_lengths_are_read_while_the_server_runs() {
     let statuses = [StatusCode::OK, StatusCode::SEE_OTHER, StatusCode::NOT_FOUND, StatusCode::BAD_GATEWAY];
     assert_eq!(statuses.map(|status| now.responses[status]), [1, 0, 1, 1]);
     assert_eq!((now.workers, now.busy_workers, now.queued, now.in_flight()), (1, 1, 2, 3));
-    assert_eq!((now.most_workers, now.most_queued, now.most_connections), (1, 2, 7));
+    assert_eq!((now.max_workers, now.max_queued, now.max_connections), (1, 2, 7));
     client.send("nonsense\r\n\r\n");
     assert_eq!(client.read_response().status, 400);
     client.expect_end();

@@ -36,8 +36,8 @@ fn tight() -> (ServerBuilder, Held, AccessLines) {
         .get("/held", move |_: &Request| gate.pass())
         .get("/late", route(move |_: &Request| late.pass()).timeout(SHORT))
         .wrap(access_log());
-    let limits = Limits { target_bytes: 100, header_bytes: 1000, body_bytes: 10, ..Limits::default() };
-    (local().loops(1).workers(1).queue(1).limits(limits).routes(routes), held, log)
+    let limits = Limits::default().target_bytes(100).header_bytes(1000).body_bytes(10);
+    (local().loops(1).max_workers(1).max_queued(1).limits(limits).routes(routes), held, log)
 }
 
 fn json(refused: &RefusedRequest<'_>) -> Response {
@@ -129,7 +129,7 @@ fn what_a_client_does_wrong_is_answered_by_the_hook_and_the_connection_closes_al
 #[test]
 fn clients_that_are_too_slow_or_gone_have_a_line_and_the_hooks_answer() {
     let (builder, _held, log) = tight();
-    let timeouts = Timeouts { header: SHORT, body: SHORT, ..Timeouts::default() };
+    let timeouts = Timeouts::default().header(SHORT).body(SHORT);
     let (_server, address) = start(builder.timeouts(timeouts).on_refusal(json));
     let rows = [
         ("GET / HTTP/1.1\r\nHost", 408, "-"),
@@ -220,7 +220,7 @@ fn what_a_stop_does_not_begin_with_is_answered_by_the_hook_and_its_wrappers() {
         seen.lock().unwrap().push(refused.kind());
         json(refused)
     };
-    let (server, address) = start(local().loops(1).workers(1).routes(routes).on_refusal(hook));
+    let (server, address) = start(local().loops(1).max_workers(1).routes(routes).on_refusal(hook));
     let [mut busy, mut waits] = [(); 2].map(|()| Client::connect(address));
     busy.send(get("/held"));
     held.wait_entered();
@@ -268,7 +268,7 @@ fn the_wrappers_of_the_route_are_told_and_of_a_malformed_request_those_of_the_ro
         .get("/late", route(late).timeout_with(SHORT, own).wrap(wrapper("late")))
         .nest("/nested", nested)
         .wrap(wrapper("router"));
-    let limits = Limits { body_bytes: 1, ..Limits::default() };
+    let limits = Limits::default().body_bytes(1);
     let hook = |_: &RefusedRequest<'_>| (StatusCode::from_u16(418).unwrap(), "hook");
     let (_server, address) = start(local().limits(limits).routes(routes).on_refusal(hook));
     let rows = [

@@ -137,7 +137,7 @@ fn a_request_that_no_worker_has_begun_by_then_is_not_begun_any_more() {
     let routes = Router::new()
         .get("/timed", route(move |_: &Request| timed.pass()).timeout(SHORT))
         .get("/slow", move |_: &Request| free.pass());
-    let (server, address) = start(local().workers(1).routes(routes));
+    let (server, address) = start(local().max_workers(1).routes(routes));
     let mut busy = Client::connect(address);
     busy.send(get("/slow"));
     held_free.wait_entered();

@@ -187,7 +187,7 @@ fn a_panic_is_answered_500_and_costs_neither_connection_nor_thread() {
         .get("/inline", route(panics).inline())
         .get("/worker", thread_name)
         .get("/loop", route(thread_name).inline());
-    let (server, address) = start(local().workers(1).routes(routes));
+    let (server, address) = start(local().max_workers(1).routes(routes));
     let mut client = Client::connect(address);
     let (worker, event_loop) = (client.get("/worker").body, client.get("/loop").body);
     for target in ["/pool", "/inline", "/pool", "/inline"] {

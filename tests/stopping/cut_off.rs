@@ -57,7 +57,7 @@ fn requests_that_no_worker_has_begun_are_answered_503_when_cancelling() {
             format!("{:?}", request.context().cause())
         },
     );
-    let (server, address) = start(local().workers(1).routes(routes));
+    let (server, address) = start(local().max_workers(1).routes(routes));
     let mut busy = Client::connect(address);
     busy.send(get("/held"));
     held.wait_entered();
@@ -92,12 +92,12 @@ fn a_handler_that_never_returns_is_named_and_left_behind() {
     client.send("DELETE /stubborn/1?why=not HTTP/1.1\r\nHost: test\r\n\r\n");
     held.wait_entered();
     let report = server.stop(strict());
-    assert!(report.duration() < strict().longest() + NOISE, "{report}");
+    assert!(report.duration() < strict().max_duration() + NOISE, "{report}");
     assert!(!report.is_clean(), "{report}");
     assert_eq!(report.stragglers.len(), 1, "{report}");
     let straggler = &report.stragglers[0];
     assert_eq!((&*straggler.request, straggler.stuck), ("DELETE /stubborn/1?why=not", Stuck::Handling));
-    assert!(straggler.peer.is_some() && straggler.age >= strict().longest(), "{straggler}");
+    assert!(straggler.peer.is_some() && straggler.age >= strict().max_duration(), "{straggler}");
     assert_eq!((report.requests.aborted, report.requests.cancelled), (1, 1));
     assert_eq!(report.closes[CloseReason::Aborted], 1);
     assert!(report.to_string().contains("DELETE /stubborn/1"), "{report}");
@@ -126,7 +126,7 @@ fn an_inline_handler_that_blocks_is_named_as_what_it_blocks() {
     held.wait_entered();
     let began = std::time::Instant::now();
     let report = server.stop(strict());
-    assert!(began.elapsed() < strict().longest() + NOISE, "{report}");
+    assert!(began.elapsed() < strict().max_duration() + NOISE, "{report}");
     assert!(!report.is_clean());
     let stuck: Vec<Stuck> = report.stragglers.iter().map(|straggler| straggler.stuck).collect();
     assert_eq!(stuck, [Stuck::EventLoop], "{report}");
@@ -195,7 +195,7 @@ fn a_client_that_does_not_read_cannot_hold_the_stop() {
         client
     });
     let report = server.stop(strict());
-    assert!(report.duration() < strict().longest() + NOISE, "{report}");
+    assert!(report.duration() < strict().max_duration() + NOISE, "{report}");
     let stuck: Vec<Stuck> = report.stragglers.iter().map(|straggler| straggler.stuck).collect();
     assert_eq!(stuck, [Stuck::Writing, Stuck::Writing], "{report}");
     assert_eq!((report.requests.aborted, report.closes[CloseReason::Aborted]), (2, 2));
@@ -205,7 +205,7 @@ fn a_client_that_does_not_read_cannot_hold_the_stop() {
 #[test]
 fn a_client_that_does_not_close_cannot_hold_the_stop() {
     let routes = Router::new().get("/", route(|_: &Request| "served").inline());
-    let (server, address) = start(local().requests_per_connection(1).routes(routes));
+    let (server, address) = start(local().max_requests_per_connection(1).routes(routes));
     let mut client = Client::connect(address);
     assert!(client.get("/").says_close());
     client.expect_end();
@@ -221,7 +221,7 @@ fn a_client_that_does_not_close_cannot_hold_the_stop() {
 fn a_client_that_asked_for_the_close_is_not_waited_for() {
     let routes =
         Router::new().get("/", route(|_: &Request| "served").inline()).get("/pool", |_: &Request| "served");
-    let timeouts = Timeouts { linger: HUNG * 2, ..Timeouts::default() };
+    let timeouts = Timeouts::default().linger(HUNG * 2);
     let (server, address) = start(local().timeouts(timeouts).routes(routes));
     let clients = ["/", "/pool"].map(|target| {
         let mut client = Client::connect(address);

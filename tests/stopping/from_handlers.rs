@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use softstop::{Error, Request, Router, Server, StopPolicy, route};
+use softstop::{ErrorKind, Request, Router, Server, StopPolicy, route};
 
 use crate::support::{
     client::{Client, get, post},
@@ -68,7 +68,7 @@ fn one_that_waits_for_its_own_end_is_told_instead_of_hanging() {
     let exit = move |_: &Request| {
         let server = inside.get().unwrap().upgrade().unwrap();
         let report = server.stop(patient());
-        let misused = matches!(report.failure, Some(Error::Misuse(_)));
+        let misused = report.failure.as_ref().is_some_and(|error| error.kind() == ErrorKind::Misuse);
         format!("{} {misused} {}", report.was_running(), server.handle().is_ready())
     };
     let server = Arc::new(

@@ -15,7 +15,7 @@ fn what_is_in_the_queue_is_finished_and_what_has_no_room_there_is_refused() {
     let routes = Router::new()
         .get("/", route(|_: &Request| "quick").inline())
         .get("/held", move |_: &Request| gate.pass());
-    let (server, address) = start(local().loops(1).workers(1).queue(1).routes(routes));
+    let (server, address) = start(local().loops(1).max_workers(1).max_queued(1).routes(routes));
     let [mut busy, mut queued, mut late] = [(); 3].map(|()| Client::connect(address));
     busy.send(get("/held"));
     held.wait_entered();

@@ -27,7 +27,7 @@ const LENGTH: usize = 200_000;
 const BOUND: Duration = Duration::from_millis(300);
 
 fn lingering() -> ServerBuilder {
-    let timeouts = Timeouts { linger: Duration::from_secs(3600), ..Timeouts::default() };
+    let timeouts = Timeouts::default().linger(Duration::from_secs(3600));
     local().timeouts(timeouts)
 }
 
@@ -87,7 +87,7 @@ fn a_client_that_keeps_its_socket_open_does_not_hold_the_stop() {
 
 #[test]
 fn a_connection_that_lingers_already_does_not_hold_the_stop() {
-    let (builder, written) = written(lingering().requests_per_connection(1));
+    let (builder, written) = written(lingering().max_requests_per_connection(1));
     let routes = Router::new().get("/", route(|_: &Request| "served").inline());
     let (server, address) = start(builder.routes(routes));
     let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(address)).collect();
@@ -130,7 +130,7 @@ fn a_client_whose_kernel_has_not_taken_everything_is_waited_for() {
 
 #[test]
 fn a_client_that_does_not_acknowledge_holds_the_stop_to_its_end() {
-    let (builder, written) = written(lingering().requests_per_connection(1));
+    let (builder, written) = written(lingering().max_requests_per_connection(1));
     let (server, address) =
         start(builder.routes(Router::new().get("/", route(|_: &Request| vec![b'x'; LENGTH]).inline())));
     let mut client = Client::connect_with_window(address, 8 * 1024);
@@ -152,7 +152,7 @@ fn a_client_that_has_sent_more_holds_the_stop_to_its_end() {
         [(get("/"), get("/")), (get("/"), "\r\n".to_owned()), (unfinished.into(), String::new())]
     {
         for is_one_piece in [true, false] {
-            let (builder, written) = written(lingering().requests_per_connection(1));
+            let (builder, written) = written(lingering().max_requests_per_connection(1));
             let (server, address) =
                 start(builder.routes(Router::new().get("/", route(|_: &Request| "served").inline())));
             let mut client = Client::connect(address);

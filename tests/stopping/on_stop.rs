@@ -63,7 +63,7 @@ fn what_waits_for_a_worker_then_or_comes_later_is_answered_503() {
             move |_: &Request| gate.pass()
         })
         .get("/poll", route(move |_: &Request| gate.pass()).on_stop(OnStop::Cancel));
-    let (server, address) = start(local().loops(1).workers(1).routes(routes));
+    let (server, address) = start(local().loops(1).max_workers(1).routes(routes));
     let mut busy = Client::connect(address);
     busy.send(get("/held"));
     held.wait_entered();

@@ -129,7 +129,7 @@ fn a_payload_that_panics_when_it_is_dropped_costs_no_worker_and_no_loop() {
         .get("/inline", route(panics).inline())
         .get("/wrapped", route(panics).wrap(handed_on))
         .get("/alive", |_: &Request| "alive");
-    let (server, address) = start(local().workers(WORKERS).routes(routes));
+    let (server, address) = start(local().max_workers(WORKERS).routes(routes));
     for _ in 0..=WORKERS {
         assert_eq!(Client::once(address, get("/pool")).status, 500);
         assert_eq!(Client::once(address, get("/inline")).status, 500);
@@ -186,7 +186,7 @@ fn a_thread_local_that_blocks_when_it_is_dropped_holds_no_stop_and_is_named() {
         let began = Instant::now();
         let handle = server.handle();
         let report = soon(&begin_stop(&server, strict()));
-        assert!(began.elapsed() < strict().longest() + NOISE, "{target}: {report}");
+        assert!(began.elapsed() < strict().max_duration() + NOISE, "{target}: {report}");
         held.wait_entered();
         assert_eq!(handle.phase(), Phase::Stopped);
         assert!(!report.is_clean(), "{target}: {report}");
@@ -272,7 +272,7 @@ fn an_observer_that_blocks_holds_neither_who_asks_for_a_stop_nor_the_stop_and_is
         let (is_ready, began) = soon(&asked);
         assert!(!is_ready, "{moment}: whoever asks is not held");
         let report = soon(&in_background(move || server.wait()));
-        assert!(began.elapsed() < strict().longest() + NOISE, "{moment}: {report}");
+        assert!(began.elapsed() < strict().max_duration() + NOISE, "{moment}: {report}");
         held.wait_entered();
         assert!(!report.is_clean(), "{moment}: {report}");
         let names: Vec<String> = report.stragglers.iter().map(ToString::to_string).collect();

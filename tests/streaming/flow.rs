@@ -180,7 +180,7 @@ fn a_handler_that_does_not_read_holds_its_client_back() {
 #[test]
 fn a_slow_handler_is_not_the_clients_fault() {
     // What fits the pipe earns the client no time; the rest is sent far faster than this.
-    let timeouts = Timeouts { body: Duration::from_millis(200), body_rate: 1_000_000, ..Timeouts::default() };
+    let timeouts = Timeouts::default().body(Duration::from_millis(200)).body_rate(1_000_000);
     for expect in ["", "Expect: 100-continue\r\n"] {
         let (begun, go_on) = (Channel::new(), Channel::new());
         let (tell, wait) = (begun.clone(), go_on.clone());
@@ -195,7 +195,7 @@ fn a_slow_handler_is_not_the_clients_fault() {
         begun.take();
         let taken = if expect.is_empty() { fill(&client, length) } else { 0 };
         // Longer than the time-out, with the client ready to send all the while: this is what is tested.
-        nothing_comes(&mut client, 2 * timeouts.body);
+        nothing_comes(&mut client, 2 * timeouts.get_body());
         go_on.put(());
         if !expect.is_empty() {
             assert_eq!(client.answer().status, 100);

@@ -40,15 +40,15 @@ impl Run {
         let server = &self.config.name;
         let in_flight = if self.has_ended() { None } else { self.in_flight.guard_unless_zero() };
         let Some(in_flight) = in_flight else {
-            return Err(Error::Misuse(format!("{server}: has stopped: {name:?} is not begun any more")));
+            return Err(Error::misuse(format!("{server}: has stopped: {name:?} is not begun any more")));
         };
         let number = {
             let mut register = lock(&self.detached.0);
             // As many as there may be workers: what starts a thread for each request needs a bound as they do.
-            if register.running.len() >= self.config.workers {
+            if register.running.len() >= self.config.max_workers {
                 let advice =
                     format!("{server}: no room for {name:?}: for work that comes in crowds use a JobQueue");
-                return Err(Error::Misuse(advice));
+                return Err(Error::misuse(advice));
             }
             register.begun += 1;
             let number = register.begun;

@@ -22,10 +22,10 @@ fn main() -> Result<(), Error> {
     let mut builder = Server::builder()
         .listen(arguments.listen.to_string())
         .loops(arguments.threads)
-        .workers(arguments.blocking)
+        .max_workers(arguments.blocking)
         .routes(routes(&place));
     if let Some(queue) = value("--queue") {
-        builder = builder.queue(queue);
+        builder = builder.max_queued(queue);
     }
     let server = builder.build();
     let handle = server.handle();
