@@ -28,7 +28,7 @@ pub use self::{
 };
 #[cfg(not(loom))]
 pub(crate) use self::{
-    drain::{Action, Drain, Rhythm, Standing, Timeline, Verdict, phase_lengths},
+    drain::{Action, ConnectionState, Rhythm, StopProgress, Timeline, Verdict, phase_lengths},
     signal::{Presses, SignalThread},
 };
 pub use context::{Cause, Context, OnCancel};

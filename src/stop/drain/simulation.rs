@@ -1,7 +1,7 @@
 //! The decisions of a stop in a simulated world, in virtual time: random clients, handlers, delays and stops, and what has
 //! to hold whatever they do.
 //!
-//! [`world`] is the world: loops that ask [`Drain`](super::Drain) what to do as the real ones do. [`oracle`] says when
+//! [`world`] is the world: loops that ask [`StopProgress`](super::StopProgress) what to do as the real ones do. [`oracle`] says when
 //! each thing has to happen. Its clock is a queue of events; a second of it takes microseconds.
 
 mod oracle;
@@ -30,7 +30,7 @@ struct Scenario {
 struct Client {
     connects: Milliseconds,
     /// Each comes so long after the one before it, whether or not anything has been answered: pipelining is the rule.
-    pieces: Vec<(Milliseconds, Piece)>,
+    pieces: Vec<(Milliseconds, Arrival)>,
     /// Whether it reads what it is sent. If not, its first response never leaves.
     reads: bool,
     /// How long after its last response, or one that says close, it closes; never, if it does not say.
@@ -39,21 +39,21 @@ struct Client {
 
 /// What arrives at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Piece {
+enum Arrival {
     /// The beginning of a head.
     Part,
     /// The rest of a head, or all of it, of a request without content.
-    Request(Handler),
+    Request(HandlerPlan),
     /// The rest of a head, or all of it, of a request with content.
     Head,
     /// The content.
-    Content(Handler),
+    Content(HandlerPlan),
     /// The end.
     Fin,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Handler {
+enum HandlerPlan {
     Inline,
     /// Returns after so long.
     Takes(Milliseconds),
@@ -88,29 +88,29 @@ mod tests {
         })
     }
 
-    fn handler() -> impl Strategy<Value = Handler> {
+    fn handler() -> impl Strategy<Value = HandlerPlan> {
         let takes = || select(&[0, 1, 10, 100, 1_000][..]);
         prop_oneof![
-            4 => Just(Handler::Inline),
-            4 => takes().prop_map(Handler::Takes),
-            1 => takes().prop_map(Handler::OnHint),
-            1 => takes().prop_map(Handler::OnCancel),
-            1 => Just(Handler::Never),
+            4 => Just(HandlerPlan::Inline),
+            4 => takes().prop_map(HandlerPlan::Takes),
+            1 => takes().prop_map(HandlerPlan::OnHint),
+            1 => takes().prop_map(HandlerPlan::OnCancel),
+            1 => Just(HandlerPlan::Never),
         ]
     }
 
     /// A pause, perhaps a slow head, perhaps a content.
-    fn request() -> impl Strategy<Value = Vec<(Milliseconds, Piece)>> {
+    fn request() -> impl Strategy<Value = Vec<(Milliseconds, Arrival)>> {
         let pause = || select(&[0, 0, 1, 10, 50, 100, 150, 400][..]);
         let slow_head = option::weighted(0.3, select(&[1, 10, 100, 1_500, 9_000][..]));
         let content = option::weighted(0.3, select(&[0, 10, 100, 9_000][..]));
         (pause(), slow_head, content, handler()).prop_map(|(pause, slow_head, content, handler)| {
             let mut pieces = Vec::new();
-            pieces.extend(slow_head.map(|_| (pause, Piece::Part)));
+            pieces.extend(slow_head.map(|_| (pause, Arrival::Part)));
             let rest = slow_head.unwrap_or(pause);
             match content {
-                None => pieces.push((rest, Piece::Request(handler))),
-                Some(after) => pieces.extend([(rest, Piece::Head), (after, Piece::Content(handler))]),
+                None => pieces.push((rest, Arrival::Request(handler))),
+                Some(after) => pieces.extend([(rest, Arrival::Head), (after, Arrival::Content(handler))]),
             }
             pieces
         })
@@ -119,8 +119,8 @@ mod tests {
     fn client() -> impl Strategy<Value = Client> {
         let closes = option::weighted(0.7, select(&[0, 1, 100][..]));
         // Some have a rhythm by the time of the stop.
-        let quick = || (select(&[1, 2, 10][..]), Just(Handler::Inline));
-        let quick = quick().prop_map(|(pause, handler)| vec![(pause, Piece::Request(handler))]);
+        let quick = || (select(&[1, 2, 10][..]), Just(HandlerPlan::Inline));
+        let quick = quick().prop_map(|(pause, handler)| vec![(pause, Arrival::Request(handler))]);
         let history = prop_oneof![4 => Just(Vec::new()), 1 => vec(quick, 8..40)];
         let requests = (history, vec(request(), 0..6));
         let requests = requests.prop_map(|(history, requests)| [history, requests].concat());

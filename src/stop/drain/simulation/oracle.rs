@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Handler, Scenario, milliseconds};
+use super::{HandlerPlan, Scenario, milliseconds};
 use crate::stop::{Phase, StopPolicy, drain::Action};
 
 /// How long a head may still take when the drain begins, as promised.
@@ -85,13 +85,13 @@ impl Oracle {
     }
 
     /// A handler that had not returned when the stop was over: it was not told in time what it waits for, or ignored it.
-    pub(super) fn handler_was_told_nothing(&self, handler: Handler, began: Instant, ended: Instant) {
+    pub(super) fn handler_was_told_nothing(&self, handler: HandlerPlan, began: Instant, ended: Instant) {
         let due = match handler {
-            Handler::Never => return,
-            Handler::Inline => began,
-            Handler::Takes(after) => began + milliseconds(after),
-            Handler::OnHint(after) => began.max(self.drain_began()) + milliseconds(after),
-            Handler::OnCancel(after) => began.max(self.drain_until()) + milliseconds(after),
+            HandlerPlan::Never => return,
+            HandlerPlan::Inline => began,
+            HandlerPlan::Takes(after) => began + milliseconds(after),
+            HandlerPlan::OnHint(after) => began.max(self.drain_began()) + milliseconds(after),
+            HandlerPlan::OnCancel(after) => began.max(self.drain_until()) + milliseconds(after),
         };
         assert!(ended <= due + self.slack, "{handler:?} was not told");
     }

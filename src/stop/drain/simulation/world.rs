@@ -10,10 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Client, Handler, Piece, Scenario, milliseconds, oracle::Oracle};
+use super::{Arrival, Client, HandlerPlan, Scenario, milliseconds, oracle::Oracle};
 use crate::stop::{
     CloseReason,
-    drain::{Action, Drain, Rhythm, Timeline},
+    drain::{Action, Rhythm, StopProgress, Timeline},
     report::Closes,
 };
 
@@ -25,10 +25,10 @@ const LINGER: Duration = Duration::from_secs(2);
 const SPINS: usize = 100_000;
 
 #[derive(Debug, Clone, Copy)]
-enum Event {
+enum WorldEvent {
     Stop(usize),
     Connect(usize),
-    Arrive(usize, Piece),
+    Arrive(usize, Arrival),
     HandlerReturns(usize),
     TurnBegins(usize),
     TurnEnds(usize),
@@ -38,7 +38,7 @@ pub(super) struct World<'a> {
     scenario: &'a Scenario,
     oracle: Oracle,
     now: Instant,
-    events: BTreeMap<(Instant, usize), Event>,
+    events: BTreeMap<(Instant, usize), WorldEvent>,
     scheduled: usize,
     delays_used: usize,
     timeline: Option<Timeline>,
@@ -48,7 +48,7 @@ pub(super) struct World<'a> {
     connections: Vec<Connection<'a>>,
     jobs: VecDeque<usize>,
     /// The handlers that have not returned: of which connection, and since when.
-    running: Vec<(usize, Handler, Instant)>,
+    running: Vec<(usize, HandlerPlan, Instant)>,
     hinted: bool,
     cancelled: bool,
     /// When nothing was left.
@@ -73,7 +73,7 @@ enum Listener {
 }
 
 struct Loop {
-    drain: Drain,
+    drain: StopProgress,
     sleep: Sleep,
     /// The clock's last reading, at the beginning of a turn.
     clock: Instant,
@@ -99,13 +99,13 @@ struct Connection<'a> {
     state: State,
     owner: usize,
     /// Arrived, not read.
-    kernel: VecDeque<Piece>,
+    kernel: VecDeque<Arrival>,
     /// Whether something has arrived that the loop has not been told of.
     edge: bool,
     /// Whether the loop was told of something that it has not read.
     ready: bool,
     /// Read, not dealt with.
-    input: VecDeque<Piece>,
+    input: VecDeque<Arrival>,
     since: Instant,
     rhythm: Rhythm,
     /// The client's pauses, of which `rhythm` remembers less.
@@ -134,7 +134,7 @@ enum Activity {
     InHead,
     Content,
     /// For a worker.
-    Waiting(Handler),
+    Waiting(HandlerPlan),
     Handling,
     /// The client does not take the response.
     Writing,
@@ -144,7 +144,7 @@ enum Activity {
 impl<'a> World<'a> {
     pub(super) fn new(scenario: &'a Scenario, start: Instant) -> World<'a> {
         let make_loop = |_| Loop {
-            drain: Drain::Running,
+            drain: StopProgress::Running,
             sleep: Sleep::Until(None),
             clock: start,
             inbox: Vec::new(),
@@ -186,10 +186,10 @@ impl<'a> World<'a> {
             tally: Tally::default(),
         };
         for (number, (asked, _)) in scenario.stops.iter().enumerate() {
-            world.after(milliseconds(*asked), Event::Stop(number));
+            world.after(milliseconds(*asked), WorldEvent::Stop(number));
         }
         for (number, client) in scenario.clients.iter().enumerate() {
-            world.after(milliseconds(client.connects), Event::Connect(number));
+            world.after(milliseconds(client.connects), WorldEvent::Connect(number));
         }
         world
     }
@@ -217,9 +217,9 @@ impl<'a> World<'a> {
         }
     }
 
-    fn happen(&mut self, event: Event) {
+    fn happen(&mut self, event: WorldEvent) {
         match event {
-            Event::Stop(number) => {
+            WorldEvent::Stop(number) => {
                 let (_, policy) = &self.scenario.stops[number];
                 if self.loops.iter().all(|each| each.sleep == Sleep::Left) {
                     return;
@@ -229,21 +229,21 @@ impl<'a> World<'a> {
                 self.oracle.stop(policy, self.now);
                 self.wake_all();
             }
-            Event::Connect(number) => self.connect(number),
-            Event::Arrive(number, piece) => self.arrive(number, piece),
-            Event::HandlerReturns(number) => {
+            WorldEvent::Connect(number) => self.connect(number),
+            WorldEvent::Arrive(number, piece) => self.arrive(number, piece),
+            WorldEvent::HandlerReturns(number) => {
                 self.running.retain(|(of, ..)| *of != number);
                 let owner = self.connections[number].owner;
                 self.loops[owner].inbox.push(number);
                 self.wake(owner);
                 self.work();
             }
-            Event::TurnBegins(number) => {
+            WorldEvent::TurnBegins(number) => {
                 if self.loops[number].sleep == Sleep::Until(Some(self.now)) {
                     self.begin_turn(number);
                 }
             }
-            Event::TurnEnds(number) => self.end_turn(number),
+            WorldEvent::TurnEnds(number) => self.end_turn(number),
         }
     }
 
@@ -260,7 +260,7 @@ impl<'a> World<'a> {
         let mut at = Duration::ZERO;
         for &(pause, piece) in &client.pieces {
             at += milliseconds(pause);
-            self.after(at, Event::Arrive(number, piece));
+            self.after(at, WorldEvent::Arrive(number, piece));
         }
         if client.pieces.is_empty() {
             self.client_closes(number);
@@ -270,14 +270,14 @@ impl<'a> World<'a> {
 
     fn client_closes(&mut self, number: usize) {
         if let Some(after) = self.connections[number].client.closes {
-            self.after(milliseconds(after), Event::Arrive(number, Piece::Fin));
+            self.after(milliseconds(after), WorldEvent::Arrive(number, Arrival::Fin));
         }
     }
 
-    fn arrive(&mut self, number: usize, piece: Piece) {
+    fn arrive(&mut self, number: usize, piece: Arrival) {
         let connection = &mut self.connections[number];
         let gone = matches!(connection.state, State::Nowhere | State::Closed);
-        if gone || connection.told && piece != Piece::Fin {
+        if gone || connection.told && piece != Arrival::Fin {
             return;
         }
         connection.kernel.push_back(piece);
@@ -318,11 +318,11 @@ impl<'a> World<'a> {
         milliseconds(self.scenario.delays[self.delays_used % self.scenario.delays.len()])
     }
 
-    fn after(&mut self, after: Duration, event: Event) {
+    fn after(&mut self, after: Duration, event: WorldEvent) {
         self.schedule(self.now + after, event);
     }
 
-    fn schedule(&mut self, at: Instant, event: Event) {
+    fn schedule(&mut self, at: Instant, event: WorldEvent) {
         self.scheduled += 1;
         self.events.insert((at, self.scheduled), event);
     }

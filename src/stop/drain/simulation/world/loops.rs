@@ -1,11 +1,11 @@
-//! The loops: they take turns as the real ones do, and do what [`Drain`](crate::stop::drain::Drain) says.
+//! The loops: they take turns as the real ones do, and do what [`StopProgress`](crate::stop::drain::StopProgress) says.
 
 use std::time::Instant;
 
-use super::{A_TURN, Activity, Connection, Event, Listener, Sleep, State, World};
+use super::{A_TURN, Activity, Connection, Listener, Sleep, State, World, WorldEvent};
 use crate::stop::{
     CloseReason, Phase,
-    drain::{Action, Standing},
+    drain::{Action, ConnectionState},
 };
 
 impl World<'_> {
@@ -43,7 +43,7 @@ impl World<'_> {
             self.accept();
         }
         let takes = self.delay();
-        self.after(takes, Event::TurnEnds(number));
+        self.after(takes, WorldEvent::TurnEnds(number));
     }
 
     /// The deadlines, some time after the loop was told of what has arrived.
@@ -125,19 +125,19 @@ impl World<'_> {
             }
         }
         for connection in self.owned(number) {
-            let standing = self.standing(connection);
+            let connection_state = self.connection_state(connection);
             if let State::Open(Activity::Waiting(_)) = self.connections[connection].state {
                 self.jobs.retain(|job| *job != connection);
                 let rejected_at = self.loops[number].cancelled_at;
                 let since = self.connections[connection].since;
                 assert!(rejected_at.is_some_and(|at| since >= at), "it waited for a worker until the end");
             }
-            match standing {
-                Standing::Quiet { since, .. } => {
+            match connection_state {
+                ConnectionState::Quiet { since, .. } => {
                     self.oracle.was_quiet(since, &self.connections[connection].pauses, self.now);
                 }
-                Standing::InHead { since } => self.oracle.was_in_head(since, self.now),
-                Standing::InFlight | Standing::Lingering(_) => {}
+                ConnectionState::InHead { since } => self.oracle.was_in_head(since, self.now),
+                ConnectionState::InFlight | ConnectionState::Lingering(_) => {}
             }
             let State::Open(activity) = self.connections[connection].state else { continue };
             let expected = match activity {
@@ -145,9 +145,9 @@ impl World<'_> {
                 Activity::Receiving if self.connections[connection].input.is_empty() => CloseReason::Drained,
                 _ => CloseReason::Aborted,
             };
-            assert_eq!(standing.reason_at_the_end(), expected, "{activity:?}");
+            assert_eq!(connection_state.reason_at_the_end(), expected, "{activity:?}");
             self.tally.aborted += u64::from(is_owed(activity));
-            self.close(connection, standing.reason_at_the_end());
+            self.close(connection, connection_state.reason_at_the_end());
         }
     }
 
@@ -198,7 +198,7 @@ impl World<'_> {
             && until.is_none_or(|until| at < until)
         {
             *until = Some(at);
-            self.schedule(at, Event::TurnBegins(number));
+            self.schedule(at, WorldEvent::TurnBegins(number));
         }
     }
 }

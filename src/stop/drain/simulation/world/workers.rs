@@ -1,7 +1,7 @@
 //! The workers, and the handlers that they run.
 
-use super::{Activity, Event, State, World};
-use crate::stop::drain::simulation::{Handler, Milliseconds, milliseconds};
+use super::{Activity, State, World, WorldEvent};
+use crate::stop::drain::simulation::{HandlerPlan, Milliseconds, milliseconds};
 
 impl World<'_> {
     pub(super) fn work(&mut self) {
@@ -14,7 +14,7 @@ impl World<'_> {
             self.connections[number].state = State::Open(Activity::Handling);
             self.running.push((number, handler, self.now));
             if let Some(after) = self.returns_after(handler) {
-                self.after(milliseconds(after), Event::HandlerReturns(number));
+                self.after(milliseconds(after), WorldEvent::HandlerReturns(number));
             }
         }
     }
@@ -23,23 +23,23 @@ impl World<'_> {
     pub(super) fn tell_handlers(&mut self) {
         for (number, handler, _) in self.running.clone() {
             let is_about_it = match handler {
-                Handler::OnHint(_) => !self.cancelled,
-                Handler::OnCancel(_) => self.cancelled,
+                HandlerPlan::OnHint(_) => !self.cancelled,
+                HandlerPlan::OnCancel(_) => self.cancelled,
                 _ => false,
             };
             if is_about_it && let Some(after) = self.returns_after(handler) {
-                self.after(milliseconds(after), Event::HandlerReturns(number));
+                self.after(milliseconds(after), WorldEvent::HandlerReturns(number));
             }
         }
     }
 
-    fn returns_after(&self, handler: Handler) -> Option<Milliseconds> {
+    fn returns_after(&self, handler: HandlerPlan) -> Option<Milliseconds> {
         match handler {
-            Handler::Inline => Some(0),
-            Handler::Takes(after) => Some(after),
-            Handler::OnHint(after) => self.hinted.then_some(after),
-            Handler::OnCancel(after) => self.cancelled.then_some(after),
-            Handler::Never => None,
+            HandlerPlan::Inline => Some(0),
+            HandlerPlan::Takes(after) => Some(after),
+            HandlerPlan::OnHint(after) => self.hinted.then_some(after),
+            HandlerPlan::OnCancel(after) => self.cancelled.then_some(after),
+            HandlerPlan::Never => None,
         }
     }
 }
