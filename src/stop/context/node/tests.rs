@@ -24,7 +24,7 @@ fn a_dropped_child_is_forgotten_by_both_parents() {
 }
 
 #[test]
-fn whoever_frees_a_chain_unlinks_every_link() {
+fn freeing_a_chain_unlinks_every_link() {
     let root = Node::new([None, None], Hint::None, None);
     let leaf = (0..10).fold(child(&root), |parent, _| child(&parent));
     assert_eq!(watchers(&root), 1);

@@ -1,5 +1,5 @@
-//! The connections: they deal with what arrives as the real ones do, and ask [`StopProgress`](crate::stop::drain::StopProgress) how long
-//! they may stay.
+//! The connections. They handle arrivals as real connections do, and
+//! [`StopProgress::verdict`](crate::stop::drain::StopProgress::verdict) says how long they may stay.
 
 use std::time::Instant;
 
@@ -25,13 +25,13 @@ impl World<'_> {
         self.connections[number].armed = self.deadline(number);
     }
 
-    /// Deals with what the loop knows to have arrived.
+    /// Handles the arrivals that the kernel has told the loop of.
     pub(super) fn drive(&mut self, number: usize) {
-        self.deal_with_input(number);
+        self.handle_input(number);
         self.arm(number);
     }
 
-    fn deal_with_input(&mut self, number: usize) {
+    fn handle_input(&mut self, number: usize) {
         for _ in 0..A_TURN {
             let connection = &mut self.connections[number];
             let clock = self.loops[connection.owner].clock;
@@ -49,11 +49,11 @@ impl World<'_> {
                     connection.pauses.push(pause);
                 }
             }
-            let Some(piece) = connection.input.pop_front() else { return };
-            match (activity, piece) {
+            let Some(arrival) = connection.input.pop_front() else { return };
+            match (activity, arrival) {
                 (Activity::Lingering(reason), Arrival::Fin) => self.close(number, reason),
                 (Activity::Lingering(_), _) => {}
-                (Activity::Receiving, Arrival::Part) => {
+                (Activity::Receiving, Arrival::PartOfHead) => {
                     connection.state = State::Open(Activity::InHead);
                     connection.since = clock;
                 }
@@ -68,12 +68,12 @@ impl World<'_> {
                     connection.since = clock;
                 }
                 (Activity::Content, Arrival::Content(handler)) => self.handle(number, handler),
-                (activity, piece) => panic!("{piece:?} to one in {activity:?}"),
+                (activity, arrival) => panic!("{arrival:?} came to a connection in {activity:?}"),
             }
         }
     }
 
-    /// Whether there is something left that one turn could not deal with.
+    /// Whether the loop has read arrivals that it could not handle in one turn.
     pub(super) fn has_backlog(&self, number: usize) -> bool {
         let connection = &self.connections[number];
         let takes_input = matches!(
@@ -94,7 +94,7 @@ impl World<'_> {
         self.work();
     }
 
-    /// Answers the request; the last response of a stop says close.
+    /// Answers the request. During a stop, the last response says `Connection: close`.
     pub(super) fn respond(&mut self, number: usize) {
         let connection = &mut self.connections[number];
         let is_last = connection.input.is_empty() && !connection.ready;
@@ -111,10 +111,10 @@ impl World<'_> {
             return self.client_closes(number);
         }
         connection.state = State::Open(Activity::Receiving);
-        let has_content = |(_, piece): &&(Milliseconds, Arrival)| {
-            matches!(piece, Arrival::Request(_) | Arrival::Content(_))
+        let ends_request = |(_, arrival): &&(Milliseconds, Arrival)| {
+            matches!(arrival, Arrival::Request(_) | Arrival::Content(_))
         };
-        if connection.answered == connection.client.pieces.iter().filter(has_content).count() {
+        if connection.answered == connection.client.arrivals.iter().filter(ends_request).count() {
             self.client_closes(number);
         }
     }
@@ -135,7 +135,7 @@ impl World<'_> {
     fn deadline(&self, number: usize) -> Option<Instant> {
         let connection = &self.connections[number];
         let connection_state = self.connection_state(number);
-        match (connection.state, self.loops[connection.owner].drain.verdict(connection_state)) {
+        match (connection.state, self.loops[connection.owner].progress.verdict(connection_state)) {
             (State::Open(Activity::Lingering(_)), _) => Some(connection.since + LINGER),
             (State::Open(_), Verdict::CloseAt(at) | Verdict::RefuseAt(at)) => Some(at),
             _ => None,
@@ -155,7 +155,7 @@ impl World<'_> {
         let connection = &self.connections[number];
         let (since, owner) = (connection.since, connection.owner);
         let connection_state = self.connection_state(number);
-        let reason = match (connection_state, self.loops[owner].drain.verdict(connection_state)) {
+        let reason = match (connection_state, self.loops[owner].progress.verdict(connection_state)) {
             (ConnectionState::Lingering(reason), _) => reason,
             (_, Verdict::CloseAt(_)) => CloseReason::Drained,
             (_, Verdict::RefuseAt(_)) => CloseReason::RequestTimeout,
@@ -166,11 +166,15 @@ impl World<'_> {
                 self.oracle.closed_as_quiet(since, &self.connections[number].pauses, self.now);
             }
             ConnectionState::InHead { .. } => self.oracle.refused_in_head(since, self.now),
-            ConnectionState::InFlight => panic!("closed while it is owed something"),
+            ConnectionState::InFlight => panic!("closed although its client waits for a response"),
             ConnectionState::Lingering(_) => {}
         }
         let is_told = matches!(connection_state, ConnectionState::Lingering(_));
-        assert!(is_told || connection.kernel.is_empty(), "what had arrived is lost: {:?}", connection.kernel);
+        assert!(
+            is_told || connection.kernel.is_empty(),
+            "the server has lost what had arrived: {:?}",
+            connection.kernel
+        );
         self.close(number, reason);
     }
 

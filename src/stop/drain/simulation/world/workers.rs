@@ -1,4 +1,4 @@
-//! The workers, and the handlers that they run.
+//! The workers, and the handlers that they call.
 
 use super::{Activity, State, World, WorldEvent};
 use crate::stop::drain::simulation::{HandlerPlan, Milliseconds, milliseconds};
@@ -9,7 +9,7 @@ impl World<'_> {
             && let Some(number) = self.jobs.pop_front()
         {
             let State::Open(Activity::Waiting(handler)) = self.connections[number].state else {
-                panic!("a worker has begun with a request that nobody waits for");
+                panic!("a worker has begun a request that is not waiting");
             };
             self.connections[number].state = State::Open(Activity::Handling);
             self.running.push((number, handler, self.now));
@@ -19,7 +19,7 @@ impl World<'_> {
         }
     }
 
-    /// Handlers have been hinted or cancelled just now.
+    /// Tells the running handlers that a stop has begun, or that their contexts are cancelled.
     pub(super) fn tell_handlers(&mut self) {
         for (number, handler, _) in self.running.clone() {
             let is_about_it = match handler {
