@@ -47,7 +47,7 @@ use crate::{
     isolation::{contain::catch, journal, repeated::Repeated},
     observe::Event,
     stop::{Cause, WaitGuard},
-    sync::{Bounds, Standing, WorkQueue, lock},
+    sync::{Bounds, QueueStatus, WorkQueue, lock},
 };
 
 /// How long the queue may stand before threads are added for it. Longer than the kernel lets a thread wait for a processor
@@ -230,7 +230,7 @@ impl Pool {
 
     /// Requests that wait for a worker.
     pub(crate) fn queued(&self) -> usize {
-        self.queue.standing().waiting
+        self.queue.status().waiting
     }
 
     pub(crate) fn threads(&self) -> usize {
@@ -376,7 +376,7 @@ impl Dispatcher {
     /// Adds the threads that are missing.
     fn look(&mut self) {
         let Some(Growth { taken_before, .. }) = self.growth.take() else { return };
-        let Standing { waiting, startable, taken } = self.pool.queue.standing();
+        let QueueStatus { waiting, startable, taken } = self.pool.queue.status();
         let waiting = waiting + startable;
         let taken = taken.wrapping_sub(taken_before);
         let missing = waiting.saturating_sub(usize::try_from(taken).unwrap_or(usize::MAX));
@@ -403,7 +403,7 @@ impl Dispatcher {
     /// Plans a look, counted from this very moment: since the turn began, many requests may have been queued, or threads made,
     /// and a look that comes before these could take anything makes too many.
     fn plan(&mut self, after: Duration) {
-        let taken_before = self.pool.queue.standing().taken;
+        let taken_before = self.pool.queue.status().taken;
         self.growth = Some(Growth { at: Instant::now() + after, taken_before });
     }
 }

@@ -19,7 +19,7 @@
 //!   finish for as long as the policy's grace, but for half of its own time at most. In the rest it is cancelled and
 //!   returns.
 //!
-//! All steps together end within [`StopPolicy::longest`]. What a step does not use is left for those after it.
+//! All steps together end within [`StopPolicy::max_duration`]. What a step does not use is left for those after it.
 
 #[cfg(test)]
 mod simulation;

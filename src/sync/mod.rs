@@ -11,7 +11,7 @@ mod work_queue;
 #[cfg(not(loom))]
 pub(crate) use self::{
     wake_flag::WakeFlag,
-    work_queue::{Bounds, Standing, WorkQueue},
+    work_queue::{Bounds, QueueStatus, WorkQueue},
 };
 
 #[cfg(loom)]

@@ -23,7 +23,7 @@ use crate::{
     http::{ReadPhase, Transfer},
     isolation::journal,
     observe::{ConnectionId, Event},
-    stop::{Cause, CloseReason, Phase, Rhythm, Standing, Straggler, Stuck, Verdict},
+    stop::{Cause, CloseReason, ConnectionState, Phase, Rhythm, Straggler, Stuck, Verdict},
 };
 
 /// An upgraded connection is one of the server's to its end: their number bounds the threads.
@@ -107,24 +107,24 @@ impl Connection {
     }
 
     /// What a stop has to know of it.
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn standing(&self) -> ConnectionState {
         let since = self.since;
         match (&self.activity, &self.input) {
-            (Activity::Lingering { reason, .. }, _) => Standing::Lingering(*reason),
-            _ if !self.output.is_empty() => Standing::InFlight,
+            (Activity::Lingering { reason, .. }, _) => ConnectionState::Lingering(*reason),
+            _ if !self.output.is_empty() => ConnectionState::InFlight,
             // Whole requests may stand in a backlog that one turn could not deal with.
-            (Activity::Receiving, Input::Backlog(_)) => Standing::InFlight,
+            (Activity::Receiving, Input::Backlog(_)) => ConnectionState::InFlight,
             (Activity::Receiving, _) if self.http.phase() == ReadPhase::Idle => {
-                Standing::Quiet { since, rhythm: self.rhythm }
+                ConnectionState::Quiet { since, rhythm: self.rhythm }
             }
-            (Activity::Receiving, _) => Standing::InHead { since },
+            (Activity::Receiving, _) => ConnectionState::InHead { since },
             (
                 Activity::Content { .. }
                 | Activity::Handling { .. }
                 | Activity::Streaming(_)
                 | Activity::Upgrading { .. },
                 _,
-            ) => Standing::InFlight,
+            ) => ConnectionState::InFlight,
         }
     }
 
@@ -235,7 +235,7 @@ impl Connection {
     ///
     /// The kernel is asked only about connections that are younger than that. Where it does not answer, the rhythm decides.
     pub(super) fn end_quiet(&mut self, loop_context: &LoopContext) -> Flow {
-        let longest = Standing::Quiet { since: self.since, rhythm: Rhythm::default() };
+        let longest = ConnectionState::Quiet { since: self.since, rhythm: Rhythm::default() };
         let is_response_under_way = || {
             let queued = self.stream.local_addr().and_then(|local| unacknowledged(local, self.peer));
             matches!(queued, Ok(Some(1..)))
