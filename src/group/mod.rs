@@ -170,7 +170,7 @@ impl Group {
     /// Within a stage there are two steps. First all servers stop, at once. Then all drains are emptied and all tasks are
     /// cancelled, at once. So, without a single `then`, servers are followed by what they feed.
     ///
-    /// All steps together take no longer than [`StopPolicy::longest`]. What a step does not use is left for those after
+    /// All steps together take no longer than [`StopPolicy::max_duration`]. What a step does not use is left for those after
     /// it. The rule:
     /// - A step begins when the step before is over: when everything in it has ended, or its share of the time has passed.
     ///   So a later stage still takes what a queue gives back at its own deadline.
