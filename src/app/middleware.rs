@@ -97,8 +97,9 @@ pub trait Wrap: Send + Sync + 'static {
     /// without this method leaves `response` unchanged.
     ///
     /// - The loop calls it for 413, 408 and 400 on the content of a request, for the 503 of a full queue and of a stop, and
-    ///   for the answer at a [time limit](crate::routing::Route::timeout). A wrapper of the outermost [`Router`](crate::Router) is also told
-    ///   of requests of which no route is known: malformed ones, and those whose head is too large or too slow.
+    ///   for the answer at a [time limit](crate::routing::Route::timeout). For a wrapper of the outermost
+    ///   [`Router`](crate::Router) it also calls it for requests without a known route: malformed ones, and those whose head
+    ///   is too large or too slow.
     /// - It runs on the event loop, so it must not block. In particular it must not wait for a lock that `handle` holds:
     ///   at a time limit, `handle` of the same request may still be running.
     /// - If it panics, or returns a response that is not in memory, the loop logs that and sends the server's own answer.
