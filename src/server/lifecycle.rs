@@ -95,7 +95,9 @@ impl Lifecycle {
                         locked.state = State::Starting { stop: None, before: Some(before) };
                         return Ok(listeners);
                     }
-                    State::Starting { .. } => return misuse("is being started by another thread"),
+                    State::Starting { .. } => {
+                        return misuse("another thread is starting it: call start() once");
+                    }
                     State::Running(run) if run.has_ended() => Arc::clone(run),
                     State::Running(run) if run.is_stopping() => {
                         return misuse("is still stopping: wait() for it first");
