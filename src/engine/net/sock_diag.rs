@@ -12,6 +12,7 @@ use std::{io, net::SocketAddr, time::Duration};
 /// The state of a connection: the numbers of `include/net/tcp_states.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "no other kernel is asked"))]
 pub(crate) enum TcpState {
     Established = 1,
     SynReceived = 3,
