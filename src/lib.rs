@@ -1,6 +1,6 @@
-//! An HTTP/1.1 server that can be **stopped**: from a signal, from a handler, from another thread, as many times as you
-//! like, without losing a request and without a single timed poll. No framework, no async runtime: a `mio` poll loop,
-//! a `Waker`, a thread pool and a wait group, all of it meant to be read.
+//! An HTTP/1.1 server that can be **stopped**: by a signal, by a handler or by another thread, as often as you like.
+//! The server finishes the requests in flight within time limits that you set, and a report says what became of every
+//! connection. No framework, no async runtime: a `mio` poll loop, a `Waker`, a thread pool and a wait group.
 //!
 //! ```
 //! use softstop::{Request, Router, Server, StopPolicy, route};
@@ -12,36 +12,75 @@
 //!     .listen("127.0.0.1:0")
 //!     .routes(
 //!         Router::new()
-//!             // On the event loop: the fastest way, must not block.
+//!             // Runs on the event loop: the fastest way, but the handler must not block.
 //!             .get("/", route(|_| "Hello, world!").inline())
-//!             // On the worker pool, where it may block; it ends early when its client goes, or the server stops.
+//!             // Runs on the worker pool, where a handler may block. The context ends the sleep when the client goes
+//!             // away, or when the stop has waited long enough.
 //!             .get("/slow", |request: &Request| match request.context().sleep(Duration::from_secs(1)) {
 //!                 Ok(()) => "done".to_owned(),
 //!                 Err(cause) => format!("gave up: {cause}"),
 //!             })
-//!             // A handler may stop its own server: its response is still delivered.
+//!             // A handler may stop its own server. The client still gets the response.
 //!             .post("/exit", |request: &Request| {
 //!                 request.server().request_stop(StopPolicy::default());
 //!                 "good bye"
 //!             }),
 //!     )
 //!     .build();
-//! server.start()?; // returns when it listens
-//! let report = server.stop(StopPolicy::default()); // or: server.wait(), until somebody stops it
+//! server.start()?; // returns as soon as the server listens
+//! let report = server.stop(StopPolicy::default()); // or server.wait(), until something else stops the server
 //! assert!(report.is_clean());
 //! println!("{report}");
-//! server.start()?; // again
+//! server.start()?; // the server starts again
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # Two journeys
+//! # The dependency
 //!
-//! A request: `net::listener` → `net::connection` → [`http`] (bytes in) → [`Router`] → [`Handler`], inline or on
-//! the pool → [`http`] (bytes out) → `net::connection` → socket.
+//! ```toml
+//! [dependencies]
+//! softstop = { version = "0.1", default-features = false }
+//! ```
 //!
-//! A stop: a signal, a handler, a [`ServerHandle`] or a [`Group`] → a timeline is set and the loops are woken → each loop
-//! drains → the [`WaitGroup`] reaches zero → the threads are joined → [`StopReport`](report::StopReport).
+//! | feature | default | what it adds |
+//! | --- | --- | --- |
+//! | `cli` | yes | The program `softstop`. A library user turns it off, and then needs nine crates. |
+//! | `serde` | with `cli` | `Serialize` for the reports and for the recording of an observer. |
+//!
+//! Linux is where softstop is tested. The minimum supported Rust version is 1.88.
+//!
+//! # Topics
+//!
+//! | topic | begin with |
+//! | --- | --- |
+//! | Routes: paths, methods, nested routers, fallbacks | [`Router`] |
+//! | Handlers: what a function may take and return; on the pool, inline, streamed, with a time limit | [`route`], [`Handler`], [`IntoResponse`], [`routing`] |
+//! | Requests: head, parameters, content, context, extensions | [`Request`] |
+//! | State that handlers share | an `Arc` in a closure, or [`patterns::Owner`] for state with one owner thread |
+//! | Responses and contents: bytes, streams, readers, files, upgrades | [`Response`], [`Body`], [`body`] |
+//! | Server-sent events | [`events`] |
+//! | Wrappers around handlers, access log, responses to refused requests | [`middleware`], [`ServerBuilder::on_refusal`] |
+//! | Limits and time-outs | [`Limits`], [`Timeouts`], [`ServerBuilder`] |
+//! | Asking for a stop, from anywhere | [`ServerHandle::request_stop`], [`Server::stop`], [`StopPolicy`], [`Phase`] |
+//! | What a stop means for a handler or a route | [`Context`], [`Cause`], [`OnStop`] |
+//! | Work that outlives its request | [`ServerHandle::detach`], [`WaitGroup`], [`patterns::JobQueue`] |
+//! | Several servers, tasks and queues together; signals | [`Group`], [`group`], [`Signal`] |
+//! | Queues, owners and subscribers that are drained | [`patterns`] |
+//! | Reports of a stop | [`report`] |
+//! | Metrics, observing, pictures of a stop | [`ServerHandle::metrics`], [`routing::metrics_route`], [`observe`] |
+//! | Testing: a real server on a free port | [`Server`]: `listen("127.0.0.1:0")`, then [`Server::addresses`] |
+//!
+//! # What a stop guarantees
+//!
+//! | | guaranteed | not guaranteed | your part |
+//! | --- | --- | --- | --- |
+//! | new clients | On Linux, a client whose connection was established before the listener refused is accepted and served. A later one is refused at once. | While the kernel uses SYN cookies, a half-open handshake may be reset. On other systems, closing the listener resets its accept queue. | Let a load balancer look elsewhere first: [`StopPolicy::lame_duck`]. |
+//! | requests | A request that has arrived is answered, or the report names it. | A request that crosses the server's FIN on its way is lost, as with every server. | Leave [`StopPolicy::quiet`] long enough for your clients. |
+//! | handlers | A handler is told: a hint when draining begins, then the end of its context with a [`Cause`]. | No thread can be ended from outside. A handler that ignores its context is named and left behind. | Use [`Request::context`] wherever a handler waits. |
+//! | streams | A stream without a length is ended properly. | A response of a declared length that is not finished in time is cut off. | Stop sending when [`BodySender::cause`](body::BodySender::cause) says so. |
+//! | time | [`Server::stop`] returns within the time of its policy, plus 50 ms, whatever the handlers do. | A machine that does not run the threads can add up to two seconds. | Inline handlers, observers and callbacks must not block. |
+//! | memory of what happened | The [report](report) counts every connection and every request once. | | Look at [`is_clean`](report::StopReport::is_clean). |
 #![warn(clippy::print_stdout)]
 // docs.rs marks every item with the feature that the item needs. Only a nightly compiler has this.
 #![cfg_attr(docsrs, feature(doc_cfg), doc(auto_cfg(hide(loom))))]
