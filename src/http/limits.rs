@@ -67,8 +67,8 @@ impl Limits {
     }
 
     /// The most bytes of one request's content, after the transfer coding is removed. More are answered
-    /// `413 Content Too Large`. With 0, only requests without content are taken. A [`streamed`](crate::routing::Route::streamed) route
-    /// has no such bound unless its route sets one.
+    /// `413 Content Too Large`. With 0, only requests without content are taken. A
+    /// [`streamed`](crate::routing::Route::streamed) route has no such bound unless its route sets one.
     ///
     /// Default 8 MiB: ample for calls of an API, and too small to fill the memory by accident.
     #[must_use]
