@@ -154,7 +154,7 @@ pub use self::{
     stop::{OnStop, Phase, Signal, StopPolicy},
 };
 
-/// What runs for a request: a [`Handler`], and the [`Route`](routing::Route) that says how it is run.
+/// Routes: a [`Route`](routing::Route) is a [`Handler`] together with how it is run. [`route()`] makes one of a closure.
 #[cfg(not(loom))]
 pub mod routing {
     pub use crate::app::{
@@ -164,8 +164,7 @@ pub mod routing {
     pub use crate::server::{MetricsRoute, metrics_route};
 }
 
-/// What a stop says about itself once it is over: what became of connections, requests, tasks and drains, and what was
-/// left behind.
+/// The reports of a stop: what became of connections, requests, tasks and drains, and what was left behind.
 #[cfg(not(loom))]
 pub mod report {
     pub use crate::{
@@ -174,7 +173,7 @@ pub mod report {
     };
 }
 
-/// The README, so that its code is compiled.
+/// Holds the README, so that its code is compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
