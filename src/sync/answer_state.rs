@@ -330,6 +330,7 @@ mod models {
             let other = thread::spawn(move || other.withdraw());
             let found = [state.withdraw(), other.join().unwrap()];
             let began = worker.join().unwrap();
+            assert!(found.iter().all(|found| found.has_begun() == began));
             let count = |wanted| found.iter().filter(|found| **found == wanted).count();
             if began {
                 assert_eq!((count(Withdrawal::Cancelled), count(Withdrawal::AlreadyCancelled)), (1, 1));

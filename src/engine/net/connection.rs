@@ -142,6 +142,8 @@ enum Input {
     Partial(Vec<u8>),
     /// Bytes that may hold whole requests.
     Backlog(Vec<u8>),
+    /// No bytes, but the parser has to run once more, because the last byte may have been the end of a content.
+    EndDue,
 }
 
 /// The bytes behind a request. During a stop, the response to a request with nothing behind it is the connection's last one.
@@ -264,9 +266,9 @@ impl Connection {
         self.since = loop_context.now;
         let behind = match self.input {
             Input::Empty => Behind::Nothing,
-            Input::Partial(_) | Input::Backlog(_) => Behind::More,
+            Input::Partial(_) | Input::Backlog(_) | Input::EndDue => Behind::More,
         };
-        self.borrow_buffer(loop_context);
+        self.output.borrow(&mut loop_context.output);
         self.respond(response, exchange, behind, loop_context);
         self.output.skip(probes);
         self.drive(loop_context)
@@ -278,9 +280,8 @@ impl Connection {
             self.http.write_continue(&mut self.output.buffer);
         }
         if let Input::Empty = self.input {
-            // The byte that filled the pipe may have been the last one. No later read would report the end, so the parser runs
-            // once more.
-            self.input = Input::Backlog(Vec::new());
+            // The byte that filled the pipe may have been the last one, and no later read would report the end.
+            self.input = Input::EndDue;
         }
         // While the handler did not read, the client could not send.
         self.throughput.excuse(loop_context.now);

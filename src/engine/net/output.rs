@@ -36,6 +36,24 @@ impl Output {
         Output { buffer: Vec::new(), large: Body::Empty, sent: 0, blocked: false }
     }
 
+    /// Takes the loop's buffer, `spare`, to encode responses to, unless the connection has a buffer with room already.
+    pub(crate) fn borrow(&mut self, spare: &mut Vec<u8>) {
+        if self.buffer.capacity() == 0 {
+            std::mem::swap(&mut self.buffer, spare);
+        }
+    }
+
+    /// Gives the buffer back to the loop, which keeps the larger of the two, unless bytes have yet to leave. So a waiting
+    /// connection owns no buffer.
+    pub(crate) fn give_back(&mut self, spare: &mut Vec<u8>) {
+        if self.is_empty() {
+            let buffer = std::mem::take(&mut self.buffer);
+            if buffer.capacity() > spare.capacity() {
+                *spare = buffer;
+            }
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.sent == self.length()
     }

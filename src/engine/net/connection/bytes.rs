@@ -33,12 +33,21 @@ const REQUESTS_A_TURN: usize = 128;
 /// Bytes that are read in one go, for the same reason.
 pub(super) const BYTES_A_TURN: usize = 256 * 1024;
 /// Bytes that are read at a time to complete a message that has begun.
-const PIECE: usize = 4 * 1024;
+const READ_SIZE: usize = 4 * 1024;
 
 /// What a connection may still take in before the others have their turn.
 struct Budget {
     requests: usize,
     bytes: usize,
+}
+
+/// The bytes behind those that were consumed.
+#[derive(Debug, Clone, Copy)]
+enum Leftover {
+    /// The beginning of a message. The next step needs more input.
+    Partial,
+    /// May hold whole requests, which have to wait for something else than input.
+    Backlog,
 }
 
 impl Budget {
@@ -54,7 +63,7 @@ impl Budget {
 impl Connection {
     /// Goes on until the connection has to wait for something.
     pub(crate) fn drive(&mut self, loop_context: &mut LoopContext) -> Flow {
-        self.borrow_buffer(loop_context);
+        self.output.borrow(&mut loop_context.output);
         let mut budget = Budget { requests: REQUESTS_A_TURN, bytes: BYTES_A_TURN };
         // An earlier event may have left a response. Nothing is taken in before the client has taken that.
         let mut step = self.write_out(loop_context);
@@ -67,21 +76,8 @@ impl Connection {
                 Break(flow) => Break(flow),
             };
         };
-        if self.output.is_empty() {
-            // Give the buffer back to the loop, which keeps the larger of the two. A waiting connection owns no buffer.
-            let buffer = std::mem::take(&mut self.output.buffer);
-            if buffer.capacity() > loop_context.output.capacity() {
-                loop_context.output = buffer;
-            }
-        }
+        self.output.give_back(&mut loop_context.output);
         flow
-    }
-
-    /// Takes the loop's buffer to encode responses to, unless the connection has a buffer already.
-    pub(super) fn borrow_buffer(&mut self, loop_context: &mut LoopContext) {
-        if self.output.buffer.capacity() == 0 {
-            std::mem::swap(&mut self.output.buffer, &mut loop_context.output);
-        }
     }
 
     /// One step towards the output: from the socket or from a stream, whichever the connection waits for.
@@ -114,9 +110,13 @@ impl Connection {
         if budget.is_used_up() {
             return Break(Flow::Again);
         }
-        if let Input::Backlog(backlog) = &mut self.input {
-            let backlog = std::mem::take(backlog);
-            self.process_owned(backlog, budget, loop_context);
+        let unprocessed = match &mut self.input {
+            Input::Backlog(backlog) => Some(std::mem::take(backlog)),
+            Input::EndDue => Some(Vec::new()),
+            Input::Empty | Input::Partial(_) => None,
+        };
+        if let Some(input) = unprocessed {
+            self.process_owned(input, budget, loop_context);
             return Continue(());
         }
         match self.receive(budget, loop_context) {
@@ -179,13 +179,13 @@ impl Connection {
     /// Reads once, and deals with the bytes that came. `Ok(0)` is the end of the stream.
     fn receive(&mut self, budget: &mut Budget, loop_context: &mut LoopContext) -> io::Result<usize> {
         match std::mem::replace(&mut self.input, Input::Empty) {
-            Input::Empty => {
+            Input::Empty | Input::EndDue => {
                 let mut scratch = std::mem::take(&mut loop_context.scratch);
                 let result = self.read(&mut scratch);
                 if let Ok(count @ 1..) = result {
                     self.note_pause(loop_context);
-                    let (consumed, wants_more) = self.process(&scratch[..count], budget, loop_context);
-                    self.keep(scratch[consumed..count].to_vec(), wants_more);
+                    let (consumed, leftover) = self.process(&scratch[..count], budget, loop_context);
+                    self.keep(scratch[consumed..count].to_vec(), leftover);
                 }
                 loop_context.scratch = scratch;
                 result
@@ -193,7 +193,7 @@ impl Connection {
             // The earlier bytes stay where they are. A client that sends byte by byte must not cause a copy each time.
             Input::Partial(mut input) | Input::Backlog(mut input) => {
                 let carried = input.len();
-                input.resize(carried + PIECE, 0);
+                input.resize(carried + READ_SIZE, 0);
                 let result = self.read(&mut input[carried..]);
                 input.truncate(carried + *result.as_ref().unwrap_or(&0));
                 match result {
@@ -244,19 +244,18 @@ impl Connection {
     }
 
     fn process_owned(&mut self, mut input: Vec<u8>, budget: &mut Budget, loop_context: &mut LoopContext) {
-        let (consumed, wants_more) = self.process(&input, budget, loop_context);
+        let (consumed, leftover) = self.process(&input, budget, loop_context);
         input.drain(..consumed);
-        self.keep(input, wants_more);
+        self.keep(input, leftover);
     }
 
     /// Keeps the bytes that were not consumed. If the connection is about to close, nothing reads them any more. But a lingering
     /// close has to know that they came.
-    fn keep(&mut self, rest: Vec<u8>, wants_more: bool) {
-        self.input = match self.persistence {
+    fn keep(&mut self, rest: Vec<u8>, leftover: Leftover) {
+        self.input = match (&self.persistence, leftover) {
             _ if rest.is_empty() => Input::Empty,
-            Persistence::CloseWhenSent(_) => Input::Partial(rest),
-            Persistence::KeepAlive if wants_more => Input::Partial(rest),
-            Persistence::KeepAlive => Input::Backlog(rest),
+            (Persistence::CloseWhenSent(_), _) | (_, Leftover::Partial) => Input::Partial(rest),
+            (Persistence::KeepAlive, Leftover::Backlog) => Input::Backlog(rest),
         };
     }
 
@@ -269,13 +268,13 @@ impl Connection {
     }
 
     /// Takes requests out of `input` for as long as they can be dealt with. Returns the number of bytes that were consumed,
-    /// and whether the next step needs more input.
+    /// and the kind of the others.
     fn process(
         &mut self,
         input: &[u8],
         budget: &mut Budget,
         loop_context: &mut LoopContext,
-    ) -> (usize, bool) {
+    ) -> (usize, Leftover) {
         let limits = loop_context.config.limits.clone();
         let was_in_head = self.http.phase() == ReadPhase::InHead;
         let mut consumed = 0;
@@ -285,14 +284,14 @@ impl Connection {
                 && !self.output.is_full()
                 && budget.requests > 0;
             if !can_go_on {
-                return (consumed, false);
+                return (consumed, Leftover::Backlog);
             }
             let rest = &input[consumed..];
             let received = match self.http.receive(rest, loop_context.next_head(), &limits) {
                 Ok(received) => received,
                 Err(refusal) => {
                     self.refuse(&refusal, CloseReason::Refused, loop_context);
-                    return (input.len(), false);
+                    return (input.len(), Leftover::Backlog);
                 }
             };
             consumed += received.consumed;
@@ -305,27 +304,28 @@ impl Connection {
                     if self.http.phase() == ReadPhase::InHead && !(was_in_head && consumed == 0) {
                         self.since = loop_context.now;
                     }
-                    return (consumed, true);
+                    return (consumed, Leftover::Partial);
                 }
                 Event::Head => self.on_head(loop_context),
-                Event::Data(range) => {
-                    self.since = loop_context.now;
-                    self.throughput.add(range.len(), loop_context.now);
-                    match &mut self.activity {
-                        Activity::Content { request, plan: Plan::Handle(_) } => {
-                            request.add_to_body(&rest[range]);
-                        }
-                        Activity::Handling { incoming: Some(pipe), .. } => pipe.push(&rest[range]),
-                        // The answer was known before the content, and needs none of it.
-                        _ => {}
-                    }
-                }
+                Event::Data(range) => self.on_data(&rest[range], loop_context),
                 Event::End => {
                     budget.requests -= 1;
                     let behind = if consumed == input.len() { Behind::Nothing } else { Behind::More };
                     self.on_complete(behind, loop_context);
                 }
             }
+        }
+    }
+
+    /// A part of a request's content has come.
+    fn on_data(&mut self, bytes: &[u8], loop_context: &LoopContext) {
+        self.since = loop_context.now;
+        self.throughput.add(bytes.len(), loop_context.now);
+        match &mut self.activity {
+            Activity::Content { request, plan: Plan::Handle(_) } => request.add_to_body(bytes),
+            Activity::Handling { incoming: Some(pipe), .. } => pipe.push(bytes),
+            // The answer was known before the content, and needs none of it.
+            _ => {}
         }
     }
 }

@@ -88,7 +88,9 @@ impl Connection {
             }
             Activity::Receiving if !self.output.is_empty() => Some(Stuck::Writing),
             Activity::Receiving if self.http.phase() == ReadPhase::InHead => Some(Stuck::Reading),
-            Activity::Receiving if matches!(self.input, Input::Backlog(_)) => Some(Stuck::Waiting),
+            Activity::Receiving if matches!(self.input, Input::Backlog(_) | Input::EndDue) => {
+                Some(Stuck::Waiting)
+            }
             Activity::Receiving | Activity::Upgrading { .. } | Activity::Lingering { .. } => None,
         }
     }
@@ -119,7 +121,7 @@ impl Connection {
             (Activity::Lingering { reason, .. }, _) => ConnectionState::Lingering(*reason),
             _ if !self.output.is_empty() => ConnectionState::InFlight,
             // A backlog may hold whole requests, which one turn had no time for.
-            (Activity::Receiving, Input::Backlog(_)) => ConnectionState::InFlight,
+            (Activity::Receiving, Input::Backlog(_) | Input::EndDue) => ConnectionState::InFlight,
             (Activity::Receiving, _) if self.http.phase() == ReadPhase::Idle => {
                 ConnectionState::Quiet { since, rhythm: self.rhythm }
             }
@@ -138,7 +140,7 @@ impl Connection {
     pub(crate) fn hand_over(self, loop_context: &mut LoopContext) {
         let Activity::Upgrading { exchange, upgrade } = self.activity else { return };
         let early = match self.input {
-            Input::Empty => Vec::new(),
+            Input::Empty | Input::EndDue => Vec::new(),
             Input::Partial(bytes) | Input::Backlog(bytes) => bytes,
         };
         let connection = ConnectionId { loop_number: loop_context.number, token: self.token.0 };

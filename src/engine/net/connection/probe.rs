@@ -31,7 +31,7 @@ const RESPONSE_START: &[u8] = b"HTTP/1.1 ";
 /// zeros included. Sixteen digits are the 64 bits that a size may have.
 const SIZE_DIGITS: usize = 16;
 /// The most zeros that are sent ahead of a chunk's size, so that the size of the largest chunk still fits behind them.
-const LEADING_ZEROS: usize = SIZE_DIGITS - digits(streaming::PIECE);
+const LEADING_ZEROS: usize = SIZE_DIGITS - digits(streaming::LARGEST_CHUNK);
 
 /// A place in a response whose bytes can be sent ahead.
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn the_largest_chunk_size_fits_behind_the_zeros() {
         let mut size = vec![b'0'; LEADING_ZEROS];
-        Transfer::Chunked.begin_piece(streaming::PIECE, &mut size);
+        Transfer::Chunked.begin_piece(streaming::LARGEST_CHUNK, &mut size);
         assert_eq!(size.trim_ascii_end().len(), SIZE_DIGITS);
         assert_eq!((digits(1), digits(15), digits(16), digits(0xffff)), (1, 1, 2, 4));
     }

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The most bytes in one chunk. A socket usually takes as many at once.
-pub(super) const PIECE: usize = 64 * 1024;
+pub(super) const LARGEST_CHUNK: usize = 64 * 1024;
 /// The time that senders have for their final flush when the drain begins: long enough for a last message, and as short as
 /// the time for the rest of a head.
 const FINAL_FLUSH: Duration = Duration::from_secs(1);
@@ -106,7 +106,7 @@ impl Connection {
             Some(length) => transfer.begin_piece(length, out),
             None => transfer.end_piece(out),
         };
-        let (bytes, rest) = streaming.stream.take(PIECE, &mut self.output.buffer, frame);
+        let (bytes, rest) = streaming.stream.take(LARGEST_CHUNK, &mut self.output.buffer, frame);
         if bytes > 0 {
             streaming.probes = 0;
         }
