@@ -1,5 +1,5 @@
 //! Contexts tell work that it should end, and why. They form a tree: when a context ends, all contexts below it end with the
-//! same cause.
+//! same cause. (docs/glossary.md: context, cause, hint.)
 //!
 //! This file has the public type. The tree is in `node`, and the deadlines are in `timer`. A server's context has a hint, which
 //! ends earlier than the context:

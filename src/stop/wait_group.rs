@@ -1,4 +1,4 @@
-//! Counts running work, so that a stop knows when nothing is left.
+//! Counts running work, so that a stop knows when nothing is left. (docs/glossary.md: wait group, guard.)
 //!
 //! One atomic word holds the count and, in its lowest bit, whether somebody waits. Taking and dropping a guard only changes this
 //! word. Waiters take a lock, and so does the one drop that has to wake them.

@@ -1,4 +1,5 @@
-//! The feed of a streamed body: the bytes that its senders have pushed and the loop has not taken yet.
+//! The feed of a streamed body: the bytes that its senders have pushed and the loop has not taken yet. (docs/glossary.md: sender,
+//! park.)
 //!
 //! ```text
 //!   senders:  push until there is no room; then wait for room, or get `PushError::Full`
