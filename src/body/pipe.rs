@@ -7,7 +7,7 @@
 //!      └──── the handler reads, and at most half of CAPACITY waits: `resume` tells the loop
 //! ```
 //!
-//! So a handler that is slower than its client slows the client down (TCP flow control), and an upload of any size takes the same
+//! So a handler that is slower than its client slows the client down (TCP flow control). An upload of any size takes the same
 //! memory. The loop never waits for the handler: both hold the lock only to copy bytes.
 
 use std::{collections::VecDeque, fmt, io};

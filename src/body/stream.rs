@@ -133,7 +133,7 @@ impl Stream {
         Stream { end: Arc::new(LoopEnd { channel, length: None, is_read: false }) }
     }
 
-    /// Whether the body comes from a reader. Such a body is incomplete if it is ended early.
+    /// Whether the body comes from a reader. A body from a reader is incomplete if it is ended early.
     pub(crate) fn is_read(&self) -> bool {
         self.end.is_read
     }

@@ -1,8 +1,8 @@
 //! Catches the panics of foreign code, so that they do not end a thread of this crate.
 //!
-//! [`catch`] calls foreign code. [`discard`] and [`Contained`] drop foreign values. The payload of a panic is a foreign value too:
-//! its `Drop` may panic again, with another payload. So `catch_unwind` stands only in this file (`tests/architecture` checks
-//! this).
+//! [`catch`] calls foreign code. [`discard`] and [`Contained`] drop foreign values. The payload of a panic is a foreign value
+//! too: its `Drop` may panic again, with another payload. So `catch_unwind` stands only in this file (`tests/architecture`
+//! checks this).
 
 use std::{
     any::Any,
@@ -39,7 +39,7 @@ pub(crate) fn discard<T>(value: T) {
     mem::forget(payload);
 }
 
-/// A panic that was caught. It drops the payload, and catches its panics.
+/// A panic that was caught. The drop of a `Caught` drops the payload, and catches the payload's panics.
 pub(crate) struct Caught(Contained<Payload>);
 
 impl Caught {

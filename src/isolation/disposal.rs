@@ -1,8 +1,9 @@
 //! Drops foreign values that a loop has to get rid of, on a thread that may block.
 //!
-//! Such values are the reader of a content that no client reads, the handler of an upgrade that does not happen, and a callback
-//! that is never called. Each may own any value, so its `Drop` may block. On a loop this would block every connection. So a loop
-//! hands the values to one thread, which exists only while there are values. All other threads drop them in place.
+//! Examples are the reader of a content that no client reads, the handler of an upgrade that does not happen, and a callback
+//! that is never called. Each of them may own any value, so the `Drop` of each may block. On a loop this would block every
+//! connection. So a loop hands the values to one thread, which exists only while there are values. All other threads drop them
+//! in place.
 
 use std::{
     collections::VecDeque,
@@ -14,8 +15,8 @@ use std::{
 
 use crate::isolation::{contain::discard, journal, repeated::Repeated};
 
-/// The most values that wait. More values come only if one blocks the thread and others keep coming. They are leaked, because a
-/// blocked loop would be worse.
+/// The most values that wait. More values come only if one blocks the thread and others keep coming. Further values are
+/// leaked, because a blocked loop would be worse.
 const CAPACITY: usize = 4096;
 
 type Value = Box<dyn Send>;

@@ -1,8 +1,8 @@
 //! Joins threads with a bound.
 //!
-//! The join of `std` has no time limit. Its `is_finished` does not help: it is already true while the destructors of thread-locals
-//! run, and these are a user's code and may block. So other threads, the joiners, join the threads, and the caller waits for the
-//! joiners with a bound of its own:
+//! The join of `std` has no time limit. `JoinHandle::is_finished` does not help: `is_finished` is already true while the
+//! destructors of thread-locals run, and these are a user's code and may block. So other threads, the joiners, join the
+//! threads, and the caller waits for the joiners with a bound of its own:
 //!
 //! ```text
 //!   caller:   begin ──> wait, with a bound ──> which threads are left?

@@ -2,7 +2,7 @@
 //!
 //! A logger is foreign code. Often it writes to a pipe, and that write blocks if the reader of the pipe is slow. So no thread of
 //! this crate calls the logger directly. The logging thread formats the line and appends it to one bounded queue. A writer thread
-//! hands the lines to the logger. It exists only while there are lines, and for [`IDLE_TIME`] longer.
+//! hands the lines to the logger. The writer exists only while there are lines, and for [`IDLE_TIME`] longer.
 //!
 //! ```text
 //!             a line                                    the queue has been empty for IDLE_TIME

@@ -1,7 +1,5 @@
-//! The synchronisation primitives of this crate.
-//!
-//! They stand in one place, so that a build with `--cfg loom` runs the same code with loom's primitives, under its model
-//! checker.
+//! The synchronisation primitives of this crate, in one place. Under `--cfg loom`, the same code runs with loom's primitives,
+//! under loom's model checker.
 
 #[cfg(any(not(loom), test))]
 mod answer_state;

@@ -14,8 +14,8 @@
 //! worker only if no wake-up is pending. The worker that parked last is woken first, so that few threads do as much as few can
 //! do, and stay in the processor's caches.
 //!
-//! **One lock.** One lock guards the work and the list of parked threads, so that no work stays while all threads are parked. A
-//! thread holds the lock for a few instructions. It unlocks before it wakes another thread, and before it runs foreign code.
+//! **One lock.** One lock guards the work and the list of parked threads, so that no work stays while all threads are parked.
+//! A thread holds the lock for a few instructions. Each thread unlocks before it wakes another thread or runs foreign code.
 //!
 //! A queue without locks was measured and rejected. Parked threads have to be woken in any case. With more threads than
 //! processors, a thread may lose its processor in the middle of a step of the queue. Without a lock, the other threads spin until
@@ -59,7 +59,7 @@ struct State<T> {
     closed: bool,
 }
 
-/// What one thread parks on.
+/// The condition variable on which one thread parks, and the flag that it waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Parker {
     /// The queue's lock guards this flag.
@@ -104,8 +104,8 @@ impl<T> WorkQueue<T> {
         lock(&self.state).lanes.begin_background()
     }
 
-    /// Ends background work. The calling thread must call [`take`](WorkQueue::take) next. It then begins the work that waited for
-    /// this end, or wakes another thread for it.
+    /// Ends background work. The calling thread must call [`take`](WorkQueue::take) next. `take` then begins the work that
+    /// waited for this end, or wakes another thread for it.
     pub(crate) fn end_background(&self) {
         lock(&self.state).lanes.end_background();
     }

@@ -11,8 +11,8 @@
 //!     +--- the loop wants no more bytes -------------> Closed               (waiting bytes can still be taken)
 //! ```
 //!
-//! A body that is read from a file or another reader has no senders. Its reader is parked in the feed. The loop lends the reader
-//! to a worker while there is room for a piece:
+//! A body that is read from a file or another reader has no senders. The feed keeps the reader (parked). The loop lends the
+//! reader to a worker while there is room for a piece:
 //!
 //! ```text
 //!              lend: the loop, after it has taken bytes
@@ -59,7 +59,7 @@ pub(crate) struct Loan {
     pub(crate) most: usize,
 }
 
-/// What a worker does after it has delivered bytes.
+/// The next step of a worker that has delivered bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Afterwards {
     /// The worker reads on, if there is room.
@@ -102,7 +102,7 @@ pub(crate) enum PushError {
     Closed(Cause),
 }
 
-/// What follows the bytes that the loop has taken.
+/// The continuation of a body after the bytes that the loop has taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Remainder {
     /// More bytes wait.
@@ -175,7 +175,7 @@ impl Feed {
         }
     }
 
-    /// Ends the body. It is complete, unless a longer one was declared.
+    /// Ends the body. The body is complete, unless a longer one was declared.
     pub(crate) fn finish(&self) {
         let state = lock(&self.state);
         let is_whole = state.missing.is_none_or(|missing| missing == 0);

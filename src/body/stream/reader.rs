@@ -41,8 +41,8 @@ pub(crate) struct Piece {
 }
 
 impl Body {
-    /// Makes a body that is read from `reader` while the client takes it, in constant memory. A worker reads one or more pieces of
-    /// 64 KiB, and is free while the client takes them. So a client that does not read holds no worker.
+    /// Makes a body that is read from `reader` while the client takes it, in constant memory. A worker reads one or more
+    /// pieces of 64 KiB, and is free while the client takes them. So a client that does not read holds no worker.
     ///
     /// - If the client wants no content (`HEAD`), nothing is read.
     /// - If a read fails or panics, the connection is cut.
@@ -70,12 +70,12 @@ impl Body {
 
     /// Makes a body of the rest of a file, from its current position: see [`Body::from_reader`].
     ///
-    /// A regular file is sent with its length. If the file shrinks while it is sent, the connection is cut. If it grows, the added
-    /// bytes are not sent.
+    /// A regular file is sent with its length. If the file shrinks while it is sent, the connection is cut. If it grows, the
+    /// added bytes are not sent.
     ///
     /// The kernel makes the content of some files when they are read, as in `/proc` and `/sys`, and their length means nothing.
-    /// Such a file has the length 0, or at most a page and no blocks on a disk. It is sent without a declared length, and so is
-    /// an empty file.
+    /// Files of this kind have the length 0, or at most a page and no blocks on a disk. They and empty files are sent without
+    /// a declared length.
     ///
     /// # Errors
     ///

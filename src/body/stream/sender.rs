@@ -27,7 +27,7 @@ use crate::stop::{Cause, Context};
 /// 1. When the drain begins, the hint of [`context`](BodySender::context) ends ([`Context::stopping`]).
 /// 2. A body of unknown length has one second from then on. If it is not finished by then, the server ends it properly after
 ///    what has been sent, so that the client gets a complete message.
-/// 3. A body of declared length cannot be ended early. It has the whole grace period, and is cut if it is not complete then.
+/// 3. A body of declared length cannot be ended early: it has the whole grace period, and is cut if it is not complete then.
 ///
 /// # Your part
 ///
@@ -113,7 +113,7 @@ impl BodySender {
     }
 
     /// A context that ends when nothing more is taken: the client is gone, a stop has ended the body, or the body is complete and
-    /// has been written. Its hint ([`Context::stopping`]) ends when the drain begins. The first call makes the context.
+    /// has been written. The context's hint ([`Context::stopping`]) ends when the drain begins. The first call makes the context.
     ///
     /// **Not guaranteed:** a client that only closes its own side of the connection is not gone, and TCP does not show the
     /// difference. So the server sends such a client the first digit of the next chunk's size. A client that is gone answers
@@ -122,8 +122,8 @@ impl BodySender {
     pub fn context(&self) -> &Context {
         let channel = self.channel();
         let (context, hint) = channel.context.get_or_init(|| Context::root_with_hint(None));
-        // The loop first notes a stop or an end in the feed, and then looks for a context to cancel. This thread first makes the
-        // context, and then looks at the notes. So at least one of the two cancels it.
+        // The loop first notes a stop or an end in the feed, and then looks for a context to cancel. The sender first makes
+        // the context, and then looks at the notes. So at least one of the two cancels the context.
         let (stopping, over) = channel.feed.noted();
         if stopping {
             hint.cancel(Cause::Stopping);

@@ -31,8 +31,8 @@ use crate::{
     sync::{Arc, AtomicBool, Condvar, Mutex, Ordering, Weak, lock, wait},
 };
 
-/// A user's callback. If it is dropped uncalled, the values that it owns are dropped. Such a drop may block or panic, and an
-/// event loop may be the thread that drops it, so `Drop` hands the callback to `dispose`.
+/// A user's callback. A callback that is dropped uncalled drops the values that it owns. Their drop may block or panic, and
+/// the dropping thread may be an event loop. So `Drop` hands the callback to `dispose`.
 pub(super) struct Callback(Option<Function>);
 
 type Function = Box<dyn FnOnce(&Cause) + Send>;
@@ -254,7 +254,7 @@ impl Node {
         }
     }
 
-    /// Releases all nodes that this one owns. Those that no other handle holds go to `orphans`.
+    /// Releases all nodes that this one owns. Nodes that no other handle holds go to `orphans`.
     fn release(&mut self, orphans: &mut Vec<Node>) {
         for link in self.parents.iter_mut().filter_map(Option::take) {
             link.parent.unwatch(link.slot.into_inner());

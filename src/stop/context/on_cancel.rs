@@ -7,9 +7,8 @@ use crate::sync::Arc;
 
 /// The registration of a callback: see [`Context::on_cancel`](crate::Context::on_cancel).
 ///
-/// Dropping the registration before the context ends calls the callback off. Dropping it while another thread ends the context
-/// does not stop a callback that is about to run or running, and does not wait for it. A registration keeps its context in
-/// memory.
+/// Dropping the registration before the context ends calls the callback off. While another thread ends the context, dropping
+/// the registration neither stops the callback nor waits for it. A registration keeps its context in memory.
 ///
 /// # Examples
 ///

@@ -12,7 +12,7 @@
 //! would sleep for longer than [`IDLE_TIME`].
 //!
 //! The thread outlives the last deadline by [`IDLE_TIME`], so that a server with one request at a time does not start a thread
-//! for each request.
+//! a request.
 //!
 //! No thread holds the timer's lock together with a node's lock, or while a context ends.
 

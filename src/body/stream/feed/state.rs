@@ -20,7 +20,7 @@ pub(super) struct State {
     pub(super) end: FeedEnd,
     /// Whether a stop has begun.
     pub(super) stopping: bool,
-    /// Why the senders' context ends, once it ends. That is later than `end` while bytes wait for the loop.
+    /// Why the senders' context ends, once it ends. The context ends later than the feed while bytes wait for the loop.
     pub(super) over: Option<Cause>,
     /// How many senders wait for room.
     pub(super) waiting: usize,
@@ -51,7 +51,7 @@ pub(super) enum FeedEnd {
     Finished,
     /// The body is not complete, and never will be.
     Aborted,
-    /// The loop wants no more bytes. Those that wait can still be taken.
+    /// The loop wants no more bytes. Waiting bytes can still be taken.
     Closed(Cause),
 }
 
@@ -122,7 +122,7 @@ impl State {
         Loan { reader, most: missing.min(self.capacity / 2) }
     }
 
-    /// Appends bytes that do not count against the capacity. They stand before all other bytes.
+    /// Appends bytes that do not count against the capacity, and that stand before all other bytes.
     pub(super) fn append_front_matter(&mut self, bytes: &SharedBytes) {
         self.front += bytes.len();
         self.append(MessageBytes::Shared(bytes));
