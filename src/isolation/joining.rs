@@ -158,21 +158,21 @@ mod tests {
     const HUNG: Duration = Duration::from_secs(30);
 
     /// A thread-local whose drop blocks the end of its thread.
-    struct Holder(mpsc::Receiver<()>);
+    struct EndBlocker(mpsc::Receiver<()>);
 
-    impl Drop for Holder {
+    impl Drop for EndBlocker {
         fn drop(&mut self) {
             _ = self.0.recv();
         }
     }
 
     thread_local! {
-        static HOLDER: RefCell<Option<Holder>> = const { RefCell::new(None) };
+        static END_BLOCKER: RefCell<Option<EndBlocker>> = const { RefCell::new(None) };
     }
 
     fn held() -> (JoinHandle<()>, mpsc::Sender<()>) {
         let (release, held) = mpsc::channel();
-        (thread::spawn(move || HOLDER.set(Some(Holder(held)))), release)
+        (thread::spawn(move || END_BLOCKER.set(Some(EndBlocker(held)))), release)
     }
 
     #[test]

@@ -87,13 +87,13 @@ enum Writer {
 struct Line {
     level: Level,
     target: &'static str,
-    origin: Origin,
+    site: LogSite,
     text: String,
 }
 
 /// Where in the source a line was logged.
 #[derive(Clone, Copy)]
-pub(crate) struct Origin {
+pub(crate) struct LogSite {
     pub(crate) module: &'static str,
     pub(crate) file: &'static str,
     pub(crate) line: u32,
@@ -103,8 +103,8 @@ pub(crate) struct Origin {
 macro_rules! journal_note {
     ($level:ident, target: $target:expr, $($words:tt)+) => {
         if ::log::Level::$level <= ::log::STATIC_MAX_LEVEL && ::log::Level::$level <= ::log::max_level() {
-            let origin = $crate::isolation::journal::Origin { module: module_path!(), file: file!(), line: line!() };
-            $crate::isolation::journal::write(::log::Level::$level, $target, origin, format!($($words)+));
+            let site = $crate::isolation::journal::LogSite { module: module_path!(), file: file!(), line: line!() };
+            $crate::isolation::journal::write(::log::Level::$level, $target, site, format!($($words)+));
         }
     };
     ($level:ident, $($words:tt)+) => {
@@ -137,7 +137,7 @@ pub(crate) fn may_block() -> bool {
 }
 
 /// Puts a line into the queue. Called by the macros only.
-pub(crate) fn write(level: Level, target: &'static str, origin: Origin, text: String) {
+pub(crate) fn write(level: Level, target: &'static str, site: LogSite, text: String) {
     let mut queue = lock();
     if queue.bytes + LINE + text.len() > CAPACITY {
         queue.lost += 1;
@@ -146,7 +146,7 @@ pub(crate) fn write(level: Level, target: &'static str, origin: Origin, text: St
     if let Some(lost) = queue.take_lost() {
         queue.push(lost);
     }
-    queue.push(Line { level, target, origin, text });
+    queue.push(Line { level, target, site, text });
     match queue.writer {
         Writer::Writing => {}
         Writer::Idle => {
@@ -271,11 +271,11 @@ impl Queue {
     /// A line that stands in place of the lines that did not fit.
     fn take_lost(&mut self) -> Option<Line> {
         let lost = std::mem::take(&mut self.lost);
-        let origin = Origin { module: module_path!(), file: file!(), line: line!() };
+        let site = LogSite { module: module_path!(), file: file!(), line: line!() };
         (lost > 0).then(|| Line {
             level: Level::Warn,
             target: module_path!(),
-            origin,
+            site,
             text: format!("{lost} log lines are missing here: the logger was too slow for them"),
         })
     }
@@ -283,7 +283,7 @@ impl Queue {
 
 impl Line {
     fn log(&self) {
-        let Origin { module, file, line } = self.origin;
+        let LogSite { module, file, line } = self.site;
         let mut record = Record::builder();
         record.level(self.level).target(self.target);
         record.module_path_static(Some(module)).file_static(Some(file)).line(Some(line));

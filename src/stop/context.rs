@@ -29,7 +29,7 @@ pub use self::{cause::Cause, on_cancel::OnCancel};
 
 use self::{
     hint::Hint,
-    node::{Callback, Node, Watcher},
+    node::{Callback, ContextNode, Dependent},
 };
 use crate::sync::Arc;
 
@@ -86,13 +86,13 @@ use crate::sync::Arc;
 /// ```
 #[derive(Clone)]
 pub struct Context {
-    node: Arc<Node>,
+    node: Arc<ContextNode>,
 }
 
 impl Context {
     /// Makes a root: a context without a parent, which ends only by [`cancel`](Context::cancel).
     pub fn new() -> Context {
-        Context { node: Node::new([None, None], Hint::None, None) }
+        Context { node: ContextNode::new([None, None], Hint::None, None) }
     }
 
     /// Makes a context that ends when this one ends, with the same cause. Ending the child does not end this one.
@@ -126,7 +126,7 @@ impl Context {
     }
 
     fn bounded(&self, deadline: Option<Instant>) -> Context {
-        Context { node: Node::new([Some(&self.node), None], self.node.hint().inherit(), deadline) }
+        Context { node: ContextNode::new([Some(&self.node), None], self.node.hint().inherit(), deadline) }
     }
 
     /// Makes a context that ends when one of the two ends, with the cause of that one. The new context has the hints of both:
@@ -145,7 +145,7 @@ impl Context {
     /// ```
     pub fn merge(&self, other: &Context) -> Context {
         let hint = self.node.hint().merge(other.node.hint());
-        Context { node: Node::new([Some(&self.node), Some(&other.node)], hint, None) }
+        Context { node: ContextNode::new([Some(&self.node), Some(&other.node)], hint, None) }
     }
 
     /// Ends this context and all contexts below it, then runs their callbacks on this thread.
@@ -269,10 +269,10 @@ impl Context {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn on_cancel(&self, callback: impl FnOnce(&Cause) + Send + 'static) -> OnCancel {
-        match self.node.watch(Watcher::Callback(Callback::new(callback))) {
+        match self.node.add_dependent(Dependent::Callback(Callback::new(callback))) {
             Ok(slot) => OnCancel::registered(Arc::clone(&self.node), slot),
-            Err((watcher, cause)) => {
-                if let Watcher::Callback(callback) = watcher {
+            Err((dependent, cause)) => {
+                if let Dependent::Callback(callback) = dependent {
                     callback.call(&cause);
                 }
                 OnCancel::over()

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The last transition is essential: one atomic operation takes the count to zero and clears the bit. So a thread that holds the
-//! lock and finds the bit cleared knows that the count was zero for all waiters in the waiters. The bit says so even if the
+//! lock and finds the bit cleared knows that the count was zero for all registered waiters. The bit says so even if the
 //! thread that dropped the last guard has not taken the lock yet, and even if new guards exist by then.
 
 use std::{

@@ -31,7 +31,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use self::lanes::{Lane, Lanes};
+use self::lanes::{Lanes, WorkKind};
 use super::{Arc, AtomicBool, Condvar, Mutex, Ordering, lock, wait};
 
 #[derive(Debug)]
@@ -137,7 +137,7 @@ impl<T> WorkQueue<T> {
             while let Some((lane, work)) = state.lanes.pop() {
                 state.taken += 1;
                 let accepted = accept(&work);
-                if accepted && lane == Lane::Background {
+                if accepted && lane == WorkKind::Background {
                     let began = state.lanes.begin_background();
                     debug_assert!(began, "background work leaves its lane only if it may run");
                 }

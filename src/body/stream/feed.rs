@@ -44,7 +44,7 @@ use crate::{
 /// Notifies the loop. An `Arc` of `std`, because loom does not need to model its count.
 type Notify = std::sync::Arc<dyn Fn() + Send + Sync>;
 type SharedBytes = std::sync::Arc<[u8]>;
-pub(crate) type Reader = Box<dyn io::Read + Send>;
+pub(crate) type ContentReader = Box<dyn io::Read + Send>;
 
 pub(crate) struct Feed {
     state: Mutex<State>,
@@ -54,7 +54,7 @@ pub(crate) struct Feed {
 
 /// A reader that is lent to a worker.
 pub(crate) struct Loan {
-    pub(crate) reader: Reader,
+    pub(crate) reader: ContentReader,
     /// The most bytes to read at once.
     pub(crate) most: usize,
 }
@@ -75,7 +75,7 @@ pub(crate) enum Delivered {
     /// The feed has the reader.
     Parked,
     /// The worker has the reader, and has to drop it: the feed wants no more bytes.
-    Over(Reader),
+    Over(ContentReader),
 }
 
 /// The bytes of one message.
@@ -121,7 +121,7 @@ impl Feed {
     }
 
     /// Makes a feed that workers fill from a reader, by pieces of `piece` bytes. At most two pieces wait for the loop.
-    pub(crate) fn of_reader(reader: Reader, piece: usize) -> Feed {
+    pub(crate) fn of_reader(reader: ContentReader, piece: usize) -> Feed {
         Feed::from(2 * piece, Source::Parked(reader))
     }
 
@@ -206,7 +206,7 @@ impl Feed {
     }
 
     /// Appends bytes that a worker has read. The same step parks the reader, so that the loop, once notified, can lend it again.
-    pub(crate) fn deliver(&self, bytes: &[u8], reader: Reader, afterwards: Afterwards) -> Delivered {
+    pub(crate) fn deliver(&self, bytes: &[u8], reader: ContentReader, afterwards: Afterwards) -> Delivered {
         let mut state = lock(&self.state);
         if !state.end.is_open() {
             return Delivered::Over(reader);

@@ -12,11 +12,12 @@ pub(super) struct Lanes<T> {
     /// How much background work runs.
     running: usize,
     /// The lane that is served next if both have work.
-    turn: Lane,
+    turn: WorkKind,
 }
 
+/// The lane that work belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(super) enum WorkKind {
     Foreground,
     Background,
 }
@@ -28,7 +29,7 @@ impl<T> Lanes<T> {
             background: VecDeque::new(),
             bounds,
             running: 0,
-            turn: Lane::Foreground,
+            turn: WorkKind::Foreground,
         }
     }
 
@@ -78,11 +79,11 @@ impl<T> Lanes<T> {
     }
 
     /// Removes the next work that may begin.
-    pub(super) fn pop(&mut self) -> Option<(Lane, T)> {
+    pub(super) fn pop(&mut self) -> Option<(WorkKind, T)> {
         let lane = self.next()?;
         let (work, turn) = match lane {
-            Lane::Foreground => (self.foreground.pop_front(), Lane::Background),
-            Lane::Background => (self.background.pop_front(), Lane::Foreground),
+            WorkKind::Foreground => (self.foreground.pop_front(), WorkKind::Background),
+            WorkKind::Background => (self.background.pop_front(), WorkKind::Foreground),
         };
         self.turn = turn;
         work.map(|work| (lane, work))
@@ -97,11 +98,11 @@ impl<T> Lanes<T> {
         std::mem::take(&mut self.background)
     }
 
-    fn next(&self) -> Option<Lane> {
+    fn next(&self) -> Option<WorkKind> {
         match (!self.foreground.is_empty(), self.startable() > 0) {
             (true, true) => Some(self.turn),
-            (true, false) => Some(Lane::Foreground),
-            (false, true) => Some(Lane::Background),
+            (true, false) => Some(WorkKind::Foreground),
+            (false, true) => Some(WorkKind::Background),
             (false, false) => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, mem};
 
-use super::{Loan, MessageBytes, Notify, Reader, SharedBytes};
+use super::{ContentReader, Loan, MessageBytes, Notify, SharedBytes};
 use crate::stop::Cause;
 
 pub(super) struct State {
@@ -32,7 +32,7 @@ pub(super) struct State {
 pub(super) enum Source {
     Senders,
     /// A reader from which no worker reads at the moment.
-    Parked(Reader),
+    Parked(ContentReader),
     /// A worker has the reader.
     Lent,
 }
@@ -113,11 +113,11 @@ impl State {
         }
     }
 
-    pub(super) fn park(&mut self, reader: Reader) {
+    pub(super) fn park(&mut self, reader: ContentReader) {
         self.source = Source::Parked(reader);
     }
 
-    pub(super) fn loan(&self, reader: Reader) -> Loan {
+    pub(super) fn loan(&self, reader: ContentReader) -> Loan {
         let missing = self.missing.and_then(|missing| usize::try_from(missing).ok()).unwrap_or(usize::MAX);
         Loan { reader, most: missing.min(self.capacity / 2) }
     }

@@ -116,7 +116,9 @@ impl Connection {
             Remainder::Nothing if bytes == 0 => Pulled::Nothing,
             // The connection stays in `Streaming` until everything is written. If the stream is cut before, `close` must
             // reset, or the client would take the part for the whole.
-            Remainder::End if transfer == Transfer::UntilClose && !self.output.is_empty() => Pulled::Bytes(bytes),
+            Remainder::End if transfer == Transfer::UntilClose && !self.output.is_empty() => {
+                Pulled::Bytes(bytes)
+            }
             Remainder::End => {
                 transfer.end(&mut self.output.buffer);
                 self.end_stream(loop_context);
