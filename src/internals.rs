@@ -182,7 +182,7 @@ impl Routes {
 
 // ---- drain --------------------------------------------------------------------------------------------------------
 
-/// What a connection is doing when a stop comes: [`stop::Standing`] without its data.
+/// What a connection is doing when a stop comes: [`stop::ConnectionState`] without its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// Between two requests.

@@ -12,7 +12,7 @@ impl fmt::Display for Rounded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (nanoseconds, seconds) = (self.0.as_nanos(), self.0.as_secs_f64());
         let whole = self.0.as_secs();
-        // A value half a digit below a bound would be rounded up to the bound.
+        // The bounds are half a digit lower than they look, because a value just below a bound would be rounded up to it.
         match () {
             () if nanoseconds == 0 => f.write_str("0 s"),
             () if nanoseconds < 1000 => write!(f, "{nanoseconds} ns"),

@@ -1,4 +1,4 @@
-//! What a context promises: who ends with whom, with which cause, and who is told.
+//! The promises of contexts: which contexts end together, with which cause, and which callbacks and waits learn of it.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 use std::{
@@ -11,7 +11,7 @@ use std::{
 use crossbeam_channel::{RecvTimeoutError, TryRecvError};
 use softstop::{Cause, Context, OnCancel};
 
-/// Only to detect a hang.
+/// A bound that only detects a hang.
 const LONG: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(5);
 const MANY: usize = 100_000;
@@ -178,7 +178,7 @@ fn a_registration_calls_off_forgets_and_keeps_its_context() {
     drop(register(&context, "called off"));
     register(&context, "forgotten").forget();
     let of_a_child = register(&context.child(), "of a child");
-    // Its context is gone.
+    // The only handle of this child is dropped at once.
     register(&context.child(), "forgotten by all").forget();
     context.cancel("over");
     drop((kept, of_a_child));
@@ -207,10 +207,10 @@ fn a_callback_may_use_any_context_and_finds_all_below_ended() {
 }
 
 #[test]
-fn a_callback_that_panics_keeps_nobody_else_from_running() {
+fn a_callback_that_panics_does_not_stop_the_others() {
     let context = Context::new();
     let (sender, receiver) = mpsc::channel();
-    let bad = || context.on_cancel(|_| panic!("as this test wants it"));
+    let bad = || context.on_cancel(|_| panic!("on purpose"));
     let good = || {
         let sender = sender.clone();
         context.on_cancel(move |_| sender.send("ran").unwrap())
@@ -241,7 +241,7 @@ fn deadlines_come_in_their_order() {
     let root = Context::new();
     let (sender, receiver) = mpsc::channel();
     let begin = Instant::now();
-    // The longest is armed first, so that each of the others has to shorten the sleep.
+    // The longest deadline is armed first, so that each of the others has to shorten the sleep of the timer.
     let contexts = [30, 20, 10].map(|milliseconds| {
         let context = root.with_deadline(begin + Duration::from_millis(milliseconds));
         let sender = sender.clone();
@@ -345,7 +345,11 @@ fn a_hint_is_passed_on_to_a_server_below() {
     let (hard, soft) = Context::root_with_hint(Some(&parent));
     drop(hard);
     parent.cancel("killed");
-    assert_eq!(ended(&soft), Some("killed".into()), "a hint needs no handle of its context");
+    assert_eq!(
+        ended(&soft),
+        Some("killed".into()),
+        "a hint ends with the parent even if no handle of its context is left"
+    );
 }
 
 #[test]
@@ -397,7 +401,7 @@ fn a_wide_tree_ends_and_goes() {
 
 #[test]
 fn a_deep_tree_ends_and_goes() {
-    // On a small stack, which any recursion would overflow.
+    // The stack is small, so that any recursion overflows it.
     let deep = || (0..MANY).fold(Context::root_with_hint(None).0, |parent, _| parent.child());
     let work = move || {
         let root = Context::new();

@@ -1,12 +1,12 @@
-//! The races of the stop primitives, in every order that loom can find.
+//! The races of contexts and wait groups, in every order that loom can find.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom \
 //!     cargo test --release --no-default-features --test loom -- --nocapture
 //! ```
 //!
-//! A lost wake-up shows as loom's report of a deadlock. What a callback has done is counted with the standard
-//! library's atomics, which add no steps to the models; assertions are outside callbacks, which may not panic.
+//! loom reports a lost wake-up as a deadlock. The models count the calls of callbacks with atomics of the standard library,
+//! which add no steps to the models. All assertions stand outside of callbacks, because a panic in a callback is caught.
 #![cfg(loom)]
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
@@ -21,7 +21,7 @@ use loom::{
 };
 use softstop::{Cause, Context, WaitGroup};
 
-/// Runs the model in all orders with at most that many preemptions, and tells how many there were.
+/// Runs the model in all orders with at most that many preemptions, and prints the number of orders.
 fn check(name: &'static str, preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     let orders = Arc::new(AtomicUsize::new(0));
     let mut builder = loom::model::Builder::new();
@@ -64,7 +64,7 @@ fn the_last_guard_against_a_waiter() {
             }
         });
         group.wait();
-        assert_eq!(work.load(Relaxed), 1, "what was done under the guard is visible to the waiter");
+        assert_eq!(work.load(Relaxed), 1, "the waiter sees what the worker did before it dropped its guard");
         worker.join().unwrap();
     });
 }
@@ -128,8 +128,8 @@ fn two_guards_run_on_zero_once() {
     });
 }
 
-/// The thread that reached zero may come to the lock when there is a new guard and somebody waits for that one: it
-/// must wake the old waiter only.
+/// The thread that reached zero may lock the queue late, when there are a new guard and a new waiter. The thread must wake only
+/// the old waiter.
 #[test]
 fn a_late_zero_is_not_that_of_the_next_waiter() {
     check("a late zero is not that of the next waiter", None, || {
@@ -152,7 +152,10 @@ fn a_late_zero_is_not_that_of_the_next_waiter() {
         drop(guard);
         let (zero, next) = worker.join().unwrap();
         assert_eq!(second.get(), 0, "the next guard is still there");
-        assert!(!zero || first.get() == 1, "the first zero was reached, and its drop is over");
+        assert!(
+            !zero || first.get() == 1,
+            "the first zero was reached, and the drop that reached it is over"
+        );
         drop(next);
         assert_eq!((first.get(), second.get()), (1, 1));
     });
@@ -185,7 +188,10 @@ fn cancel_against_a_look() {
         });
         assert!(!child.is_cancelled() || child.check() == Err(Cause::Stopping));
         assert!(child.cause().is_none() || child.is_cancelled());
-        assert!(child.cause().is_none() || parent.is_cancelled(), "from above to below");
+        assert!(
+            child.cause().is_none() || parent.is_cancelled(),
+            "a child has a cause only if its parent has ended"
+        );
         assert!(canceller.join().unwrap());
     });
 }
@@ -256,7 +262,7 @@ fn two_cancels() {
         });
         let [one, two] = cancellers.map(|canceller| canceller.join().unwrap());
         let winner = Some(Cause::from(if one.0 { "one" } else { "two" }));
-        assert!(one.0 != two.0, "exactly one has ended it");
+        assert!(one.0 != two.0, "exactly one call has ended the context");
         assert_eq!((&one.1, &two.1), (&winner, &winner));
         assert_eq!((parent.cause(), child.cause()), (winner.clone(), winner));
     });
@@ -272,14 +278,14 @@ fn cancel_against_the_drop_of_a_child() {
             move || parent.cancel(Cause::Stopping)
         });
         drop(child);
-        // Has the place of the former one, or finds the end.
+        // The sibling gets the slot of the dropped child, or finds that the parent has ended.
         let sibling = parent.child();
         assert!(canceller.join().unwrap());
         assert_eq!(sibling.cause(), Some(Cause::Stopping));
     });
 }
 
-/// The canceller may come to hold the last handle of the whole chain.
+/// The canceller may hold the last handle of the whole chain, and then frees it.
 #[test]
 fn cancel_against_the_drop_of_a_chain() {
     check("cancel against the drop of a chain", None, || {
@@ -324,7 +330,7 @@ fn the_hint_against_the_hard_cancel() {
             let hard = hard.clone();
             move || {
                 assert!(hard.cancel("too late"));
-                assert!(hard.stopping().is_cancelled(), "the hint never outlives the context");
+                assert!(hard.stopping().is_cancelled(), "the hint ends at the latest with the context");
             }
         });
         let stopping = hard.child().stopping();

@@ -1,4 +1,4 @@
-//! What a wait group promises to those who count, and to those who wait.
+//! The promises of a wait group: to the work that it counts, and to the threads that wait.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
 
 use softstop::{WaitGroup, WaitGuard};
 
-/// Only to detect a hang.
+/// A bound that only detects a hang.
 const LONG: Duration = Duration::from_secs(10);
 
 fn assert_send_and_sync<T: Send + Sync>() {}
@@ -37,14 +37,14 @@ fn a_panic_drops_its_guard() {
     let guard = group.guard();
     let worker = thread::spawn(move || {
         let _guard = guard;
-        panic!("as this test wants it");
+        panic!("on purpose");
     });
     assert!(group.wait_timeout(LONG));
     assert!(worker.join().is_err());
 }
 
 #[test]
-fn nobody_waits_at_zero() {
+fn a_wait_at_zero_does_not_block() {
     let group = WaitGroup::new();
     group.wait();
     assert!(group.wait_timeout(Duration::ZERO));
@@ -90,7 +90,7 @@ fn a_group_can_be_used_again() {
             move || group.wait_timeout(LONG)
         });
         drop(guard);
-        // Whether or not the next guard comes before the waiter gets to run.
+        // The next guard may come before the waiter runs. The waiter has to return in any case.
         let next = group.guard();
         drop(next);
         assert!(waiter.join().unwrap());
@@ -146,11 +146,11 @@ fn on_zero_may_use_the_group() {
 }
 
 #[test]
-fn a_callback_that_panics_keeps_nobody_else_from_running() {
+fn a_callback_that_panics_does_not_stop_the_others() {
     let group = WaitGroup::new();
     let guard = group.guard();
     let (sender, receiver) = mpsc::channel();
-    group.on_zero(|| panic!("as this test wants it"));
+    group.on_zero(|| panic!("on purpose"));
     group.on_zero(move || sender.send("ran").unwrap());
     drop(guard);
     assert_eq!(receiver.try_recv(), Ok("ran"));

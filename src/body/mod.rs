@@ -1,5 +1,7 @@
-//! The content of a response: bytes in memory, a stream that its senders feed, or a connection that is handed over to its handler.
-//! And the content of a request, on its way to a handler that reads it bit by bit.
+//! The contents of messages.
+//!
+//! - A response has a [`Body`]: bytes in memory, a stream that senders feed, or the hand-over of the connection to its handler.
+//! - A request whose handler reads the content while it arrives has a `pipe`.
 
 pub(crate) mod pipe;
 pub(crate) mod stream;

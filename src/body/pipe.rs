@@ -1,45 +1,47 @@
-//! The content of a request on its way from the loop to a handler that reads it as it comes.
+//! The content of a request, on its way from the loop to a handler that reads it while it arrives.
 //!
 //! ```text
-//!   loop:     push ... until CAPACITY is reached: paused, it reads no more from the socket
-//!   handler:  read ... until half of that is left (or it has to wait): not paused, the loop is told
+//!               the loop pushes, and CAPACITY bytes wait
+//!   flowing ───────────────────────────────────────────────> paused: the loop does not read from the socket
+//!      ^                                                        │
+//!      └──── the handler reads, and at most half of CAPACITY waits: `resume` tells the loop
 //! ```
 //!
-//! So a handler that is slower than its client holds the client back, and an upload of any size takes the same memory.
-//! The loop never waits for the handler; the lock is held for a copy at most.
+//! So a handler that is slower than its client slows the client down (TCP flow control). An upload of any size takes the same
+//! memory. The loop never waits for the handler: both hold the lock only to copy bytes.
 
 use std::{collections::VecDeque, fmt, io};
 
 use crate::sync::{Condvar, Mutex, lock, wait};
 
-/// Bytes that may wait for the handler before the loop stops reading. One read of the loop (64 KiB) may come on top.
+/// How many bytes may wait for the handler before the loop stops reading. One read of the loop (64 KiB) may be added.
 const CAPACITY: usize = 64 * 1024;
 
 pub(crate) struct Pipe {
     state: Mutex<State>,
     changed: Condvar,
-    /// Tells the loop that the pipe is not paused any more.
+    /// Tells the loop that the pipe is not paused any more. Called without the lock.
     resume: Box<dyn Fn() + Send + Sync>,
 }
 
 struct State {
     bytes: VecDeque<u8>,
-    end: End,
+    end: PipeEnd,
     paused: bool,
 }
 
-/// What stands behind the bytes.
+/// The end of the content.
 #[derive(Clone, Copy)]
-enum End {
+enum PipeEnd {
     Open,
     Complete,
     Failed(io::ErrorKind, &'static str),
 }
 
 impl Pipe {
-    /// A pipe that is `paused` asks for content only when it is first read.
+    /// Makes a pipe. If it is `paused`, it asks the loop for content only when the handler first reads.
     pub(crate) fn new(paused: bool, resume: impl Fn() + Send + Sync + 'static) -> Pipe {
-        let state = State { bytes: VecDeque::new(), end: End::Open, paused };
+        let state = State { bytes: VecDeque::new(), end: PipeEnd::Open, paused };
         Pipe { state: Mutex::new(state), changed: Condvar::new(), resume: Box::new(resume) }
     }
 
@@ -55,33 +57,33 @@ impl Pipe {
         self.changed.notify_one();
     }
 
-    /// The content is there, whole.
+    /// Ends the content as complete.
     pub(crate) fn complete(&self) {
-        self.end(End::Complete);
+        self.end(PipeEnd::Complete);
     }
 
-    /// The rest of the content will not come.
+    /// Ends the content with an error: the rest will not arrive.
     pub(crate) fn fail(&self, kind: io::ErrorKind, reason: &'static str) {
-        self.end(End::Failed(kind, reason));
+        self.end(PipeEnd::Failed(kind, reason));
     }
 
-    fn end(&self, end: End) {
+    fn end(&self, end: PipeEnd) {
         let mut state = lock(&self.state);
-        if let End::Open = state.end {
+        if let PipeEnd::Open = state.end {
             state.end = end;
         }
         drop(state);
         self.changed.notify_all();
     }
 
-    /// Blocks until there is something to read, or nothing more to come.
+    /// Reads bytes. Blocks until there are some, or the content has ended. Zero bytes are the end of a complete content.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
         }
         let mut state = lock(&self.state);
         loop {
-            if let End::Failed(kind, reason) = state.end {
+            if let PipeEnd::Failed(kind, reason) = state.end {
                 return Err(io::Error::new(kind, reason));
             }
             let count = io::Read::read(&mut state.bytes, buffer)?;
@@ -94,8 +96,8 @@ impl Pipe {
             }
             match state.end {
                 _ if count > 0 => return Ok(count),
-                End::Complete if state.bytes.is_empty() => return Ok(0),
-                End::Open if state.bytes.is_empty() => {
+                PipeEnd::Complete if state.bytes.is_empty() => return Ok(0),
+                PipeEnd::Open if state.bytes.is_empty() => {
                     state = wait(&self.changed, state, None).unwrap_or_else(|state| state);
                 }
                 _ => {}

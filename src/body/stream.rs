@@ -1,62 +1,48 @@
-//! Responses whose content is sent bit by bit, from anywhere: what their senders have in hands ([`BodySender`]), and
-//! what their response carries to the loop ([`Stream`]). The bytes between them are in `feed`; bodies that have a reader in place
-//! of senders are in `reader`.
+//! Streamed bodies: content that is sent while the client reads it.
+//!
+//! ```text
+//!   any thread: a `BodySender`  ──>  Channel { feed, context }  <──  a `Stream`: the loop of the connection
+//!   a worker:   a reader        ──>
+//! ```
+//!
+//! Senders and workers push bytes into the feed, and the loop takes them. The loop closes the feed and cancels the context when
+//! it wants no more.
 
 mod feed;
 mod reader;
+mod sender;
 
 use std::{
     fmt,
-    io::{self, Write},
     sync::{Arc, OnceLock},
-    thread,
-    time::{Duration, Instant},
 };
 
-use self::feed::{Feed, Message, Patience, Refused};
-pub(crate) use self::{feed::Rest, reader::Piece};
+use self::feed::Feed;
+pub use self::sender::BodySender;
+pub(crate) use self::{feed::Remainder, reader::Piece};
 use crate::{
     body::Body,
     stop::{Cause, Context},
 };
 
-/// Sends the content of a response while the client reads it: see [`Body::stream`]. A clone is another sender of the same
-/// body; what one sends at once is not mixed with what others do.
-///
-/// The body ends when [`finish`](BodySender::finish) is called or the last sender is dropped. If a sender is dropped by a
-/// panic, the connection is cut instead, so that its client does not take what it has for the whole.
-///
-/// # At a stop
-///
-/// [`context`](BodySender::context) hints ([`Context::stopping`]) when the drain begins. A body of unknown length that is
-/// not finished a second later is ended properly behind what has been sent by then, so that its client sees a complete
-/// message. One of declared length has the grace period.
-#[derive(Clone)]
-pub struct BodySender {
-    end: Arc<SenderEnd>,
-}
-
-/// What all senders of a body share: the last one to go finishes it.
-struct SenderEnd(Arc<Line>);
-
-/// A body that is being sent, as its response carries it. Made by [`Body::stream`].
+/// A streamed body, as its response carries it to the loop. Made by [`Body::stream`].
 #[derive(Clone)]
 pub struct Stream {
     end: Arc<LoopEnd>,
 }
 
-/// If it is dropped, nobody will take anything any more.
+/// The loop's end of a body. Dropping it tells the senders that nothing is taken any more.
 struct LoopEnd {
-    line: Arc<Line>,
+    channel: Arc<Channel>,
     length: Option<u64>,
-    /// Whether a reader feeds it, which nobody can ask to come to an end.
+    /// Whether a reader feeds the body. A reader cannot be asked to end early.
     is_read: bool,
 }
 
-/// What is between the two ends.
-struct Line {
+/// The part that the senders and the loop share.
+struct Channel {
     feed: Feed,
-    /// The context of the senders and its hint, made when it is first asked for.
+    /// The context of the senders, and its hint. Made by the first call of [`BodySender::context`].
     context: OnceLock<(Context, Context)>,
 }
 
@@ -73,12 +59,16 @@ pub enum SendError {
 }
 
 impl Body {
-    /// A body that is sent while the client reads it, from wherever the sender is taken to. `capacity` is how many bytes
-    /// may wait for the client; whoever sends more waits with them. No thread is held by a body that nobody sends to.
+    /// Makes a body that is sent while the client reads it, and its sender. Any thread can send.
     ///
-    /// The client is told the end by the chunked transfer coding, one of HTTP/1.0 by the end of the connection; see also
-    /// [`Body::with_length`]. The handler has to return for the response to begin: what does not fit before that has to
-    /// be sent from elsewhere.
+    /// `capacity` is the number of bytes that may wait for the client. A sender that has more waits for room. An open body holds
+    /// no thread.
+    ///
+    /// The client learns the end of the body by the chunked transfer coding. An HTTP/1.0 client learns it by the end of the
+    /// connection. [`Body::with_length`] declares the length instead.
+    ///
+    /// The response begins when the handler returns. So a handler can send at most `capacity` bytes itself, and another thread
+    /// has to send the rest.
     ///
     /// ```
     /// use softstop::{Body, Request, Response, StatusCode};
@@ -88,7 +78,7 @@ impl Body {
     ///     let (sender, body) = Body::stream(4096);
     ///     thread::spawn(move || {
     ///         for number in (0..10).rev() {
-    ///             // Ends early if the client goes, or the server stops.
+    ///             // The sleep ends early if the client is gone or the server stops.
     ///             if sender.context().stopping().sleep(Duration::from_secs(1)).is_err() {
     ///                 break;
     ///             }
@@ -103,150 +93,23 @@ impl Body {
     /// ```
     #[must_use]
     pub fn stream(capacity: usize) -> (BodySender, Body) {
-        let line = Arc::new(Line { feed: Feed::new(capacity), context: OnceLock::new() });
-        let end = LoopEnd { line: Arc::clone(&line), length: None, is_read: false };
-        (BodySender { end: Arc::new(SenderEnd(line)) }, Body::Stream(Stream { end: Arc::new(end) }))
+        let channel = Arc::new(Channel { feed: Feed::new(capacity), context: OnceLock::new() });
+        let end = LoopEnd { channel: Arc::clone(&channel), length: None, is_read: false };
+        (BodySender::new(channel), Body::Stream(Stream { end: Arc::new(end) }))
     }
 
-    /// Declares how many bytes will be sent, so that the client is told in advance. If it turns out to be more or fewer,
-    /// the connection is cut; of a reader no more than these are read. A body in memory has its length already: nothing
-    /// changes.
+    /// Declares the length of a streamed body, so that the client gets `Content-Length`.
+    ///
+    /// If the senders send more or fewer bytes, the connection is cut. From a reader, not more than `bytes` are read. A body in
+    /// memory has a length already: this changes nothing.
     #[must_use]
     pub fn with_length(self, bytes: u64) -> Body {
         let Body::Stream(mut stream) = self else { return self };
         if let Some(end) = Arc::get_mut(&mut stream.end) {
             end.length = Some(bytes);
-            end.line.feed.declare(bytes);
+            end.channel.feed.declare(bytes);
         }
         Body::Stream(stream)
-    }
-}
-
-impl BodySender {
-    /// Sends bytes, as soon as there is room for all of them (or nothing else waits).
-    ///
-    /// In the handler itself there is nobody yet who makes room: what is more than the capacity belongs into another thread
-    /// ([`ServerHandle::detach`](crate::ServerHandle::detach)), or it waits for ever.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError::Closed`], also if that happens during the wait.
-    pub fn send(&self, bytes: impl AsRef<[u8]>) -> Result<(), SendError> {
-        self.push(bytes.as_ref(), Patience::Endless, SendError::Full)
-    }
-
-    /// Sends bytes, if there is room for all of them now.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError::Full`] if not: nothing has been sent then. Or [`SendError::Closed`].
-    pub fn try_send(&self, bytes: impl AsRef<[u8]>) -> Result<(), SendError> {
-        self.push(bytes.as_ref(), Patience::None, SendError::Full)
-    }
-
-    /// Sends bytes, if there is room for all of them within that time.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError::TimedOut`] if not: nothing has been sent then. Or [`SendError::Closed`].
-    pub fn send_timeout(&self, bytes: impl AsRef<[u8]>, timeout: Duration) -> Result<(), SendError> {
-        let patience = Instant::now().checked_add(timeout).map_or(Patience::Endless, Patience::Until);
-        self.push(bytes.as_ref(), patience, SendError::TimedOut)
-    }
-
-    fn push(&self, bytes: &[u8], patience: Patience, if_full: SendError) -> Result<(), SendError> {
-        refusal(self.line().feed.push(Message::Bytes(bytes), patience), if_full)
-    }
-
-    /// As [`BodySender::try_send`], for bytes that many bodies share.
-    pub(crate) fn try_send_shared(&self, bytes: &Arc<[u8]>) -> Result<(), SendError> {
-        refusal(self.line().feed.push(Message::Shared(bytes), Patience::None), SendError::Full)
-    }
-
-    /// Sends what has a bound of its own, though there may be no room for it.
-    pub(crate) fn send_front_matter(&self, bytes: &Arc<[u8]>) {
-        self.line().feed.push_front_matter(bytes);
-    }
-
-    /// Ends the body, though there may be other senders. If it was to be longer, the connection is cut.
-    pub fn finish(self) {
-        self.line().feed.finish();
-    }
-
-    /// Cuts the connection: the client sees that the body is not whole. Nothing happens to one that has ended before.
-    pub fn abort(self) {
-        self.line().feed.abort();
-    }
-
-    /// Why nothing can be sent any more, if that is so: [`Cause::ClientGone`], [`Cause::Stopping`], or another one where
-    /// the body has ended, or the client did not ask for any (as with `HEAD`).
-    #[must_use]
-    pub fn cause(&self) -> Option<Cause> {
-        self.line().feed.cause()
-    }
-
-    /// A context that ends when nothing more will be taken: the client is gone, the stop has ended the body, or it is
-    /// complete and has been written. Its hint is given when a stop begins. It is made when it is first asked for.
-    ///
-    /// A client that only closes its own side of the connection is not gone. TCP tells no difference; so the server sends
-    /// such a client the first digit of the next chunk's size ahead, and learns of its absence by the answer. Bodies
-    /// that are not chunked learn of it when something is next sent.
-    #[must_use]
-    pub fn context(&self) -> &Context {
-        let line = self.line();
-        let (context, hint) = line.context.get_or_init(|| Context::root_with_hint(None));
-        // The other side notes it, then looks for a context: one of the two sees the other.
-        let (stopping, over) = line.feed.noted();
-        if stopping {
-            hint.cancel(Cause::Stopping);
-        }
-        if let Some(cause) = over {
-            context.cancel(cause);
-        }
-        context
-    }
-
-    fn line(&self) -> &Line {
-        &self.end.0
-    }
-}
-
-fn refusal(result: Result<(), Refused>, if_full: SendError) -> Result<(), SendError> {
-    result.map_err(|refused| match refused {
-        Refused::Full => if_full,
-        Refused::Closed(cause) => SendError::Closed(cause),
-    })
-}
-
-impl Drop for BodySender {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.line().feed.abort();
-        }
-    }
-}
-
-impl Drop for SenderEnd {
-    fn drop(&mut self) {
-        self.0.feed.finish();
-    }
-}
-
-/// Each write is sent as a whole, as by [`BodySender::send`]: a buffer in front of many small ones is worth it.
-impl Write for BodySender {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.send(bytes).map_err(|error| io::Error::new(io::ErrorKind::BrokenPipe, error))?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl fmt::Debug for BodySender {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BodySender").field("cause", &self.cause()).finish_non_exhaustive()
     }
 }
 
@@ -263,26 +126,26 @@ impl fmt::Display for SendError {
 impl std::error::Error for SendError {}
 
 impl Stream {
-    /// One that is cut off already.
+    /// Makes a stream that is cut already.
     pub(crate) fn cut() -> Stream {
-        let line = Arc::new(Line { feed: Feed::new(0), context: OnceLock::new() });
-        line.feed.abort();
-        Stream { end: Arc::new(LoopEnd { line, length: None, is_read: false }) }
+        let channel = Arc::new(Channel { feed: Feed::new(0), context: OnceLock::new() });
+        channel.feed.abort();
+        Stream { end: Arc::new(LoopEnd { channel, length: None, is_read: false }) }
     }
 
-    /// Whether it comes from a reader: one that is ended early is not whole.
+    /// Whether the body comes from a reader. A body from a reader is incomplete if it is ended early.
     pub(crate) fn is_read(&self) -> bool {
         self.end.is_read
     }
 
-    /// How many bytes there will be, if that was declared.
+    /// The declared length of the whole body.
     pub(crate) fn length(&self) -> Option<u64> {
         self.end.length
     }
 
     /// See [`Feed::attach`].
     pub(crate) fn attach(&self, notify: impl Fn() + Send + Sync + 'static) -> bool {
-        self.end.line.feed.attach(Arc::new(notify))
+        self.end.channel.feed.attach(Arc::new(notify))
     }
 
     /// See [`Feed::take`].
@@ -291,37 +154,37 @@ impl Stream {
         limit: usize,
         out: &mut Vec<u8>,
         frame: impl Fn(Option<usize>, &mut Vec<u8>),
-    ) -> (usize, Rest) {
-        self.end.line.feed.take(limit, out, frame)
+    ) -> (usize, Remainder) {
+        self.end.channel.feed.take(limit, out, frame)
     }
 
-    /// Lets the senders know that a stop has begun.
+    /// Tells the senders that a stop has begun.
     pub(crate) fn hint(&self) {
-        let line = &self.end.line;
-        line.feed.note_stop();
-        if let Some((_, hint)) = line.context.get() {
+        let channel = &self.end.channel;
+        channel.feed.note_stop();
+        if let Some((_, hint)) = channel.context.get() {
             hint.cancel(Cause::Stopping);
         }
     }
 
-    /// Lets the senders know that their time is over, though they can still send.
+    /// Cancels the senders' context. The senders can still send.
     pub(crate) fn cancel(&self, cause: Cause) {
-        self.end.line.cancel(cause);
+        self.end.channel.cancel(cause);
     }
 
-    /// Takes no more from the senders; what they have sent can still be taken.
+    /// Takes no more bytes from the senders. The loop can still take those that wait.
     pub(crate) fn close(&self, cause: Cause) {
-        self.end.line.feed.close(cause.clone());
+        self.end.channel.feed.close(cause.clone());
         self.cancel(cause);
     }
 
-    /// Takes nothing any more.
+    /// Takes no more bytes from the senders, and drops those that wait.
     pub(crate) fn discard(&self, cause: Cause) {
-        self.end.line.discard(cause);
+        self.end.channel.discard(cause);
     }
 }
 
-impl Line {
+impl Channel {
     fn cancel(&self, cause: Cause) {
         self.feed.note_over(cause.clone());
         if let Some((context, _)) = self.context.get() {
@@ -338,11 +201,11 @@ impl Line {
 
 impl Drop for LoopEnd {
     fn drop(&mut self) {
-        self.line.discard(Cause::ClientGone);
+        self.channel.discard(Cause::ClientGone);
     }
 }
 
-/// The same one, not an equal one.
+/// Two streams are equal if they are the same stream.
 impl PartialEq for Stream {
     fn eq(&self, other: &Stream) -> bool {
         Arc::ptr_eq(&self.end, &other.end)

@@ -1,8 +1,8 @@
-//! Foreign code on our threads: a panic of it must not become ours.
+//! Catches the panics of foreign code, so that they do not end a thread of this crate.
 //!
-//! Every call of a user's code goes through [`catch`], and every value of a user's is dropped through [`discard`] or inside
-//! of a [`Contained`]. A panic has a payload, which is a value of the user's too: its `Drop` may panic again, with another
-//! payload. So no `catch_unwind` stands anywhere else (`tests/architecture` holds this).
+//! [`catch`] calls foreign code. [`discard`] and [`Contained`] drop foreign values. The payload of a panic is a foreign value
+//! too: its `Drop` may panic again, with another payload. So `catch_unwind` stands only in this file (`tests/architecture`
+//! checks this).
 
 use std::{
     any::Any,
@@ -12,15 +12,16 @@ use std::{
 
 use crate::isolation::journal;
 
-/// How many payloads in a row may panic when they are dropped. The next one is leaked: a payload that always makes another
-/// one would keep its thread for ever.
+/// How many payloads in a row may panic when they are dropped. The next payload is leaked, because payloads that always make
+/// another one would hold the thread for ever.
 const MOST_PAYLOADS: usize = 8;
 
 type Payload = Box<dyn Any + Send>;
 
 /// Calls foreign code and catches its panic.
 ///
-/// Unwind safety is the caller's affair: what the code has half done is dropped next, or is the user's own.
+/// The caller is responsible for unwind safety. State that the code may have left half changed is dropped next, or belongs to
+/// the user.
 pub(crate) fn catch<T>(code: impl FnOnce() -> T) -> Result<T, Caught> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| Caught(Contained::new(payload)))
 }
@@ -28,7 +29,7 @@ pub(crate) fn catch<T>(code: impl FnOnce() -> T) -> Result<T, Caught> {
 /// Drops a foreign value on this thread. A panic of its `Drop` is caught and logged.
 pub(crate) fn discard<T>(value: T) {
     let Err(mut payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) else { return };
-    journal::error!("a value panicked when it was dropped: {}", text(&*payload));
+    journal::error!("the drop of a value panicked: {}", text(&*payload));
     for _ in 0..MOST_PAYLOADS {
         match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             Ok(()) => return,
@@ -38,11 +39,11 @@ pub(crate) fn discard<T>(value: T) {
     mem::forget(payload);
 }
 
-/// A panic that was caught. Its payload is dropped with it, safely.
+/// A panic that was caught. The drop of a `Caught` drops the payload, and catches the payload's panics.
 pub(crate) struct Caught(Contained<Payload>);
 
 impl Caught {
-    /// What the panic said, as far as it said it with a text.
+    /// The message of the panic, if the payload is a text.
     pub(crate) fn text(&self) -> &str {
         self.0.get().map_or("", |payload| text(&**payload))
     }
@@ -58,7 +59,7 @@ impl fmt::Display for Caught {
     }
 }
 
-/// A foreign value whose `Drop` may panic. Wherever the `Contained` is dropped, the panic is caught and logged.
+/// A foreign value whose `Drop` may panic. When the `Contained` is dropped, the panic is caught and logged.
 pub(crate) struct Contained<T>(Option<T>);
 
 impl<T> Contained<T> {
@@ -66,14 +67,14 @@ impl<T> Contained<T> {
         Contained(Some(value))
     }
 
-    /// The value. There is none only while the `Contained` is being dropped.
+    /// The value. `None` only while the `Contained` is being dropped.
     pub(crate) fn get(&self) -> Option<&T> {
         self.0.as_ref()
     }
 
-    /// Gives the value back. The caller deals with its panics.
+    /// Gives the value back. The caller has to catch its panics.
     pub(crate) fn into_inner(mut self) -> T {
-        self.0.take().expect("the value leaves only with the whole")
+        self.0.take().expect("only `into_inner` and `drop` take the value, and both consume the `Contained`")
     }
 }
 
@@ -101,7 +102,7 @@ mod tests {
         },
     };
 
-    /// Panics when it is dropped, so many times in a row, each time with another one of itself.
+    /// Panics when it is dropped, with another `Grenade` as the payload, `left` times in a row.
     struct Grenade {
         left: usize,
         exploded: Arc<AtomicUsize>,
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_panics_when_dropped_harms_nobody_nor_do_its_payloads() {
+    fn a_value_and_its_payloads_may_panic_when_they_are_dropped() {
         let (value, exploded) = grenade(3);
         discard(value);
         assert_eq!(exploded.load(Ordering::Relaxed), 3);
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caught_panic_tells_what_it_said_and_drops_its_payload_safely() {
+    fn a_caught_panic_has_its_message_and_drops_its_payload_safely() {
         let caught = catch(|| panic!("said {}", 1)).map_err(|caught| caught.to_string());
         assert_eq!(caught, Err::<(), _>("said 1".to_owned()));
         let (payload, exploded) = grenade(2);

@@ -1,12 +1,13 @@
-//! Foreign values that a loop has to get rid of, dropped where they may block.
+//! Drops foreign values that a loop has to get rid of, on a thread that may block.
 //!
-//! The reader of a content that nobody reads, the handler of an upgrade that does not happen, a callback that is never called:
-//! each may own anything, so its `Drop` may take as long as it likes. On a loop that would hold every connection. So the
-//! loop hands such values to a thread that exists only while there are any. On every other thread they are dropped in place.
+//! Examples are the reader of a content that no client reads, the handler of an upgrade that does not happen, and a callback
+//! that is never called. Each of them may own any value, so the `Drop` of each may block. On a loop this would block every
+//! connection. So a loop hands the values to one thread, which exists only while there are values. All other threads drop them
+//! in place.
 
 use std::{
     collections::VecDeque,
-    // No part of loom's models, in which there is no loop.
+    // The primitives of `std`, because loom's models have no loop.
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::Instant,
@@ -14,8 +15,8 @@ use std::{
 
 use crate::isolation::{contain::discard, journal, repeated::Repeated};
 
-/// Values that wait at most. More than that come only if one holds the thread, and others keep coming; then they are leaked,
-/// which is better than to hold a loop.
+/// The most values that wait. More values come only if one blocks the thread and others keep coming. Further values are
+/// leaked, because a blocked loop would be worse.
 const CAPACITY: usize = 4096;
 
 type Value = Box<dyn Send>;
@@ -29,7 +30,8 @@ struct Disposal {
     leaked: Repeated,
 }
 
-/// Drops the value: here, if this thread may block, and elsewhere otherwise. A panic of its `Drop` is caught and logged.
+/// Drops the value: on this thread if it may block, and on the disposal thread otherwise. A panic of its `Drop` is caught and
+/// logged.
 pub(crate) fn dispose(value: impl Send + 'static) {
     if journal::may_block() {
         return discard(value);
@@ -40,7 +42,7 @@ pub(crate) fn dispose(value: impl Send + 'static) {
         drop(disposal);
         if let Some(times) = leaked {
             journal::error!(
-                "a value is leaked ({times} since the last line): those before it take too long to be dropped"
+                "a value is leaked, because the drop of earlier values takes too long ({times} times since the last line)"
             );
         }
         return std::mem::forget(value);
@@ -49,7 +51,7 @@ pub(crate) fn dispose(value: impl Send + 'static) {
     if !std::mem::replace(&mut disposal.has_thread, true) {
         drop(disposal);
         if thread::Builder::new().name("softstop-drop".into()).spawn(run).is_err() {
-            // The next value tries again, for this one as well.
+            // The next value tries again, and the thread then drops this value too.
             lock().has_thread = false;
         }
     }

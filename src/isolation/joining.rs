@@ -1,15 +1,16 @@
-//! Joining threads with a bound.
+//! Joins threads with a bound.
 //!
-//! `std` joins without a time limit, and `is_finished` is true while the destructors of thread-locals still run, which are a
-//! user's code and may block. So other threads do the joining, and the caller waits for what they say:
+//! The join of `std` has no time limit. `JoinHandle::is_finished` does not help: `is_finished` is already true while the
+//! destructors of thread-locals run, and these are a user's code and may block. So other threads, the joiners, join the
+//! threads, and the caller waits for the joiners with a bound of its own:
 //!
 //! ```text
-//!   caller:   begin ──> wait, with a bound of its own ──> who is left?
-//!   joiner:   take a thread, join it, tell; again          one joiner, and twice as many whenever nothing
+//!   caller:   begin ──> wait, with a bound ──> which threads are left?
+//!   joiner:   take a thread, join it, report it; again     one joiner at first; twice as many each time that no thread
 //!                                                          was joined for PATIENCE
 //! ```
 //!
-//! A joiner that is held by its thread is left behind with it.
+//! A joiner whose thread does not end is left behind with that thread.
 
 use std::{
     collections::VecDeque,
@@ -23,27 +24,28 @@ use crate::{
     sync::{lock, wait},
 };
 
-/// How long nothing may be joined before more joiners are made: a thread that is free to leave takes some microseconds.
+/// How long the caller waits for a join before it makes more joiners. The join of a thread that can end takes microseconds.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Threads that are being joined, each with a name `N`.
 pub(crate) struct Joining<N> {
     state: Mutex<State<N>>,
-    /// Of the joiners.
+    /// The name of the joiners.
     name: String,
     /// Called after each join, with no lock held.
     on_progress: Box<dyn Fn() + Send + Sync>,
 }
 
 struct State<N> {
+    /// The threads that no joiner has taken yet.
     untried: VecDeque<(N, JoinHandle<()>)>,
-    /// What the joiners are at.
+    /// The threads that joiners are joining now.
     held: Vec<N>,
     joiners: usize,
 }
 
 impl<N: Clone + PartialEq + Send + 'static> Joining<N> {
-    /// Begins to join these threads.
+    /// Begins to join these threads. `on_progress` is called after each join, with no lock held.
     pub(crate) fn begin(
         name: &str,
         threads: Vec<(N, JoinHandle<()>)>,
@@ -65,19 +67,19 @@ impl<N: Clone + PartialEq + Send + 'static> Joining<N> {
         state.untried.is_empty() && state.held.is_empty()
     }
 
-    /// Whether there are threads that no joiner has come to yet.
+    /// Whether there are threads that no joiner has taken yet.
     pub(crate) fn has_untried(&self) -> bool {
         !lock(&self.state).untried.is_empty()
     }
 
-    /// The threads that have not been joined: those that hold a joiner, and those that are still in their code.
+    /// The threads that have not been joined: those that a joiner is joining, and those that still run.
     pub(crate) fn left(&self) -> Vec<N> {
         let state = lock(&self.state);
         let untried = state.untried.iter().filter(|(_, thread)| !thread.is_finished());
         state.held.iter().cloned().chain(untried.map(|(name, _)| name.clone())).collect()
     }
 
-    /// For a caller that has waited for [`PATIENCE`]: the joiners there are may be held.
+    /// Doubles the joiners. For a caller that has waited for [`PATIENCE`]: the present joiners may be blocked.
     pub(crate) fn add_joiners(self: &Arc<Self>) {
         let wanted = {
             let state = lock(&self.state);
@@ -89,10 +91,12 @@ impl<N: Clone + PartialEq + Send + 'static> Joining<N> {
                 Ok(_) => lock(&self.state).joiners += 1,
                 Err(error) => {
                     if lock(&self.state).joiners == 0 {
-                        // They end by themselves, unseen.
+                        // The threads end by themselves, and no caller waits for them.
                         lock(&self.state).untried.clear();
                     }
-                    return journal::warn!("threads are not joined: no thread to be had for that: {error}");
+                    return journal::warn!(
+                        "threads are not joined, because the joining thread cannot be started: {error}"
+                    );
                 }
             }
         }
@@ -112,8 +116,8 @@ impl<N: Clone + PartialEq + Send + 'static> Joining<N> {
             }
             {
                 let mut state = lock(&self.state);
-                if let Some(place) = state.held.iter().position(|held| *held == name) {
-                    state.held.swap_remove(place);
+                if let Some(position) = state.held.iter().position(|held| *held == name) {
+                    state.held.swap_remove(position);
                 }
             }
             (self.on_progress)();
@@ -121,7 +125,7 @@ impl<N: Clone + PartialEq + Send + 'static> Joining<N> {
     }
 }
 
-/// Joins these threads, but does not wait past `until`: how many are left behind.
+/// Joins these threads, but waits at most until `until`. Returns how many threads are left behind.
 pub(crate) fn join_until(threads: Vec<JoinHandle<()>>, until: Instant) -> usize {
     let progress = Arc::new((Mutex::new(()), Condvar::new()));
     let joining = Joining::begin("softstop", threads.into_iter().enumerate().collect(), {
@@ -153,33 +157,33 @@ mod tests {
 
     const HUNG: Duration = Duration::from_secs(30);
 
-    /// Holds its thread when that is over.
-    struct Holder(mpsc::Receiver<()>);
+    /// A thread-local whose drop blocks the end of its thread.
+    struct EndBlocker(mpsc::Receiver<()>);
 
-    impl Drop for Holder {
+    impl Drop for EndBlocker {
         fn drop(&mut self) {
             _ = self.0.recv();
         }
     }
 
     thread_local! {
-        static HOLDER: RefCell<Option<Holder>> = const { RefCell::new(None) };
+        static END_BLOCKER: RefCell<Option<EndBlocker>> = const { RefCell::new(None) };
     }
 
     fn held() -> (JoinHandle<()>, mpsc::Sender<()>) {
         let (release, held) = mpsc::channel();
-        (thread::spawn(move || HOLDER.set(Some(Holder(held)))), release)
+        (thread::spawn(move || END_BLOCKER.set(Some(EndBlocker(held)))), release)
     }
 
     #[test]
-    fn threads_that_can_leave_are_joined_though_others_before_them_cannot() {
+    fn threads_that_can_end_are_joined_although_earlier_ones_cannot() {
         let (first, release_first) = held();
         let (second, release_second) = held();
         let free = thread::spawn(|| {});
         let joined = mpsc::channel();
         let threads = vec![("first", first), ("second", second), ("free", free)];
         let joining = Joining::begin("tested", threads, move || _ = joined.0.send(()));
-        // Twice nothing is joined in time.
+        // As if twice no thread was joined in time.
         joining.add_joiners();
         joining.add_joiners();
         joined.1.recv_timeout(HUNG).expect("the free one is joined");

@@ -1,23 +1,27 @@
 //! Log lines of threads that must not block: event loops, signal threads, and threads that carry out a stop.
 //!
-//! A logger is foreign code, and often ends in a `write` to a pipe that nobody may read. So no thread of this crate waits for
-//! it. A line is formatted where it arises, put into one bounded queue, and written by a thread that exists only while there
-//! are lines, and for a moment longer.
+//! A logger is foreign code. Often it writes to a pipe, and that write blocks if the reader of the pipe is slow. So no thread of
+//! this crate calls the logger directly. The logging thread formats the line and appends it to one bounded queue. A writer thread
+//! hands the lines to the logger. The writer exists only while there are lines, and for [`IDLE_TIME`] longer.
 //!
 //! ```text
-//!                  a line                        the queue is empty, for LINGER
-//!   no thread ───────────────> writing the queue ───────────────────────────────> no thread
-//!                              one line after the other, in the order in which they came
+//!             a line                                    the queue has been empty for IDLE_TIME
+//!   Absent ───────────────> Writing <─────────> Idle ──────────────────────────────────────────> Absent
+//!                           one line after the other, in their order
 //! ```
 //!
-//! **Guaranteed:** to log never blocks; lines keep their order. **Not guaranteed:** that a line is written. What does not fit
-//! is counted, and the count is written in its place. The end of a stop waits for the
-//! lines with [`settle`], which has a bound. A thread that logs for each request, and may block, calls [`wait_for_room`] before.
+//! **Guaranteed:** logging never blocks, and lines keep their order.
+//!
+//! **Not guaranteed:** that each line is written. Lines that do not fit into the queue are counted, and the count is written in
+//! their place.
+//!
+//! **The caller's part:** a thread that logs for each request, and may block, calls [`wait_for_room`] first. The end of a stop
+//! waits for the lines with [`settle`], which has a bound.
 
 use std::{
     cell::Cell,
     collections::VecDeque,
-    // No part of loom's models, in which nothing is logged.
+    // The primitives of `std`, because loom's models do not log.
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -27,15 +31,15 @@ use log::{Level, Record};
 
 use crate::isolation::contain::catch;
 
-/// Bytes of text that wait at most: some ten thousand lines, a tenth of a second of a busy access log.
+/// The most bytes of lines that wait: about ten thousand lines, or a tenth of a second of a busy access log.
 const CAPACITY: usize = 2 * 1024 * 1024;
-/// What a line takes besides its text, about.
+/// About how many bytes a line takes besides its text.
 const LINE: usize = 128;
-/// How long the thread waits for another line: one start of a thread serves a stop, and a burst of requests.
-const LINGER: Duration = Duration::from_millis(20);
+/// How long the writer waits for another line, so that one start of a thread serves a stop or a burst of requests.
+const IDLE_TIME: Duration = Duration::from_millis(20);
 
 /// How long a thread that may block waits for a logger that takes no line.
-const PATIENCE: Duration = Duration::from_millis(500);
+const LOGGER_TIMEOUT: Duration = Duration::from_millis(500);
 
 static JOURNAL: Journal = Journal {
     queue: Mutex::new(Queue {
@@ -52,21 +56,21 @@ static JOURNAL: Journal = Journal {
 
 struct Journal {
     queue: Mutex<Queue>,
-    /// Notified when there is a line for the writer, and when one has been written.
+    /// Notified when there is a line for the writer, and when the writer has written one.
     changed: Condvar,
 }
 
 struct Queue {
     lines: VecDeque<Line>,
-    /// Of the lines in the queue.
+    /// The bytes of all lines in the queue, [`LINE`] for each included.
     bytes: usize,
-    /// Lines that did not fit, since the last one that did.
+    /// How many lines did not fit since the last line that did.
     lost: u64,
-    /// Lines that were ever put in.
+    /// How many lines were ever put into the queue.
     accepted: u64,
-    /// Lines that the logger was ever given, and has come back from.
+    /// How many calls of the logger have returned.
     written: u64,
-    /// The line at which somebody gave up waiting for the logger.
+    /// The value of `written` at which a thread gave up waiting for the logger.
     stuck_at: Option<u64>,
     writer: Writer,
 }
@@ -74,33 +78,33 @@ struct Queue {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Writer {
     Absent,
-    /// With a logger, or on its way to the next line.
+    /// The writer is calling the logger, or is about to take the next line.
     Writing,
-    /// Waiting for another line.
+    /// The writer waits for another line.
     Idle,
 }
 
 struct Line {
     level: Level,
     target: &'static str,
-    origin: Origin,
+    site: LogSite,
     text: String,
 }
 
 /// Where in the source a line was logged.
 #[derive(Clone, Copy)]
-pub(crate) struct Origin {
+pub(crate) struct LogSite {
     pub(crate) module: &'static str,
     pub(crate) file: &'static str,
     pub(crate) line: u32,
 }
 
-/// As `log::log!`, but never blocks.
+/// Logs a line like `log::log!`, but never blocks.
 macro_rules! journal_note {
     ($level:ident, target: $target:expr, $($words:tt)+) => {
         if ::log::Level::$level <= ::log::STATIC_MAX_LEVEL && ::log::Level::$level <= ::log::max_level() {
-            let origin = $crate::isolation::journal::Origin { module: module_path!(), file: file!(), line: line!() };
-            $crate::isolation::journal::write(::log::Level::$level, $target, origin, format!($($words)+));
+            let site = $crate::isolation::journal::LogSite { module: module_path!(), file: file!(), line: line!() };
+            $crate::isolation::journal::write(::log::Level::$level, $target, site, format!($($words)+));
         }
     };
     ($level:ident, $($words:tt)+) => {
@@ -122,18 +126,18 @@ thread_local! {
     static MUST_NOT_BLOCK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The calling thread is a loop from now on.
+/// Marks the calling thread as one that must not block, such as an event loop.
 pub(crate) fn this_thread_must_not_block() {
     MUST_NOT_BLOCK.set(true);
 }
 
-/// Whether the calling thread may wait for a logger.
+/// Whether the calling thread may block.
 pub(crate) fn may_block() -> bool {
     !MUST_NOT_BLOCK.get()
 }
 
 /// Puts a line into the queue. Called by the macros only.
-pub(crate) fn write(level: Level, target: &'static str, origin: Origin, text: String) {
+pub(crate) fn write(level: Level, target: &'static str, site: LogSite, text: String) {
     let mut queue = lock();
     if queue.bytes + LINE + text.len() > CAPACITY {
         queue.lost += 1;
@@ -142,7 +146,7 @@ pub(crate) fn write(level: Level, target: &'static str, origin: Origin, text: St
     if let Some(lost) = queue.take_lost() {
         queue.push(lost);
     }
-    queue.push(Line { level, target, origin, text });
+    queue.push(Line { level, target, site, text });
     match queue.writer {
         Writer::Writing => {}
         Writer::Idle => {
@@ -154,27 +158,27 @@ pub(crate) fn write(level: Level, target: &'static str, origin: Origin, text: St
             queue.writer = Writer::Writing;
             drop(queue);
             if thread::Builder::new().name("softstop-log".into()).spawn(run).is_err() {
-                // The next line tries again, for this one as well.
+                // The next line tries again, and the writer then writes this line too.
                 lock().writer = Writer::Absent;
             }
         }
     }
 }
 
-/// For a thread that may block: holds it back while half of the room is taken, so that no lines are left out because a logger is
-/// slow. A logger that takes no line for [`PATIENCE`] is not waited for until it has come back. On a loop this does nothing.
+/// Blocks the calling thread while more than half of the queue is full, so that a slow logger loses no lines. If the logger takes
+/// no line for [`LOGGER_TIMEOUT`], no thread waits for it until it returns. On a loop, this does nothing.
 pub(crate) fn wait_for_room() {
     if !may_block() {
         return;
     }
     let mut queue = lock();
-    let mut patience = None;
+    let mut limit = None;
     while queue.bytes > CAPACITY / 2 && queue.writer != Writer::Absent && !queue.is_stuck() {
         let now = Instant::now();
-        // It has come back since: from then on it has all the time again.
-        let (written, until) = *patience.get_or_insert((queue.written, now + PATIENCE));
+        // The logger has returned since, so it has the whole time-out again.
+        let (written, until) = *limit.get_or_insert((queue.written, now + LOGGER_TIMEOUT));
         if written != queue.written {
-            patience = None;
+            limit = None;
         } else if now >= until {
             queue.stuck_at = Some(queue.written);
         } else {
@@ -183,8 +187,8 @@ pub(crate) fn wait_for_room() {
     }
 }
 
-/// Waits until the lines that there are have been written, but not past `until`, and not for a logger that somebody has
-/// waited for in vain and that has not come back since.
+/// Waits until all present lines have been written, but at most until `until`. Does not wait if another wait for the logger has
+/// timed out and the logger has not returned since.
 pub(crate) fn settle(until: Instant) {
     let mut queue = lock();
     let goal = queue.accepted;
@@ -198,7 +202,7 @@ pub(crate) fn settle(until: Instant) {
     }
 }
 
-/// The thread's life.
+/// The writer thread.
 fn run() {
     let mut queue = lock();
     loop {
@@ -213,7 +217,7 @@ fn run() {
             continue;
         };
         drop(queue);
-        // A logger that panics must not take the lines after this one with it.
+        // A panic of the logger must not lose the lines after this one.
         drop(catch(|| line.log()));
         queue = lock();
         queue.written += 1;
@@ -222,7 +226,7 @@ fn run() {
 }
 
 fn wait_for_a_line(mut queue: MutexGuard<'static, Queue>) -> MutexGuard<'static, Queue> {
-    let until = Instant::now() + LINGER;
+    let until = Instant::now() + IDLE_TIME;
     while queue.lines.is_empty() {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -248,7 +252,7 @@ impl Queue {
         self.lines.push_back(line);
     }
 
-    /// Whether the logger is still at the line at which somebody gave up waiting for it.
+    /// Whether a thread has given up waiting for the logger, and the logger has not returned since.
     fn is_stuck(&self) -> bool {
         self.stuck_at == Some(self.written)
     }
@@ -264,14 +268,14 @@ impl Queue {
         Some(line)
     }
 
-    /// What is said in place of the lines that did not fit.
+    /// A line that stands in place of the lines that did not fit.
     fn take_lost(&mut self) -> Option<Line> {
         let lost = std::mem::take(&mut self.lost);
-        let origin = Origin { module: module_path!(), file: file!(), line: line!() };
+        let site = LogSite { module: module_path!(), file: file!(), line: line!() };
         (lost > 0).then(|| Line {
             level: Level::Warn,
             target: module_path!(),
-            origin,
+            site,
             text: format!("{lost} log lines are missing here: the logger was too slow for them"),
         })
     }
@@ -279,7 +283,7 @@ impl Queue {
 
 impl Line {
     fn log(&self) {
-        let Origin { module, file, line } = self.origin;
+        let LogSite { module, file, line } = self.site;
         let mut record = Record::builder();
         record.level(self.level).target(self.target);
         record.module_path_static(Some(module)).file_static(Some(file)).line(Some(line));

@@ -1,11 +1,12 @@
-//! A warning whose cause may come back ten times a second: it is logged at its first occurrence, and then summed up.
+//! A warning whose cause may come back many times a second. The first occurrence is logged at once, and later ones are summed up.
 
 use std::time::{Duration, Instant};
 
-/// Time between two lines about one cause: rare enough for a log that people read, often enough to see that it goes on.
+/// The time between two lines about one cause: rare enough for a log that people read, and often enough to show that the cause
+/// persists.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// How often something occurred since it was last logged.
+/// Counts the occurrences of one cause since its last log line.
 #[derive(Debug, Default)]
 pub(crate) struct Repeated {
     logged: Option<Instant>,
@@ -17,7 +18,7 @@ impl Repeated {
         Repeated { logged: None, unlogged: 0 }
     }
 
-    /// Counts one more. If it is time to log, returns how many there were since the last line, this one included.
+    /// Counts one occurrence. If a line is due, returns the number of occurrences since the last line, this one included.
     pub(crate) fn count(&mut self, now: Instant) -> Option<u64> {
         self.unlogged += 1;
         let is_due = self.logged.is_none_or(|logged| now.saturating_duration_since(logged) >= INTERVAL);
@@ -27,7 +28,7 @@ impl Repeated {
         is_due.then(|| std::mem::take(&mut self.unlogged))
     }
 
-    /// How many no line has told of: for a last one at the end.
+    /// How many occurrences no line has reported: for a last line at the end.
     pub(crate) fn unlogged(&self) -> u64 {
         self.unlogged
     }

@@ -1,5 +1,5 @@
-//! Contexts tell work that it should end, and why. They form a tree: when a context ends, all contexts below it end with the
-//! same cause.
+//! Contexts tell work that it should end, and why. Contexts form a tree: when a context ends, all contexts below it end with the
+//! same cause. (docs/glossary.md: context, cause, hint.)
 //!
 //! This file has the public type. The tree is in `node`, and the deadlines are in `timer`. A server's context has a hint, which
 //! ends earlier than the context:
@@ -29,26 +29,26 @@ pub use self::{cause::Cause, on_cancel::OnCancel};
 
 use self::{
     hint::Hint,
-    node::{Callback, Node, Watcher},
+    node::{Callback, ContextNode, Dependent},
 };
 use crate::sync::Arc;
 
 /// Tells work that it should end, and why.
 ///
-/// A context is alive until it ends. It ends when somebody calls [`cancel`](Context::cancel), when its deadline passes, or when
-/// its parent ends. The work can ask ([`check`](Context::check)), wait ([`wait`](Context::wait), [`sleep`](Context::sleep)),
-/// select ([`done`](Context::done)) or register a callback ([`on_cancel`](Context::on_cancel)).
+/// A context is alive until it ends. A context ends when a caller uses [`cancel`](Context::cancel), when its deadline passes,
+/// or when its parent ends. The work can ask ([`check`](Context::check)), wait ([`wait`](Context::wait),
+/// [`sleep`](Context::sleep)), select ([`done`](Context::done)) or register a callback ([`on_cancel`](Context::on_cancel)).
 ///
 /// Contexts form a tree. A [`child`](Context::child) ends with its parent, and can also be ended alone. A clone is another
 /// handle of the same context.
 ///
 /// # Guaranteed
 ///
-/// - A context that has ended stays ended. Its first [`Cause`] stays its cause.
+/// - A context that has ended stays ended, and keeps its first [`Cause`].
 /// - A context ends with the cause of the context above it, if that one ended it.
-/// - When a `cancel` that has ended the context returns, all contexts below have ended. It has also run the callbacks of all
-///   contexts that it has ended. It runs no callback before all of these have ended.
-/// - Dropping handles ends nothing. A child lives on, and still ends with its ancestors, when nobody holds its parent any more.
+/// - When a `cancel` that has ended the context returns, all contexts below have ended, and the call has run
+///   the callbacks of all contexts that it has ended. No callback runs before all these contexts have ended.
+/// - Dropping handles ends nothing. A child lives on, and still ends with its ancestors, when no handle of its parent is left.
 /// - A context without handles, children and registrations is freed, and its parent forgets it.
 /// - A child costs one allocation, and one entry in its parent as long as it exists. A channel, a timer or a system call is
 ///   used only if a method needs it.
@@ -86,13 +86,13 @@ use crate::sync::Arc;
 /// ```
 #[derive(Clone)]
 pub struct Context {
-    node: Arc<Node>,
+    node: Arc<ContextNode>,
 }
 
 impl Context {
     /// Makes a root: a context without a parent, which ends only by [`cancel`](Context::cancel).
     pub fn new() -> Context {
-        Context { node: Node::new([None, None], Hint::None, None) }
+        Context { node: ContextNode::new([None, None], Hint::None, None) }
     }
 
     /// Makes a context that ends when this one ends, with the same cause. Ending the child does not end this one.
@@ -126,11 +126,11 @@ impl Context {
     }
 
     fn bounded(&self, deadline: Option<Instant>) -> Context {
-        Context { node: Node::new([Some(&self.node), None], self.node.hint().inherit(), deadline) }
+        Context { node: ContextNode::new([Some(&self.node), None], self.node.hint().inherit(), deadline) }
     }
 
-    /// Makes a context that ends when one of the two ends, with the cause of that one. It has the hints of both: when a stop
-    /// begins above one of them, [`stopping`](Context::stopping) of the new context ends.
+    /// Makes a context that ends when one of the two ends, with the cause of that one. The new context has the hints of both:
+    /// when a stop begins above one of them, [`stopping`](Context::stopping) of the new context ends.
     ///
     /// # Examples
     ///
@@ -145,7 +145,7 @@ impl Context {
     /// ```
     pub fn merge(&self, other: &Context) -> Context {
         let hint = self.node.hint().merge(other.node.hint());
-        Context { node: Node::new([Some(&self.node), Some(&other.node)], hint, None) }
+        Context { node: ContextNode::new([Some(&self.node), Some(&other.node)], hint, None) }
     }
 
     /// Ends this context and all contexts below it, then runs their callbacks on this thread.
@@ -214,8 +214,8 @@ impl Context {
         self.wait_timeout(duration).map_or(Ok(()), Err)
     }
 
-    /// A channel for [`select!`](crossbeam_channel::select). It never carries a message, and disconnects when the context ends.
-    /// The first call makes the channel; further calls return the same one.
+    /// A channel for [`select!`](crossbeam_channel::select). The channel never carries a message, and disconnects when the
+    /// context ends. The first call makes the channel; further calls return the same one.
     ///
     /// # Examples
     ///
@@ -245,9 +245,9 @@ impl Context {
     ///
     /// **Not guaranteed:** the order of callbacks.
     ///
-    /// **Your part:** the callback must be short and must not block, because it runs on the thread that ends the context. That
-    /// thread may be an event loop, or the one that watches all deadlines. A callback that owns a handle of the same context
-    /// makes a cycle; the memory is freed when the context ends or the registration is dropped.
+    /// **Your part:** the callback must be short and must not block, because it runs on the thread that ends the context. The
+    /// thread that ends the context may be an event loop, or the thread that watches all deadlines. A callback that owns a
+    /// handle of the same context makes a cycle; the memory is freed when the context ends or the registration is dropped.
     ///
     /// # Examples
     ///
@@ -269,10 +269,10 @@ impl Context {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn on_cancel(&self, callback: impl FnOnce(&Cause) + Send + 'static) -> OnCancel {
-        match self.node.watch(Watcher::Callback(Callback::new(callback))) {
+        match self.node.add_dependent(Dependent::Callback(Callback::new(callback))) {
             Ok(slot) => OnCancel::registered(Arc::clone(&self.node), slot),
-            Err((watcher, cause)) => {
-                if let Watcher::Callback(callback) = watcher {
+            Err((dependent, cause)) => {
+                if let Dependent::Callback(callback) = dependent {
                     callback.call(&cause);
                 }
                 OnCancel::over()

@@ -87,8 +87,8 @@ impl StopProgress {
     /// Advances to `now` on a timeline that may have become stricter. Returns the actions that are due, in their order. A
     /// loop that was held up gets the actions of each phase that it has missed.
     ///
-    /// A loop that slept past the end gets [`AWAKENING`] before it cuts off, because it has not seen yet which requests and
-    /// responses became ready meanwhile.
+    /// A loop that slept past the end gets [`AWAKENING`] before it cuts off, because it has not seen yet which responses
+    /// became ready meanwhile.
     pub(crate) fn advance(
         &mut self,
         mut timeline: Timeline,

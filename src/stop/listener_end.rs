@@ -25,12 +25,12 @@ pub enum ListenerEnd {
     /// From the beginning of the drain the kernel refused new clients at once. Clients that had begun their handshake before
     /// were accepted.
     ///
-    /// Two kinds of clients are not covered: those that stayed silent for longer than the listener waits, and, while the kernel
-    /// uses SYN cookies, those whose last packet of the handshake arrived after the drain began. They were reset.
+    /// Two kinds of clients were reset. A client of the first kind stayed silent for longer than the listener waits. A client
+    /// of the second kind used a SYN cookie, and its last packet of the handshake arrived after the drain began.
     Refused,
-    /// From the beginning of the drain the kernel dropped the SYNs of new clients. Such a client repeats its SYN a second
-    /// later, and is refused then. Clients that had begun their handshake before were accepted, unless they stayed silent for
-    /// longer than the listener waits.
+    /// From the beginning of the drain the kernel dropped the SYNs of new clients. A client repeats its SYN a second later,
+    /// and is refused then. Clients that had begun their handshake before were accepted, unless they stayed silent for longer
+    /// than the listener waits.
     Dropped,
     /// The kernel allowed neither of the two. The listener was closed once its accept queue was empty. Clients that connected
     /// at that moment were reset.

@@ -44,7 +44,7 @@ pub use wait_group::{WaitGroup, WaitGuard};
 use crate::isolation::{contain::catch, journal};
 
 /// Calls a user's callback. A panic of the callback is caught and logged, because the thread may belong to another caller, and
-/// because the callbacks after this one must run.
+/// further callbacks must run.
 fn run_callback(callback: impl FnOnce()) {
     // Unwind safety: the callback is consumed, and holds no state of this crate.
     if let Err(panic) = catch(callback) {

@@ -8,16 +8,18 @@ use std::time::Duration;
 /// | --- | --- | --- | --- |
 /// | [lame duck](crate::Phase::LameDuck) | [`lame_duck`](StopPolicy::lame_duck) | 0 s | never |
 /// | [draining](crate::Phase::Draining) | at most [`grace`](StopPolicy::grace) | 5 s | when nothing is in flight |
-/// | [cancelling](crate::Phase::Cancelling) | at most [`cancel_grace`](StopPolicy::cancel_grace) | 1 s | when nothing is in flight |
+/// | [cancelling](crate::Phase::Cancelling) | at most [`cancel_grace`](StopPolicy::cancel_grace) | 1 s | when nothing is in
+/// flight |
 ///
 /// Because draining and cancelling end early, a long grace period costs an idle server nothing.
 ///
 /// A server can be asked to stop several times. The strictest policy wins, phase by phase: a further stop can shorten a phase,
 /// but never lengthen it.
 ///
-/// **Guaranteed:** a stop is over after [`max_duration`](StopPolicy::max_duration), and some milliseconds for the threads to return.
-/// **Not guaranteed:** that each request ends by then. A handler cannot be ended from outside; the report names those that are
-/// left behind. **Your part:** handlers that may take long look at their [`Context`](crate::Context).
+/// **Guaranteed:** a stop is over after [`max_duration`](StopPolicy::max_duration), and 50 ms for the threads to return (2 s
+/// more on an overloaded machine). **Not guaranteed:** that each request ends by then. A handler cannot be ended from outside;
+/// the report names those that are left behind. **Your part:** handlers that may take long look at their
+/// [`Context`](crate::Context).
 ///
 /// ```
 /// use softstop::StopPolicy;
@@ -66,8 +68,8 @@ impl StopPolicy {
     /// How long the server goes on accepting and serving before the drain, while readiness says no and each response says
     /// `Connection: close`. Default 0.
     ///
-    /// This time is for load balancers, which need it to notice that the server is not ready. So it is never cut short, even if
-    /// nothing is in flight.
+    /// Load balancers need this time to notice that the server is not ready. So the phase is never cut short, even if nothing
+    /// is in flight.
     #[must_use]
     pub fn lame_duck(self, lame_duck: Duration) -> Self {
         StopPolicy { lame_duck, ..self }
@@ -106,8 +108,8 @@ impl StopPolicy {
     }
 
     /// Keeps the listeners open: for a restart within the process. The server drains everything else. Clients that connect during
-    /// the stop or after it wait in the kernel's accept queue, and the next [`start`](crate::Server::start) serves them. No client
-    /// is refused.
+    /// the stop or after it wait in the kernel's accept queue, and the next [`start`](crate::Server::start) serves them. No
+    /// client is refused.
     ///
     /// - If there is no next start, the waiting clients are reset when the server is dropped, or stopped once more without
     ///   `keep_listener`.

@@ -36,8 +36,8 @@ use crate::{isolation::journal, sync::lock};
 /// A signal that can ask for a stop: see [`Group::stop_on`](crate::Group::stop_on).
 ///
 /// **Ignored signals stay ignored.** A process inherits ignored signals from its parent: `nohup` ignores SIGHUP, and a shell
-/// without job control ignores SIGINT and SIGQUIT for its background jobs. softstop respects this. It finds out in `/proc`, so
-/// only on Linux, and only where `/proc` is mounted.
+/// without job control ignores SIGINT and SIGQUIT for its background jobs. softstop respects this where it can read `/proc`:
+/// on Linux, where `/proc` is mounted.
 ///
 /// **Blocked signals do not arrive.** A process also inherits blocked signals. softstop logs a warning for each, because safe
 /// code cannot unblock a signal. The parent has to unblock it before it executes this program.
@@ -126,13 +126,13 @@ impl SignalThread {
 
 impl Drop for SignalThread {
     fn drop(&mut self) {
-        // The thread is not joined, because it may be in a user's code. It ends when that code returns.
+        // The thread is not joined, because it may be in a user's code. The thread ends when that code returns.
         self.handle.close();
         listen_no_more(&self.listened_to);
     }
 }
 
-/// Each signal that somebody has wanted to listen to, by its number.
+/// Each signal to which a `SignalThread` was asked to listen, by its number.
 static KNOWN: Mutex<BTreeMap<i32, Known>> = Mutex::new(BTreeMap::new());
 
 enum Known {
@@ -147,7 +147,7 @@ fn not_ignored(signals: &[Signal], dispositions: &Dispositions) -> Vec<Signal> {
     let mut known = lock(&KNOWN);
     let mut heard = Vec::new();
     for &signal in signals {
-        // Until somebody listens to a signal, its disposition is the inherited one.
+        // Before the first listener, the disposition of a signal is the inherited one.
         if dispositions.ignored.has(signal) {
             known.entry(signal.number()).or_insert(Known::Ignored);
         }

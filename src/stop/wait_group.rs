@@ -1,7 +1,7 @@
-//! Counts running work, so that a stop knows when nothing is left.
+//! Counts running work, so that a stop knows when nothing is left. (docs/glossary.md: wait group, guard.)
 //!
-//! One atomic word holds the count and, in its lowest bit, whether somebody waits. Taking and dropping a guard only changes this
-//! word. Waiters take a lock, and so does the one drop that has to wake them.
+//! One atomic word holds the count and, in its lowest bit, whether a thread or a callback waits. Taking and dropping a guard
+//! only changes this word. Waiters take a lock, and so does the one drop that has to wake them.
 //!
 //! ```text
 //!                guard()                        drop                  register (while holding the lock)
@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The last transition is essential: one atomic operation takes the count to zero and clears the bit. So a thread that holds the
-//! lock and finds the bit cleared knows that the count was zero for all waiters in the waiters. This holds even if the thread that
-//! dropped the last guard has not locked the waiters yet, and even if new guards exist by then.
+//! lock and finds the bit cleared knows that the count was zero for all registered waiters. The bit says so even if the
+//! thread that dropped the last guard has not taken the lock yet, and even if new guards exist by then.
 
 use std::{
     fmt, mem,
@@ -23,7 +23,7 @@ use crate::{
     sync::{Arc, AtomicUsize, Condvar, Mutex, Ordering, lock, wait},
 };
 
-/// Set while somebody waits for zero.
+/// Set while a thread or a callback waits for zero.
 const WAITING: usize = 1;
 /// One guard.
 const ONE: usize = 2;
@@ -32,14 +32,14 @@ type ZeroCallback = Box<dyn FnOnce() + Send>;
 
 /// Counts running work, so that others can wait until there is none.
 ///
-/// Each [`WaitGuard`] counts as one, from [`guard`](WaitGroup::guard) until it is dropped. A return, a `?` and a panic all drop it.
-/// A clone of the group is another handle of the same counter. In a [`Group`](crate::Group), a wait group can be drained
-/// between two stages.
+/// Each [`WaitGuard`] counts as one, from [`guard`](WaitGroup::guard) until it is dropped. A return, a `?` and a panic all
+/// drop it. A clone of the group is another handle of the same counter. In a [`Group`](crate::Group), a wait group can be
+/// drained between two stages.
 ///
 /// # Guaranteed
 ///
 /// - Taking or dropping a guard is one atomic operation on the counter, and takes no lock. Only the drop of the last guard takes
-///   a lock, and only if somebody waits.
+///   a lock, and only if a thread or a callback waits.
 /// - What a thread did before it dropped its guard is visible to a thread that has waited for zero.
 /// - The counter can leave zero and reach it again, as often as needed. A thread that was waiting when the counter reached zero
 ///   returns, even if new guards exist by then.
@@ -110,8 +110,8 @@ struct Guards {
 
 #[derive(Default)]
 struct Waiters {
-    /// Grows with each zero that somebody waited for. A waiter returns when the generation is not the one in which it began to
-    /// wait.
+    /// Grows with each zero for which a thread or a callback waited. A waiter returns when the generation is not the one in
+    /// which it began to wait.
     generation: u64,
     /// Callbacks of this generation: they wait for the next zero.
     registered: Vec<ZeroCallback>,
@@ -234,7 +234,7 @@ impl Guards {
         }
     }
 
-    /// Wakes the waiters and calls the callbacks, after a drop that reached zero while somebody waited.
+    /// Wakes the waiters and calls the callbacks, after a drop that reached zero while [`WAITING`] was set.
     #[cold]
     fn reached_zero(&self) {
         let mut waiters = lock(&self.waiters);

@@ -50,6 +50,7 @@ pub(crate) enum Withdrawal {
 
 impl Withdrawal {
     /// Whether a handler has been called, or is about to be.
+    #[cfg_attr(loom, allow(dead_code, reason = "no model needs it"))]
     pub(crate) fn has_begun(self) -> bool {
         matches!(self, Withdrawal::Cancelled | Withdrawal::AlreadyCancelled)
     }

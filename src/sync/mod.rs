@@ -1,5 +1,5 @@
-//! The synchronisation primitives of this crate, in one place, so that a build with `--cfg loom` runs the
-//! very same code under loom's model checker.
+//! The synchronisation primitives of this crate, in one place. Under `--cfg loom`, the same code runs with loom's primitives,
+//! under loom's model checker.
 
 #[cfg(any(not(loom), test))]
 mod answer_state;
@@ -39,13 +39,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Locks a mutex under which no foreign code ever runs: a poisoned one guards nothing half-done.
+/// Locks a mutex. No foreign code runs while it is held, so a poisoned mutex guards no half-done change, and the poison is
+/// ignored.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sleeps until a notification or the deadline, `None` being never; gives the lock back as an error once the
-/// deadline has passed. May wake up for no reason, as every condition variable.
+/// Sleeps until a notification or the deadline; `None` means no deadline. If the deadline has passed, returns the guard as an
+/// error. The call may also return without a notification, as with each condition variable.
 pub(crate) fn wait<'a, T>(
     condvar: &Condvar,
     guard: MutexGuard<'a, T>,

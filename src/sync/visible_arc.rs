@@ -1,7 +1,7 @@
-//! An `Arc` whose counting loom can see, with a `Weak`, which loom's own has not.
+//! An `Arc` whose reference counts loom can see, with a `Weak`. (Loom's own `Arc` has no `Weak`.)
 //!
-//! Whether an upgrade comes before or after the drop of a handle, and which of two drops is the last, are races like
-//! any other. So both also write to an atomic of loom's, which makes it try them in every order.
+//! Two things are races: an upgrade against the drop of a handle, and which of two drops is the last. So both also write to an
+//! atomic of loom, and loom tries them in every order.
 
 use std::{ops::Deref, sync, thread};
 
@@ -9,7 +9,7 @@ use super::{AtomicUsize, Ordering};
 
 #[derive(Debug)]
 pub(crate) struct Arc<T> {
-    /// `None` only in one that `into_inner` has taken apart.
+    /// `None` only after `into_inner`.
     value: Option<sync::Arc<T>>,
     changes: Changes,
 }
@@ -20,13 +20,13 @@ pub(crate) struct Weak<T> {
     changes: Changes,
 }
 
-/// Of how many there are. Not within the value: an upgrade that fails has come after something, too.
+/// The changes of the number of handles. The atomic is not within the value, because an upgrade also counts if it fails.
 #[derive(Debug, Clone)]
 struct Changes(sync::Arc<AtomicUsize>);
 
 impl Changes {
     fn note(&self) {
-        // A model that has failed already is being unwound, and loom must not be asked any more.
+        // A model that has failed is being unwound, and must not call loom any more.
         if !thread::panicking() {
             self.0.fetch_add(1, Ordering::AcqRel);
         }

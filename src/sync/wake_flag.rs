@@ -1,12 +1,12 @@
-//! Lets many threads wake one with a single wake.
+//! A flag with which many threads wake one thread, with one wake for a batch of messages.
 //!
 //! ```text
-//!   sender:    leave the message, then raise the flag; whoever raised it wakes the receiver
+//!   sender:    leave the message, then raise the flag; the sender that raised it wakes the receiver
 //!   receiver:  woken -> lower the flag, then take messages until there are none
 //! ```
 //!
-//! The flag goes down before the first message is taken: a message that comes too late to be taken is left before the
-//! flag is raised again, and so brings a wake of its own.
+//! The receiver lowers the flag before it takes the first message. So a message that comes too late to be taken finds the flag
+//! lowered, and its sender raises the flag and wakes the receiver again.
 
 use super::{AtomicBool, Ordering};
 
@@ -18,12 +18,12 @@ impl WakeFlag {
         WakeFlag(AtomicBool::new(false))
     }
 
-    /// Raises the flag: true for the one that has to wake the receiver.
+    /// Raises the flag. Returns `true` if the flag was lowered: then the caller has to wake the receiver.
     pub(crate) fn raise(&self) -> bool {
         !self.0.swap(true, Ordering::AcqRel)
     }
 
-    /// Lowers the flag; what was left before any raise that this sees is visible afterwards.
+    /// Lowers the flag. Afterwards the caller sees all messages that were left before the raises that this call undoes.
     pub(crate) fn lower(&self) {
         self.0.swap(false, Ordering::AcqRel);
     }
@@ -38,7 +38,7 @@ mod models {
     struct Mailbox {
         flag: WakeFlag,
         messages: AtomicUsize,
-        /// The eventfd: readable or not.
+        /// Stands for the eventfd: whether it is readable.
         bell: Mutex<bool>,
         rung: Condvar,
     }
@@ -64,7 +64,7 @@ mod models {
         }
     }
 
-    /// The receiver sleeps only on the bell, so a message without a wake would be a deadlock, which loom reports.
+    /// The receiver sleeps only on the bell. A message without a wake would be a deadlock, which loom reports.
     #[test]
     fn no_message_is_left_without_a_wake() {
         let mut model = loom::model::Builder::new();

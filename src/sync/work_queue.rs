@@ -1,37 +1,45 @@
-//! A bounded queue, and the threads that sleep until there is something in it.
+//! A bounded queue of work, and the threads that park until there is work in it. (docs/glossary.md: park, worker.)
 //!
 //! ```text
-//!   submitter:  push*, then wake one worker, if one sleeps
-//!   worker:     something is there -> take it; if there is more, wake one more worker
-//!               nothing            -> sleep until woken, or until the queue is closed
+//!   submitter:  push*, then wake one parked worker
+//!   worker:     there is work  -> take it; if there is more, wake one more worker
+//!               there is none  -> park until woken, or until the queue is closed
 //! ```
 //!
-//! One lock for the queue and for who sleeps, so no work is left lying with everybody asleep. It is held for a few
-//! instructions, never while somebody is being woken, and never while foreign code runs. A queue without a lock has no
-//! advantage where sleepers have to be woken anyway, and a bad day when there are more threads than processors: who runs into
-//! the half-done step of a thread that has lost its processor can only spin, where whoever runs into a lock sleeps, and its
-//! owner gets the processor. (With up to 512 workers on one core, in three of twelve runs of two seconds with a channel only
-//! half the usual requests were answered, in one of them after a second's wait; with the lock, in none of twelve.)
+//! **Lanes.** Foreground work has a bound on how much of it waits. Background work has a bound on how much of it runs at once, so
+//! that it never holds all threads; its submitters bound how much of it waits. If both lanes have work, threads serve them in
+//! turns, so that no lane starves the other.
 //!
-//! There are two lines. Work in the foreground line has a bound on how much of it waits. Work in the background line has a
-//! bound on how much of it runs at once, so that it never holds all threads; how much of it waits is bounded by its submitters.
-//! Where both lines have work, threads serve them in turns, so that neither line starves the other.
+//! **Wakes.** A worker that wakes up takes work, and wakes the next worker if there is more. So [`WorkQueue::wake_one`] wakes a
+//! worker only if no wake-up is pending. The worker that parked last is woken first, so that few threads do as much as few can
+//! do, and stay in the processor's caches.
 //!
-//! A wake makes sense if somebody sleeps, and nobody is on the way out of bed: who gets up takes something, and wakes the
-//! next one if there is more. The last to lie down is the first to get up, so that a few warm threads do what a few can do,
-//! however many there are.
+//! **One lock.** One lock guards the work and the list of parked threads, so that no work stays while all threads are parked.
+//! A thread holds the lock for a few instructions. Each thread unlocks before it wakes another thread or runs foreign code.
+//!
+//! A queue without locks was measured and rejected. Parked threads have to be woken in any case. With more threads than
+//! processors, a thread may lose its processor in the middle of a step of the queue. Without a lock, the other threads spin until
+//! that thread runs again. With a lock, they sleep, and that thread gets the processor. (Up to 512 workers on one core, twelve
+//! runs of two seconds each: with a lock-free channel, three runs answered half of the usual number of requests, and one of these
+//! stood still for a second. With the lock, none did.)
+
+mod lanes;
+#[cfg(all(test, loom))]
+mod models;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use std::collections::VecDeque;
 
+use self::lanes::{Lanes, WorkKind};
 use super::{Arc, AtomicBool, Condvar, Mutex, Ordering, lock, wait};
 
 #[derive(Debug)]
 pub(crate) struct WorkQueue<T> {
-    capacity: usize,
     state: Mutex<State<T>>,
 }
 
-/// How much there may be in the two lines.
+/// How much work there may be in the two lanes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     /// The most foreground work that waits.
@@ -42,220 +50,164 @@ pub(crate) struct Bounds {
 
 #[derive(Debug)]
 struct State<T> {
-    foreground: VecDeque<T>,
-    background: VecDeque<T>,
-    /// How much background work runs, and may run.
-    running: usize,
-    most_running: usize,
-    /// The line that is served first where both have work.
-    turn: Line,
-    /// What was taken, ever.
+    lanes: Lanes<T>,
+    /// How much work was ever taken.
     taken: u64,
-    sleepers: Vec<Arc<Bed>>,
-    /// Threads that have been woken, but are not up yet.
-    woken: usize,
+    parked: Vec<Arc<Parker>>,
+    /// How many threads have been woken and do not hold the lock yet.
+    waking: usize,
     closed: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Line {
-    Foreground,
-    Background,
-}
-
-/// One thread's place to sleep.
+/// The condition variable on which one thread parks, and the flag that it waits for.
 #[derive(Debug, Default)]
-pub(crate) struct Bed {
-    /// Guarded by the queue's lock.
+pub(crate) struct Parker {
+    /// The queue's lock guards this flag.
     woken: AtomicBool,
     wake: Condvar,
 }
 
-/// How a queue stands.
+/// The state of a queue, as a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QueueStatus {
-    /// Foreground work that waits.
+    /// How much foreground work waits.
     pub(crate) waiting: usize,
-    /// Background work that waits for nothing but a thread.
+    /// How much background work waits only for a thread.
     pub(crate) startable: usize,
-    /// What was taken, ever.
+    /// How much work was ever taken.
     pub(crate) taken: u64,
 }
 
 impl<T> WorkQueue<T> {
     pub(crate) fn new(bounds: Bounds) -> WorkQueue<T> {
-        let state = State {
-            foreground: VecDeque::new(),
-            background: VecDeque::new(),
-            running: 0,
-            most_running: bounds.in_background,
-            turn: Line::Foreground,
-            taken: 0,
-            sleepers: Vec::new(),
-            woken: 0,
-            closed: false,
-        };
-        WorkQueue { capacity: bounds.waiting, state: Mutex::new(state) }
+        let state =
+            State { lanes: Lanes::new(bounds), taken: 0, parked: Vec::new(), waking: 0, closed: false };
+        WorkQueue { state: Mutex::new(state) }
     }
 
-    /// Puts work in, for which nobody is woken yet: how much there is now; or the work, if there is no room.
+    /// Pushes foreground work, and wakes no thread. Returns how much waits now, or the work if there is no room.
     pub(crate) fn push(&self, work: T) -> Result<usize, T> {
-        let mut state = lock(&self.state);
-        if state.foreground.len() == self.capacity {
-            return Err(work);
-        }
-        state.foreground.push_back(work);
-        Ok(state.foreground.len())
+        lock(&self.state).lanes.push(work)
     }
 
-    /// Puts background work in, for which nobody is woken yet: how much of it waits for nothing but a thread. The thread that
-    /// takes it calls [`end_background`](WorkQueue::end_background) afterwards.
+    /// Pushes background work, and wakes no thread. Returns how much background work waits only for a thread. The thread that
+    /// takes the work calls [`end_background`](WorkQueue::end_background) after it.
     pub(crate) fn push_background(&self, work: T) -> usize {
         let mut state = lock(&self.state);
-        state.background.push_back(work);
-        state.startable()
+        state.lanes.push_background(work);
+        state.lanes.startable()
     }
 
-    /// Begins background work that has not been in the queue: false if as much of it runs as may run. To be called by a thread
-    /// that calls [`end_background`](WorkQueue::end_background) and [`take`](WorkQueue::take) afterwards.
+    /// Begins background work that was not in the queue. Returns `false` if as much of it runs as may run. The calling thread
+    /// calls [`end_background`](WorkQueue::end_background) after the work, and then [`take`](WorkQueue::take).
     pub(crate) fn begin_background(&self) -> bool {
-        let mut state = lock(&self.state);
-        let may_begin = state.running < state.most_running;
-        state.running += usize::from(may_begin);
-        may_begin
+        lock(&self.state).lanes.begin_background()
     }
 
-    /// Background work is done. The calling thread must [`take`](WorkQueue::take) next: it begins with what waited for this end,
-    /// or wakes another thread for it.
+    /// Ends background work. The calling thread must call [`take`](WorkQueue::take) next. `take` then begins the work that
+    /// waited for this end, or wakes another thread for it.
     pub(crate) fn end_background(&self) {
-        lock(&self.state).running -= 1;
+        lock(&self.state).lanes.end_background();
     }
 
-    /// Wakes one thread, if that makes sense.
+    /// Wakes one parked thread, if there is work for it and no wake-up is pending.
     pub(crate) fn wake_one(&self) {
-        let sleeper = lock(&self.state).next_sleeper();
-        rouse(sleeper);
+        let parker = lock(&self.state).next_to_wake();
+        wake(parker);
     }
 
-    /// Wakes so many threads, or as many as there are: how many it were.
+    /// Wakes up to `wanted` parked threads. Returns how many were woken.
     pub(crate) fn wake(&self, wanted: usize) -> usize {
         let mut state = lock(&self.state);
-        let sleepers: Vec<_> = (0..wanted).map_while(|_| state.wake_last()).collect();
+        let parkers: Vec<_> = (0..wanted).map_while(|_| state.unpark_last()).collect();
         drop(state);
-        let count = sleepers.len();
-        sleepers.into_iter().for_each(|sleeper| rouse(Some(sleeper)));
+        let count = parkers.len();
+        parkers.into_iter().for_each(|parker| wake(Some(parker)));
         count
     }
 
-    /// Takes the first work that `accept` accepts, and drops what it does not; sleeps until there is some. None, once the
-    /// queue is closed and empty. `accept` runs in the same step in which the work leaves the queue: whoever looks finds it in
-    /// the queue, or what `accept` has done.
-    pub(crate) fn take(&self, bed: &Arc<Bed>, mut accept: impl FnMut(&T) -> bool) -> Option<T> {
+    /// Takes the first work that `accept` accepts, and drops work that it does not accept. Parks until there is work. Returns
+    /// `None` when the queue is closed and empty.
+    ///
+    /// `accept` runs in the step in which the work leaves the queue. So an observer finds the work in the queue, or sees the
+    /// effect of `accept`.
+    pub(crate) fn take(&self, parker: &Arc<Parker>, mut accept: impl FnMut(&T) -> bool) -> Option<T> {
         let mut state = lock(&self.state);
         loop {
-            while let Some((line, work)) = state.pop() {
+            while let Some((lane, work)) = state.lanes.pop() {
                 state.taken += 1;
                 let accepted = accept(&work);
-                if accepted && line == Line::Background {
-                    state.running += 1;
+                if accepted && lane == WorkKind::Background {
+                    let began = state.lanes.begin_background();
+                    debug_assert!(began, "background work leaves its lane only if it may run");
                 }
-                let company = if accepted { state.next_sleeper() } else { None };
+                let next = if accepted { state.next_to_wake() } else { None };
                 drop(state);
-                rouse(company);
+                wake(next);
                 if accepted {
                     return Some(work);
                 }
-                // It may hold anything, so not under the lock.
+                // Dropped after unlocking, because the work may own any value.
                 drop(work);
                 state = lock(&self.state);
             }
             if state.closed {
                 return None;
             }
-            bed.woken.store(false, Ordering::Relaxed);
-            state.sleepers.push(Arc::clone(bed));
-            while !bed.woken.load(Ordering::Relaxed) {
-                state = wait(&bed.wake, state, None).unwrap_or_else(|state| state);
+            parker.woken.store(false, Ordering::Relaxed);
+            state.parked.push(Arc::clone(parker));
+            while !parker.woken.load(Ordering::Relaxed) {
+                state = wait(&parker.wake, state, None).unwrap_or_else(|state| state);
             }
-            state.woken -= 1;
+            state.waking -= 1;
         }
     }
 
     pub(crate) fn status(&self) -> QueueStatus {
         let state = lock(&self.state);
-        QueueStatus { waiting: state.foreground.len(), startable: state.startable(), taken: state.taken }
+        QueueStatus { waiting: state.lanes.waiting(), startable: state.lanes.startable(), taken: state.taken }
     }
 
-    /// Takes out all foreground work.
+    /// Removes all foreground work.
     pub(crate) fn drain(&self) -> VecDeque<T> {
-        std::mem::take(&mut lock(&self.state).foreground)
+        lock(&self.state).lanes.drain()
     }
 
-    /// Takes out all background work.
+    /// Removes all background work.
     #[cfg_attr(loom, allow(dead_code, reason = "no model needs it"))]
     pub(crate) fn drain_background(&self) -> VecDeque<T> {
-        std::mem::take(&mut lock(&self.state).background)
+        lock(&self.state).lanes.drain_background()
     }
 
-    /// Wakes everybody for good.
+    /// Closes the queue and wakes all parked threads. No thread parks again.
     pub(crate) fn close(&self) {
         let mut state = lock(&self.state);
         state.closed = true;
-        let sleepers: Vec<_> = std::iter::from_fn(|| state.wake_last()).collect();
+        let parkers: Vec<_> = std::iter::from_fn(|| state.unpark_last()).collect();
         drop(state);
-        sleepers.into_iter().for_each(|sleeper| rouse(Some(sleeper)));
+        parkers.into_iter().for_each(|parker| wake(Some(parker)));
     }
 }
 
 impl<T> State<T> {
-    fn startable(&self) -> usize {
-        self.background.len().min(self.most_running - self.running)
+    /// The thread to wake, if there is work for it and no wake-up is pending.
+    fn next_to_wake(&mut self) -> Option<Arc<Parker>> {
+        if !self.lanes.has_next() || self.waking > 0 { None } else { self.unpark_last() }
     }
 
-    /// The line that the next work is to come from, if there is any that may begin.
-    fn next_line(&self) -> Option<Line> {
-        match (!self.foreground.is_empty(), self.startable() > 0) {
-            (true, true) => Some(self.turn),
-            (true, false) => Some(Line::Foreground),
-            (false, true) => Some(Line::Background),
-            (false, false) => None,
-        }
-    }
-
-    fn pop(&mut self) -> Option<(Line, T)> {
-        let line = self.next_line()?;
-        let (work, turn) = match line {
-            Line::Foreground => (self.foreground.pop_front(), Line::Background),
-            Line::Background => (self.background.pop_front(), Line::Foreground),
-        };
-        self.turn = turn;
-        work.map(|work| (line, work))
-    }
-
-    /// Whom to rouse, if that makes sense.
-    fn next_sleeper(&mut self) -> Option<Arc<Bed>> {
-        if self.next_line().is_none() || self.woken > 0 { None } else { self.wake_last() }
-    }
-
-    /// Has the last one who lay down get up, as soon as it is roused.
-    fn wake_last(&mut self) -> Option<Arc<Bed>> {
-        let bed = self.sleepers.pop()?;
-        bed.woken.store(true, Ordering::Relaxed);
-        self.woken += 1;
-        Some(bed)
+    /// Removes the thread that parked last from the list. The caller wakes it after unlocking.
+    fn unpark_last(&mut self) -> Option<Arc<Parker>> {
+        let parker = self.parked.pop()?;
+        parker.woken.store(true, Ordering::Relaxed);
+        self.waking += 1;
+        Some(parker)
     }
 }
 
-/// To be called without the lock: the sleeper's first step is to take it, and where it gets the waker's processor at once,
-/// it would run into the lock, sleep again, and have to be roused a second time.
-fn rouse(sleeper: Option<Arc<Bed>>) {
-    if let Some(bed) = sleeper {
-        bed.wake.notify_one();
+/// Wakes a thread. Called after unlocking, because the woken thread locks the queue first. If it got the waker's processor at
+/// once, it would find the lock held, sleep again, and need a second wake.
+fn wake(parker: Option<Arc<Parker>>) {
+    if let Some(parker) = parker {
+        parker.wake.notify_one();
     }
 }
-
-#[cfg(all(test, not(loom)))]
-mod tests;
-
-#[cfg(all(test, loom))]
-mod models;

@@ -1,161 +1,117 @@
-//! The bytes of a response on their way from whoever sends them to the loop that writes them.
+//! The feed of a streamed body: the bytes that its senders have pushed and the loop has not taken yet. (docs/glossary.md: sender,
+//! park.)
 //!
 //! ```text
-//!   senders:  push until there is no room; then wait for some, or hear that it is full
-//!   loop:     take what is there, as the socket has room for it; nothing there -> the next push tells the loop
+//!   senders:  push until there is no room; then wait for room, or get `PushError::Full`
+//!   loop:     take bytes when the socket has room for them; if there are none, the next push notifies the loop
 //!
-//!           finish                       the last byte is taken
-//!   Open ------------------> Finished ---------------------------> the loop ends the body
-//!     |--- abort, or not as long as declared ---> Aborted          ... cuts the connection
-//!     +--- the loop wants no more of it --------> Closed           (what is there can still be taken)
+//!           finish                       the loop has taken the last byte
+//!   Open ------------------> Finished ------------------------------------> the loop ends the body
+//!     |--- abort, or a length that does not match ---> Aborted              ... cuts the connection
+//!     +--- the loop wants no more bytes -------------> Closed               (waiting bytes can still be taken)
 //! ```
 //!
-//! A body that is read from somewhere has no senders. Its reader is parked in the feed, and lent to a worker while there is room
-//! for a piece:
+//! A body that is read from a file or another reader has no senders. The feed keeps the reader (parked). The loop lends the
+//! reader to a worker while there is room for a piece:
 //!
 //! ```text
-//!              lend: the loop, after it has taken something
-//!   Parked ---------------------------------------------------> Lent: a worker reads, and delivers what it has read
+//!              lend: the loop, after it has taken bytes
+//!   Parked ---------------------------------------------------> Lent: a worker reads, and delivers the bytes
 //!     ^                                                           |
-//!     +-----------------------------------------------------------+---> let go, at the end of the content or of the feed
-//!        no room for a further piece, or others had to wait
+//!     +-----------------------------------------------------------+---> dropped, at the end of the content or of the feed
+//!        no room for a further piece, or other requests had to wait
 //! ```
 //!
-//! It is the request's `Pipe` in the other direction: there the loop must not wait, and the handler does; here likewise.
-//! Whole messages go in, so that those of several senders do not mix. Shared ones are not copied before they are written:
-//! what is broadcast is there once, however many clients it waits for.
+//! A request's `Pipe` is the same in the other direction. In both, the loop never waits, and a thread of the handler may.
+//!
+//! A message is pushed whole, so that messages of several senders do not mix. Shared bytes are not copied before they are
+//! written: a broadcast message is in memory once, however many clients it waits for.
 
-use std::{collections::VecDeque, fmt, io, time::Instant};
+#[cfg(all(test, loom))]
+mod models;
+mod state;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
+use std::{fmt, io, time::Instant};
+
+use self::state::{FeedEnd, Source, State};
 use crate::{
     stop::Cause,
     sync::{Condvar, Mutex, MutexGuard, lock, wait},
 };
 
-/// How the loop is told. Not one of `crate::sync`, as it is no part of the race.
+/// Notifies the loop. An `Arc` of `std`, because loom does not need to model its count.
 type Notify = std::sync::Arc<dyn Fn() + Send + Sync>;
-type Shared = std::sync::Arc<[u8]>;
-pub(crate) type Reader = Box<dyn io::Read + Send>;
+type SharedBytes = std::sync::Arc<[u8]>;
+pub(crate) type ContentReader = Box<dyn io::Read + Send>;
 
 pub(crate) struct Feed {
     state: Mutex<State>,
-    /// Notified when there is room, or never will be, if somebody waits.
+    /// Notified, if a sender waits, when there is room or when there never will be.
     room: Condvar,
-}
-
-struct State {
-    pieces: VecDeque<Piece>,
-    /// How many bytes of the first piece have been taken.
-    taken: usize,
-    /// How many bytes are left to take.
-    bytes: usize,
-    /// How many of them do not count against the capacity.
-    front: usize,
-    capacity: usize,
-    /// How many bytes have yet to be pushed, where that was declared.
-    missing: Option<u64>,
-    pushed: u64,
-    end: End,
-    /// Whether a stop has begun.
-    stopping: bool,
-    /// Why the senders' context has to end, if it has to: later than `end` where there is something left to take.
-    over: Option<Cause>,
-    /// Senders that wait for room.
-    waiting: usize,
-    taker: Taker,
-    source: Source,
-}
-
-/// Where the bytes come from.
-enum Source {
-    Senders,
-    /// A reader that nobody reads from.
-    Parked(Reader),
-    /// A reader that a worker has.
-    Lent,
 }
 
 /// A reader that is lent to a worker.
 pub(crate) struct Loan {
-    pub(crate) reader: Reader,
+    pub(crate) reader: ContentReader,
     /// The most bytes to read at once.
     pub(crate) most: usize,
 }
 
-/// What a worker does after it has delivered something.
+/// The next step of a worker that has delivered bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Afterwards {
-    /// Reads on, if there is room.
+    /// The worker reads on, if there is room.
     GoOn,
-    /// Gives the reader back.
+    /// The worker gives the reader back.
     Park,
 }
 
-/// What has become of the reader after something was delivered.
+/// Where the reader is after a delivery.
 pub(crate) enum Delivered {
-    /// There is room for more.
+    /// The worker has the reader, and there is room for more bytes.
     GoOn(Loan),
-    /// The feed has it.
+    /// The feed has the reader.
     Parked,
-    /// Nothing more is wanted of it.
-    Over(Reader),
+    /// The worker has the reader, and has to drop it: the feed wants no more bytes.
+    Over(ContentReader),
 }
 
-enum Piece {
-    Copied(Vec<u8>),
-    Shared(Shared),
-}
-
-/// What stands behind the bytes.
-enum End {
-    Open,
-    Finished,
-    Aborted,
-    Closed(Cause),
-}
-
-/// The loop, as the senders see it.
-enum Taker {
-    /// No connection has it yet.
-    Absent,
-    /// It looks again by itself.
-    Awake(Notify),
-    /// It has seen that nothing is there.
-    Waiting(Notify),
-}
-
-/// What is to be sent.
+/// The bytes of one message.
 #[derive(Clone, Copy)]
-pub(crate) enum Message<'a> {
-    Bytes(&'a [u8]),
-    Shared(&'a Shared),
+pub(crate) enum MessageBytes<'a> {
+    /// Copied into the feed.
+    Borrowed(&'a [u8]),
+    /// Not copied.
+    Shared(&'a SharedBytes),
 }
 
 /// How long a sender waits for room.
 #[derive(Clone, Copy)]
-pub(crate) enum Patience {
+pub(crate) enum RoomWait {
     None,
     Until(Instant),
     Endless,
 }
 
-/// Why a message was not taken.
+/// Why the feed did not take a message.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum PushError {
     Full,
     Closed(Cause),
 }
 
-/// What is behind the bytes that were taken.
+/// The continuation of a body after the bytes that the loop has taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rest {
-    /// More bytes.
+pub(crate) enum Remainder {
+    /// More bytes wait.
     More,
-    /// Nothing for now; the loop will be told.
+    /// No bytes wait now. The next push notifies the loop.
     Nothing,
-    /// The end of the body.
+    /// The body ends here.
     End,
-    /// The body is not whole, and never will be.
+    /// The body is not complete, and never will be.
     Cut,
 }
 
@@ -164,51 +120,36 @@ impl Feed {
         Feed::from(capacity, Source::Senders)
     }
 
-    /// A feed whose bytes workers read, two pieces of `piece` bytes at most.
-    pub(crate) fn of_reader(reader: Reader, piece: usize) -> Feed {
+    /// Makes a feed that workers fill from a reader, by pieces of `piece` bytes. At most two pieces wait for the loop.
+    pub(crate) fn of_reader(reader: ContentReader, piece: usize) -> Feed {
         Feed::from(2 * piece, Source::Parked(reader))
     }
 
     fn from(capacity: usize, source: Source) -> Feed {
-        let state = State {
-            pieces: VecDeque::new(),
-            taken: 0,
-            bytes: 0,
-            front: 0,
-            capacity,
-            missing: None,
-            pushed: 0,
-            end: End::Open,
-            stopping: false,
-            over: None,
-            waiting: 0,
-            taker: Taker::Absent,
-            source,
-        };
-        Feed { state: Mutex::new(state), room: Condvar::new() }
+        Feed { state: Mutex::new(State::new(capacity, source)), room: Condvar::new() }
     }
 
     // ---- senders ------------------------------------------------------------------------------------------------
 
-    /// Puts a message in, whole: at once if there is nothing or if it fits.
-    pub(crate) fn push(&self, message: Message<'_>, patience: Patience) -> Result<(), Refused> {
+    /// Pushes a whole message: at once if no bytes wait or if it fits, and otherwise when there is room.
+    pub(crate) fn push(&self, message: MessageBytes<'_>, room_wait: RoomWait) -> Result<(), PushError> {
         let length = message.bytes().len();
         let mut state = lock(&self.state);
         loop {
             if let Some(cause) = state.end.cause() {
-                return Err(Refused::Closed(cause));
+                return Err(PushError::Closed(cause));
             }
             if state.missing.is_some_and(|missing| missing < length as u64) {
-                self.end(state, End::Aborted);
-                return Err(Refused::Closed(Cause::from("the body is longer than was declared")));
+                self.end(state, FeedEnd::Aborted);
+                return Err(PushError::Closed(Cause::from("the body is longer than was declared")));
             }
-            if state.bytes == 0 || state.bytes - state.front + length <= state.capacity {
+            if state.has_room_for(length) {
                 break;
             }
-            let deadline = match patience {
-                Patience::None => return Err(Refused::Full),
-                Patience::Until(deadline) => Some(deadline),
-                Patience::Endless => None,
+            let deadline = match room_wait {
+                RoomWait::None => return Err(PushError::Full),
+                RoomWait::Until(deadline) => Some(deadline),
+                RoomWait::Endless => None,
             };
             state.waiting += 1;
             let woken = wait(&self.room, state, deadline);
@@ -216,7 +157,7 @@ impl Feed {
             state = woken.unwrap_or_else(|state| state);
             state.waiting -= 1;
             if is_late {
-                return Err(Refused::Full);
+                return Err(PushError::Full);
             }
         }
         state.append(message);
@@ -224,66 +165,59 @@ impl Feed {
         Ok(())
     }
 
-    /// Puts a message in without regard to the capacity: for what stands at the beginning, and has a bound of its own.
-    pub(crate) fn push_front_matter(&self, message: &Shared) {
+    /// Pushes a message that does not count against the capacity. For bytes at the beginning of a body that have a bound of
+    /// their own.
+    pub(crate) fn push_front_matter(&self, message: &SharedBytes) {
         let mut state = lock(&self.state);
-        if let End::Open = state.end {
-            state.front += message.len();
-            state.append(Message::Shared(message));
+        if state.end.is_open() {
+            state.append_front_matter(message);
             self.tell(state);
         }
     }
 
-    /// Nothing follows.
+    /// Ends the body. The body is complete, unless a longer one was declared.
     pub(crate) fn finish(&self) {
         let state = lock(&self.state);
         let is_whole = state.missing.is_none_or(|missing| missing == 0);
-        self.end(state, if is_whole { End::Finished } else { End::Aborted });
+        self.end(state, if is_whole { FeedEnd::Finished } else { FeedEnd::Aborted });
     }
 
-    /// What follows is lost.
+    /// Ends the body as incomplete, and drops the bytes that wait.
     pub(crate) fn abort(&self) {
         let mut state = lock(&self.state);
-        // What is complete stays so, until the loop has it.
-        if let End::Open = state.end {
+        // A body that is complete stays complete: the loop still takes its bytes.
+        if state.end.is_open() {
             state.clear();
         }
-        self.end(state, End::Aborted);
+        self.end(state, FeedEnd::Aborted);
     }
 
-    /// Why nothing can be pushed any more, if that is so.
+    /// Why nothing can be pushed, or `None` if something can.
     pub(crate) fn cause(&self) -> Option<Cause> {
         lock(&self.state).end.cause()
     }
 
     // ---- workers that read --------------------------------------------------------------------------------------
 
-    /// Lends the reader, if it is parked and there is room for a piece. Also if nothing more is wanted: then it is to be let go.
+    /// Lends the reader, if it is parked and there is room for a piece. Lends it also if nothing more is wanted, so that a worker
+    /// drops it.
     pub(crate) fn lend(&self) -> Option<Loan> {
-        let mut state = lock(&self.state);
-        let is_over = !matches!(state.end, End::Open);
-        if !matches!(state.source, Source::Parked(_)) || !(is_over || state.has_room_for_piece()) {
-            return None;
-        }
-        match std::mem::replace(&mut state.source, Source::Lent) {
-            Source::Parked(reader) => Some(state.loan(reader)),
-            Source::Senders | Source::Lent => None,
-        }
+        lock(&self.state).lend()
     }
 
-    /// Puts in what was read. The reader is parked in the same step, so that the loop which is told finds it.
-    pub(crate) fn deliver(&self, bytes: &[u8], reader: Reader, afterwards: Afterwards) -> Delivered {
+    /// Appends bytes that a worker has read. The same step parks the reader, so that the loop, once notified, can lend it again.
+    pub(crate) fn deliver(&self, bytes: &[u8], reader: ContentReader, afterwards: Afterwards) -> Delivered {
         let mut state = lock(&self.state);
-        if !matches!(state.end, End::Open) {
+        if !state.end.is_open() {
             return Delivered::Over(reader);
         }
-        state.append(Message::Bytes(bytes));
-        let delivered = if !matches!(state.end, End::Open) {
+        state.append(MessageBytes::Borrowed(bytes));
+        let delivered = if !state.end.is_open() {
             Delivered::Over(reader)
         } else if afterwards == Afterwards::GoOn && state.has_room_for_piece() {
             Delivered::GoOn(state.loan(reader))
         } else {
-            state.source = Source::Parked(reader);
+            state.park(reader);
             Delivered::Parked
         };
         self.tell(state);
@@ -292,38 +226,34 @@ impl Feed {
 
     // ---- the loop -----------------------------------------------------------------------------------------------
 
-    /// Declares how many bytes there are to be in all.
+    /// Declares the length of the whole body.
     pub(crate) fn declare(&self, length: u64) {
         let mut state = lock(&self.state);
         state.missing = length.checked_sub(state.pushed);
         match state.missing {
-            Some(0) => self.end(state, End::Finished),
-            None => self.end(state, End::Aborted),
+            Some(0) => self.end(state, FeedEnd::Finished),
+            None => self.end(state, FeedEnd::Aborted),
             Some(_) => {}
         }
     }
 
-    /// Has the loop told from now on when there is something to take; false if a connection has the feed already.
+    /// Attaches the loop: from now on, `notify` is called when there is something to take and the loop waits. Returns `false`
+    /// if a connection has the feed already.
     pub(crate) fn attach(&self, notify: Notify) -> bool {
-        let taker = &mut lock(&self.state).taker;
-        let is_first = matches!(taker, Taker::Absent);
-        if is_first {
-            *taker = Taker::Awake(notify);
-        }
-        is_first
+        lock(&self.state).loop_side.attach(notify)
     }
 
-    /// Moves up to `limit` bytes to `out`: how many, and what is behind them. `frame` is told their number first, and
-    /// called again behind them, if there are any.
+    /// Moves up to `limit` bytes to `out`. Returns their number, and what follows them. If there are any, `frame` is called with
+    /// their number before them, and with `None` after them.
     pub(crate) fn take(
         &self,
         limit: usize,
         out: &mut Vec<u8>,
         frame: impl Fn(Option<usize>, &mut Vec<u8>),
-    ) -> (usize, Rest) {
+    ) -> (usize, Remainder) {
         let mut state = lock(&self.state);
-        if let End::Aborted = state.end {
-            return (0, Rest::Cut);
+        if let FeedEnd::Aborted = state.end {
+            return (0, Remainder::Cut);
         }
         let count = state.bytes.min(limit);
         if count > 0 {
@@ -334,26 +264,27 @@ impl Feed {
                 self.room.notify_all();
             }
         }
-        let rest = match state.end {
-            _ if state.bytes > 0 => Rest::More,
-            End::Open => {
-                state.taker.wait();
-                Rest::Nothing
+        let remainder = match state.end {
+            _ if state.bytes > 0 => Remainder::More,
+            FeedEnd::Open => {
+                state.loop_side.wait();
+                Remainder::Nothing
             }
-            End::Finished | End::Closed(_) => Rest::End,
-            End::Aborted => Rest::Cut,
+            FeedEnd::Finished | FeedEnd::Closed(_) => Remainder::End,
+            FeedEnd::Aborted => Remainder::Cut,
         };
-        (count, rest)
+        (count, remainder)
     }
 
-    /// Takes no more messages. In one step with the note: whoever sees one of the two sees the other.
+    /// Takes no more messages from senders. One step closes the feed and notes the cause, so a thread that sees one of the two
+    /// sees the other.
     pub(crate) fn close(&self, cause: Cause) {
         let mut state = lock(&self.state);
         state.over.get_or_insert_with(|| cause.clone());
-        self.end(state, End::Closed(cause));
+        self.end(state, FeedEnd::Closed(cause));
     }
 
-    /// Forgets what nobody will take.
+    /// Drops the bytes that wait, because no loop will take them.
     pub(crate) fn discard(&self) {
         lock(&self.state).clear();
     }
@@ -363,29 +294,29 @@ impl Feed {
         lock(&self.state).stopping = true;
     }
 
-    /// Notes that it is over for the senders; the first cause is the one that stays.
+    /// Notes that the senders' context has to end. The first cause stays.
     pub(crate) fn note_over(&self, cause: Cause) {
         lock(&self.state).over.get_or_insert(cause);
     }
 
-    /// Whether a stop has begun, and whether it is over.
+    /// Whether a stop has begun, and the cause with which the senders' context has to end, if it has to.
     pub(crate) fn noted(&self) -> (bool, Option<Cause>) {
         let state = lock(&self.state);
         (state.stopping, state.over.clone())
     }
 
-    /// Ends it, if it has not ended yet, and lets both sides know.
-    fn end(&self, mut state: MutexGuard<'_, State>, end: End) {
-        if let End::Open = state.end {
+    /// Ends the feed, unless it has ended, and tells both sides.
+    fn end(&self, mut state: MutexGuard<'_, State>, end: FeedEnd) {
+        if state.end.is_open() {
             state.end = end;
             self.room.notify_all();
             self.tell(state);
         }
     }
 
-    /// Tells the loop, if it waits, without the lock.
+    /// Notifies the loop, if the loop waits, after unlocking.
     fn tell(&self, mut state: MutexGuard<'_, State>) {
-        let notify = state.taker.wake();
+        let notify = state.loop_side.wake();
         drop(state);
         if let Some(notify) = notify {
             notify();
@@ -393,104 +324,11 @@ impl Feed {
     }
 }
 
-impl State {
-    /// A piece is half of the capacity.
-    fn has_room_for_piece(&self) -> bool {
-        self.bytes + self.capacity / 2 <= self.capacity
-    }
-
-    fn loan(&self, reader: Reader) -> Loan {
-        let missing = self.missing.and_then(|missing| usize::try_from(missing).ok()).unwrap_or(usize::MAX);
-        Loan { reader, most: missing.min(self.capacity / 2) }
-    }
-
-    fn append(&mut self, message: Message<'_>) {
-        let bytes = message.bytes();
-        if bytes.is_empty() {
-            return;
-        }
-        match (message, self.pieces.back_mut()) {
-            (Message::Bytes(bytes), Some(Piece::Copied(last))) => last.extend_from_slice(bytes),
-            (Message::Bytes(bytes), _) => self.pieces.push_back(Piece::Copied(bytes.to_vec())),
-            (Message::Shared(bytes), _) => self.pieces.push_back(Piece::Shared(Shared::clone(bytes))),
-        }
-        self.bytes += bytes.len();
-        self.pushed += bytes.len() as u64;
-        if let Some(missing) = &mut self.missing {
-            *missing -= bytes.len() as u64;
-            if *missing == 0 {
-                self.end = End::Finished;
-            }
-        }
-    }
-
-    fn take(&mut self, count: usize, out: &mut Vec<u8>) {
-        self.bytes -= count;
-        // It stands before everything else.
-        self.front = self.front.saturating_sub(count);
-        let mut left = count;
-        while let Some(piece) = self.pieces.front() {
-            let rest = &piece.bytes()[self.taken..];
-            if left < rest.len() {
-                out.extend_from_slice(&rest[..left]);
-                self.taken += left;
-                return;
-            }
-            out.extend_from_slice(rest);
-            left -= rest.len();
-            self.pieces.pop_front();
-            self.taken = 0;
-        }
-        // Most streams have nothing to send most of the time: they keep no memory for it.
-        self.pieces = VecDeque::new();
-    }
-
-    fn clear(&mut self) {
-        (self.pieces, self.taken, self.bytes, self.front) = (VecDeque::new(), 0, 0, 0);
-    }
-}
-
-impl End {
-    fn cause(&self) -> Option<Cause> {
-        match self {
-            End::Open => None,
-            End::Finished => Some(Cause::from("the body is finished")),
-            End::Aborted => Some(Cause::from("the body was aborted")),
-            End::Closed(cause) => Some(cause.clone()),
-        }
-    }
-}
-
-impl Taker {
-    fn wait(&mut self) {
-        if let Taker::Awake(notify) = self {
-            *self = Taker::Waiting(Notify::clone(notify));
-        }
-    }
-
-    /// What is to be called, if it waits.
-    fn wake(&mut self) -> Option<Notify> {
-        let Taker::Waiting(notify) = self else { return None };
-        let notify = Notify::clone(notify);
-        *self = Taker::Awake(Notify::clone(&notify));
-        Some(notify)
-    }
-}
-
-impl Piece {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Piece::Copied(bytes) => bytes,
-            Piece::Shared(bytes) => bytes,
-        }
-    }
-}
-
-impl<'a> Message<'a> {
+impl<'a> MessageBytes<'a> {
     fn bytes(self) -> &'a [u8] {
         match self {
-            Message::Bytes(bytes) => bytes,
-            Message::Shared(bytes) => bytes,
+            MessageBytes::Borrowed(bytes) => bytes,
+            MessageBytes::Shared(bytes) => bytes,
         }
     }
 }
@@ -501,9 +339,3 @@ impl fmt::Debug for Feed {
         f.debug_struct("Feed").field("bytes", &state.bytes).field("missing", &state.missing).finish()
     }
 }
-
-#[cfg(all(test, not(loom)))]
-mod tests;
-
-#[cfg(all(test, loom))]
-mod models;

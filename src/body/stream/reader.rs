@@ -1,8 +1,11 @@
-//! Bodies that are read from somewhere while the client takes them.
+//! Streamed bodies that come from a reader, such as a file.
 //!
-//! A read may block, so it takes a worker. A worker reads as much as the feed has room for, some pieces at most, gives the
-//! reader back, and is free for others; when the client has taken something, the loop has the next piece read. So a client that
-//! does not read holds no worker. The reader is the user's: it is read, and dropped, on a worker only, where its panic is caught.
+//! A read may block, so a worker does it. The worker reads as much as the feed has room for, at most [`BYTES_A_TURN`], and gives
+//! the reader back. When the client has taken something, the loop asks a worker for the next piece. So a client that does not
+//! read holds no worker.
+//!
+//! The reader is a user's value. Only a worker reads from it and drops it, so that it cannot block a loop, and its panics are
+//! caught.
 
 use std::{
     fs::File,
@@ -11,7 +14,7 @@ use std::{
 };
 
 use super::{
-    Line, LoopEnd, Stream,
+    Channel, LoopEnd, Stream,
     feed::{Afterwards, Delivered, Feed, Loan},
 };
 use crate::{
@@ -22,32 +25,34 @@ use crate::{
     },
 };
 
-/// What is read at once: what a socket usually takes at once. Two pieces may wait for the client, so that one is read while
-/// the other is written.
+/// The most bytes of one read: about as many as a socket takes at once. Two pieces may wait for the client, so that a worker
+/// reads one while the loop writes the other.
 const PIECE: usize = 64 * 1024;
-/// What is read in one go before others have their turn with the worker.
+/// How many bytes a worker reads before other work has its turn.
 const BYTES_A_TURN: usize = 4 * PIECE;
-/// The largest page of memory that a system has.
+/// The largest memory page of any system.
 #[cfg(unix)]
 const LARGEST_PAGE: u64 = 64 * 1024;
 
-/// A piece of a body, to be read by a worker.
+/// A piece of a body that a worker is going to read.
 pub(crate) struct Piece {
     loan: Loan,
-    line: Arc<Line>,
+    channel: Arc<Channel>,
 }
 
 impl Body {
-    /// A body that is read from `reader` while the client takes it, in constant memory. A worker thread reads a piece of
-    /// 64 KiB or some more, and is free while the client takes that: a client that does not read holds no worker.
+    /// Makes a body that is read from `reader` while the client takes it, in constant memory. A worker reads one or more
+    /// pieces of 64 KiB, and is free while the client takes them. So a client that does not read holds no worker.
     ///
-    /// The reader is never read if nobody wants the content, as with `HEAD`. If a read fails or panics, the connection is cut.
-    /// A stop gives the body the grace period; one that is not through by then is cut too, because its client could not tell that
-    /// it is not whole otherwise.
+    /// - If the client wants no content (`HEAD`), nothing is read.
+    /// - If a read fails or panics, the connection is cut.
+    /// - At a stop, the body has the grace period. If it is not complete then, it is cut, because the client could not see
+    ///   otherwise that it is incomplete.
     ///
-    /// A read that blocks holds its worker for as long as it blocks, even if the client goes. So at most half of the workers
-    /// read at the same time (at least one), and the others are there for requests. A source that may keep its reader waiting
-    /// for long, such as a pipe, belongs on a thread of its own that sends to [`Body::stream`].
+    /// A read that blocks holds its worker as long as it blocks, even if the client is gone. So at most half of the workers (and
+    /// at least one) read at the same time. The others are free for requests.
+    ///
+    /// **Your part:** use [`Body::stream`] and a thread of its own for a source that may block for long, such as a pipe.
     ///
     /// ```
     /// use softstop::Body;
@@ -59,20 +64,22 @@ impl Body {
     #[must_use]
     pub fn from_reader(reader: impl Read + Send + 'static) -> Body {
         let feed = Feed::of_reader(Box::new(reader), PIECE);
-        let line = Arc::new(Line { feed, context: OnceLock::new() });
-        Body::Stream(Stream { end: Arc::new(LoopEnd { line, length: None, is_read: true }) })
+        let channel = Arc::new(Channel { feed, context: OnceLock::new() });
+        Body::Stream(Stream { end: Arc::new(LoopEnd { channel, length: None, is_read: true }) })
     }
 
-    /// What is left of a file, as by [`Body::from_reader`], and with its length if that can be trusted. If such a file
-    /// shrinks meanwhile, the connection is cut; if it grows, what was added is not sent.
+    /// Makes a body of the rest of a file, from its current position: see [`Body::from_reader`].
     ///
-    /// The length of a regular file is trusted, unless it is the one that the kernel gives to files that are made when they
-    /// are read, as in `/proc` and `/sys`: no length at all, or a page at most that takes no room on any disk. An empty file is
-    /// sent without a declared length, too.
+    /// A regular file is sent with its length. If the file shrinks while it is sent, the connection is cut. If it grows, the
+    /// added bytes are not sent.
+    ///
+    /// The kernel makes the content of some files when they are read, as in `/proc` and `/sys`, and their length means nothing.
+    /// Files of this kind have the length 0, or at most a page and no blocks on a disk. They and empty files are sent without
+    /// a declared length.
     ///
     /// # Errors
     ///
-    /// If the file does not tell its length or where it stands.
+    /// If the metadata or the position of the file cannot be read.
     pub fn from_file(mut file: File) -> io::Result<Body> {
         let metadata = file.metadata()?;
         if !metadata.is_file() || metadata.len() == 0 || is_made_when_read(&metadata) {
@@ -83,8 +90,8 @@ impl Body {
     }
 }
 
-/// Files in `/sys` say that they are as long as a page, however short their content is. Some file systems tell of no file how
-/// much room it takes: for small ones among these, it costs the declared length.
+/// Files in `/sys` have the length of a page, however short their content is, and no blocks. Some file systems report no blocks
+/// for any file: there, small files are sent without a declared length.
 #[cfg(unix)]
 fn is_made_when_read(metadata: &std::fs::Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -97,22 +104,22 @@ fn is_made_when_read(_: &std::fs::Metadata) -> bool {
 }
 
 impl Stream {
-    /// The next piece to be read, if the body is one of a reader that nobody reads from, and if there is room. Once the body has
-    /// ended: what is to be run so that the reader is let go.
+    /// The next piece for a worker, if the reader is parked and there is room. After the end of the body, a last piece, so that a
+    /// worker drops the reader.
     pub(crate) fn next_piece(&self) -> Option<Piece> {
         if !self.is_read() {
             return None;
         }
-        let line = &self.end.line;
-        line.feed.lend().map(|loan| Piece { loan, line: Arc::clone(line) })
+        let channel = &self.end.channel;
+        channel.feed.lend().map(|loan| Piece { loan, channel: Arc::clone(channel) })
     }
 }
 
 impl Piece {
-    /// Reads as much as there is room for; only lets the reader go if nothing is wanted of it.
+    /// Reads as much as there is room for. If nothing more is wanted, only drops the reader.
     pub(crate) fn run(self) {
-        let Piece { loan: Loan { mut reader, mut most }, line } = self;
-        let feed = &line.feed;
+        let Piece { loan: Loan { mut reader, mut most }, channel } = self;
+        let feed = &channel.feed;
         if feed.cause().is_none() {
             let mut buffer = vec![0; most];
             let mut left = BYTES_A_TURN;
@@ -124,7 +131,7 @@ impl Piece {
                     Ok(Err(error)) => {
                         feed.abort();
                         break journal::warn!(
-                            "a response is cut off, because its content cannot be read: {error}"
+                            "a response is cut, because its content cannot be read: {error}"
                         );
                     }
                     Err(panic) => {
@@ -135,7 +142,7 @@ impl Piece {
                 let Some(bytes) = buffer[..most].get(..count) else {
                     feed.abort();
                     break journal::error!(
-                        "a response is cut off: its reader claims {count} bytes of {most}"
+                        "a response is cut, because its reader returned {count} bytes for a buffer of {most}"
                     );
                 };
                 left = left.saturating_sub(count);
@@ -150,13 +157,13 @@ impl Piece {
                 }
             }
         }
-        // Last, because the drop may take long: the end of the body must not wait for it.
+        // Drop the reader last, because the drop may take long, and the client must not wait for the end of its body.
         discard(reader);
     }
 
-    /// Cuts the body off, where there is nobody to read it.
+    /// Cuts the body, because no worker will read it.
     pub(crate) fn abandon(self) {
-        self.line.feed.abort();
+        self.channel.feed.abort();
         self.run();
     }
 }

@@ -10,7 +10,7 @@
 
 use super::{
     Context,
-    node::{Node, Watcher},
+    node::{ContextNode, Dependent},
 };
 use crate::sync::Arc;
 
@@ -19,14 +19,14 @@ pub(super) enum Hint {
     /// No node above gives hints.
     None,
     /// A hint of this node, which ends with the node or before it.
-    Own(Arc<Node>),
+    Own(Arc<ContextNode>),
     /// The hint of a node above, which may outlive this node.
-    Inherited(Arc<Node>),
+    Inherited(Arc<ContextNode>),
 }
 
 impl Context {
-    /// The hint that a stop has begun: a context that ends with [`Cause::Stopping`](crate::Cause::Stopping) when the drain begins. This context itself
-    /// lives on until the grace period is over.
+    /// The hint that a stop has begun: a context that ends with [`Cause::Stopping`](crate::Cause::Stopping) when the drain
+    /// begins. The context itself lives on until the grace period is over.
     ///
     /// Work that can end early should wait on the hint. Other work may ignore the hint, and use the grace period.
     ///
@@ -61,7 +61,7 @@ impl Context {
             Hint::None => self.clone(),
             Hint::Own(hint) => Context { node: Arc::clone(hint) },
             Hint::Inherited(hint) => {
-                Context { node: Node::new([Some(&self.node), Some(hint)], Hint::None, None) }
+                Context { node: ContextNode::new([Some(&self.node), Some(hint)], Hint::None, None) }
             }
         }
     }
@@ -73,19 +73,21 @@ impl Context {
 
     /// Makes a context with a hint of its own, as a server does for its handlers. Returns the context and the hint.
     ///
-    /// - Ending the hint with [`Cause::Stopping`](crate::Cause::Stopping) announces a stop to the context and all contexts below it.
+    /// - Ending the hint with [`Cause::Stopping`](crate::Cause::Stopping) announces a stop to the context and to all contexts
+    ///   below it.
     /// - Ending the context ends the hint too.
     /// - With a parent, both end when the parent ends. The hint ends when the hint of the parent ends.
     ///
-    /// A server makes its contexts itself. This function is for tests of handlers, and for work that is stopped like a server
+    /// A server makes its contexts itself. `root_with_hint` is for tests of handlers, and for work that is stopped like a server
     /// but serves no requests.
     pub fn root_with_hint(parent: Option<&Context>) -> (Context, Context) {
         // The context owns the hint. The hint's parents are the parent and the parent's hint, never the context: no cycle of
         // strong references. The context ends the hint through a weak reference.
         let above = parent.map(Context::stopping);
-        let hint = Node::new([above.as_ref().map(|above| &above.node), None], Hint::None, None);
-        let node = Node::new([parent.map(|parent| &parent.node), None], Hint::Own(Arc::clone(&hint)), None);
-        if let Err((_, cause)) = node.watch(Watcher::Child(Arc::downgrade(&hint))) {
+        let hint = ContextNode::new([above.as_ref().map(|above| &above.node), None], Hint::None, None);
+        let node =
+            ContextNode::new([parent.map(|parent| &parent.node), None], Hint::Own(Arc::clone(&hint)), None);
+        if let Err((_, cause)) = node.add_dependent(Dependent::Child(Arc::downgrade(&hint))) {
             hint.end(cause);
         }
         (Context { node }, Context { node: hint })
@@ -93,7 +95,7 @@ impl Context {
 }
 
 impl Hint {
-    pub(super) fn node(&self) -> Option<&Arc<Node>> {
+    pub(super) fn node(&self) -> Option<&Arc<ContextNode>> {
         match self {
             Hint::None => None,
             Hint::Own(node) | Hint::Inherited(node) => Some(node),
@@ -109,7 +111,7 @@ impl Hint {
     pub(super) fn merge(&self, other: &Hint) -> Hint {
         match (self.node(), other.node()) {
             (Some(one), Some(two)) if !Arc::ptr_eq(one, two) => {
-                Hint::Inherited(Node::new([Some(one), Some(two)], Hint::None, None))
+                Hint::Inherited(ContextNode::new([Some(one), Some(two)], Hint::None, None))
             }
             (Some(_), _) => self.inherit(),
             (None, _) => other.inherit(),

@@ -4,7 +4,7 @@
 //! dropped. So a handle of a leaf keeps alive all nodes that can end the leaf, and a node without handles is freed.
 //!
 //! ```text
-//!        parent                Alive { watchers: children, callbacks } ──── end(cause) ────> Ended(cause)
+//!        parent                Alive { dependents: children, callbacks } ──── end(cause) ────> Ended(cause)
 //!       ▲      ┊ Weak
 //!   Arc │      ▼               end: 1. ends this node, then all nodes below it, one lock at a time
 //!        child                      2. calls the callbacks of all of them, with no lock held
@@ -31,13 +31,13 @@ use crate::{
     sync::{Arc, AtomicBool, Condvar, Mutex, Ordering, Weak, lock, wait},
 };
 
-/// A user's callback. If it is dropped uncalled, the values that it owns are dropped. Such a drop may block or panic, and an
-/// event loop may be the thread that drops it, so `Drop` hands the callback to `dispose`.
+/// A user's callback. A callback that is dropped uncalled drops the values that it owns. Their drop may block or panic, and
+/// the dropping thread may be an event loop. So `Drop` hands the callback to `dispose`.
 pub(super) struct Callback(Option<Function>);
 
 type Function = Box<dyn FnOnce(&Cause) + Send>;
 
-pub(super) struct Node {
+pub(super) struct ContextNode {
     /// Whether the state is `Ended`: a question that needs no lock.
     ended: AtomicBool,
     state: Mutex<State>,
@@ -52,7 +52,7 @@ pub(super) struct Node {
 
 enum State {
     Alive {
-        watchers: Slab<Watcher>,
+        dependents: Slab<Dependent>,
         /// Whether a thread waits for the end. If none does, `notify_all` is left out, because it is a system call.
         awaited: bool,
         /// The channel that disconnects at the end. `None` until `done` is called.
@@ -61,17 +61,17 @@ enum State {
     Ended(Cause),
 }
 
-/// A part of the tree or a callback that is told when a node ends.
-pub(super) enum Watcher {
-    Child(Weak<Node>),
+/// A child or a callback that is told when a node ends.
+pub(super) enum Dependent {
+    Child(Weak<ContextNode>),
     Callback(Callback),
 }
 
 /// A link from a child up to a parent, with the child's slot in the parent.
 struct Link {
-    parent: Arc<Node>,
+    parent: Arc<ContextNode>,
     /// The maker of the child writes the slot once, before another thread can drop the child. The child's drop reads it. The
-    /// reference count of the `Arc` orders the two. If the parent had ended before, the slot has no meaning, and `unwatch`
+    /// reference count of the `Arc` orders the two. If the parent had ended before, the slot has no meaning, and `remove_dependent`
     /// ignores it.
     slot: atomic::AtomicUsize,
 }
@@ -83,9 +83,13 @@ enum Deadline {
     Own(Alarm),
 }
 
-impl Node {
+impl ContextNode {
     /// Makes a node that ends when one of the parents ends, or at the deadline.
-    pub(super) fn new(parents: [Option<&Arc<Node>>; 2], hint: Hint, deadline: Option<Instant>) -> Arc<Node> {
+    pub(super) fn new(
+        parents: [Option<&Arc<ContextNode>>; 2],
+        hint: Hint,
+        deadline: Option<Instant>,
+    ) -> Arc<ContextNode> {
         let inherited = parents.iter().flatten().filter_map(|parent| parent.deadline()).min();
         let deadline = match (deadline, inherited) {
             (Some(own), None) => Deadline::Own(Alarm::new(own)),
@@ -93,9 +97,9 @@ impl Node {
             (_, Some(inherited)) => Deadline::Inherited(inherited),
             (None, None) => Deadline::Never,
         };
-        let node = Arc::new(Node {
+        let node = Arc::new(ContextNode {
             ended: AtomicBool::new(false),
-            state: Mutex::new(State::Alive { watchers: Slab::new(), awaited: false, done: None }),
+            state: Mutex::new(State::Alive { dependents: Slab::new(), awaited: false, done: None }),
             changed: Condvar::new(),
             parents: parents.map(|parent| Some(Link::to(parent?))),
             hint,
@@ -105,7 +109,7 @@ impl Node {
         // Arm the alarm before linking the node: a parent that ends the node from now on finds the alarm and disarms it.
         let expired = node.alarm().is_some_and(|alarm| !timer::arm(alarm, &node));
         for link in node.parents.iter().flatten() {
-            match link.parent.watch(Watcher::Child(Arc::downgrade(&node))) {
+            match link.parent.add_dependent(Dependent::Child(Arc::downgrade(&node))) {
                 Ok(slot) => link.slot.store(slot, Ordering::Relaxed),
                 Err((_, cause)) => _ = node.end(cause),
             }
@@ -116,19 +120,19 @@ impl Node {
         node
     }
 
-    /// Adds a watcher and returns its slot. If the node has ended, returns the watcher and the cause.
-    pub(super) fn watch(&self, watcher: Watcher) -> Result<usize, (Watcher, Cause)> {
+    /// Adds a dependent and returns its slot. If the node has ended, returns the dependent and the cause.
+    pub(super) fn add_dependent(&self, dependent: Dependent) -> Result<usize, (Dependent, Cause)> {
         match &mut *lock(&self.state) {
-            State::Alive { watchers, .. } => Ok(watchers.insert(watcher)),
-            State::Ended(cause) => Err((watcher, cause.clone())),
+            State::Alive { dependents, .. } => Ok(dependents.insert(dependent)),
+            State::Ended(cause) => Err((dependent, cause.clone())),
         }
     }
 
-    /// Removes a watcher, unless the node has ended. The caller drops the watcher, without the lock, because a callback may own
+    /// Removes a dependent, unless the node has ended. The caller drops the dependent, without the lock, because a callback may own
     /// any value.
-    pub(super) fn unwatch(&self, slot: usize) -> Option<Watcher> {
+    pub(super) fn remove_dependent(&self, slot: usize) -> Option<Dependent> {
         match &mut *lock(&self.state) {
-            State::Alive { watchers, .. } => watchers.remove(slot),
+            State::Alive { dependents, .. } => dependents.remove(slot),
             State::Ended(_) => None,
         }
     }
@@ -138,34 +142,34 @@ impl Node {
         self.has_forgotten.store(true, Ordering::Release);
     }
 
-    /// Drops all watchers, if a registration was forgotten. The caller must hold the only handle: then there are no children and
+    /// Drops all dependents, if a registration was forgotten. The caller must hold the only handle: then there are no children and
     /// no registrations, because each of them holds the node.
     #[cfg(not(loom))]
     pub(super) fn drop_forgotten(&self) {
         if !self.has_forgotten.swap(false, Ordering::AcqRel) {
             return;
         }
-        let watchers = match &mut *lock(&self.state) {
-            State::Alive { watchers, .. } => mem::replace(watchers, Slab::new()),
+        let dependents = match &mut *lock(&self.state) {
+            State::Alive { dependents, .. } => mem::replace(dependents, Slab::new()),
             State::Ended(_) => return,
         };
-        drop(watchers);
+        drop(dependents);
     }
 
     /// Ends this node and all nodes below it. Returns `false` if the node had ended before.
     pub(super) fn end(&self, cause: Cause) -> bool {
-        let Some(watchers) = self.finish(&cause) else { return false };
-        let mut open = vec![watchers];
+        let Some(dependents) = self.finish(&cause) else { return false };
+        let mut open = vec![dependents];
         let mut callbacks = Vec::new();
-        while let Some(watchers) = open.pop() {
-            for watcher in watchers {
-                match watcher {
-                    Watcher::Child(child) => {
+        while let Some(dependents) = open.pop() {
+            for dependent in dependents {
+                match dependent {
+                    Dependent::Child(child) => {
                         // A child that has ended before has a cause of its own, and has told the nodes below it.
                         let below = child.upgrade().and_then(|child| child.finish(&cause));
-                        open.extend(below.filter(|watchers| watchers.len() > 0));
+                        open.extend(below.filter(|dependents| dependents.len() > 0));
                     }
-                    Watcher::Callback(callback) => callbacks.push(callback),
+                    Dependent::Callback(callback) => callbacks.push(callback),
                 }
             }
         }
@@ -175,8 +179,8 @@ impl Node {
         true
     }
 
-    /// Ends this node alone and returns its watchers, which the caller tells. `None` if the node had ended before.
-    fn finish(&self, cause: &Cause) -> Option<Slab<Watcher>> {
+    /// Ends this node alone and returns its dependents, which the caller tells. `None` if the node had ended before.
+    fn finish(&self, cause: &Cause) -> Option<Slab<Dependent>> {
         let mut state = lock(&self.state);
         if let State::Ended(_) = *state {
             return None;
@@ -188,12 +192,12 @@ impl Node {
             timer::disarm(alarm);
         }
         match former {
-            State::Alive { watchers, awaited, done } => {
+            State::Alive { dependents, awaited, done } => {
                 drop(done);
                 if awaited {
                     self.changed.notify_all();
                 }
-                Some(watchers)
+                Some(dependents)
             }
             State::Ended(_) => None,
         }
@@ -254,10 +258,10 @@ impl Node {
         }
     }
 
-    /// Releases all nodes that this one owns. Those that no other handle holds go to `orphans`.
-    fn release(&mut self, orphans: &mut Vec<Node>) {
+    /// Releases all nodes that this one owns. Nodes that no other handle holds go to `orphans`.
+    fn release(&mut self, orphans: &mut Vec<ContextNode>) {
         for link in self.parents.iter_mut().filter_map(Option::take) {
-            link.parent.unwatch(link.slot.into_inner());
+            link.parent.remove_dependent(link.slot.into_inner());
             orphans.extend(Arc::into_inner(link.parent));
         }
         if let Hint::Own(hint) | Hint::Inherited(hint) = mem::replace(&mut self.hint, Hint::None) {
@@ -266,7 +270,7 @@ impl Node {
     }
 }
 
-impl Drop for Node {
+impl Drop for ContextNode {
     /// Drops a chain of any length without recursion. Each node is emptied before it is dropped, so its own drop finds nothing.
     fn drop(&mut self) {
         if let Some(alarm) = self.alarm().filter(|_| !self.has_ended()) {
@@ -301,7 +305,7 @@ impl Drop for Callback {
 }
 
 impl Link {
-    fn to(parent: &Arc<Node>) -> Link {
+    fn to(parent: &Arc<ContextNode>) -> Link {
         Link { parent: Arc::clone(parent), slot: atomic::AtomicUsize::new(0) }
     }
 }

@@ -2,14 +2,13 @@
 
 use std::fmt;
 
-use super::node::Node;
+use super::node::ContextNode;
 use crate::sync::Arc;
 
 /// The registration of a callback: see [`Context::on_cancel`](crate::Context::on_cancel).
 ///
-/// Dropping the registration before the context ends calls the callback off. Dropping it while another thread ends the context
-/// does not stop a callback that is about to run or running, and does not wait for it. A registration keeps its context in
-/// memory.
+/// Dropping the registration before the context ends calls the callback off. While another thread ends the context, dropping
+/// the registration neither stops the callback nor waits for it. A registration keeps its context in memory.
 ///
 /// # Examples
 ///
@@ -30,11 +29,11 @@ use crate::sync::Arc;
 #[must_use = "dropping the registration calls the callback off; `forget` keeps the callback"]
 pub struct OnCancel {
     /// The context's node and the callback's slot in it. `None`: there is nothing to call off.
-    registered: Option<(Arc<Node>, usize)>,
+    registered: Option<(Arc<ContextNode>, usize)>,
 }
 
 impl OnCancel {
-    pub(super) fn registered(node: Arc<Node>, slot: usize) -> OnCancel {
+    pub(super) fn registered(node: Arc<ContextNode>, slot: usize) -> OnCancel {
         OnCancel { registered: Some((node, slot)) }
     }
 
@@ -55,7 +54,7 @@ impl OnCancel {
 impl Drop for OnCancel {
     fn drop(&mut self) {
         if let Some((node, slot)) = self.registered.take() {
-            node.unwatch(slot);
+            node.remove_dependent(slot);
         }
     }
 }

@@ -12,7 +12,7 @@
 //! would sleep for longer than [`IDLE_TIME`].
 //!
 //! The thread outlives the last deadline by [`IDLE_TIME`], so that a server with one request at a time does not start a thread
-//! for each request.
+//! a request.
 //!
 //! No thread holds the timer's lock together with a node's lock, or while a context ends.
 
@@ -27,7 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{cause::Cause, node::Node};
+use super::{cause::Cause, node::ContextNode};
 use crate::{
     isolation::{journal, repeated::Repeated},
     sync::{Arc, Weak},
@@ -37,28 +37,28 @@ use crate::{
 const IDLE_TIME: Duration = Duration::from_millis(500);
 
 static TIMER: Timer = Timer {
-    schedule: Mutex::new(Schedule {
+    state: Mutex::new(TimerState {
         deadlines: BTreeMap::new(),
-        thread: Thread::Absent,
+        thread: TimerThread::Absent,
         failures: Repeated::new(),
     }),
     changed: Condvar::new(),
 };
 
 struct Timer {
-    schedule: Mutex<Schedule>,
+    state: Mutex<TimerState>,
     /// Wakes the thread when it would sleep for too long.
     changed: Condvar,
 }
 
-struct Schedule {
-    deadlines: BTreeMap<Alarm, Weak<Node>>,
-    thread: Thread,
+struct TimerState {
+    deadlines: BTreeMap<Alarm, Weak<ContextNode>>,
+    thread: TimerThread,
     /// How often the thread could not be started.
     failures: Repeated,
 }
 
-enum Thread {
+enum TimerThread {
     Absent,
     /// The thread looks at the schedule before it sleeps.
     Awake,
@@ -86,15 +86,15 @@ impl Alarm {
 }
 
 /// Schedules the end of the node. Returns `false`, and schedules nothing, if the deadline has passed.
-pub(super) fn arm(alarm: &Alarm, node: &Arc<Node>) -> bool {
+pub(super) fn arm(alarm: &Alarm, node: &Arc<ContextNode>) -> bool {
     if alarm.instant <= Instant::now() {
         return false;
     }
     let mut schedule = lock();
     schedule.deadlines.insert(alarm.clone(), Arc::downgrade(node));
     match schedule.thread {
-        Thread::Absent => match thread::Builder::new().name("softstop-timer".into()).spawn(run) {
-            Ok(_) => schedule.thread = Thread::Awake,
+        TimerThread::Absent => match thread::Builder::new().name("softstop-timer".into()).spawn(run) {
+            Ok(_) => schedule.thread = TimerThread::Awake,
             // The next deadline tries again, and the thread then watches this one too.
             Err(error) => {
                 if let Some(times) = schedule.failures.count(Instant::now()) {
@@ -104,8 +104,8 @@ pub(super) fn arm(alarm: &Alarm, node: &Arc<Node>) -> bool {
                 }
             }
         },
-        Thread::Asleep { until } if alarm.instant < until => TIMER.changed.notify_one(),
-        Thread::Asleep { .. } | Thread::Awake => {}
+        TimerThread::Asleep { until } if alarm.instant < until => TIMER.changed.notify_one(),
+        TimerThread::Asleep { .. } | TimerThread::Awake => {}
     }
     true
 }
@@ -114,7 +114,7 @@ pub(super) fn arm(alarm: &Alarm, node: &Arc<Node>) -> bool {
 pub(super) fn disarm(alarm: &Alarm) {
     let mut schedule = lock();
     schedule.deadlines.remove(alarm);
-    if let Thread::Asleep { until } = schedule.thread
+    if let TimerThread::Asleep { until } = schedule.thread
         && schedule.deadlines.is_empty()
         && until > Instant::now() + IDLE_TIME
     {
@@ -122,8 +122,8 @@ pub(super) fn disarm(alarm: &Alarm) {
     }
 }
 
-fn lock() -> MutexGuard<'static, Schedule> {
-    TIMER.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock() -> MutexGuard<'static, TimerState> {
+    TIMER.state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn run() {
@@ -147,12 +147,12 @@ fn run() {
             *idle_until.get_or_insert(now + IDLE_TIME)
         };
         if until <= now {
-            schedule.thread = Thread::Absent;
+            schedule.thread = TimerThread::Absent;
             return;
         }
-        schedule.thread = Thread::Asleep { until };
+        schedule.thread = TimerThread::Asleep { until };
         (schedule, _) =
             TIMER.changed.wait_timeout(schedule, until - now).unwrap_or_else(PoisonError::into_inner);
-        schedule.thread = Thread::Awake;
+        schedule.thread = TimerThread::Awake;
     }
 }

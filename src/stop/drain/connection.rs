@@ -14,7 +14,7 @@ use std::time::Instant;
 use super::Rhythm;
 use crate::stop::CloseReason;
 
-/// What a stop has to know of a connection.
+/// The state of a connection, as far as a stop depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectionState {
     /// The server owes the client nothing, and no byte of a further request has arrived since this instant.

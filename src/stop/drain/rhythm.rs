@@ -16,17 +16,16 @@
 //!   the last pause is too short for one connection in seven. Twice the longest of 8 pauses is too short for one in thirty
 //!   thousand, even before the 250 ms are added.
 //! - **No separate term for the round trip.** Each pause contains a round trip, so twice a pause is at least two of them.
-//! - **250 ms for one lost packet.** A kernel repeats a packet one round trip and at least 200 ms later. A client that
-//!   answers at once over 50 ms has a quiet period of 100 ms without this term. It would lose each request that needs
-//!   a repetition.
+//! - **250 ms for one lost packet.** A kernel repeats a packet one round trip and at least 200 ms later. Without
+//!   this term, a client that answers at once over 50 ms has a quiet period of 100 ms, and loses each request that needs a
+//!   repetition.
 //!
 //! A lost response is repeated as late as a lost request, and the client's pause begins only after the repetition. So the bound
 //! is the quiet period of a connection whose last response is not acknowledged in time: see `Connection::end_quiet`.
 //!
-//! **What remains possible:** a request that crosses the server's FIN on the network is lost. No rule avoids this. The client
-//! sends such a request within the quiet period, or less than half a round trip after it, and the request arrives after the
-//! quiet period. The simulation (`simulation/rhythm.rs`) counts the lost requests in 100 stops of 32 clients over a path
-//! with a round trip of 50 ms:
+//! **What remains possible:** a request that crosses the server's FIN on the network is lost. No rule avoids this. Such a
+//! request arrives after the quiet period, and was sent within it or less than half a round trip after it. The simulation
+//! (`simulation/rhythm.rs`) counts the lost requests in 100 stops of 32 clients over a path with a round trip of 50 ms:
 //!
 //! | think time | packets lost | requests lost | requests lost with 100 ms for all connections |
 //! | --- | --- | --- | --- |

@@ -40,7 +40,7 @@ struct Client {
     closes: Option<Milliseconds>,
 }
 
-/// What arrives at the server at once.
+/// A part of a request, or a FIN, that arrives at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Arrival {
     /// The beginning of a head.
@@ -55,7 +55,7 @@ enum Arrival {
     Fin,
 }
 
-/// What a handler is going to do.
+/// The future behaviour of a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HandlerPlan {
     /// The loop runs the handler, which returns at once.

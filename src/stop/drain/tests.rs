@@ -32,7 +32,7 @@ fn each_phase_is_acted_upon_once_and_in_order() {
     }
 }
 
-/// A loop reads the clock at the beginning of its turn. It may then see a stop that was asked for after that reading.
+/// A loop reads the clock at the beginning of its turn, and may then see a stop that was asked for after that reading.
 #[test]
 fn a_loop_whose_clock_is_behind_the_stop_enters_no_lame_duck_that_there_is_not() {
     let asked = Instant::now() + SECOND;
@@ -78,7 +78,7 @@ fn a_loop_that_overslept_the_end_is_given_a_moment_once() {
     let end = progress.next(cancelling).unwrap();
     assert_eq!(end, awake + AWAKENING);
     assert_eq!(advance(&mut progress, timeline, end - Duration::from_nanos(1)), []);
-    // The loop is late once more. This time it has seen what became ready, so it gets no further time.
+    // The loop is late once more, but has seen what became ready, so it gets no further time.
     assert_eq!(advance(&mut progress, timeline, end + SECOND), [Action::CutOff]);
     assert!(progress.is_complete(false));
 }

@@ -1,8 +1,8 @@
 //! Presses: signals that come within half a second count as one request for a stop. The module has no clock.
 //!
 //! A process often gets a stop signal twice within milliseconds: a terminal signals the whole process group of its foreground
-//! job, and a parent in that group (npm, `timeout`, a shell script) sends the signal to its child as well. The second copy must
-//! not count as a second press, because a second press usually means a harder stop.
+//! job, and a parent in that group (npm, `timeout`) also sends the signal to its child. The second copy must not count as a
+//! second press, because a second press usually means a harder stop.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 use super::*;
 use loom::thread::{self, JoinHandle};
 
-/// All interleavings with at most so many preemptions.
+/// Runs the model in all interleavings with at most this number of preemptions.
 fn check(preemptions: usize, model: impl Fn(Arc<WorkQueue<u8>>) + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
@@ -9,7 +9,7 @@ fn check(preemptions: usize, model: impl Fn(Arc<WorkQueue<u8>>) + Send + Sync + 
 }
 
 fn work(queue: &WorkQueue<u8>) -> bool {
-    queue.take(&Arc::new(Bed::default()), |_| true).is_some()
+    queue.take(&Arc::new(Parker::default()), |_| true).is_some()
 }
 
 fn worker(queue: &Arc<WorkQueue<u8>>) -> JoinHandle<bool> {
@@ -23,7 +23,7 @@ fn submit(queue: &WorkQueue<u8>) {
 }
 
 #[test]
-fn work_that_comes_while_the_worker_lies_down_wakes_it() {
+fn work_that_comes_while_the_worker_parks_wakes_it() {
     check(4, |queue| {
         let worker = worker(&queue);
         submit(&queue);
@@ -43,7 +43,7 @@ fn two_jobs_from_two_threads_are_both_taken() {
     });
 }
 
-/// The second submitter may see the first one's worker on its way, and leave it to that one to wake the other.
+/// The second submission may find a wake-up pending, and wake no worker. The worker that wakes up then has to wake the other.
 #[test]
 fn two_workers_that_take_one_job_each_leave_none() {
     check(2, |queue| {
@@ -68,12 +68,12 @@ fn as_many_are_woken_as_are_wanted_and_none_is_woken_for_nothing() {
     });
 }
 
-/// What the first worker does not accept must not be the end of the wakes.
+/// Work that the worker does not accept must not use up the wake of the work after it.
 #[test]
 fn refused_work_does_not_swallow_the_wake_of_what_follows_it() {
     check(3, |queue| {
         let picky = Arc::clone(&queue);
-        let worker = thread::spawn(move || picky.take(&Arc::new(Bed::default()), |work| *work > 0));
+        let worker = thread::spawn(move || picky.take(&Arc::new(Parker::default()), |work| *work > 0));
         queue.push(0).unwrap();
         queue.wake_one();
         queue.push(1).unwrap();
@@ -93,7 +93,8 @@ fn what_was_put_in_before_the_closing_is_still_taken() {
     });
 }
 
-/// One piece of background work may run at once. The second one waits for the first one's end, and no thread may sleep on.
+/// Only one piece of background work may run at once. The second piece waits for the end of the first. No thread may stay parked
+/// then.
 #[test]
 fn background_work_that_has_to_wait_is_begun_when_there_is_room() {
     check(2, |queue| {
@@ -102,7 +103,7 @@ fn background_work_that_has_to_wait_is_begun_when_there_is_room() {
             let (queue, done) = (Arc::clone(&queue), Arc::clone(&done));
             thread::spawn(move || {
                 while work(&queue) {
-                    assert!(lock(&queue.state).running == 1);
+                    assert!(lock(&queue.state).lanes.running() == 1);
                     *lock(&done.0) += 1;
                     done.1.notify_one();
                     queue.end_background();
@@ -113,7 +114,7 @@ fn background_work_that_has_to_wait_is_begun_when_there_is_room() {
             queue.push_background(0);
             queue.wake_one();
         }
-        // Before the queue is closed, which would wake everybody: what nobody is woken for would wait for ever.
+        // Wait before the queue is closed, because closing wakes all threads and would hide a missing wake.
         let mut count = lock(&done.0);
         while *count < 2 {
             count = wait(&done.1, count, None).unwrap_or_else(|count| count);
@@ -124,7 +125,7 @@ fn background_work_that_has_to_wait_is_begun_when_there_is_room() {
     });
 }
 
-/// Foreground work is taken though the background is full, and the wakes of both lines are not mixed up.
+/// Foreground work is taken although the background is full, and a wake for one lane is not used up by the other.
 #[test]
 fn a_full_background_does_not_hold_up_the_foreground() {
     check(2, |queue| {
@@ -132,7 +133,7 @@ fn a_full_background_does_not_hold_up_the_foreground() {
         queue.push_background(1);
         let worker = thread::spawn({
             let queue = Arc::clone(&queue);
-            move || queue.take(&Arc::new(Bed::default()), |_| true)
+            move || queue.take(&Arc::new(Parker::default()), |_| true)
         });
         submit(&queue);
         assert_eq!(worker.join().unwrap(), Some(0));
@@ -142,7 +143,7 @@ fn a_full_background_does_not_hold_up_the_foreground() {
 }
 
 #[test]
-fn closing_wakes_the_sleeper() {
+fn closing_wakes_a_parked_worker() {
     check(4, |queue| {
         let worker = worker(&queue);
         queue.close();

@@ -5,20 +5,20 @@ fn what_does_not_fit_is_handed_back_and_what_is_not_accepted_is_dropped() {
     let queue = WorkQueue::new(Bounds { waiting: 2, in_background: 1 });
     assert_eq!((queue.push(1), queue.push(2), queue.push(3)), (Ok(1), Ok(2), Err(3)));
     assert_eq!(queue.status(), QueueStatus { waiting: 2, startable: 0, taken: 0 });
-    let bed = Arc::default();
-    assert_eq!(queue.take(&bed, |work| *work == 2), Some(2));
+    let parker = Arc::default();
+    assert_eq!(queue.take(&parker, |work| *work == 2), Some(2));
     assert_eq!(queue.status(), QueueStatus { waiting: 0, startable: 0, taken: 2 });
     queue.push(4).unwrap();
     assert_eq!(queue.drain(), [4]);
     queue.close();
-    assert_eq!(queue.take(&bed, |_| true), None);
+    assert_eq!(queue.take(&parker, |_| true), None);
 }
 
 #[test]
-fn both_lines_have_their_turns_and_the_background_has_its_bound() {
+fn both_lanes_have_their_turns_and_the_background_has_its_bound() {
     let queue = WorkQueue::new(Bounds { waiting: 9, in_background: 2 });
-    let bed = Arc::default();
-    let take = || queue.take(&bed, |_| true);
+    let parker = Arc::default();
+    let take = || queue.take(&parker, |_| true);
     for number in 0..4 {
         queue.push(number).unwrap();
         queue.push_background(10 + number);
@@ -32,7 +32,7 @@ fn both_lines_have_their_turns_and_the_background_has_its_bound() {
     queue.end_background();
     assert!(queue.begin_background());
     queue.close();
-    assert_eq!(take(), None, "what may not begin yet is left to whoever ends");
+    assert_eq!(take(), None, "work that may not begin yet is left to the thread that ends other work");
     queue.end_background();
     assert_eq!([take(), take()], [Some(13), None]);
     queue.push_background(14);

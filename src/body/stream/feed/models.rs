@@ -1,20 +1,17 @@
 use super::*;
-use crate::sync::{AtomicBool, Ordering};
 use loom::{sync::Arc, thread};
 
-/// The loop: takes whenever it is told, and sleeps on the bell otherwise, so that a push which nobody is told of
-/// would be a deadlock.
+/// Stands for the loop's sleep. The loop takes when the bell has rung, and sleeps on the bell otherwise. A push that does not
+/// notify the loop would be a deadlock, which loom reports.
 #[derive(Default)]
 struct Bell {
     rung: Mutex<bool>,
     changed: Condvar,
-    ever: AtomicBool,
 }
 
 impl Bell {
     fn ring(&self) {
         *lock(&self.rung) = true;
-        self.ever.store(true, Ordering::Relaxed);
         self.changed.notify_one();
     }
 
@@ -33,15 +30,15 @@ fn take_all(feed: &Feed, bell: &std::sync::Arc<Bell>) -> usize {
     let mut out = Vec::new();
     loop {
         match feed.take(1, &mut out, |_, _| ()).1 {
-            Rest::More => {}
-            Rest::Nothing => bell.wait(),
-            Rest::End => return out.len(),
-            Rest::Cut => unreachable!("nobody aborts"),
+            Remainder::More => {}
+            Remainder::Nothing => bell.wait(),
+            Remainder::End => return out.len(),
+            Remainder::Cut => unreachable!("nobody aborts"),
         }
     }
 }
 
-/// The second byte has to wait for room, and the loop for the bytes and the end.
+/// The sender has to wait for room for its second byte. The loop has to wait for the bytes and the end.
 #[test]
 fn neither_side_waits_for_ever() {
     let mut model = loom::model::Builder::new();
@@ -53,7 +50,7 @@ fn neither_side_waits_for_ever() {
             let feed = Arc::clone(&feed);
             move || {
                 for _ in 0..2 {
-                    assert_eq!(feed.push(Message::Bytes(b"x"), Patience::Endless), Ok(()));
+                    assert_eq!(feed.push(MessageBytes::Borrowed(b"x"), RoomWait::Endless), Ok(()));
                 }
                 feed.finish();
             }
@@ -63,8 +60,8 @@ fn neither_side_waits_for_ever() {
     });
 }
 
-/// The loop lends the reader whenever there is room, and a worker reads two pieces and the end. A reader that is parked
-/// without the loop being told would be a deadlock, and so would a loop that finds nothing and is not told of the end.
+/// The loop lends the reader when there is room. A worker reads two pieces and the end. A reader that is parked without a
+/// notification of the loop would be a deadlock. So would an end of which the waiting loop is not notified.
 #[test]
 fn a_reader_goes_back_and_forth_until_its_content_is_taken() {
     for afterwards in [Afterwards::Park, Afterwards::GoOn] {
@@ -109,10 +106,10 @@ fn a_reader_goes_back_and_forth_until_its_content_is_taken() {
                     job.1.notify_one();
                 }
                 match rest {
-                    Rest::More => {}
-                    Rest::Nothing => bell.wait(),
-                    Rest::End => break,
-                    Rest::Cut => unreachable!("nobody aborts"),
+                    Remainder::More => {}
+                    Remainder::Nothing => bell.wait(),
+                    Remainder::End => break,
+                    Remainder::Cut => unreachable!("nobody aborts"),
                 }
             }
             assert_eq!(out, b"xy");
@@ -127,12 +124,12 @@ fn a_sender_that_waits_for_room_hears_of_the_close() {
     model.preemption_bound = Some(3);
     model.check(|| {
         let feed = Arc::new(Feed::new(1));
-        feed.push(Message::Bytes(b"x"), Patience::None).unwrap();
+        feed.push(MessageBytes::Borrowed(b"x"), RoomWait::None).unwrap();
         let sender = thread::spawn({
             let feed = Arc::clone(&feed);
-            move || feed.push(Message::Bytes(b"y"), Patience::Endless)
+            move || feed.push(MessageBytes::Borrowed(b"y"), RoomWait::Endless)
         });
         feed.close(Cause::ClientGone);
-        assert_eq!(sender.join().unwrap(), Err(Refused::Closed(Cause::ClientGone)));
+        assert_eq!(sender.join().unwrap(), Err(PushError::Closed(Cause::ClientGone)));
     });
 }

@@ -17,7 +17,7 @@ use std::{
 use super::{Activity, Connection, Flow, Persistence, ReadSide, probe::Ahead};
 use crate::{
     app::request::Exchange,
-    body::stream::{Rest, Stream},
+    body::stream::{Remainder, Stream},
     engine::net::{deadlines::Kind, event_loop::LoopMessage, loop_context::LoopContext},
     http::Transfer,
     isolation::journal,
@@ -112,17 +112,19 @@ impl Connection {
         }
         loop_context.have_read(&streaming.stream, &streaming.exchange);
         match rest {
-            Rest::Cut => Pulled::Cut,
-            Rest::Nothing if bytes == 0 => Pulled::Nothing,
+            Remainder::Cut => Pulled::Cut,
+            Remainder::Nothing if bytes == 0 => Pulled::Nothing,
             // The connection stays in `Streaming` until everything is written. If the stream is cut before, `close` must
             // reset, or the client would take the part for the whole.
-            Rest::End if transfer == Transfer::UntilClose && !self.output.is_empty() => Pulled::Bytes(bytes),
-            Rest::End => {
+            Remainder::End if transfer == Transfer::UntilClose && !self.output.is_empty() => {
+                Pulled::Bytes(bytes)
+            }
+            Remainder::End => {
                 transfer.end(&mut self.output.buffer);
                 self.end_stream(loop_context);
                 Pulled::Bytes(bytes)
             }
-            Rest::More | Rest::Nothing => Pulled::Bytes(bytes),
+            Remainder::More | Remainder::Nothing => Pulled::Bytes(bytes),
         }
     }
 

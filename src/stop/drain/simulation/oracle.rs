@@ -14,7 +14,7 @@ const HEAD: Duration = Duration::from_secs(1);
 
 pub(super) struct Oracle {
     stops: Vec<(Instant, StopPolicy)>,
-    /// How late a loop may be. It may be in the middle of a turn; then it has to wake up; then it acts at the end of its next
+    /// How late a loop may be. A loop may first have to finish a turn, then has to wake up, and acts at the end of its next
     /// turn.
     slack: Duration,
 }

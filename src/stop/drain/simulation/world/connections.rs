@@ -1,4 +1,4 @@
-//! The connections. They handle arrivals as real connections do, and
+//! The simulated connections handle arrivals as real connections do, and
 //! [`StopProgress::verdict`](crate::stop::drain::StopProgress::verdict) says how long they may stay.
 
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! The loops. They take turns as real loops do, and carry out the actions that
+//! The simulated loops take turns as real loops do, and carry out the actions that
 //! [`StopProgress::advance`](crate::stop::drain::StopProgress::advance) returns.
 
 use std::time::Instant;
