@@ -312,7 +312,7 @@ fn a_signal_at_any_moment_of_its_start_ends_it() {
     for start in 0..STARTS {
         let turns = (start * 200).to_string();
         let mut command = Program::command_under(&["sh", "-c", SCRIPT]);
-        command.args([&turns, "serve", "--hello", any, "--name", any, "--echo", any]);
+        command.arg(&turns).args(["serve", "--hello", any, "--name", any, "--echo", any]);
         command.env("SOFTSTOP_LOG", "info");
         let output = soon(&in_background(move || command.output().unwrap()));
         let log = String::from_utf8_lossy(&output.stdout).into_owned();

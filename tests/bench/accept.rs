@@ -1,11 +1,13 @@
 //! `bench accept`: every strategy, in figures, as a table and as a picture.
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::{
-    assert_adds_up, number, report, run,
+    assert_adds_up, number,
+    program::Program,
+    report, run,
     support::{in_background, soon},
 };
 

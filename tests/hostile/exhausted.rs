@@ -72,7 +72,7 @@ fn assert_greeted(client: &mut Client) {
 #[test]
 fn without_descriptors_a_stop_answers_whom_it_has_and_then_who_waits() {
     let _alone = alone();
-    let mut program = Program::start();
+    let program = Program::start();
     let quiet = program.descriptors();
     let inside: Vec<Client> = (quiet..DESCRIPTORS).map(|_| Client::connect(program.hello)).collect();
     wait_until("its descriptors are used up", || program.descriptors() == DESCRIPTORS);
