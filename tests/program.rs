@@ -7,7 +7,7 @@ mod support;
 
 use std::{
     net::{TcpListener, TcpStream},
-    process::{Command, Output},
+    process::Output,
     time::{Duration, Instant},
 };
 
