@@ -1,6 +1,7 @@
 //! The program as a child process: what the program logs, where it listens, how it ends. Every test that starts the program
 //! starts it here.
 #![allow(dead_code, reason = "each test program uses a part of this")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
     io::{BufRead, BufReader},
