@@ -86,6 +86,8 @@ pub mod observe;
 #[cfg(not(loom))]
 pub mod patterns;
 #[cfg(not(loom))]
+mod peer;
+#[cfg(not(loom))]
 mod rounded;
 #[cfg(all(feature = "serde", not(loom)))]
 mod serialize;
@@ -106,6 +108,7 @@ pub use self::{
     error::{Error, ErrorKind},
     group::{Group, GroupHandle},
     http::{Limits, Method, StatusCode},
+    peer::Peer,
     server::{Server, ServerBuilder, ServerHandle},
     stop::{OnStop, Phase, Signal, StopPolicy},
 };

@@ -5,7 +5,7 @@
 mod exchange;
 mod upgrade;
 
-use std::{borrow::Cow, fmt, io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{borrow::Cow, fmt, io, sync::Arc, time::Instant};
 
 pub(crate) use exchange::Exchange;
 use exchange::{NO_LINE, WAITED_FOR};
@@ -21,6 +21,7 @@ use crate::{
     body::{Body, pipe::Pipe},
     http::{Framing, Method, Version},
     observe::ConnectionId,
+    peer::Peer,
     server::ServerHandle,
     stop::Context,
 };
@@ -84,10 +85,10 @@ impl Request {
     }
 
     /// Takes the request into use for a head that has just been parsed into it.
-    pub(crate) fn begin(&mut self, began: Instant, peer: SocketAddr, connection: ConnectionId, number: u64) {
+    pub(crate) fn begin(&mut self, began: Instant, peer: &Peer, connection: ConnectionId, number: u64) {
         if let Some(exchange) = Arc::get_mut(&mut self.exchange) {
             exchange.began = began;
-            exchange.peer = peer;
+            exchange.peer.clone_from(peer);
             exchange.connection = connection;
             exchange.number = number;
         }
@@ -277,10 +278,10 @@ impl Request {
         }
     }
 
-    /// The address at the other end of the connection.
+    /// The other end of the connection.
     #[must_use]
-    pub fn peer(&self) -> SocketAddr {
-        self.exchange.peer
+    pub fn peer(&self) -> &Peer {
+        self.exchange.peer()
     }
 
     /// The server that serves this request: to stop it from inside a handler, or to ask whether it is ready.

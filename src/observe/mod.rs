@@ -27,6 +27,7 @@ use std::{fmt, io, net::SocketAddr, time::Instant};
 
 use crate::{
     http::StatusCode,
+    peer::Peer,
     stop::{CloseReason, ListenerEnd, Phase, StopPolicy},
 };
 
@@ -103,7 +104,7 @@ pub enum Event<'a> {
         /// Which one.
         connection: ConnectionId,
         /// The other end.
-        peer: SocketAddr,
+        peer: &'a Peer,
     },
     /// The head of a request is there. Its content may still be on its way.
     RequestRead {

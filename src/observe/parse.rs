@@ -83,8 +83,9 @@ impl Reader {
                 self.last_run().listener_closed = Some(ListenerClosed { at, rescued, end });
             }
             Note::ListenerFailed { address } => self.last_run().listener_failures.push((at, address)),
-            Note::ConnectionOpened { connection, peer } => {
-                let opened = Connection { peer: Some(peer), opened: Some(at), ..Connection::unknown() };
+            Note::ConnectionOpened { connection, ref peer } => {
+                let opened =
+                    Connection { peer: Some(peer.clone()), opened: Some(at), ..Connection::unknown() };
                 let connections = &mut self.open_run().connections;
                 connections.push(opened);
                 let place = connections.len() - 1;
@@ -285,7 +286,10 @@ impl Request {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::script::{Script, id, milliseconds};
+    use crate::{
+        observe::script::{Script, id, milliseconds},
+        peer::Peer,
+    };
 
     fn outcomes(recording: &Recording) -> Vec<Outcome> {
         let runs = recording.servers.iter().flat_map(|server| &server.runs);
@@ -311,7 +315,10 @@ mod tests {
         assert_eq!(run.phases, [phase]);
         assert!(run.listener_closed.is_some() && run.is_clean());
         let [connection] = run.connections.as_slice() else { panic!("one connection") };
-        assert_eq!(connection.peer.map(|peer| peer.port()), Some(10_007));
+        assert_eq!(
+            connection.peer.as_ref().and_then(Peer::socket_addr).map(|peer| peer.port()),
+            Some(10_007)
+        );
         assert_eq!(connection.closed, Some((milliseconds(10), CloseReason::Drained)));
         let [request] = connection.requests.as_slice() else { panic!("one request") };
         assert_eq!((request.line.as_deref(), request.number), (Some("GET /x"), 0));

@@ -179,7 +179,7 @@ impl Live {
         let unnamed = self.pool.working().into_iter().filter(|exchange| exchange.name_once());
         stragglers.extend(unnamed.map(|exchange| Straggler {
             request: exchange.to_string(),
-            peer: Some(exchange.peer()),
+            peer: Some(exchange.peer().clone()),
             age: exchange.began.elapsed(),
             stuck: Stuck::Handling,
         }));

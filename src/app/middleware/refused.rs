@@ -7,7 +7,7 @@
 //!
 //! All of it runs on the event loop, because the pool may be what is full, and a wrapper may be what is late.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use super::Wrap;
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     body::Body,
     http::{Head, StatusCode},
     isolation::{contain::catch, disposal::dispose, journal},
+    peer::Peer,
 };
 
 /// Why a request is answered without its handler, or before its handler has returned.
@@ -40,7 +41,7 @@ pub struct RefusedRequest<'a> {
     kind: RefusalKind,
     /// The server's own answer.
     answer: Response,
-    peer: SocketAddr,
+    peer: &'a Peer,
     exchange: Option<&'a Exchange>,
     answers_head: bool,
     line: LogLine,
@@ -71,7 +72,7 @@ impl<'a> RefusedRequest<'a> {
     pub(crate) fn new(
         kind: RefusalKind,
         answer: Response,
-        peer: SocketAddr,
+        peer: &'a Peer,
         exchange: Option<&'a Exchange>,
     ) -> RefusedRequest<'a> {
         // Claimed here, before the hooks run, so that a handler that returns meanwhile writes no second line.
@@ -108,9 +109,9 @@ impl<'a> RefusedRequest<'a> {
         self.answer.clone()
     }
 
-    /// The address at the other end of the connection.
+    /// The other end of the connection.
     #[must_use]
-    pub fn peer(&self) -> SocketAddr {
+    pub fn peer(&self) -> &Peer {
         self.peer
     }
 

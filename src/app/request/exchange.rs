@@ -19,6 +19,7 @@ use crate::{
     },
     http::Head,
     observe::ConnectionId,
+    peer::Peer,
     server::ServerHandle,
     stop::{Cause, Context, OnStop},
 };
@@ -27,7 +28,7 @@ use crate::{
 pub(crate) struct Exchange {
     pub(crate) head: Head,
     pub(crate) began: Instant,
-    pub(super) peer: SocketAddr,
+    pub(super) peer: Peer,
     pub(super) connection: ConnectionId,
     /// Its number on the connection.
     pub(super) number: u64,
@@ -71,7 +72,7 @@ impl Exchange {
         Exchange {
             head: Head::default(),
             began: Instant::now(),
-            peer: SocketAddr::from(([0, 0, 0, 0], 0)),
+            peer: SocketAddr::from(([0, 0, 0, 0], 0)).into(),
             connection: ConnectionId { loop_number: 0, token: 0 },
             number: 0,
             parameters: Vec::new(),
@@ -156,8 +157,8 @@ impl Exchange {
         }
     }
 
-    pub(crate) fn peer(&self) -> SocketAddr {
-        self.peer
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// The connection and the request's number on it.

@@ -25,7 +25,7 @@ mod refusals;
 mod requests;
 mod streaming;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{io, sync::Arc, time::Instant};
 
 use mio::{Token, event::Event as Readiness, net::TcpStream};
 
@@ -45,6 +45,7 @@ use crate::{
     body::{pipe::Pipe, upgrade::Upgrade},
     http::{Conn, ReadPhase, Refusal, StatusCode},
     observe::ConnectionId,
+    peer::Peer,
     stop::{CloseReason, OnStop, Rhythm, Verdict, WaitGuard},
 };
 use streaming::Streaming;
@@ -54,7 +55,7 @@ const PREFIX: &[u8] = b"HTTP/1.1 ";
 pub(crate) struct Connection {
     stream: TcpStream,
     token: Token,
-    peer: SocketAddr,
+    peer: Peer,
     http: Conn,
     activity: Activity,
     read: ReadSide,
@@ -156,7 +157,7 @@ pub(crate) enum Flow {
 impl Connection {
     pub(crate) fn new(
         stream: TcpStream,
-        peer: SocketAddr,
+        peer: Peer,
         token: Token,
         in_flight: WaitGuard,
         now: Instant,

@@ -29,6 +29,7 @@ use crate::{
     error::Error,
     isolation::{contain::catch, journal, repeated::Repeated},
     observe,
+    peer::Peer,
     stop::{Action, Cause, CloseReason, Context, ListenerEnd, OnStop, Phase, Straggler, Timeline, WaitGuard},
 };
 
@@ -308,11 +309,13 @@ impl EventLoop {
 
     /// Takes a connection in; it has its turn after the accepting.
     fn add(&mut self, stream: TcpStream, peer: SocketAddr, in_flight: WaitGuard) {
-        let now = self.loop_context.now;
-        let token = self.table.insert_with(|token| Connection::new(stream, peer, token, in_flight, now));
+        let (peer, now) = (Peer::from(peer), self.loop_context.now);
+        let shared = peer.clone();
+        let token = self.table.insert_with(|token| Connection::new(stream, shared, token, in_flight, now));
         self.arrivals.push(token);
         self.deal_with(token, |connection, loop_context| {
-            let opened = observe::Event::ConnectionOpened { connection: connection.id(loop_context), peer };
+            let opened =
+                observe::Event::ConnectionOpened { connection: connection.id(loop_context), peer: &peer };
             loop_context.observe(&opened);
             Flow::Wait
         });

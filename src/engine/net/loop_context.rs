@@ -1,7 +1,7 @@
 //! What a loop lends to the connection that it is dealing with: the clock's last reading, the configuration, the way
 //! into the pool, and buffers that are used for one connection after the other.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use super::{date::Date, event_loop::Message, mailbox::Mailbox};
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     http::Head,
     metrics::Tally,
     observe::{ConnectionId, Event},
+    peer::Peer,
     stop::{Cause, Phase, StopProgress},
 };
 
@@ -142,7 +143,7 @@ impl LoopContext {
     /// The request whose head was just parsed.
     pub(crate) fn take_request(
         &mut self,
-        peer: SocketAddr,
+        peer: &Peer,
         connection: ConnectionId,
         number: u64,
     ) -> Box<Request> {

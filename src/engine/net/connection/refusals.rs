@@ -37,7 +37,7 @@ impl Connection {
         let refused = RefusedRequest::new(
             RefusalKind::Client,
             refusal.into_response(),
-            self.peer,
+            &self.peer,
             exchange.map(|exchange| &**exchange),
         );
         if let Activity::Handling { exchange, incoming: Some(pipe), .. } = &activity {
@@ -76,7 +76,7 @@ impl Connection {
         exchange: &Exchange,
         loop_context: &LoopContext,
     ) -> Response {
-        let refused = RefusedRequest::new(kind, pool::overloaded(), self.peer, Some(exchange));
+        let refused = RefusedRequest::new(kind, pool::overloaded(), &self.peer, Some(exchange));
         self.refusal(refused, Origin::Server, loop_context)
     }
 
@@ -97,7 +97,7 @@ impl Connection {
                 Answer::Default.make()
             })
         });
-        let refused = RefusedRequest::new(RefusalKind::TimeLimit, answer, self.peer, Some(&exchange));
+        let refused = RefusedRequest::new(RefusalKind::TimeLimit, answer, &self.peer, Some(&exchange));
         // What the handler has asked to be called at the end of its context runs here.
         loop_context.in_user_code(|_| exchange.time_out());
         if let Some(pipe) = incoming {

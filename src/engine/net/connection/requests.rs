@@ -25,7 +25,7 @@ use crate::{
 
 impl Connection {
     pub(super) fn on_head(&mut self, loop_context: &mut LoopContext) {
-        let mut request = loop_context.take_request(self.peer, self.id(loop_context), self.answered);
+        let mut request = loop_context.take_request(&self.peer, self.id(loop_context), self.answered);
         let plan = match request.route(&loop_context.router) {
             Found::Route(route) => {
                 let content = loop_context.router.get_route(route).content;
