@@ -14,11 +14,11 @@ use percent_encoding::percent_decode;
 
 use crate::{
     app::{
-        middleware::Attachments,
+        middleware::Extensions,
         response::Response,
         router::{Found, Router},
     },
-    body::{Body, pipe::Pipe},
+    body::pipe::Pipe,
     http::{Framing, Method, Version},
     observe::ConnectionId,
     peer::Peer,
@@ -51,7 +51,7 @@ pub struct Request {
     pub(crate) pipe: Option<Arc<Pipe>>,
     /// On its way back from a worker; still none, if there is no thread to be had that could handle it.
     pub(crate) answer: Option<Response>,
-    attachments: Attachments,
+    extensions: Extensions,
 }
 
 /// Makes the requests of one run of a server, so that the engine need not know the server.
@@ -80,7 +80,7 @@ impl Request {
             body: Arc::default(),
             pipe: None,
             answer: None,
-            attachments: Attachments::default(),
+            extensions: Extensions::default(),
         }
     }
 
@@ -123,20 +123,20 @@ impl Request {
         body.extend_from_slice(bytes);
     }
 
-    pub(crate) fn has_attachments(&mut self) -> bool {
-        !self.attachments.is_empty()
+    pub(crate) fn has_extensions(&mut self) -> bool {
+        !self.extensions.is_empty()
     }
 
-    /// Drops what handlers and wrappers have attached: a user's values, which may block. A panic of one is caught.
-    pub(crate) fn drop_attachments(&mut self) {
-        self.attachments.clear();
+    /// Drops the values that handlers and wrappers keep with the request. The drop may block; a panic of it is caught.
+    pub(crate) fn drop_extensions(&mut self) {
+        self.extensions.clear();
     }
 
     /// For a worker whose handler has returned: drops here, where it may block, what the handler has left with the request.
     pub(crate) fn let_go(&mut self, response: &Response) {
-        self.drop_attachments();
+        self.drop_extensions();
         // What comes after the head may need the context: a client that goes ends it.
-        if !matches!(response.body(), Body::Stream(_) | Body::Upgrade(_)) {
+        if response.body().as_bytes().is_some() {
             self.exchange.drop_callbacks();
         }
     }
@@ -148,7 +148,7 @@ impl Request {
             _ => self.body = Arc::default(),
         }
         self.pipe = None;
-        self.drop_attachments();
+        self.drop_extensions();
         let Some(exchange) = Arc::get_mut(&mut self.exchange) else { return false };
         if exchange.head.capacity() > KEPT_HEAD {
             return false;
@@ -290,19 +290,25 @@ impl Request {
         &self.exchange.server
     }
 
-    /// Attaches a value, for the handler and those around it to find: see [`Wrap`](crate::middleware::Wrap). It replaces an earlier
-    /// one of the same type, so use a type of your own.
+    /// The values that wrappers and the handler keep with this request, such as the user whom a wrapper has recognised.
     ///
-    /// The value is dropped when the handler has returned: by the worker, which it may block, before the response is sent; or
-    /// by the event loop, if the handler runs [inline](crate::routing::Route::inline), and then it must not block. A panic is caught.
-    pub fn attach<T: Send + Sync + 'static>(&self, value: T) {
-        drop(self.attachments.set(value));
-    }
-
-    /// The value of that type that was [attached](Request::attach), if one was.
+    /// ```
+    /// use softstop::Request;
+    ///
+    /// struct User(String);
+    ///
+    /// // In a wrapper, before the handler is called:
+    /// let recognise = |request: &Request| request.extensions().insert(User("Ada".to_owned()));
+    /// // In the handler:
+    /// let greet = |request: &Request| match request.extensions().get::<User>() {
+    ///     Some(user) => format!("Hello, {}!", user.0),
+    ///     None => "Hello, stranger!".to_owned(),
+    /// };
+    /// # let _ = (recognise, greet);
+    /// ```
     #[must_use]
-    pub fn attached<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        self.attachments.get()
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
     }
 
     /// The context of this request: it ends when the client goes away while the handler runs, when the route's

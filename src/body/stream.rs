@@ -16,7 +16,7 @@ use std::{
 use self::feed::{Feed, Message, Patience, Refused};
 pub(crate) use self::{feed::Rest, reader::Piece};
 use crate::{
-    body::Body,
+    body::{Body, BodyKind},
     stop::{Cause, Context},
 };
 
@@ -40,9 +40,8 @@ pub struct BodySender {
 struct SenderEnd(Arc<Line>);
 
 /// A body that is being sent, as its response carries it. Made by [`Body::stream`].
-#[derive(Clone)]
-pub struct Stream {
-    end: Arc<LoopEnd>,
+pub(crate) struct Stream {
+    end: LoopEnd,
 }
 
 /// If it is dropped, nobody will take anything any more.
@@ -105,7 +104,7 @@ impl Body {
     pub fn stream(capacity: usize) -> (BodySender, Body) {
         let line = Arc::new(Line { feed: Feed::new(capacity), context: OnceLock::new() });
         let end = LoopEnd { line: Arc::clone(&line), length: None, is_read: false };
-        (BodySender { end: Arc::new(SenderEnd(line)) }, Body::Stream(Stream { end: Arc::new(end) }))
+        (BodySender { end: Arc::new(SenderEnd(line)) }, Stream { end }.into())
     }
 
     /// Declares how many bytes will be sent, so that the client is told in advance. If it turns out to be more or fewer,
@@ -113,12 +112,14 @@ impl Body {
     /// changes.
     #[must_use]
     pub fn with_length(self, bytes: u64) -> Body {
-        let Body::Stream(mut stream) = self else { return self };
-        if let Some(end) = Arc::get_mut(&mut stream.end) {
-            end.length = Some(bytes);
-            end.line.feed.declare(bytes);
+        match self.into_kind() {
+            BodyKind::Stream(mut stream) => {
+                stream.end.length = Some(bytes);
+                stream.end.line.feed.declare(bytes);
+                stream.into()
+            }
+            kind => kind.into(),
         }
-        Body::Stream(stream)
     }
 }
 
@@ -263,13 +264,6 @@ impl fmt::Display for SendError {
 impl std::error::Error for SendError {}
 
 impl Stream {
-    /// One that is cut off already.
-    pub(crate) fn cut() -> Stream {
-        let line = Arc::new(Line { feed: Feed::new(0), context: OnceLock::new() });
-        line.feed.abort();
-        Stream { end: Arc::new(LoopEnd { line, length: None, is_read: false }) }
-    }
-
     /// Whether it comes from a reader: one that is ended early is not whole.
     pub(crate) fn is_read(&self) -> bool {
         self.end.is_read
@@ -280,9 +274,10 @@ impl Stream {
         self.end.length
     }
 
-    /// See [`Feed::attach`].
-    pub(crate) fn attach(&self, notify: impl Fn() + Send + Sync + 'static) -> bool {
-        self.end.line.feed.attach(Arc::new(notify))
+    /// See [`Feed::attach`]. Called once, by the connection that sends the response: a stream belongs to one response.
+    pub(crate) fn attach(&self, notify: impl Fn() + Send + Sync + 'static) {
+        let is_first = self.end.line.feed.attach(Arc::new(notify));
+        debug_assert!(is_first, "a stream belongs to one response");
     }
 
     /// See [`Feed::take`].
@@ -341,15 +336,6 @@ impl Drop for LoopEnd {
         self.line.discard(Cause::ClientGone);
     }
 }
-
-/// The same one, not an equal one.
-impl PartialEq for Stream {
-    fn eq(&self, other: &Stream) -> bool {
-        Arc::ptr_eq(&self.end, &other.end)
-    }
-}
-
-impl Eq for Stream {}
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

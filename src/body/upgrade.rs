@@ -25,8 +25,7 @@ pub struct Upgraded {
 }
 
 /// What is to become of the connection once the response is written: see [`Request::upgrade`](crate::Request::upgrade).
-#[derive(Clone)]
-pub struct Upgrade {
+pub(crate) struct Upgrade {
     taker: Arc<Taker>,
 }
 
@@ -88,7 +87,7 @@ impl Upgrade {
         Upgrade { taker: Arc::new(Taker(Mutex::new(Some((handler, context))))) }
     }
 
-    /// Runs the handler to its end, on this thread. The first one of its clones does.
+    /// Runs the handler to its end, on this thread.
     pub(crate) fn run(&self, stream: TcpStream, early: Vec<u8>) -> io::Result<()> {
         let Some((handler, context)) = lock(&self.taker.0).take() else { return Ok(()) };
         stream.set_nonblocking(false)?;
@@ -98,15 +97,6 @@ impl Upgrade {
         Ok(())
     }
 }
-
-/// The same one, not an equal one.
-impl PartialEq for Upgrade {
-    fn eq(&self, other: &Upgrade) -> bool {
-        Arc::ptr_eq(&self.taker, &other.taker)
-    }
-}
-
-impl Eq for Upgrade {}
 
 impl fmt::Debug for Upgrade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -40,7 +40,7 @@ use crate::{
         response::Response,
         router::{RouteId, Router},
     },
-    body::{Body, stream::Piece},
+    body::{BodyKind, stream::Piece},
     config::Config,
     engine::net::{Mailbox, Message},
     http::{Method, StatusCode, has_content},
@@ -461,7 +461,7 @@ impl Reply {
 /// What is to be read for that response, if its content comes from a reader. One that nobody wants, because the request or the
 /// status has no content or nobody waits for the response any more, is closed first: then it is only let go.
 fn first_piece(response: &Response, exchange: &Exchange) -> Option<Piece> {
-    let Body::Stream(stream) = response.body() else { return None };
+    let BodyKind::Stream(stream) = response.body().kind() else { return None };
     if !stream.is_read() {
         return None;
     }

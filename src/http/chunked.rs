@@ -12,7 +12,7 @@
 use super::body::take;
 use super::grammar::{self, TOKEN};
 use super::scan::Scan;
-use super::{Event, Limits, Received, Refusal, fields};
+use super::{Limits, ReadEvent, Received, Refusal, fields};
 
 /// Digits of one chunk size. Sixteen fill 64 bits; as many leading zeros are put up with.
 const SIZE_DIGITS: u8 = 32;
@@ -105,11 +105,11 @@ impl Chunked {
                     if *left == 0 {
                         self.position = Position::DataEnd(LineEnd::CarriageReturn);
                     }
-                    return Ok(Received { consumed: end, event: Event::Data(at..end) });
+                    return Ok(Received { consumed: end, event: ReadEvent::Data(at..end) });
                 }
                 Position::Trailer(scan) => {
                     let Some(length) = trailer(&input[at..], scan, limits)? else { break };
-                    return Ok(Received { consumed: at + length, event: Event::End });
+                    return Ok(Received { consumed: at + length, event: ReadEvent::End });
                 }
                 _ => {
                     self.position = self.advance(byte)?;
@@ -117,7 +117,7 @@ impl Chunked {
                 }
             }
         }
-        Ok(Received { consumed: at, event: Event::NeedInput })
+        Ok(Received { consumed: at, event: ReadEvent::NeedInput })
     }
 
     /// The position behind a byte that is part of the coding itself.

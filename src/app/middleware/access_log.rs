@@ -87,7 +87,7 @@ fn write(peer: &Peer, head: Option<&Head>, response: &Response, answers_head: bo
 /// How much of the content is sent: RFC 9110 sections 6.4.1 and 9.3.2.
 fn content_bytes(response: &Response, answers_head: bool) -> usize {
     let has_none = answers_head || matches!(response.status().as_u16(), 204 | 205 | 304);
-    if has_none { 0 } else { response.body().len() }
+    if has_none { 0 } else { response.body().in_memory().len() }
 }
 
 struct Line<'a> {

@@ -12,7 +12,6 @@ use std::{fmt, sync::Arc};
 use super::Wrap;
 use crate::{
     app::{request::Exchange, response::Response, router::RouteId},
-    body::Body,
     http::{Head, StatusCode},
     isolation::{contain::catch, disposal::dispose, journal},
     peer::Peer,
@@ -100,13 +99,13 @@ impl<'a> RefusedRequest<'a> {
     /// The text of the server's own answer: the rule that was broken, with its place in the RFCs, or what was missing.
     #[must_use]
     pub fn reason(&self) -> &str {
-        std::str::from_utf8(self.answer.body().as_slice()).unwrap_or_default().trim_end()
+        std::str::from_utf8(self.answer.body().in_memory()).unwrap_or_default().trim_end()
     }
 
     /// The server's own answer, to add something to.
     #[must_use]
     pub fn response(&self) -> Response {
-        self.answer.clone()
+        self.answer.try_clone().expect("the server's own answers, and those of time limits, are in memory")
     }
 
     /// The other end of the connection.
@@ -178,7 +177,7 @@ impl<'a> RefusedRequest<'a> {
     /// error is replaced, so that no client takes the answer for that of the handler.
     fn checked(&self, make: impl FnOnce() -> Response) -> Response {
         match catch(make) {
-            Ok(response) if matches!(response.body(), Body::Stream(_) | Body::Upgrade(_)) => {
+            Ok(response) if response.body().as_bytes().is_none() => {
                 journal::error!("the answer to a refused request has to be in memory: {self:?}");
                 // What it has captured is the user's, and this may be a loop.
                 dispose(response);

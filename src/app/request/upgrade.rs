@@ -55,10 +55,10 @@ impl Request {
         handler: impl FnOnce(Upgraded, &Context) + Send + 'static,
     ) -> Response {
         if !self.wants_upgrade(protocol) {
-            return Response::switching(StatusCode::UPGRADE_REQUIRED, protocol, Body::Empty);
+            return Response::switching(StatusCode::UPGRADE_REQUIRED, protocol, Body::empty());
         }
         let upgrade = Upgrade::new(handler, self.context().clone());
-        Response::switching(StatusCode::SWITCHING_PROTOCOLS, protocol, Body::Upgrade(upgrade))
+        Response::switching(StatusCode::SWITCHING_PROTOCOLS, protocol, upgrade.into())
     }
 
     /// Whether the client asks for that protocol: by its name in Upgrade, and `upgrade` in Connection. HTTP/1.0 cannot, and

@@ -60,7 +60,7 @@ impl Body {
     pub fn from_reader(reader: impl Read + Send + 'static) -> Body {
         let feed = Feed::of_reader(Box::new(reader), PIECE);
         let line = Arc::new(Line { feed, context: OnceLock::new() });
-        Body::Stream(Stream { end: Arc::new(LoopEnd { line, length: None, is_read: true }) })
+        Stream { end: LoopEnd { line, length: None, is_read: true } }.into()
     }
 
     /// What is left of a file, as by [`Body::from_reader`], and with its length if that can be trusted. If such a file

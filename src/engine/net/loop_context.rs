@@ -10,7 +10,7 @@ use crate::{
         response::Response,
         router::Router,
     },
-    body::{Body, stream::Stream},
+    body::{BodyKind, stream::Stream},
     config::Config,
     engine::{
         pool::Dispatcher,
@@ -127,7 +127,7 @@ impl LoopContext {
 
     /// The same for a response that nobody is sent.
     pub(crate) fn let_go_of(&mut self, response: Response, exchange: &Arc<Exchange>) {
-        if let Body::Stream(stream) = response.into_body() {
+        if let BodyKind::Stream(stream) = response.into_body().into_kind() {
             self.let_go(&stream, Cause::ClientGone, exchange);
         }
     }
@@ -160,10 +160,10 @@ impl LoopContext {
 
     /// Takes back a request that has been answered.
     pub(crate) fn recycle(&mut self, mut request: Box<Request>) {
-        if request.has_attachments() {
-            // Of an inline handler: a worker drops what its handlers have attached. A panic in there is caught, but what
-            // blocks holds the loop, as the handler itself would.
-            self.in_user_code(|_| request.drop_attachments());
+        if request.has_extensions() {
+            // The handler ran inline: a worker would have dropped the values. A panic of a drop is caught, but a drop that
+            // blocks holds the loop, like an inline handler that blocks.
+            self.in_user_code(|_| request.drop_extensions());
         }
         if self.spares.len() < SPARE_REQUESTS && request.recycle() {
             self.spares.push(request);

@@ -13,7 +13,7 @@ use crate::{
         pace::Pace,
         socket_writer::{Next, SocketWriter},
     },
-    http::{Event, ReadPhase, Refusal, StatusCode},
+    http::{ReadEvent, ReadPhase, Refusal, StatusCode},
     observe,
     stop::CloseReason,
 };
@@ -293,7 +293,7 @@ impl Connection {
             };
             consumed += received.consumed;
             match received.event {
-                Event::NeedInput => {
+                ReadEvent::NeedInput => {
                     let is_wanted = matches!(self.activity, Activity::Content { .. });
                     if is_wanted && self.http.wants_continue() {
                         self.http.write_continue(&mut self.output.buffer);
@@ -303,8 +303,8 @@ impl Connection {
                     }
                     return (consumed, true);
                 }
-                Event::Head => self.on_head(loop_context),
-                Event::Data(range) => {
+                ReadEvent::Head => self.on_head(loop_context),
+                ReadEvent::Data(range) => {
                     self.since = loop_context.now;
                     self.pace.add(range.len(), loop_context.now);
                     match &mut self.activity {
@@ -316,7 +316,7 @@ impl Connection {
                         _ => {}
                     }
                 }
-                Event::End => {
+                ReadEvent::End => {
                     *requests -= 1;
                     self.on_complete(consumed == input.len(), loop_context);
                 }

@@ -13,7 +13,7 @@ use crate::{
         response::Response,
     },
     engine::{net::loop_context::LoopContext, pool},
-    http::{Refusal, Respond, body_is_separate},
+    http::{Refusal, ResponseOptions, body_is_separate},
     isolation::{contain::catch, journal},
     stop::CloseReason,
 };
@@ -54,7 +54,7 @@ impl Connection {
             loop_context.tally.cancelled.add(u64::from(has_begun && exchange.cancel_once()));
         }
         let response = self.refusal(refused, Origin::Server, loop_context);
-        let options = Respond { date: loop_context.date.at(loop_context.now), close: true };
+        let options = ResponseOptions { date: loop_context.date.at(loop_context.now), close: true };
         let separate = body_is_separate(&response.parts(), self.http.is_head_request());
         self.http.refuse_with(&response.parts(), options, &mut self.output.buffer);
         self.tell_made(response.status(), loop_context);
