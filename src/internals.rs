@@ -46,15 +46,14 @@ pub struct Sleeper {
     poll: Poll,
     events: Events,
     inbox: mailbox::Inbox<u64>,
-    post: mailbox::Post<u64>,
+    messages: Vec<u64>,
 }
 
 /// A mailbox, and the loop that it belongs to.
 pub fn mailbox() -> io::Result<(Mailbox, Sleeper)> {
     let poll = Poll::new()?;
     let (mailbox, inbox) = mailbox::mailbox(poll.registry(), Token(usize::MAX))?;
-    let post = mailbox::Post::default();
-    Ok((Mailbox(mailbox), Sleeper { poll, events: Events::with_capacity(1024), inbox, post }))
+    Ok((Mailbox(mailbox), Sleeper { poll, events: Events::with_capacity(1024), inbox, messages: Vec::new() }))
 }
 
 impl Mailbox {
@@ -78,10 +77,10 @@ impl Sleeper {
 
     /// Takes all messages without having slept: the last of them.
     pub fn take(&mut self) -> Option<u64> {
-        let mut post = self.inbox.exchange(std::mem::take(&mut self.post));
-        let last = post.messages.pop();
-        post.messages.clear();
-        self.post = post;
+        let mut messages = self.inbox.exchange(std::mem::take(&mut self.messages));
+        let last = messages.pop();
+        messages.clear();
+        self.messages = messages;
         last
     }
 
