@@ -19,7 +19,7 @@ use crate::{
     app::request::Exchange,
     error::Error,
     isolation::{
-        contain::{Contained, catch},
+        contain::{Contained, catch, discard},
         journal,
     },
     stop::{Context, Straggler, Stuck, WaitGuard},
@@ -117,6 +117,8 @@ impl Run {
                 }
                 // Dropped last: a thread that sees the end of the run sees this code's end.
                 drop(in_flight);
+                // The run owns the handlers and the observer. If the server has been dropped, this thread may drop them.
+                discard(run);
             }
         };
         // Locked before there is a thread: its code may ask at once whether it runs on one of these threads.
