@@ -27,11 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             Ok(()) => "slow".to_owned(),
             Err(cause) => format!("cut short: {cause}"),
         })
-        .get(
-            "/large",
-            route(move |_| Response::new(StatusCode::OK).with_body(Body::Shared(Arc::clone(&large))))
-                .inline(),
-        )
+        .get("/large", route(move |_| Response::new(StatusCode::OK).with_body(Arc::clone(&large))).inline())
         .post("/post", |request: &Request| format!("{} bytes", request.body().len()))
         .get("/stream", stream)
         .get("/upgrade", upgrade)

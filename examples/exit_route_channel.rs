@@ -23,7 +23,7 @@ fn main() -> Result<(), Error> {
         // Nothing in it can block, so it may run on the event loop.
         route(move |request| {
             // Full: somebody else has asked already, which is just as good.
-            let _ = exit.try_send(request.peer());
+            let _ = exit.try_send(request.peer().clone());
             "good bye\n"
         })
         .inline(),

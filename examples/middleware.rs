@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let requests = AtomicU64::new(0);
     let number = move |request: &Request, next: &Next| {
         let id = 1 + requests.fetch_add(1, Ordering::Relaxed);
-        request.attach(RequestId(id)); // for the handler
+        request.extensions().insert(RequestId(id)); // for the handler
         next.run(request).header("X-Request-Id", &id.to_string())
     };
     let exit = |request: &Request| {
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let api = Router::new().get("/", |_: &Request| "this is the api\n").fallback(nothing).wrap(cross_origin);
     let routes = Router::new()
         .get("/", |request: &Request| {
-            format!("you are request {}\n", request.attached::<RequestId>().map_or(0, |id| id.0))
+            format!("you are request {}\n", request.extensions().get::<RequestId>().map_or(0, |id| id.0))
         })
         .get("/fail", |_: &Request| -> &'static str { panic!("the disk is on fire") })
         .get("/metrics", metrics_route().into_route().inline())

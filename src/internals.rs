@@ -382,3 +382,24 @@ impl Drop for Pool {
         self.pool.take_idle_threads().into_iter().for_each(|(_, thread)| _ = thread.join());
     }
 }
+
+// ---- http ---------------------------------------------------------------------------------------------------------
+
+/// The HTTP core, for its tests, its fuzz targets and its benchmarks.
+pub mod http {
+    use crate::app::response::Response;
+    pub use crate::http::{
+        conn::{AfterResponse, Conn, ReadEvent, ReadPhase, Received, ResponseOptions},
+        encode::{LARGE_BODY, body_is_separate},
+        head::Head,
+        message::Framing,
+        refusal::Refusal,
+        response_parts::{ResponseContent, ResponseParts},
+        transfer::Transfer,
+    };
+
+    /// The parts of a response that the core encodes.
+    pub fn parts(response: &Response) -> ResponseParts<'_> {
+        response.parts()
+    }
+}

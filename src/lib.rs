@@ -130,6 +130,8 @@ pub mod observe;
 #[cfg(not(loom))]
 pub mod patterns;
 #[cfg(not(loom))]
+mod peer;
+#[cfg(not(loom))]
 mod rounded;
 #[cfg(all(feature = "serde", not(loom)))]
 mod serialize;
@@ -143,13 +145,14 @@ pub use self::{
     app::into_response::IntoResponse,
     app::middleware,
     app::request::Request,
-    app::response::{InvalidHeader, Response},
+    app::response::Response,
     app::router::Router,
     body::Body,
     config::{OnListenerFailure, Timeouts},
     error::{Error, ErrorKind},
     group::{Group, GroupHandle},
-    http::{Limits, Method, StatusCode},
+    http::{Method, StatusCode, limits::Limits},
+    peer::Peer,
     server::{Server, ServerBuilder, ServerHandle},
     stop::{OnStop, Phase, Signal, StopPolicy},
 };

@@ -17,7 +17,7 @@
 //! [`Requests`]. A group's report has `clean`, `servers`, `drains`, `tasks`, and `failure`: the first cause of a group that
 //! failed, or null.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
@@ -70,7 +70,7 @@ struct Connections {
 #[derive(Serialize)]
 struct Left<'a> {
     request: &'a str,
-    peer: Option<SocketAddr>,
+    peer: Option<String>,
     seconds: f64,
     stuck: String,
 }
@@ -183,7 +183,7 @@ impl Group<'_> {
 fn left(straggler: &Straggler) -> Left<'_> {
     Left {
         request: &straggler.request,
-        peer: straggler.peer,
+        peer: straggler.peer.as_ref().map(ToString::to_string),
         seconds: straggler.age.as_secs_f64(),
         stuck: straggler.stuck.to_string(),
     }

@@ -5,8 +5,8 @@ use std::hint::black_box;
 use criterion::Criterion;
 use softstop::{
     Limits, Request, Router,
-    http::{Conn, Event, Head},
     internals::Routes,
+    internals::http::{Conn, Head, ReadEvent},
 };
 
 /// Routes beside the four that are looked up, as in the API of a service.
@@ -45,6 +45,6 @@ fn head(target: &str) -> Head {
     let mut head = Head::default();
     let text = format!("GET {target} HTTP/1.1\r\nHost: bench\r\n\r\n");
     let received = Conn::new().receive(text.as_bytes(), &mut head, &Limits::default()).unwrap();
-    assert_eq!(received.event, Event::Head);
+    assert_eq!(received.event, ReadEvent::Head);
     head
 }

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput};
 use softstop::{
     IntoResponse, Limits, Response, StatusCode,
-    http::{Conn, Event, Head, Respond},
+    internals::http::{Conn, Head, ReadEvent, ResponseOptions, parts},
 };
 
 const SHORT: &str = "GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n";
@@ -23,7 +23,7 @@ const BROWSER: &str = "GET /articles/2026/how-to-stop?from=front&page=2 HTTP/1.1
     Sec-Fetch-Dest: document\r\n\
     Sec-Fetch-Mode: navigate\r\n\
     Priority: u=0, i\r\n\r\n";
-const OPTIONS: Respond<'_> = Respond { date: b"Sun, 06 Nov 1994 08:49:37 GMT", close: false };
+const OPTIONS: ResponseOptions<'_> = ResponseOptions { date: b"Sun, 06 Nov 1994 08:49:37 GMT", close: false };
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let limits = Limits::default();
@@ -35,7 +35,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let mut connection = Conn::new();
                 let received = connection.receive(black_box(text.as_bytes()), &mut head, &limits).unwrap();
-                assert_eq!(received.event, Event::Head);
+                assert_eq!(received.event, ReadEvent::Head);
             });
         });
     }
@@ -55,7 +55,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
                 || asked(&limits),
                 |connection| {
                     out.clear();
-                    connection.respond(&black_box(response).parts(), OPTIONS, &mut out)
+                    connection.respond(&parts(black_box(response)), OPTIONS, &mut out)
                 },
                 BatchSize::SmallInput,
             );
@@ -69,6 +69,6 @@ fn asked(limits: &Limits) -> Conn {
     let (mut connection, mut head) = (Conn::new(), Head::default());
     connection.receive(SHORT.as_bytes(), &mut head, limits).unwrap();
     let end = connection.receive(b"", &mut head, limits).unwrap();
-    assert_eq!(end.event, Event::End);
+    assert_eq!(end.event, ReadEvent::End);
     connection
 }

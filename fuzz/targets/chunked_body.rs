@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use softstop::http::Limits;
+use softstop::Limits;
 
 #[path = "../../tests/http/play.rs"]
 mod play;

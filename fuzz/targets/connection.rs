@@ -4,8 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use softstop::{
-    IntoResponse,
-    http::{After, Conn, Event, Head, Limits, ReadPhase, Refusal, Respond, StatusCode},
+    IntoResponse, Limits, StatusCode,
+    internals::http::{AfterResponse, Conn, Head, ReadEvent, ReadPhase, Refusal, ResponseOptions, parts},
 };
 
 fuzz_target!(|input: &[u8]| {
@@ -14,7 +14,7 @@ fuzz_target!(|input: &[u8]| {
     let (mut connection, mut head, mut out) = (Conn::new(), Head::default(), Vec::new());
     let (mut start, mut end) = (0, 0);
     for &step in script.iter().cycle().take(4 * (input.len() + script.len())) {
-        let options = Respond { date: b"Sun, 06 Nov 1994 08:49:37 GMT", close: step & 128 != 0 };
+        let options = ResponseOptions { date: b"Sun, 06 Nov 1994 08:49:37 GMT", close: step & 128 != 0 };
         out.clear();
         let phase = connection.phase();
         match (phase, step % 32) {
@@ -24,11 +24,11 @@ fuzz_target!(|input: &[u8]| {
                 return;
             }
             (ReadPhase::Handling, _) | (ReadPhase::InBody, 0) => {
-                let after = connection.respond(&"ok".into_response().parts(), options, &mut out);
+                let after = connection.respond(&parts(&"ok".into_response()), options, &mut out);
                 assert!(out.starts_with(b"HTTP/1.1 200 OK\r\n"));
                 let closing = out.windows(19).any(|window| window == b"\r\nConnection: close");
-                assert_eq!(closing, after == After::Close);
-                assert_eq!(connection.phase() == ReadPhase::Closed, after == After::Close);
+                assert_eq!(closing, after == AfterResponse::Close);
+                assert_eq!(connection.phase() == ReadPhase::Closed, after == AfterResponse::Close);
             }
             (_, 1) => {
                 connection.refuse(&Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow"), options, &mut out);
@@ -48,10 +48,10 @@ fuzz_target!(|input: &[u8]| {
                     continue;
                 };
                 assert!(received.consumed <= end - start);
-                if let Event::Data(range) = &received.event {
+                if let ReadEvent::Data(range) = &received.event {
                     assert!(!range.is_empty() && range.end <= received.consumed);
                 }
-                if received.event == Event::Head {
+                if received.event == ReadEvent::Head {
                     assert!(head.path() == "*" || head.path().starts_with('/'));
                     assert!(head.headers().all(|(name, _)| head.header(name).is_some()));
                     if step & 64 == 0 {

@@ -4,10 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::response::Response;
-use crate::{
-    body::Body,
-    http::{Refusal, StatusCode},
-};
+use crate::http::{InvalidHeader, Refusal, StatusCode};
 
 /// A value that can be turned into a response. A handler returns one.
 ///
@@ -26,11 +23,11 @@ use crate::{
 ///
 /// assert_eq!("Hello".into_response().status(), StatusCode::OK);
 /// assert_eq!(().into_response().status(), StatusCode::NO_CONTENT);
-/// assert_eq!(StatusCode::NOT_FOUND.into_response().body().len(), 0);
+/// assert_eq!(StatusCode::NOT_FOUND.into_response().body().content_length(), Some(0));
 ///
 /// let parsed = "x".parse::<u8>().map(|number| number.to_string());
 /// let response = parsed.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string())).into_response();
-/// assert_eq!(response.body().as_slice(), b"invalid digit found in string");
+/// assert_eq!(response.body().as_bytes(), Some(&b"invalid digit found in string"[..]));
 /// ```
 ///
 /// # If the compiler refuses a handler
@@ -122,7 +119,7 @@ impl IntoResponse for Arc<Vec<u8>> {
 /// 200 with bytes of no particular type.
 impl IntoResponse for &'static [u8] {
     fn into_response(self) -> Response {
-        Response::of_type(BINARY, Body::Static(self))
+        Response::of_type(BINARY, self.into())
     }
 }
 
@@ -154,6 +151,13 @@ impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
 impl IntoResponse for () {
     fn into_response(self) -> Response {
         StatusCode::NO_CONTENT.into_response()
+    }
+}
+
+/// 500, and the error as plain text: the program has let a value through that no response can have.
+impl IntoResponse for InvalidHeader {
+    fn into_response(self) -> Response {
+        (StatusCode::INTERNAL_SERVER_ERROR, format!("{self}\n")).into_response()
     }
 }
 

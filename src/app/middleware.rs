@@ -10,13 +10,13 @@
 //! other, so a route without wrappers pays nothing for them.
 
 mod access_log;
-mod attachments;
+mod extensions;
 mod refused;
 
 use std::{any::Any, fmt, sync::Arc};
 
 pub use self::access_log::{AccessLog, access_log};
-pub(crate) use self::attachments::Attachments;
+pub use self::extensions::Extensions;
 pub(crate) use self::refused::{LogLine, OnRefusal};
 pub use self::refused::{RefusalKind, RefusedRequest};
 
@@ -49,11 +49,14 @@ use crate::{
 /// let count = AtomicU64::new(0);
 /// let number = move |request: &Request, next: &Next| {
 ///     let id = count.fetch_add(1, Ordering::Relaxed);
-///     request.attach(RequestId(id));
+///     request.extensions().insert(RequestId(id));
 ///     next.run(request).header("X-Request-Id", &id.to_string())
 /// };
 /// let router = Router::new()
-///     .get("/", |request: &Request| format!("request {}", request.attached::<RequestId>().map_or(0, |id| id.0)))
+///     .get("/", |request: &Request| match request.extensions().get::<RequestId>() {
+///         Some(id) => format!("request {}", id.0),
+///         None => "a request without a number".to_owned(),
+///     })
 ///     .wrap(number);
 /// # let _ = router;
 /// ```

@@ -6,16 +6,17 @@ mod exchange;
 mod reuse;
 mod upgrade;
 
-use std::{borrow::Cow, fmt, io, net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, fmt, io, sync::Arc};
 
 pub(crate) use exchange::Exchange;
 
 use percent_encoding::percent_decode;
 
 use crate::{
-    app::{middleware::Attachments, response::Response, router::Router},
+    app::{middleware::Extensions, response::Response, router::Router},
     body::pipe::Pipe,
     http::{Method, Version},
+    peer::Peer,
     server::ServerHandle,
     stop::Context,
 };
@@ -37,7 +38,7 @@ pub struct Request {
     pub(crate) pipe: Option<Arc<Pipe>>,
     /// Some on the way back from a worker. None if the system has no thread that could handle the request.
     pub(crate) answer: Option<Response>,
-    attachments: Attachments,
+    extensions: Extensions,
 }
 
 /// Makes the requests of one run of a server, so that the engine need not know the server.
@@ -66,7 +67,7 @@ impl Request {
             body: Arc::default(),
             pipe: None,
             answer: None,
-            attachments: Attachments::default(),
+            extensions: Extensions::default(),
         }
     }
 
@@ -191,10 +192,10 @@ impl Request {
         }
     }
 
-    /// The address at the other end of the connection.
+    /// The other end of the connection.
     #[must_use]
-    pub fn peer(&self) -> SocketAddr {
-        self.exchange.peer
+    pub fn peer(&self) -> &Peer {
+        self.exchange.peer()
     }
 
     /// The server that serves this request. A handler may ask it to stop, or ask whether it is ready.
@@ -203,19 +204,25 @@ impl Request {
         &self.exchange.server
     }
 
-    /// Attaches a value, for the handler and those around it to find: see [`Wrap`](crate::middleware::Wrap). It replaces an earlier
-    /// one of the same type, so use a type of your own.
+    /// The values that wrappers and the handler keep with this request, such as the user whom a wrapper has recognised.
     ///
-    /// The value is dropped when the handler has returned: by the worker, which it may block, before the response is sent; or
-    /// by the event loop, if the handler runs [inline](crate::routing::Route::inline), and then it must not block. A panic is caught.
-    pub fn attach<T: Send + Sync + 'static>(&self, value: T) {
-        drop(self.attachments.set(value));
-    }
-
-    /// The value of that type that was [attached](Request::attach), if one was.
+    /// ```
+    /// use softstop::Request;
+    ///
+    /// struct User(String);
+    ///
+    /// // In a wrapper, before the handler is called:
+    /// let recognise = |request: &Request| request.extensions().insert(User("Ada".to_owned()));
+    /// // In the handler:
+    /// let greet = |request: &Request| match request.extensions().get::<User>() {
+    ///     Some(user) => format!("Hello, {}!", user.0),
+    ///     None => "Hello, stranger!".to_owned(),
+    /// };
+    /// # let _ = (recognise, greet);
+    /// ```
     #[must_use]
-    pub fn attached<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        self.attachments.get()
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
     }
 
     /// The context of this request. The first call makes the context. The context ends

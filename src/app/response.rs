@@ -1,11 +1,13 @@
-//! What a handler answers with.
+//! The answer of a handler: a status code, fields and content.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use crate::{
-    body::Body,
-    http::{Content, ResponseParts, StatusCode, grammar},
+    body::{Body, BodyKind},
+    http::{
+        CONTENT_TYPE, InvalidHeader, ResponseContent, ResponseParts, StatusCode, check_field, check_value,
+        is_token,
+    },
 };
 
 /// A response: a status code, fields and content. The server adds Date, Connection, and Content-Length or
@@ -20,7 +22,10 @@ use crate::{
 ///     .with_body("<a href=\"/notes/7\">over there</a>");
 /// assert_eq!(response.headers().count(), 2);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// A response is not `Clone`, because its content may be a stream, which is sent once. [`Response::try_clone`] copies a response
+/// in memory.
+#[derive(Debug)]
 pub struct Response {
     status: StatusCode,
     content_type: Option<Cow<'static, str>>,
@@ -33,20 +38,23 @@ impl Response {
     /// A response without content.
     ///
     /// # Panics
-    /// If the status is an informational one (1xx): those are not answers, and the server sends them by itself.
+    /// If the status is an informational one (1xx): the server sends those itself, before the response.
     #[track_caller]
+    #[must_use]
     pub fn new(status: StatusCode) -> Self {
         assert!(!status.is_informational(), "{status} announces a response, it is none");
-        Response { status, content_type: None, lines: String::new(), body: Body::Empty }
+        Response { status, content_type: None, lines: String::new(), body: Body::empty() }
     }
 
-    /// Replaces the content. Where the status forbids any (204, 205, 304), it is not sent.
+    /// Replaces the content. A content that the status forbids (204, 205, 304) is not sent.
+    #[must_use]
     pub fn with_body(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self
     }
 
     /// Takes the content out.
+    #[must_use]
     pub fn into_body(self) -> Body {
         self.body
     }
@@ -54,57 +62,81 @@ impl Response {
     /// Replaces the media type of the content (RFC 9110 section 8.3).
     ///
     /// # Panics
-    /// If the value is not a valid field value, as [`Response::header`] does.
+    /// If the value is not a valid field value. [`Response::try_header`] is for a value that is not a constant.
     #[track_caller]
+    #[must_use]
     pub fn content_type(mut self, value: &'static str) -> Self {
-        match check_value(value) {
+        match check_value(CONTENT_TYPE, value) {
             Ok(()) => self.content_type = Some(Cow::Borrowed(value)),
             Err(invalid) => panic!("{invalid}"),
         }
         self
     }
 
-    /// Adds a field line. One named Content-Type replaces the media type instead.
+    /// Adds a field line whose name and value the program knows to be valid, such as constants. A field named Content-Type
+    /// replaces the media type instead.
     ///
     /// # Panics
-    /// If the name or the value is invalid, or the field belongs to the server. [`Response::try_header`] returns
-    /// these as errors; it is the one to use where the value is not the program's own.
+    /// If the field is invalid, as [`Response::try_header`] describes. Use that method for everything that comes from a
+    /// client, a file or a database.
     #[track_caller]
-    pub fn header(self, name: &str, value: &str) -> Self {
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
         match self.try_header(name, value) {
-            Ok(response) => response,
+            Ok(()) => self,
             Err(invalid) => panic!("{invalid}"),
         }
     }
 
-    /// Adds a field line. One named Content-Type replaces the media type instead.
+    /// Adds a field line whose name or value comes from elsewhere. A field named Content-Type replaces the media type instead.
+    ///
+    /// The response is never lost: after an error it is as it was, and can be sent without the field. A handler that uses `?`
+    /// answers 500 with the text of the error.
+    ///
+    /// ```
+    /// use softstop::{Request, Response, StatusCode, http::InvalidHeader};
+    ///
+    /// // Without the field, if it is invalid:
+    /// let echo = |request: &Request| {
+    ///     let mut response = Response::new(StatusCode::OK).with_body(request.shared_body());
+    ///     if let Some(kind) = request.header("Content-Type") {
+    ///         _ = response.try_header("Content-Type", kind);
+    ///     }
+    ///     response
+    /// };
+    /// // Not at all, if it is invalid:
+    /// let redirect = |request: &Request| -> Result<Response, InvalidHeader> {
+    ///     let mut response = Response::new(StatusCode::SEE_OTHER);
+    ///     response.try_header("Location", &request.query("to").unwrap_or_default())?;
+    ///     Ok(response)
+    /// };
+    /// # let _ = (echo, redirect);
+    /// ```
     ///
     /// # Errors
-    /// If the name is no token (RFC 9110 section 5.1); if the value holds anything but visible ASCII characters,
-    /// spaces and tabs, or begins or ends in white space (section 5.5); or if the field is one of those that say
-    /// where the message ends and whether the connection persists, or Date, which are the server's.
-    pub fn try_header(mut self, name: &str, value: &str) -> Result<Self, InvalidHeader> {
-        if !grammar::is_token(name.as_bytes()) {
-            return Err(InvalidHeader { name: name.into(), fault: Fault::Name });
-        }
-        if SERVER_FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name)) {
-            return Err(InvalidHeader { name: name.into(), fault: Fault::Owned });
-        }
-        check_value(value).map_err(|invalid| InvalidHeader { name: name.into(), ..invalid })?;
+    /// - The name is not a token (RFC 9110 section 5.1).
+    /// - The value holds anything but visible ASCII characters, spaces and tabs, or begins or ends with white space (RFC 9110
+    ///   section 5.5).
+    /// - The field is one that only the server sends: Date, and those that say where the message ends and whether the
+    ///   connection persists.
+    pub fn try_header(&mut self, name: &str, value: &str) -> Result<(), InvalidHeader> {
+        check_field(name, value)?;
         if name.eq_ignore_ascii_case(CONTENT_TYPE) {
             self.content_type = Some(Cow::Owned(value.into()));
         } else {
             self.lines.extend([name, ": ", value, "\r\n"]);
         }
-        Ok(self)
+        Ok(())
     }
 
     /// The status code.
+    #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
     /// The content.
+    #[must_use]
     pub fn body(&self) -> &Body {
         &self.body
     }
@@ -116,6 +148,14 @@ impl Response {
         media_type.into_iter().chain(others)
     }
 
+    /// A copy, if the content is in memory: see [`Body::try_clone`].
+    #[must_use]
+    pub fn try_clone(&self) -> Option<Response> {
+        let body = self.body.try_clone()?;
+        let (content_type, lines) = (self.content_type.clone(), self.lines.clone());
+        Some(Response { status: self.status, content_type, lines, body })
+    }
+
     /// A response whose media type needs no check.
     pub(crate) fn of_type(content_type: &'static str, body: Body) -> Self {
         let content_type = Some(Cow::Borrowed(content_type));
@@ -125,7 +165,7 @@ impl Response {
     /// A response that names a protocol in its Upgrade field (RFC 9110 section 7.8).
     #[track_caller]
     pub(crate) fn switching(status: StatusCode, protocol: &str, body: Body) -> Self {
-        let is_valid = protocol.split('/').all(|part| grammar::is_token(part.as_bytes()));
+        let is_valid = protocol.split('/').all(|part| is_token(part.as_bytes()));
         assert!(is_valid, "{protocol:?} is no name of a protocol: use letters, digits and hyphens");
         let lines = format!("Connection: upgrade\r\nUpgrade: {protocol}\r\n");
         Response { status, content_type: None, lines, body }
@@ -141,67 +181,13 @@ impl Response {
         self.content_type.as_deref()
     }
 
-    /// What the HTTP core has to know of it.
-    pub fn parts(&self) -> ResponseParts<'_> {
-        let content = match &self.body {
-            Body::Stream(stream) => Content::Streamed { length: stream.length() },
-            body => Content::InMemory(body.as_slice()),
+    /// The parts that the HTTP core encodes.
+    pub(crate) fn parts(&self) -> ResponseParts<'_> {
+        let content = match self.body.kind() {
+            BodyKind::Stream(stream) => ResponseContent::Streamed { length: stream.length() },
+            _ => ResponseContent::InMemory(self.body.in_memory()),
         };
         let media_type = self.media_type().unwrap_or_default();
         ResponseParts { status: self.status, media_type, field_lines: &self.lines, content }
     }
 }
-
-const CONTENT_TYPE: &str = "Content-Type";
-
-/// RFC 9112 sections 6 and 9, RFC 9110 sections 6.6 and 7.8: what one side could use to make the other see another
-/// message end, and Date, of which there may be but one.
-const SERVER_FIELDS: [&str; 9] = [
-    "Connection",
-    "Content-Length",
-    "Date",
-    "Keep-Alive",
-    "Proxy-Connection",
-    "TE",
-    "Trailer",
-    "Transfer-Encoding",
-    "Upgrade",
-];
-
-fn check_value(value: &str) -> Result<(), InvalidHeader> {
-    let allowed = |byte: u8| matches!(byte, b'\t' | b' '..=b'~');
-    if value.bytes().all(allowed) && value.trim_ascii() == value {
-        return Ok(());
-    }
-    Err(InvalidHeader { name: CONTENT_TYPE.into(), fault: Fault::Value })
-}
-
-/// A field that a response cannot have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidHeader {
-    name: String,
-    fault: Fault,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    Name,
-    Value,
-    Owned,
-}
-
-impl fmt::Display for InvalidHeader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let advice = match self.fault {
-            Fault::Name => "is not a field name: use letters, digits and hyphens",
-            Fault::Value => {
-                "has an invalid value: use visible ASCII characters with spaces or tabs between them, \
-                 and percent-encode everything else"
-            }
-            Fault::Owned => "is a field of the server's own: leave it out, the server sends the right one",
-        };
-        write!(f, "{:?} {advice}", self.name)
-    }
-}
-
-impl std::error::Error for InvalidHeader {}

@@ -21,14 +21,13 @@ use self::feed::Feed;
 pub use self::sender::BodySender;
 pub(crate) use self::{feed::Remainder, reader::Piece};
 use crate::{
-    body::Body,
+    body::{Body, BodyKind},
     stop::{Cause, Context},
 };
 
 /// A streamed body, as its response carries it to the loop. Made by [`Body::stream`].
-#[derive(Clone)]
-pub struct Stream {
-    end: Arc<LoopEnd>,
+pub(crate) struct Stream {
+    end: LoopEnd,
 }
 
 /// The loop's end of a body. Dropping it tells the senders that nothing is taken any more.
@@ -95,7 +94,7 @@ impl Body {
     pub fn stream(capacity: usize) -> (BodySender, Body) {
         let channel = Arc::new(Channel { feed: Feed::new(capacity), context: OnceLock::new() });
         let end = LoopEnd { channel: Arc::clone(&channel), length: None, is_read: false };
-        (BodySender::new(channel), Body::Stream(Stream { end: Arc::new(end) }))
+        (BodySender::new(channel), Stream { end }.into())
     }
 
     /// Declares the length of a streamed body, so that the client gets `Content-Length`.
@@ -104,12 +103,14 @@ impl Body {
     /// memory has a length already: this changes nothing.
     #[must_use]
     pub fn with_length(self, bytes: u64) -> Body {
-        let Body::Stream(mut stream) = self else { return self };
-        if let Some(end) = Arc::get_mut(&mut stream.end) {
-            end.length = Some(bytes);
-            end.channel.feed.declare(bytes);
+        match self.into_kind() {
+            BodyKind::Stream(mut stream) => {
+                stream.end.length = Some(bytes);
+                stream.end.channel.feed.declare(bytes);
+                stream.into()
+            }
+            kind => kind.into(),
         }
-        Body::Stream(stream)
     }
 }
 
@@ -126,13 +127,6 @@ impl fmt::Display for SendError {
 impl std::error::Error for SendError {}
 
 impl Stream {
-    /// Makes a stream that is cut already.
-    pub(crate) fn cut() -> Stream {
-        let channel = Arc::new(Channel { feed: Feed::new(0), context: OnceLock::new() });
-        channel.feed.abort();
-        Stream { end: Arc::new(LoopEnd { channel, length: None, is_read: false }) }
-    }
-
     /// Whether the body comes from a reader. A body from a reader is incomplete if it is ended early.
     pub(crate) fn is_read(&self) -> bool {
         self.end.is_read
@@ -143,9 +137,10 @@ impl Stream {
         self.end.length
     }
 
-    /// See [`Feed::attach`].
-    pub(crate) fn attach(&self, notify: impl Fn() + Send + Sync + 'static) -> bool {
-        self.end.channel.feed.attach(Arc::new(notify))
+    /// See [`Feed::attach`]. Called once, by the connection that sends the response: a stream belongs to one response.
+    pub(crate) fn attach(&self, notify: impl Fn() + Send + Sync + 'static) {
+        let is_first = self.end.channel.feed.attach(Arc::new(notify));
+        debug_assert!(is_first, "a stream belongs to one response");
     }
 
     /// See [`Feed::take`].
@@ -204,15 +199,6 @@ impl Drop for LoopEnd {
         self.channel.discard(Cause::ClientGone);
     }
 }
-
-/// Two streams are equal if they are the same stream.
-impl PartialEq for Stream {
-    fn eq(&self, other: &Stream) -> bool {
-        Arc::ptr_eq(&self.end, &other.end)
-    }
-}
-
-impl Eq for Stream {}
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -28,8 +28,7 @@ pub struct Upgraded {
 
 /// The handler that takes the connection over once the response is written: see
 /// [`Request::upgrade`](crate::Request::upgrade).
-#[derive(Clone)]
-pub struct Upgrade {
+pub(crate) struct Upgrade {
     taker: Arc<Taker>,
 }
 
@@ -93,7 +92,7 @@ impl Upgrade {
         Upgrade { taker: Arc::new(Taker(Mutex::new(Some((handler, context))))) }
     }
 
-    /// Runs the handler to its end, on this thread. Only the first call, of all clones, runs it.
+    /// Runs the handler to its end, on this thread.
     pub(crate) fn run(&self, stream: TcpStream, early: Vec<u8>) -> io::Result<()> {
         let Some((handler, context)) = lock(&self.taker.0).take() else { return Ok(()) };
         stream.set_nonblocking(false)?;
@@ -103,15 +102,6 @@ impl Upgrade {
         Ok(())
     }
 }
-
-/// Two upgrades are equal if they share one handler.
-impl PartialEq for Upgrade {
-    fn eq(&self, other: &Upgrade) -> bool {
-        Arc::ptr_eq(&self.taker, &other.taker)
-    }
-}
-
-impl Eq for Upgrade {}
 
 impl fmt::Debug for Upgrade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,19 +1,21 @@
-//! `host [ ":" port ]`, as the Host field and two of the target's forms have it.
+//! `host [ ":" port ]`: the value of the Host field, and a part of two forms of the target.
 
 use std::net::Ipv6Addr;
 
 use super::Refusal;
 use super::grammar::{self, NAME};
 
-/// A host that is not empty (RFC 9110 section 4.2.1 has the http scheme refuse that one) and a port that may be
-/// absent or empty. RFC 3986 does not bound the port's digits, so neither does this.
+/// A host and a port.
+///
+/// - The host is not empty: RFC 9110 section 4.2.1 has a recipient reject an http URI with an empty host.
+/// - The port may be absent or empty. RFC 3986 does not limit the number of its digits, so this parser does not either.
 pub(super) struct Authority<'a> {
     pub(super) port: Option<&'a [u8]>,
 }
 
 impl<'a> Authority<'a> {
-    /// RFC 9110 section 7.2 and RFC 3986 sections 3.2.2 and 3.2.3. User information (RFC 9110 section 4.2.4) fails
-    /// as well, since no host holds an at sign.
+    /// RFC 9110 section 7.2 and RFC 3986 sections 3.2.2 and 3.2.3. User information (RFC 9110 section 4.2.4) is refused, because
+    /// no host holds an at sign.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, Refusal> {
         let rest = match bytes.strip_prefix(b"[") {
             Some(literal) => {
@@ -39,7 +41,7 @@ impl<'a> Authority<'a> {
     }
 }
 
-/// Where a registered name ends; an IPv4 address fits the same grammar.
+/// The end of a registered name. An IPv4 address has the same grammar.
 fn end_of_name(bytes: &[u8]) -> usize {
     let mut end = 0;
     loop {
@@ -52,7 +54,7 @@ fn end_of_name(bytes: &[u8]) -> usize {
     }
 }
 
-/// What may stand between the brackets of an IP literal: an IPv6 address, or one of a version yet to come.
+/// Whether the bytes may stand between the brackets of an IP literal: an IPv6 address, or one of a future version.
 fn is_address(bytes: &[u8]) -> bool {
     let future = |version: &[u8], address: &[u8]| {
         !version.is_empty()

@@ -1,18 +1,18 @@
 //! The content of a request: which of the connection's bytes belong to it, and where it ends.
 
 use super::chunked::Chunked;
-use super::{Event, Framing, Limits, Received, Refusal};
+use super::{Framing, Limits, ReadEvent, Received, Refusal};
 
 /// The state of the content that is being received.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Decoder {
-    /// RFC 9112 section 6.2: so many bytes are left.
+    /// RFC 9112 section 6.2: this many bytes are left.
     Length(u64),
     Chunked(Chunked),
 }
 
 impl Decoder {
-    /// A decoder for content of at most `limit` bytes; a declared length above it is refused at once.
+    /// A decoder for content of at most `limit` bytes; a declared length above the limit is refused at once.
     pub(super) fn new(framing: Framing, limit: u64) -> Result<Self, Refusal> {
         match framing {
             Framing::None => Ok(Decoder::Length(0)),
@@ -24,18 +24,20 @@ impl Decoder {
 
     pub(super) fn receive(&mut self, input: &[u8], limits: &Limits) -> Result<Received, Refusal> {
         match self {
-            Decoder::Length(0) => Ok(Received { consumed: 0, event: Event::End }),
-            Decoder::Length(_) if input.is_empty() => Ok(Received { consumed: 0, event: Event::NeedInput }),
+            Decoder::Length(0) => Ok(Received { consumed: 0, event: ReadEvent::End }),
+            Decoder::Length(_) if input.is_empty() => {
+                Ok(Received { consumed: 0, event: ReadEvent::NeedInput })
+            }
             Decoder::Length(left) => {
                 let length = take(left, input);
-                Ok(Received { consumed: length, event: Event::Data(0..length) })
+                Ok(Received { consumed: length, event: ReadEvent::Data(0..length) })
             }
             Decoder::Chunked(chunked) => chunked.receive(input, limits),
         }
     }
 }
 
-/// How much of the input belongs to data of which so many bytes are left.
+/// How many bytes of the input belong to data of which `left` bytes are missing; `left` is reduced by them.
 pub(super) fn take(left: &mut u64, input: &[u8]) -> usize {
     let length = usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
     *left -= length as u64;

@@ -12,7 +12,7 @@
 use super::body::take;
 use super::grammar::{self, TOKEN};
 use super::scan::Scan;
-use super::{Event, Limits, Received, Refusal, fields};
+use super::{Limits, ReadEvent, Received, Refusal, fields};
 
 /// The most digits of one chunk size. Sixteen digits fill 64 bits, and a size may begin with zeros (RFC 9112 section 7.1). As many
 /// zeros as digits are more than any client needs.
@@ -106,11 +106,11 @@ impl Chunked {
                     if *left == 0 {
                         self.position = Position::DataEnd(LineEnd::CarriageReturn);
                     }
-                    return Ok(Received { consumed: end, event: Event::Data(at..end) });
+                    return Ok(Received { consumed: end, event: ReadEvent::Data(at..end) });
                 }
                 Position::Trailer(scan) => {
                     let Some(length) = trailer(&input[at..], scan, limits)? else { break };
-                    return Ok(Received { consumed: at + length, event: Event::End });
+                    return Ok(Received { consumed: at + length, event: ReadEvent::End });
                 }
                 _ => {
                     self.position = self.advance(byte)?;
@@ -118,7 +118,7 @@ impl Chunked {
                 }
             }
         }
-        Ok(Received { consumed: at, event: Event::NeedInput })
+        Ok(Received { consumed: at, event: ReadEvent::NeedInput })
     }
 
     /// The position behind a byte that belongs to the coding, not to the data.

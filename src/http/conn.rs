@@ -11,18 +11,23 @@
 //!   Offered, Content -------- an early response --> Closed
 //!   Handling ---------------- a closing response -> Closed
 //! ```
+//!
+//! This file has the states and the reading; `respond` has the answers.
+
+mod respond;
 
 use std::ops::Range;
 
 use super::body::Decoder;
 use super::parse::{self, Parsed};
 use super::scan::Scan;
-use super::{Framing, Head, Limits, Method, Refusal, ResponseParts, StatusCode, Transfer, Version, encode};
+use super::{Framing, Head, Limits, Method, Refusal, Version};
+pub use respond::{AfterResponse, ResponseOptions};
 
-/// The state of one connection (RFC 9112). It holds no bytes: what it could not consume yet stays with the caller.
+/// The state of one connection (RFC 9112). The state holds no bytes: the caller keeps those that are not consumed yet.
 ///
 /// ```
-/// use softstop::{IntoResponse, http::{After, Conn, Event, Head, Limits, Respond}};
+/// use softstop::{IntoResponse, Limits, internals::http::{AfterResponse, Conn, Head, ReadEvent, ResponseOptions, parts}};
 ///
 /// let (mut connection, mut head, limits) = (Conn::new(), Head::default(), Limits::default());
 /// let mut input = &b"POST / HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello"[..];
@@ -30,51 +35,54 @@ use super::{Framing, Head, Limits, Method, Refusal, ResponseParts, StatusCode, T
 /// let after = loop {
 ///     let received = connection.receive(input, &mut head, &limits)?;
 ///     match received.event {
-///         Event::Head => connection.read_body(limits.get_body_bytes())?,
-///         Event::Data(range) => body.extend_from_slice(&input[range]),
-///         Event::NeedInput => unreachable!("the request is complete"),
-///         Event::End => {
-///             let options = Respond { date: b"Sun, 06 Nov 1994 08:49:37 GMT", close: false };
-///             break connection.respond(&body.into_response().parts(), options, &mut out);
+///         ReadEvent::Head => connection.read_body(limits.get_body_bytes())?,
+///         ReadEvent::Data(range) => body.extend_from_slice(&input[range]),
+///         ReadEvent::NeedInput => unreachable!("the request is complete"),
+///         ReadEvent::End => {
+///             let options = ResponseOptions { date: b"Sun, 06 Nov 1994 08:49:37 GMT", close: false };
+///             break connection.respond(&parts(&body.into_response()), options, &mut out);
 ///         }
 ///     }
 ///     input = &input[received.consumed..];
 /// };
-/// assert_eq!(after, After::Close, "the client did not ask for the connection to persist");
+/// assert_eq!(after, AfterResponse::Close, "the client did not ask for the connection to persist");
 /// assert!(out.ends_with(b"\r\n\r\nhello"));
-/// # Ok::<(), softstop::http::Refusal>(())
+/// # Ok::<(), softstop::internals::http::Refusal>(())
 /// ```
 #[derive(Debug)]
 pub struct Conn {
     state: State,
-    /// Of the request in progress, as far as the answer depends on it.
+    /// The method of the request in progress, because the answer to HEAD has no content.
     method: Method,
+    /// The version of the request in progress, because an HTTP/1.0 client knows no chunks and has to be told of persistence.
     version: Version,
-    after: After,
+    /// What the request in progress asks for. A response may still close a connection that was to persist.
+    after: AfterResponse,
 }
 
 #[derive(Debug)]
 enum State {
-    /// No complete head is there yet.
+    /// The head of the next request is not complete.
     Head(Scan),
-    /// The head was returned; nobody said yet whether the content is wanted.
+    /// The head was returned. The caller has not yet said whether it wants the content.
     Offered(Offer),
     /// The content is coming in.
     Content(Decoder, Interim),
     /// The request is complete; a response is owed.
     Handling,
-    /// The last response is encoded; what still arrives is of no consequence.
-    Closed(Rest),
+    /// The last response is encoded. What still arrives is consumed and ignored.
+    Closed(MayFollow),
 }
 
-/// What may still arrive on a connection that is done with.
+/// What a client that keeps the rules may still send on a connection that is closed for requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rest {
+enum MayFollow {
+    /// The rest of a request, and anything behind it.
     Anything,
-    /// The last request has been read whole, and the client has not said that it was the last: further requests.
+    /// Further requests: the last one was read whole, and the client has not said that it was the last.
     Requests,
-    /// The client has said that its last request was the last, and has sent it whole: RFC 9112 section 9.6 has it send
-    /// nothing more.
+    /// Nothing: the client has said that its last request was the last, and has sent that request whole (RFC 9112 section
+    /// 9.6).
     Nothing,
 }
 
@@ -94,47 +102,29 @@ enum Interim {
 /// What [`Conn::receive`] made of its input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// How many bytes of the input are done with. The rest is to be presented again.
+    /// How many bytes of the input are used up. The caller presents the others again.
     pub consumed: usize,
-    /// What they meant.
-    pub event: Event,
+    /// What these bytes meant.
+    pub event: ReadEvent,
 }
 
-/// One step of a request.
+/// One step in reading a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// There is nothing more to be said about these bytes until others follow them.
+pub enum ReadEvent {
+    /// Nothing more can be said about these bytes until others follow them.
     NeedInput,
-    /// A head is complete. [`Conn::read_body`] is next, or an early response.
+    /// A head is complete. The caller calls [`Conn::read_body`] next, or responds early.
     Head,
     /// A part of the content: that range of the input.
     Data(Range<usize>),
-    /// The request is complete. A response is next.
+    /// The request is complete. The caller responds next.
     End,
-}
-
-/// How to respond.
-#[derive(Debug, Clone, Copy)]
-pub struct Respond<'a> {
-    /// The value of the Date field, an IMF-fixdate (RFC 9110 section 5.6.7).
-    pub date: &'a [u8],
-    /// Whether the server wants to close the connection after this response.
-    pub close: bool,
-}
-
-/// What becomes of the connection after a response was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum After {
-    /// It awaits the next request.
-    KeepAlive,
-    /// It is closed; the response said so.
-    Close,
 }
 
 /// How far the reading has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadPhase {
-    /// Between requests: of the next one not a byte has been seen, but for empty lines before it.
+    /// Between requests. No byte of the next one has been seen, other than empty lines before it.
     Idle,
     /// Inside a head.
     InHead,
@@ -159,28 +149,27 @@ impl Conn {
             state: State::Head(Scan::START),
             method: Method::Other,
             version: Version::Http11,
-            after: After::Close,
+            after: AfterResponse::Close,
         }
     }
 
-    /// Takes one step over `input`: the bytes that were received and not consumed yet, from the first of them on. It
-    /// is to be called again with the rest until it returns [`Event::NeedInput`], and then when there are more bytes.
+    /// Takes one step over `input`: all bytes that were received and are not consumed yet. The caller calls it again with the
+    /// rest until it returns [`ReadEvent::NeedInput`], and then when there are more bytes.
     ///
-    /// An incomplete head or trailer section is not consumed at all. The caller's buffer must be able to hold one as
-    /// large as the limits allow, which is `target_bytes + header_bytes + 64`.
-    ///
-    /// [`Event::Head`] fills `head`, which stays untouched until the next request begins to arrive. A request
-    /// without content goes on with [`Event::End`] at once, even for an empty `input`; one with content rests until
-    /// [`Conn::read_body`] is called. While a response is owed, this must not be called. After the connection's last
-    /// response it consumes and ignores everything.
+    /// - An incomplete head or trailer section is not consumed at all. So the caller's buffer must be able to hold one as large
+    ///   as the limits allow: `target_bytes + header_bytes + 64`.
+    /// - [`ReadEvent::Head`] fills `head`, which stays as it is until the next request begins to arrive.
+    /// - A request without content goes on with [`ReadEvent::End`] at once, even for an empty `input`. A request with content
+    ///   rests until [`Conn::read_body`] is called.
+    /// - The caller must not call it while a response is owed.
+    /// - After the connection's last response it consumes and ignores everything.
     ///
     /// # Errors
-    /// If the peer broke a rule. The connection is [`ReadPhase::Closed`] then, and [`Conn::refuse`] encodes the
-    /// answer.
+    /// If the client broke a rule. The connection is [`ReadPhase::Closed`] then, and [`Conn::refuse`] encodes the answer.
     pub fn receive(&mut self, input: &[u8], head: &mut Head, limits: &Limits) -> Result<Received, Refusal> {
         match self.step(input, head, limits) {
             Err(refusal) => {
-                self.state = State::Closed(Rest::Anything);
+                self.state = State::Closed(MayFollow::Anything);
                 Err(refusal)
             }
             received => received,
@@ -188,7 +177,7 @@ impl Conn {
     }
 
     fn step(&mut self, input: &[u8], head: &mut Head, limits: &Limits) -> Result<Received, Refusal> {
-        let need_input = |consumed| Ok(Received { consumed, event: Event::NeedInput });
+        let need_input = |consumed| Ok(Received { consumed, event: ReadEvent::NeedInput });
         match &mut self.state {
             State::Head(scan) => {
                 if input.is_empty() || !scan.is_due(input) {
@@ -198,16 +187,16 @@ impl Conn {
             }
             State::Offered(offer) if offer.framing.is_empty() => {
                 self.state = State::Handling;
-                Ok(Received { consumed: 0, event: Event::End })
+                Ok(Received { consumed: 0, event: ReadEvent::End })
             }
             State::Offered(_) => need_input(0),
             State::Content(decoder, interim) => {
                 if !input.is_empty() {
-                    // The client does not wait, or no longer.
+                    // The client sends, so it does not wait for the interim response, or no longer.
                     *interim = Interim::None;
                 }
                 let received = decoder.receive(input, limits)?;
-                if received.event == Event::End {
+                if received.event == ReadEvent::End {
                     self.state = State::Handling;
                 }
                 Ok(received)
@@ -224,35 +213,35 @@ impl Conn {
         let parsed = parse::head(input, head, limits);
         if let Ok(Parsed::Complete(consumed)) = parsed {
             self.begin(head);
-            return Ok(Received { consumed, event: Event::Head });
+            return Ok(Received { consumed, event: ReadEvent::Head });
         }
-        // A refusal may be all the answer there will be, and the answer to HEAD has no content.
+        // The request may be refused before its head is complete, and the answer to HEAD has no content.
         let is_head_request = input.trim_ascii_start().starts_with(b"HEAD ");
         self.method = if is_head_request { Method::Head } else { Method::Other };
         self.version = Version::Http11;
         if let Parsed::Incomplete(scan) = parsed? {
             self.state = State::Head(scan);
         }
-        Ok(Received { consumed: 0, event: Event::NeedInput })
+        Ok(Received { consumed: 0, event: ReadEvent::NeedInput })
     }
 
     fn begin(&mut self, head: &Head) {
         self.method = head.method();
         self.version = head.version();
-        // RFC 9110 section 9.3.6: what follows a CONNECT may be meant for a tunnel that is not there.
+        // RFC 9110 section 9.3.6: the bytes behind a CONNECT may be meant for a tunnel, which this server does not open.
         let persists = head.keep_alive() && self.method != Method::Connect;
-        self.after = if persists { After::KeepAlive } else { After::Close };
+        self.after = if persists { AfterResponse::KeepAlive } else { AfterResponse::Close };
         let framing = head.framing();
         let waits = head.expects_continue() && !framing.is_empty();
         let interim = if waits { Interim::Continue } else { Interim::None };
         self.state = State::Offered(Offer { framing, interim });
     }
 
-    /// Says, after [`Event::Head`], that the content is wanted, up to `limit` bytes of it. Nothing happens to a
-    /// request that has none.
+    /// Says, after [`ReadEvent::Head`], that the caller wants the content, up to `limit` bytes of it. For a request without
+    /// content nothing changes.
     ///
     /// # Errors
-    /// 413 if the declared length is above the limit; chunked content is measured as it comes in.
+    /// 413 if the declared length is above the limit. Chunked content is measured as it comes in.
     pub fn read_body(&mut self, limit: u64) -> Result<(), Refusal> {
         let State::Offered(offer) = self.state else {
             debug_assert!(false, "no head was returned");
@@ -261,84 +250,17 @@ impl Conn {
         self.state = match Decoder::new(offer.framing, limit) {
             Ok(decoder) => State::Content(decoder, offer.interim),
             Err(refusal) => {
-                self.state = State::Closed(Rest::Anything);
+                self.state = State::Closed(MayFollow::Anything);
                 return Err(refusal);
             }
         };
         Ok(())
     }
 
-    /// Whether the client waits for an interim response before it sends the content that [`Conn::read_body`] asked
-    /// for. To be asked when [`Conn::receive`] needs input: as soon as a byte of the content is there, none is owed.
+    /// Whether the client waits for an interim response before it sends the content that [`Conn::read_body`] asked for. The
+    /// caller asks when [`Conn::receive`] needs input: as soon as a byte of the content is there, no interim response is owed.
     pub fn wants_continue(&self) -> bool {
         matches!(self.state, State::Content(_, Interim::Continue))
-    }
-
-    /// Encodes the interim response that is owed, if one is (RFC 9110 section 15.2.1).
-    pub fn write_continue(&mut self, out: &mut Vec<u8>) {
-        if let State::Content(_, interim @ Interim::Continue) = &mut self.state {
-            *interim = Interim::None;
-            out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-        }
-    }
-
-    /// Encodes the final response to the request in progress: appends its head to `out` and, unless
-    /// [`body_is_separate`](super::body_is_separate), its content; content that is a stream is the caller's to send, as
-    /// [`Conn::transfer`] says. A response before [`Event::End`] closes the
-    /// connection, for the rest of the request cannot be told from the next one. After 101 nothing is read any more, and
-    /// the connection is the caller's.
-    pub fn respond(
-        &mut self,
-        response: &ResponseParts<'_>,
-        options: Respond<'_>,
-        out: &mut Vec<u8>,
-    ) -> After {
-        let complete = match &self.state {
-            State::Offered(offer) => offer.framing.is_empty(),
-            State::Handling => true,
-            State::Head(_) | State::Content(..) | State::Closed(_) => false,
-        };
-        if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            encode::response(response, (self.method, self.version), After::KeepAlive, options, out);
-            self.state = State::Closed(Rest::Anything);
-            return After::KeepAlive;
-        }
-        let persists = complete && !options.close && self.transfer(response) != Some(Transfer::UntilClose);
-        let after = if persists { self.after } else { After::Close };
-        encode::response(response, (self.method, self.version), after, options, out);
-        self.state = match after {
-            After::KeepAlive => State::Head(Scan::START),
-            After::Close => State::Closed(self.rest(complete)),
-        };
-        after
-    }
-
-    /// What may follow the request in progress once its connection is done with.
-    fn rest(&self, complete: bool) -> Rest {
-        match self.after {
-            _ if !complete || self.method == Method::Connect => Rest::Anything,
-            After::Close => Rest::Nothing,
-            After::KeepAlive => Rest::Requests,
-        }
-    }
-
-    /// How the content of that response to the request in progress is to be sent behind its head, if it is a stream; none
-    /// if the client does not want any. To be asked before [`Conn::respond`].
-    pub fn transfer(&self, response: &ResponseParts<'_>) -> Option<Transfer> {
-        encode::transfer(response, self.method, self.version)
-    }
-
-    /// Encodes the answer to a refusal, be it one of [`Conn::receive`] and [`Conn::read_body`] or the caller's own.
-    /// The connection is closed after it.
-    pub fn refuse(&mut self, refusal: &Refusal, options: Respond<'_>, out: &mut Vec<u8>) {
-        self.refuse_with(&refusal.parts(), options, out);
-    }
-
-    /// Encodes an answer of the caller's own in the place of that of [`Conn::refuse`], with its content unless
-    /// [`body_is_separate`](super::body_is_separate). The content must be in memory.
-    pub fn refuse_with(&mut self, response: &ResponseParts<'_>, options: Respond<'_>, out: &mut Vec<u8>) {
-        encode::response(response, (self.method, self.version), After::Close, options, out);
-        self.state = State::Closed(Rest::Anything);
     }
 
     /// How far the reading has come.
@@ -352,17 +274,17 @@ impl Conn {
         }
     }
 
-    /// Whether the client, as far as it keeps the rules, has nothing more to send: it asked for the close, and its last
-    /// request is there, whole. A lingering close is to protect the response from what would still arrive (RFC 9112
-    /// section 9.6), so none is needed as long as it does keep them.
+    /// Whether a client that keeps the rules has nothing more to send: the client asked for the close, and its last request was
+    /// read whole. Then no lingering close is needed, because such a close protects the response from bytes that still arrive
+    /// (RFC 9112 section 9.6).
     pub fn nothing_follows(&self) -> bool {
-        matches!(self.state, State::Closed(Rest::Nothing))
+        matches!(self.state, State::Closed(MayFollow::Nothing))
     }
 
-    /// Whether the last response has been encoded, and the request that it answers has been read whole. What may follow are
-    /// requests, and none that is under way already.
+    /// Whether the last response has been encoded, and the request that it answers was read whole. The client may send
+    /// further requests, but no rest of that request.
     pub fn is_answered_whole(&self) -> bool {
-        matches!(self.state, State::Closed(Rest::Nothing | Rest::Requests))
+        matches!(self.state, State::Closed(MayFollow::Nothing | MayFollow::Requests))
     }
 
     /// Whether the request in progress is a HEAD request, whose answer has no content.

@@ -1,48 +1,50 @@
 //! Responses on the wire (RFC 9112 section 4).
 
-use super::{After, Content, Method, Respond, ResponseParts, StatusCode, Transfer, Version};
+use super::{
+    AfterResponse, Method, ResponseContent, ResponseOptions, ResponseParts, StatusCode, Transfer, Version,
+};
 
-/// Content of more bytes than this is not copied behind its head; see [`body_is_separate`].
+/// Content of more bytes than this is not copied behind its head: see [`body_is_separate`].
 pub const LARGE_BODY: usize = 16 * 1024;
 
-/// Whether the caller of [`Conn::respond`](super::Conn::respond) has to send the content itself, right behind what
-/// was encoded: a large one is better written from where it is. For everything else `respond` sees to the content.
+/// Whether the caller of [`Conn::respond`](super::Conn::respond) has to send the content, right behind the encoded head: a large
+/// content is written from where it is, so that no byte of it is copied. `respond` appends every other content in memory.
 pub fn body_is_separate(response: &ResponseParts<'_>, is_head_request: bool) -> bool {
     has_content(response, is_head_request) && response.content.bytes_in_memory() > LARGE_BODY
 }
 
-/// Whether anything of the response's content is sent. RFC 9110 section 9.3.2: the answer to HEAD ends at its head.
+/// Whether any content of the response is sent. RFC 9110 section 9.3.2: the answer to HEAD ends at its head.
 pub(crate) fn has_content(response: &ResponseParts<'_>, is_head_request: bool) -> bool {
     !is_head_request && !response.status.forbids_content()
 }
 
-/// How content that follows the response bit by bit is to be framed, if there is any.
+/// The framing of a content that follows the head bit by bit; `None` if the content is in memory, or is not sent.
 pub(super) fn transfer(response: &ResponseParts<'_>, method: Method, version: Version) -> Option<Transfer> {
     if has_content(response, method == Method::Head) { framing(response, version) } else { None }
 }
 
-/// The same for a response to any method; none if the content is in memory.
+/// The same for a request that is not HEAD.
 fn framing(response: &ResponseParts<'_>, version: Version) -> Option<Transfer> {
-    let Content::Streamed { length } = response.content else { return None };
+    let ResponseContent::Streamed { length } = response.content else { return None };
     Some(match (length, version) {
         (Some(length), _) => Transfer::Length(length),
         (None, Version::Http11) => Transfer::Chunked,
-        // RFC 9112 section 6.1: such a client knows no transfer codings.
+        // RFC 9112 section 6.1: an HTTP/1.0 client knows no transfer codings.
         (None, Version::Http10) => Transfer::UntilClose,
     })
 }
 
-/// Appends the response's head and, unless it is separate or a stream, its content. Everything begins with `HTTP/1.1 `: a server
-/// states its own version, not the client's (RFC 9110 section 2.5).
+/// Appends the response's head, and its content unless that is separate or a stream. Every response begins with `HTTP/1.1 `,
+/// because a server states its own version, not the client's (RFC 9110 section 2.5).
 pub(super) fn response(
     response: &ResponseParts<'_>,
     (method, version): (Method, Version),
-    after: After,
-    options: Respond<'_>,
+    after: AfterResponse,
+    options: ResponseOptions<'_>,
     out: &mut Vec<u8>,
 ) {
     let status = response.status;
-    // The fixed parts take less than 200 bytes.
+    // 256: the status line, Date, Content-Length and Connection take less than 200 bytes.
     let media_type = response.media_type;
     let copied = response.content.bytes_in_memory().min(LARGE_BODY);
     out.reserve(256 + media_type.len() + response.field_lines.len() + copied);
@@ -58,7 +60,7 @@ pub(super) fn response(
         out.extend_from_slice(b"\r\nContent-Type: ");
         out.extend_from_slice(media_type.as_bytes());
     }
-    // RFC 9110 section 8.6: not with 1xx and 204; with 304 it would be the length of what is not sent.
+    // RFC 9110 section 8.6: 1xx and 204 have no Content-Length; that of a 304 would be the length of a content that is not sent.
     match status.as_u16() {
         101 | 204 | 304 => {}
         205 => out.extend_from_slice(b"\r\nContent-Length: 0"),
@@ -69,20 +71,20 @@ pub(super) fn response(
             None => content_length(response.content.bytes_in_memory() as u64, out),
         },
     }
-    // RFC 9112 section 9.3: persistence is what HTTP/1.1 assumes and HTTP/1.0 has to be told.
+    // RFC 9112 section 9.3: an HTTP/1.1 client assumes persistence, an HTTP/1.0 client has to be told of it.
     match (after, version) {
-        // It is no HTTP connection any more.
+        // A connection that switches protocols speaks HTTP no more.
         _ if status == StatusCode::SWITCHING_PROTOCOLS => {}
-        (After::Close, _) => out.extend_from_slice(b"\r\nConnection: close"),
-        (After::KeepAlive, Version::Http10) => out.extend_from_slice(b"\r\nConnection: keep-alive"),
-        (After::KeepAlive, Version::Http11) => {}
+        (AfterResponse::Close, _) => out.extend_from_slice(b"\r\nConnection: close"),
+        (AfterResponse::KeepAlive, Version::Http10) => out.extend_from_slice(b"\r\nConnection: keep-alive"),
+        (AfterResponse::KeepAlive, Version::Http11) => {}
     }
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(response.field_lines.as_bytes());
     out.extend_from_slice(b"\r\n");
 
     let is_head_request = method == Method::Head;
-    if let Content::InMemory(bytes) = response.content
+    if let ResponseContent::InMemory(bytes) = response.content
         && has_content(response, is_head_request)
         && !body_is_separate(response, is_head_request)
     {

@@ -1,17 +1,17 @@
-//! Field sections: the field lines of a head or a trailer, and the empty line behind them.
+//! Field sections: the field lines of a head or a trailer, and the empty line that ends them.
 
 use httparse::{Error, Status};
 
 use super::{Limits, Refusal};
 
-/// Lines that are parsed at a time. Most requests have no more of them, and a small array is soon initialised.
+/// How many lines are parsed at a time. Most requests have no more lines, and a small array costs little to initialise.
 const BATCH: usize = 16;
 
 /// Parses the section at the beginning of `input` (RFC 9112 section 5) and calls `field` for every complete line.
 /// Returns the section's length, or `None` while it is incomplete.
 ///
-/// Errors come in the order of the lines, whether or not the section is complete, so that a request fares the same
-/// however it is cut into packets.
+/// The first error in the order of the lines is returned, also if the section is incomplete. So the outcome does not depend on how
+/// the network cuts the request into packets.
 pub(super) fn parse<'a>(
     input: &'a [u8],
     limits: &Limits,
@@ -36,7 +36,7 @@ pub(super) fn parse<'a>(
             while let b' ' | b'\t' = section[end] {
                 end += 1;
             }
-            // RFC 9112 section 2.2 would let a lone LF pass for a line's end, and so does the parser.
+            // `httparse` accepts a lone LF as the end of a line, as RFC 9112 section 2.2 allows.
             if section[end] != b'\r' {
                 return Err(Refusal::LINE_END);
             }

@@ -1,12 +1,12 @@
-//! The character classes of RFC 9110 and RFC 3986, as one table, and the two ways in which field values are cut.
+//! The character classes of RFC 9110 and RFC 3986, as one table, and how the value of a field is split.
 
-/// RFC 9110 section 5.6.2: what tokens, such as methods and field names, are made of.
+/// RFC 9110 section 5.6.2: the characters of a token, such as a method or a field name.
 pub(super) const TOKEN: u8 = 1;
 /// RFC 3986 section 3.3: `pchar` and the slash.
 pub(super) const PATH: u8 = 1 << 1;
-/// RFC 3986 section 3.4, and what browsers send in queries without encoding it.
+/// RFC 3986 section 3.4, and the characters that browsers send in queries without encoding them.
 pub(super) const QUERY: u8 = 1 << 2;
-/// RFC 3986 section 3.2: what a target may hold besides [`PATH`] while it can still be an authority.
+/// RFC 3986 section 3.2: the brackets of an IP literal. A target may hold them besides [`PATH`] where an authority may stand.
 pub(super) const BRACKET: u8 = 1 << 3;
 /// RFC 3986 section 3.2.2: unreserved and sub-delims, the literal characters of a registered name.
 pub(super) const NAME: u8 = 1 << 4;
@@ -23,9 +23,8 @@ const CLASSES: [u8; 256] = {
     table = with(table, b"!#$%&'*+-.^_`|~", TOKEN);
     table = with(table, b"-._~!$&'()*+,;=", PATH | QUERY | NAME);
     table = with(table, b":@/%", PATH | QUERY);
-    // The URL standard of browsers encodes none of `\ ^ { | } [ ]` and the backtick in a query, and RFC 3986 none
-    // but the question mark. The quote and the angle brackets complete the set: they are as harmless, since nothing
-    // that a query holds can end the request line.
+    // RFC 3986 allows the question mark in a query. The URL standard has browsers send `\ ^ { | } [ ]` and the backtick without
+    // encoding them. The quote and the angle brackets are allowed too: no character of a query can end the request line.
     table = with(table, b"?\\^`{|}[]\"<>", QUERY);
     with(table, b"[]", BRACKET)
 };
@@ -44,7 +43,7 @@ pub(super) const fn is(byte: u8, classes: u8) -> bool {
     CLASSES[byte as usize] & classes != 0
 }
 
-/// Whether the byte may stand in the path of a request. Any other one is percent-encoded there.
+/// Whether the byte may stand in the path of a request without being percent-encoded.
 pub(crate) fn is_path_byte(byte: u8) -> bool {
     is(byte, PATH)
 }
@@ -59,7 +58,7 @@ pub(super) fn members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     list.split(|&byte| byte == b',').map(trim)
 }
 
-/// Cuts optional white space (RFC 9110 section 5.6.3), which is narrower than what Rust calls ASCII white space.
+/// Removes optional white space (RFC 9110 section 5.6.3): spaces and tabs, not all of the ASCII white space of Rust.
 fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;

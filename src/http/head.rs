@@ -1,15 +1,15 @@
-//! The head of a request: what the request line and the field lines said, in an owned and reusable form.
+//! The head of a request: the request line and the field lines, in an owned and reusable form.
 
 use super::request_line::{RequestLine, Span};
 use super::{Framing, Method, Version};
 
 /// The head of a request (RFC 9112 section 2.1), valid as a whole.
 ///
-/// It owns a copy of the bytes and is filled by [`Conn::receive`](super::Conn::receive). One value is meant to
-/// serve request after request: its buffers are reused.
+/// The head owns a copy of the bytes. [`Conn::receive`](super::Conn::receive) fills it, and reuses its buffers for the next
+/// request.
 ///
 /// ```
-/// use softstop::http::{Conn, Framing, Head, Limits, Method};
+/// use softstop::{Limits, Method, internals::http::{Conn, Framing, Head}};
 ///
 /// let mut head = Head::default();
 /// let input = b"POST http://example.org/notes?draft HTTP/1.1\r\nHost: other\r\nContent-Length: 5\r\n\r\n";
@@ -18,7 +18,7 @@ use super::{Framing, Method, Version};
 /// assert_eq!(head.host(), Some("example.org"));
 /// assert_eq!(head.header("content-length"), Some(&b"5"[..]));
 /// assert_eq!(head.framing(), Framing::Length(5));
-/// # Ok::<(), softstop::http::Refusal>(())
+/// # Ok::<(), softstop::internals::http::Refusal>(())
 /// ```
 #[derive(Default, Debug, Clone)]
 pub struct Head {
@@ -46,7 +46,7 @@ pub(super) enum Expectation {
     Continue,
 }
 
-/// What the Connection field asks for (RFC 9112 section 9.3); the later variant beats the earlier one.
+/// What the Connection field asks for (RFC 9112 section 9.3). If it asks for several, the variant that stands last here counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) enum ConnectionOption {
     #[default]
@@ -61,7 +61,7 @@ impl Head {
         self.line.method
     }
 
-    /// The method's text, [`Method::Other`] ones included.
+    /// The method's text, also of [`Method::Other`].
     pub fn method_str(&self) -> &str {
         self.text(self.line.method_text)
     }
@@ -71,8 +71,10 @@ impl Head {
         self.text(self.line.target)
     }
 
-    /// The path, still percent-encoded. It is `/` where the target has none, as in `http://example.org` or with
-    /// CONNECT, and `*` for the asterisk-form (RFC 9112 section 3.2.4). No dot segments were removed.
+    /// The path, still percent-encoded, with its dot segments.
+    ///
+    /// - It is `/` where the target has no path, as in `http://example.org`, and with CONNECT.
+    /// - It is `*` for the asterisk-form (RFC 9112 section 3.2.4).
     pub fn path(&self) -> &str {
         match self.text(self.line.path) {
             "" => "/",
@@ -80,8 +82,8 @@ impl Head {
         }
     }
 
-    /// The query, still percent-encoded, without its question mark. Besides what RFC 3986 allows it may hold the
-    /// characters ``\ ^ ` { | } [ ] " < >``, most of which browsers do not encode.
+    /// The query, still percent-encoded, without its question mark. Besides the characters of RFC 3986 the query may hold
+    /// ``\ ^ ` { | } [ ] " < >``, because browsers do not encode most of them.
     pub fn query(&self) -> Option<&str> {
         self.line.query.map(|query| self.text(query))
     }
@@ -91,20 +93,20 @@ impl Head {
         self.line.version
     }
 
-    /// The host and perhaps a port: those of the target, if it has any, and of the Host field otherwise (RFC 9112
-    /// section 3.2.2). Only an HTTP/1.0 request can be without.
+    /// The host, with the port if one is given: of the target if the target has a host, otherwise of the Host field (RFC 9112
+    /// section 3.2.2). Only an HTTP/1.0 request can have none.
     pub fn host(&self) -> Option<&str> {
         self.line.authority.or(self.host).map(|host| self.text(host))
     }
 
-    /// The value of the first field of that name, in whatever case. Values may hold bytes that are not ASCII (RFC
-    /// 9110 section 5.5); [`str::from_utf8`] makes a text of one.
+    /// The value of the first field of that name; names are not case-sensitive. A value may hold bytes that are not ASCII (RFC
+    /// 9110 section 5.5); [`str::from_utf8`] makes a text of it.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         let named = |field: &&Field| field.name.of(&self.bytes).eq_ignore_ascii_case(name.as_bytes());
         self.fields.iter().find(named).map(|field| field.value.of(&self.bytes))
     }
 
-    /// All fields in the order of their lines, names in the case in which they were sent.
+    /// All fields in the order of their lines. Names have the case in which the client sent them.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.fields.iter().map(|field| (self.text(field.name), field.value.of(&self.bytes)))
     }
@@ -114,8 +116,8 @@ impl Head {
         self.framing
     }
 
-    /// Whether the client waits for a go-ahead before it sends the content (RFC 9110 section 10.1.1). Always false
-    /// for HTTP/1.0, whose clients know nothing of it.
+    /// Whether the client waits for 100 (Continue) before it sends the content (RFC 9110 section 10.1.1). HTTP/1.0 has no such
+    /// expectation.
     pub fn expects_continue(&self) -> bool {
         self.expectation == Expectation::Continue
     }
@@ -129,12 +131,12 @@ impl Head {
         }
     }
 
-    /// Bytes that it keeps allocated for the next head.
+    /// How many bytes stay allocated for the next head.
     pub(crate) fn capacity(&self) -> usize {
         self.bytes.capacity() + self.fields.capacity() * size_of::<Field>()
     }
 
-    /// A part that was checked to be ASCII.
+    /// The text of a part. The parser has checked that the part is ASCII.
     fn text(&self, span: Span) -> &str {
         str::from_utf8(span.of(&self.bytes)).unwrap_or_default()
     }

@@ -1,17 +1,17 @@
-//! The words that requests are made of.
+//! The version, the method and the framing of a request.
 
 /// The version of a request (RFC 9112 section 2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Version {
     /// HTTP/1.0.
     Http10,
-    /// HTTP/1.1, and every later minor version of HTTP/1, which RFC 9110 section 6.2 has treated as the highest
-    /// known one.
+    /// HTTP/1.1, and every later minor version of HTTP/1: RFC 9110 section 6.2 has a server treat them as the highest one that
+    /// it knows.
     #[default]
     Http11,
 }
 
-/// The method of a request (RFC 9110 section 9). Names have case: `get` is [`Method::Other`].
+/// The method of a request (RFC 9110 section 9). Names are case-sensitive: `get` is [`Method::Other`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Method {
     /// RFC 9110 section 9.3.1.
@@ -32,7 +32,7 @@ pub enum Method {
     Trace,
     /// RFC 5789.
     Patch,
-    /// Any other token; [`Head::method_str`](super::Head::method_str) has its text.
+    /// Any other token; [`Request::method_str`](crate::Request::method_str) has its text.
     #[default]
     Other,
 }
@@ -83,7 +83,7 @@ pub enum Framing {
     /// The request has no content.
     #[default]
     None,
-    /// Content of so many bytes follows; zero of them is common.
+    /// Content of this many bytes follows. Zero is common.
     Length(u64),
     /// The content comes in the chunked transfer coding.
     Chunked,

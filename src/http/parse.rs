@@ -6,20 +6,21 @@ use super::request_line::{RequestLine, Span};
 use super::scan::Scan;
 use super::{Framing, Limits, Refusal, Version, fields, grammar};
 
-/// The outcome of a look at a head.
+/// How far the parser came.
 pub(super) enum Parsed {
-    /// `head` is filled; it took so many bytes.
+    /// `head` is filled, and takes this many bytes of the input.
     Complete(usize),
+    /// More bytes are needed.
     Incomplete(Scan),
 }
 
-/// Parses the head at the beginning of `input`. Whatever the outcome, the former content of `head` is gone.
+/// Parses the head at the beginning of `input`. The former content of `head` is lost, also if the head is incomplete or refused.
 pub(super) fn head(input: &[u8], head: &mut Head, limits: &Limits) -> Result<Parsed, Refusal> {
     head.fields.clear();
     (head.host, head.expectation, head.connection) = Default::default();
 
     let Some(start) = skip_empty_lines(input)? else {
-        // Nothing of a request has been seen: the connection is still idle.
+        // No byte of a request has been seen, so the connection is still idle.
         return Ok(Parsed::Incomplete(Scan::START));
     };
     let bytes = &input[start..];
@@ -40,7 +41,8 @@ pub(super) fn head(input: &[u8], head: &mut Head, limits: &Limits) -> Result<Par
     Ok(Parsed::Complete(start + end))
 }
 
-/// Empty lines that may stand before a request.
+/// How many empty lines may stand before a request. Old clients sent one behind the content of a POST request; a second one does
+/// no harm.
 const EMPTY_LINES: usize = 2;
 
 /// RFC 9112 section 2.2: empty lines before the request line are ignored. Returns where the request line begins, or
@@ -55,7 +57,7 @@ fn skip_empty_lines(input: &[u8]) -> Result<Option<usize>, Refusal> {
     }
 }
 
-/// Collects what the fields mean.
+/// Collects the meaning of the fields.
 struct Meaning<'a> {
     bytes: &'a [u8],
     head: &'a mut Head,
@@ -63,7 +65,7 @@ struct Meaning<'a> {
     coding: Coding,
 }
 
-/// The transfer codings listed so far. Behind chunked there may be none.
+/// The transfer codings listed so far. No coding may follow chunked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Coding {
     None,
@@ -76,7 +78,7 @@ impl Meaning<'_> {
     fn field(&mut self, name: &str, value: &[u8]) -> Result<(), Refusal> {
         let span = Span::within(self.bytes, value);
         self.head.fields.push(Field { name: Span::within(self.bytes, name.as_bytes()), value: span });
-        // The lengths tell nearly all other names apart at no cost.
+        // The length excludes nearly all other names, so that few names are compared.
         match name.len() {
             4 if name.eq_ignore_ascii_case("host") => self.host(value, span)?,
             6 if name.eq_ignore_ascii_case("expect") => self.expect(value)?,
@@ -105,7 +107,7 @@ impl Meaning<'_> {
         }
     }
 
-    /// RFC 9110 section 10.1.1: HTTP/1.0 knows no expectations, an unknown one is answered 417.
+    /// RFC 9110 section 10.1.1: HTTP/1.0 has no expectations, and an unknown one is answered 417.
     fn expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
         if self.head.line.version == Version::Http10 {
             return Ok(());
@@ -131,7 +133,7 @@ impl Meaning<'_> {
         }
     }
 
-    /// RFC 9112 sections 6.1 and 7. Neither empty members nor parameters pass: chunked has none (section 7.1).
+    /// RFC 9112 sections 6.1 and 7. Empty members and parameters are refused: chunked has no parameters (section 7.1).
     fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Refusal> {
         for coding in grammar::members(value) {
             self.coding = match self.coding {
@@ -148,7 +150,7 @@ impl Meaning<'_> {
     /// The rules about the fields as a whole.
     fn conclude(self) -> Result<(), Refusal> {
         let version = self.head.line.version;
-        // RFC 9112 section 3.2: not even the absolute-form makes up for a missing Host.
+        // RFC 9112 section 3.2: Host is required also if the target has the absolute-form.
         if version == Version::Http11 && self.head.host.is_none() {
             return Err(Refusal::HOST_MISSING);
         }
@@ -165,7 +167,7 @@ impl Meaning<'_> {
     }
 }
 
-/// RFC 9110 section 8.6: `1*DIGIT`. The list of equal numbers that the section lets a recipient accept is refused.
+/// RFC 9110 section 8.6: `1*DIGIT`. A list of equal numbers, which the section allows a recipient to accept, is refused.
 fn decimal(value: &[u8]) -> Result<u64, Refusal> {
     if value.is_empty() {
         return Err(Refusal::CONTENT_LENGTH);

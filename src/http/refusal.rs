@@ -1,14 +1,14 @@
-//! Why a request is not served: every rule of the HTTP core that a peer can break, with the answer to it.
+//! Why a request is not served: every rule of the HTTP core that a client can break, with the answer.
 
 use std::fmt;
 
-use super::{Content, ResponseParts, StatusCode};
+use super::{ResponseContent, ResponseParts, StatusCode};
 
-/// The peer broke a rule, or met a bound. The connection ends with the response that says which: behind such a
-/// request nobody can tell where the next one begins.
+/// A client broke a rule, or exceeded a limit. The response names the rule, and the connection closes after it, because the server
+/// cannot tell where the next request begins.
 ///
 /// ```
-/// use softstop::http::{Conn, Head, Limits, StatusCode};
+/// use softstop::{Limits, StatusCode, internals::http::{Conn, Head}};
 ///
 /// let input = b"GET / HTTP/3.0\r\n\r\n";
 /// let refusal = Conn::new().receive(input, &mut Head::default(), &Limits::default()).unwrap_err();
@@ -22,7 +22,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal for a reason of the caller's own, such as a peer that takes too long.
+    /// A refusal for a reason of the caller's own, such as a client that takes too long.
     pub const fn new(status: StatusCode, reason: &'static str) -> Self {
         Refusal { status, reason }
     }
@@ -32,7 +32,7 @@ impl Refusal {
         self.status
     }
 
-    /// The rule that was broken, as a sentence that names its place in the RFCs.
+    /// The rule that the client broke, as a sentence that names the section of the RFC.
     pub const fn reason(&self) -> &'static str {
         self.reason
     }
@@ -43,7 +43,7 @@ impl Refusal {
             status: self.status,
             media_type: "text/plain; charset=utf-8",
             field_lines: "",
-            content: Content::InMemory(self.reason.as_bytes()),
+            content: ResponseContent::InMemory(self.reason.as_bytes()),
         }
     }
 }

@@ -1,16 +1,16 @@
-//! The request line: `method SP request-target SP HTTP-version CRLF` (RFC 9112 section 3), to the letter.
+//! The request line: `method SP request-target SP HTTP-version CRLF` (RFC 9112 section 3), without any tolerance.
 
 use super::authority::Authority;
 use super::grammar::{self, BRACKET, PATH, QUERY, TOKEN};
 use super::{Limits, Method, Refusal, Version};
 
-/// Longer methods than this are nobody's; the longest registered one has 17 letters.
+/// No method is longer than this: the longest registered one has 17 letters.
 const METHOD_BYTES: usize = 32;
 
 /// The version with its CRLF.
 const VERSION_BYTES: usize = 10;
 
-/// A part of a head, as offsets from the head's first byte. Thirty-two bits are ample: see [`Span::within`].
+/// A part of a head, as offsets from the head's first byte. 32 bits are enough: see [`Span::new`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Span {
     start: u32,
@@ -19,12 +19,12 @@ pub(super) struct Span {
 
 impl Span {
     pub(super) fn new(start: usize, end: usize) -> Self {
-        // A head so large that this saturates ends in a shortened span, never in a wrong one.
+        // The limits of a head are far below 4 GiB. In a larger head the span would be too short, but never out of bounds.
         let offset = |at| u32::try_from(at).unwrap_or(u32::MAX);
         Span { start: offset(start), end: offset(end) }
     }
 
-    /// Where `part`, which is a slice of `whole`, lies in it.
+    /// The place of `part` in `whole`. The caller makes sure that `part` is a slice of `whole`.
     pub(super) fn within(whole: &[u8], part: &[u8]) -> Self {
         let start = part.as_ptr().addr() - whole.as_ptr().addr();
         Span::new(start, start + part.len())
@@ -70,7 +70,7 @@ impl RequestLine {
             authority: None,
         };
         match &input[start..path_end] {
-            // RFC 9112 section 3.2.3: this form belongs to CONNECT, and RFC 9110 section 9.3.6 wants the port.
+            // RFC 9112 section 3.2.3: only CONNECT has the authority-form. RFC 9110 section 9.3.6 requires the port.
             authority if line.method == Method::Connect => {
                 let port = Authority::parse(&input[start..end])?.port;
                 port.filter(|port| !port.is_empty()).ok_or(Refusal::TARGET_FORM)?;
@@ -79,7 +79,7 @@ impl RequestLine {
             }
             // Section 3.2.1.
             [b'/', ..] => {}
-            // Section 3.2.4: the asterisk belongs to OPTIONS.
+            // Section 3.2.4: only OPTIONS has the asterisk-form.
             b"*" if line.method == Method::Options && question_mark.is_none() => {}
             // Section 3.2.2.
             uri => {
@@ -114,7 +114,7 @@ fn end_of_target(
         let rest = &window[from..];
         rest.iter().position(|&byte| !grammar::is(byte, classes)).map(|offset| from + offset)
     };
-    // In all forms but the most common one there may be an IPv6 address.
+    // Only a target that begins with a slash, the common case, holds no IPv6 address.
     let classes = if window.get(start) == Some(&b'/') { PATH } else { PATH | BRACKET };
     let mut end = next_not(classes, start);
     let question_mark = end.filter(|&at| window[at] == b'?');
@@ -123,8 +123,8 @@ fn end_of_target(
     }
     match end {
         Some(end) if end > start && window[end] == b' ' => Ok(Some((end, question_mark))),
-        // Control characters and raw non-ASCII bytes are in no URI, and a fragment (RFC 3986 section 3.5) is never
-        // sent.
+        // A URI holds no control characters and no bytes beyond ASCII, and clients do not send fragments (RFC 3986 section
+        // 3.5).
         Some(_) => Err(Refusal::TARGET),
         // RFC 9112 section 3: 414.
         None if input.len() - start > limit => Err(Refusal::TARGET_LENGTH),
@@ -139,7 +139,7 @@ fn version(input: &[u8]) -> Result<Option<Version>, Refusal> {
     {
         return match (major, minor) {
             (b'1', b'0') => Ok(Some(Version::Http10)),
-            // RFC 9110 section 6.2: a higher minor version is to be treated as the highest that is known.
+            // RFC 9110 section 6.2: the server treats a higher minor version as the highest one that it knows.
             (b'1', _) => Ok(Some(Version::Http11)),
             _ => Err(Refusal::MAJOR_VERSION),
         };

@@ -1,38 +1,38 @@
-//! A response, as the core is told of it. Where its content comes from, and who made it, is the caller's affair.
+//! A response, as the core sees it. The core does not know where the content comes from.
 
 use super::StatusCode;
 
-/// What the core encodes.
+/// The parts of a response that the core encodes.
 #[derive(Debug, Clone, Copy)]
 pub struct ResponseParts<'a> {
     /// The status code.
     pub status: StatusCode,
-    /// The value of Content-Type; empty: the field is left out.
+    /// The value of Content-Type. The field is left out if this is empty.
     pub media_type: &'a str,
-    /// Further field lines, as they are sent, each with its CRLF.
+    /// Further field lines as they are sent, each with its CRLF.
     pub field_lines: &'a str,
     /// The content.
-    pub content: Content<'a>,
+    pub content: ResponseContent<'a>,
 }
 
-/// The content of a response, as far as its framing depends on it.
+/// The content of a response, as far as the framing depends on it.
 #[derive(Debug, Clone, Copy)]
-pub enum Content<'a> {
-    /// All of it.
+pub enum ResponseContent<'a> {
+    /// The whole content.
     InMemory(&'a [u8]),
-    /// It is sent bit by bit behind the head.
+    /// The caller sends the content bit by bit behind the head.
     Streamed {
-        /// How many bytes there will be, if that is known.
+        /// How many bytes the content has, if that is known.
         length: Option<u64>,
     },
 }
 
-impl Content<'_> {
-    /// The number of bytes in memory; those of a stream are not.
+impl ResponseContent<'_> {
+    /// The number of bytes in memory. A stream has none there.
     pub fn bytes_in_memory(&self) -> usize {
         match self {
-            Content::InMemory(bytes) => bytes.len(),
-            Content::Streamed { .. } => 0,
+            ResponseContent::InMemory(bytes) => bytes.len(),
+            ResponseContent::Streamed { .. } => 0,
         }
     }
 }

@@ -106,18 +106,18 @@ impl StatusCode {
         [b'0' + (self.0 / 100) as u8, b'0' + (self.0 / 10 % 10) as u8, b'0' + (self.0 % 10) as u8]
     }
 
-    /// Whether it belongs to an interim response (1xx), behind which the final one is still to come.
+    /// Whether this is the code of an interim response (1xx), which the final response follows.
     pub const fn is_informational(self) -> bool {
         self.0 < 200
     }
 
-    /// Whether the request was not fulfilled: 4xx and 5xx.
+    /// Whether the code says that the request was not fulfilled: 4xx and 5xx.
     pub const fn is_error(self) -> bool {
         matches!(self.0, 400..=599)
     }
 
-    /// Whether responses with this code end at their head whatever their fields say (RFC 9110 sections 15.3.5 and
-    /// 15.4.5); 205 promises to send nothing (section 15.3.6).
+    /// Whether a response with this code has no content: 204 and 304 end at their head (RFC 9110 sections 15.3.5 and 15.4.5), and
+    /// 205 has no content (section 15.3.6).
     pub(super) const fn forbids_content(self) -> bool {
         matches!(self.0, 204 | 205 | 304)
     }

@@ -1,11 +1,11 @@
-//! Content that goes out bit by bit: how each piece and the end are told to the client.
+//! Content that is sent bit by bit: how the client finds each piece and the end.
 
 use std::io::Write;
 
-/// How a client finds the end of content that is sent while it is made (RFC 9112 section 6.3).
+/// How a client finds the end of a content that is sent while it is made (RFC 9112 section 6.3).
 ///
 /// ```
-/// use softstop::http::Transfer;
+/// use softstop::internals::http::Transfer;
 ///
 /// let mut out = Vec::new();
 /// for piece in ["Hello, ", "world"] {
@@ -22,14 +22,14 @@ pub enum Transfer {
     Chunked,
     /// The head has said how many bytes there are.
     Length(u64),
-    /// The content ends where the connection does. If it is cut, it must be reset: an orderly end would make the content
-    /// look whole.
+    /// The content ends with the connection. A content that is cut off must end with a reset, because the client takes an orderly
+    /// close for the end of the content.
     UntilClose,
 }
 
 impl Transfer {
-    /// Appends what stands before a piece of so many bytes, of which there must be at least one: an empty chunk would be
-    /// the last.
+    /// Appends the bytes that stand before a piece of `bytes` bytes. A piece must not be empty, because an empty chunk ends the
+    /// content.
     pub fn begin_piece(self, bytes: usize, out: &mut Vec<u8>) {
         debug_assert!(bytes > 0, "an empty chunk ends the content");
         if let Transfer::Chunked = self {
@@ -38,14 +38,14 @@ impl Transfer {
         }
     }
 
-    /// Appends what stands behind a piece.
+    /// Appends the bytes that stand behind a piece.
     pub fn end_piece(self, out: &mut Vec<u8>) {
         if let Transfer::Chunked = self {
             out.extend_from_slice(b"\r\n");
         }
     }
 
-    /// Appends what stands behind the last piece.
+    /// Appends the bytes that stand behind the last piece.
     pub fn end(self, out: &mut Vec<u8>) {
         if let Transfer::Chunked = self {
             out.extend_from_slice(b"0\r\n\r\n");

@@ -30,6 +30,7 @@ use std::{fmt, io, net::SocketAddr, time::Instant};
 
 use crate::{
     http::StatusCode,
+    peer::Peer,
     stop::{CloseReason, ListenerEnd, Phase, StopPolicy},
 };
 
@@ -108,7 +109,7 @@ pub enum Event<'a> {
         /// The new connection.
         connection: ConnectionId,
         /// The other end.
-        peer: SocketAddr,
+        peer: &'a Peer,
     },
     /// The head of a request is there. The client may still be sending the content.
     RequestRead {

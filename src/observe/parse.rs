@@ -83,8 +83,9 @@ impl Reader {
                 self.last_run().listener_closed = Some(ListenerClosed { at, rescued, end });
             }
             Note::ListenerFailed { address } => self.last_run().listener_failures.push((at, address)),
-            Note::ConnectionOpened { connection, peer } => {
-                let opened = Connection { peer: Some(peer), opened: Some(at), ..Connection::unknown() };
+            Note::ConnectionOpened { connection, ref peer } => {
+                let opened =
+                    Connection { peer: Some(peer.clone()), opened: Some(at), ..Connection::unknown() };
                 let connections = &mut self.open_run().connections;
                 connections.push(opened);
                 let place = connections.len() - 1;

@@ -17,6 +17,7 @@ use std::{
 use super::{ConnectionId, Event, Observer, recording::Recording};
 use crate::{
     http::StatusCode,
+    peer::Peer,
     stop::{CloseReason, ListenerEnd, Phase, StopPolicy},
     sync::lock,
 };
@@ -88,7 +89,7 @@ pub(super) enum Note {
     PhaseEntered { phase: Phase },
     ListenerClosed { rescued: u64, end: ListenerEnd },
     ListenerFailed { address: SocketAddr },
-    ConnectionOpened { connection: ConnectionId, peer: SocketAddr },
+    ConnectionOpened { connection: ConnectionId, peer: Peer },
     RequestRead { connection: ConnectionId, request: u64, line: Box<str> },
     HandlerQueued { connection: ConnectionId, request: u64 },
     HandlerStarted { connection: ConnectionId, request: u64 },
@@ -192,7 +193,9 @@ impl Note {
             Event::PhaseEntered { phase, .. } => Note::PhaseEntered { phase },
             Event::ListenerClosed { rescued, end } => Note::ListenerClosed { rescued, end },
             Event::ListenerFailed { address, .. } => Note::ListenerFailed { address },
-            Event::ConnectionOpened { connection, peer } => Note::ConnectionOpened { connection, peer },
+            Event::ConnectionOpened { connection, peer } => {
+                Note::ConnectionOpened { connection, peer: peer.clone() }
+            }
             Event::RequestRead { connection, request, method, target } => {
                 // Neither has a space in it, so a reader can split the line again.
                 let mut line = format!("{method} {target}");

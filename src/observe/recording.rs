@@ -21,6 +21,7 @@ use std::{
 
 use crate::{
     http::StatusCode,
+    peer::Peer,
     stop::{self, CloseReason, ListenerEnd, StopPolicy, Stuck},
 };
 
@@ -109,7 +110,7 @@ pub struct ListenerClosed {
 #[non_exhaustive]
 pub struct Connection {
     /// The other end. `None` if the opening was not recorded.
-    pub peer: Option<SocketAddr>,
+    pub peer: Option<Peer>,
     /// When the server accepted the connection.
     pub opened: Option<Duration>,
     /// When the connection was closed, and why.

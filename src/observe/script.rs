@@ -1,6 +1,7 @@
 //! Made-up events for tests: what a recorder would have kept, at times that the test chooses.
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -46,7 +47,7 @@ impl Script {
 
     pub(super) fn open(&mut self, at: u64, connection: usize) -> &mut Script {
         let port = 10_000 + u16::try_from(connection % 50_000).unwrap_or(0);
-        let peer = ([127, 0, 0, 1], port).into();
+        let peer = SocketAddr::from(([127, 0, 0, 1], port)).into();
         self.at(at, Note::ConnectionOpened { connection: id(connection), peer })
     }
 

@@ -2,12 +2,12 @@
 
 mod closes;
 
-use std::{fmt, net::SocketAddr, ops::AddAssign, time::Duration};
+use std::{fmt, ops::AddAssign, time::Duration};
 
 pub use self::closes::{CloseReason, Closes};
 
 use super::{ListenerEnd, Phase};
-use crate::{error::Error, rounded::Rounded};
+use crate::{error::Error, peer::Peer, rounded::Rounded};
 
 /// The requests of a run, by how they ended.
 ///
@@ -137,7 +137,7 @@ pub struct Straggler {
     /// The method and the target, or what is known instead.
     pub request: String,
     /// The client, where the server knows the client.
-    pub peer: Option<SocketAddr>,
+    pub peer: Option<Peer>,
     /// How long ago the request began.
     pub age: Duration,
     /// The state in which the stop left the request.
@@ -147,7 +147,7 @@ pub struct Straggler {
 impl fmt::Display for Straggler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.request)?;
-        if let Some(peer) = self.peer {
+        if let Some(peer) = &self.peer {
             write!(f, " from {peer}")?;
         }
         write!(f, ": {} after {}", self.stuck, Rounded(self.age))

@@ -13,8 +13,8 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use softstop::{
-    IntoResponse,
-    http::{After, Conn, Event, Head, Limits, Refusal, Respond},
+    IntoResponse, Limits,
+    internals::http::{AfterResponse, Conn, Head, ReadEvent, ReadPhase, Refusal, ResponseOptions, parts},
 };
 
 /// A complete request. What is written in several ways is brought into one.
@@ -51,20 +51,22 @@ pub(crate) fn softstop(mut input: &[u8]) -> (Vec<Framed>, End<Refusal>) {
             Err(refusal) => return (requests, End::Refused(refusal)),
         };
         match received.event {
-            Event::NeedInput => {
-                let between = connection.phase() == softstop::http::ReadPhase::Idle;
+            ReadEvent::NeedInput => {
+                let between = connection.phase() == ReadPhase::Idle;
                 return (requests, if between { End::Done } else { End::Incomplete });
             }
-            Event::Head => {
+            ReadEvent::Head => {
                 if let Err(refusal) = connection.read_body(limits.get_body_bytes()) {
                     return (requests, End::Refused(refusal));
                 }
             }
-            Event::Data(range) => content.extend_from_slice(&input[range]),
-            Event::End => {
+            ReadEvent::Data(range) => content.extend_from_slice(&input[range]),
+            ReadEvent::End => {
                 requests.push(framed(&head, std::mem::take(&mut content)));
-                let options = Respond { date: b"Sun, 06 Nov 1994 08:49:37 GMT", close: false };
-                if connection.respond(&"ok".into_response().parts(), options, &mut out) == After::Close {
+                let options = ResponseOptions { date: b"Sun, 06 Nov 1994 08:49:37 GMT", close: false };
+                if connection.respond(&parts(&"ok".into_response()), options, &mut out)
+                    == AfterResponse::Close
+                {
                     return (requests, End::Done);
                 }
             }

@@ -1,6 +1,6 @@
 //! Rules about the content.
 
-use softstop::http::{Framing, Limits};
+use softstop::{Limits, internals::http::Framing};
 
 use crate::head::{play_every_way, refusal};
 use crate::play::Seen;

@@ -1,8 +1,10 @@
 //! Rules about the connection: what is answered, in which form, and what becomes of the connection.
 
 use softstop::{
-    IntoResponse,
-    http::{After, Conn, Event, Head, Limits, ReadPhase, Received, Refusal, Respond, StatusCode},
+    IntoResponse, Limits, StatusCode,
+    internals::http::{
+        AfterResponse, Conn, Head, ReadEvent, ReadPhase, Received, Refusal, ResponseOptions, parts,
+    },
 };
 
 use crate::play::RESPOND;
@@ -24,24 +26,24 @@ impl Session {
     /// A session that was sent a head.
     fn with_head(input: &[u8]) -> Self {
         let mut session = Session::new();
-        assert_eq!(session.receive(input), (input.len(), Event::Head), "{}", input.escape_ascii());
+        assert_eq!(session.receive(input), (input.len(), ReadEvent::Head), "{}", input.escape_ascii());
         session
     }
 
-    fn receive(&mut self, input: &[u8]) -> (usize, Event) {
+    fn receive(&mut self, input: &[u8]) -> (usize, ReadEvent) {
         let Received { consumed, event } =
             self.connection.receive(input, &mut self.head, &self.limits).unwrap();
         (consumed, event)
     }
 
-    fn respond(&mut self, options: Respond<'_>) -> (After, String) {
+    fn respond(&mut self, options: ResponseOptions<'_>) -> (AfterResponse, String) {
         let start = self.out.len();
-        let after = self.connection.respond(&"hi".into_response().parts(), options, &mut self.out);
+        let after = self.connection.respond(&parts(&"hi".into_response()), options, &mut self.out);
         (after, String::from_utf8(self.out[start..].to_vec()).unwrap())
     }
 }
 
-const NEED_INPUT: (usize, Event) = (0, Event::NeedInput);
+const NEED_INPUT: (usize, ReadEvent) = (0, ReadEvent::NeedInput);
 
 #[test]
 fn a_connection_is_small() {
@@ -59,17 +61,17 @@ fn phases_follow_the_request() {
     assert_eq!(session.receive(b"\r\nP"), NEED_INPUT);
     assert_eq!(session.connection.phase(), ReadPhase::InHead);
     let head = b"\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
-    assert_eq!(session.receive(head), (head.len(), Event::Head));
+    assert_eq!(session.receive(head), (head.len(), ReadEvent::Head));
     assert_eq!(session.connection.phase(), ReadPhase::InBody);
     assert_eq!(session.receive(b"hi"), NEED_INPUT, "the content was not asked for");
     session.connection.read_body(2).unwrap();
     assert_eq!(session.receive(b""), NEED_INPUT);
-    assert_eq!(session.receive(b"h"), (1, Event::Data(0..1)));
+    assert_eq!(session.receive(b"h"), (1, ReadEvent::Data(0..1)));
     assert_eq!(session.connection.phase(), ReadPhase::InBody);
-    assert_eq!(session.receive(b"iGET"), (1, Event::Data(0..1)));
-    assert_eq!(session.receive(b"GET"), (0, Event::End));
+    assert_eq!(session.receive(b"iGET"), (1, ReadEvent::Data(0..1)));
+    assert_eq!(session.receive(b"GET"), (0, ReadEvent::End));
     assert_eq!(session.connection.phase(), ReadPhase::Handling);
-    assert_eq!(session.respond(RESPOND).0, After::KeepAlive);
+    assert_eq!(session.respond(RESPOND).0, AfterResponse::KeepAlive);
     assert_eq!(session.connection.phase(), ReadPhase::Idle);
     assert_eq!(session.receive(b"GET"), NEED_INPUT);
     assert_eq!(session.connection.phase(), ReadPhase::InHead);
@@ -80,50 +82,55 @@ fn phases_follow_the_request() {
     );
     assert!(session.out.ends_with(b"\r\n\r\nToo slow."));
     assert_eq!(session.connection.phase(), ReadPhase::Closed);
-    assert_eq!(session.receive(b"GET"), (3, Event::NeedInput), "it is discarded");
+    assert_eq!(session.receive(b"GET"), (3, ReadEvent::NeedInput), "it is discarded");
 }
 
 #[test]
 fn responses_have_a_length_and_a_date() {
     // RFC 9112 section 4, RFC 9110 sections 6.6.1 and 8.6.
     let mut session = Session::with_head(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(session.receive(b""), (0, Event::End));
+    assert_eq!(session.receive(b""), (0, ReadEvent::End));
     let expected = "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
                     Content-Type: text/plain; charset=utf-8\r\nContent-Length: 2\r\n\r\nhi";
-    assert_eq!(session.respond(RESPOND), (After::KeepAlive, expected.into()));
+    assert_eq!(session.respond(RESPOND), (AfterResponse::KeepAlive, expected.into()));
 }
 
 #[test]
 fn responses_say_what_becomes_of_the_connection() {
     // RFC 9112 sections 9.3 and 9.6: request, whether the server wants to close, what the response says.
-    let rows: &[(&[u8], bool, After, &str)] = &[
-        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", false, After::KeepAlive, ""),
-        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", true, After::Close, "Connection: close\r\n"),
+    let rows: &[(&[u8], bool, AfterResponse, &str)] = &[
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", false, AfterResponse::KeepAlive, ""),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", true, AfterResponse::Close, "Connection: close\r\n"),
         (
             b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
             false,
-            After::Close,
+            AfterResponse::Close,
             "Connection: close\r\n",
         ),
-        (b"GET / HTTP/1.0\r\n\r\n", false, After::Close, "Connection: close\r\n"),
+        (b"GET / HTTP/1.0\r\n\r\n", false, AfterResponse::Close, "Connection: close\r\n"),
         (
             b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
             false,
-            After::KeepAlive,
+            AfterResponse::KeepAlive,
             "Connection: keep-alive\r\n",
         ),
-        (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true, After::Close, "Connection: close\r\n"),
+        (
+            b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+            true,
+            AfterResponse::Close,
+            "Connection: close\r\n",
+        ),
         // RFC 9110 section 9.3.6: there may be tunnelled bytes behind it.
-        (b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", false, After::Close, "Connection: close\r\n"),
+        (b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", false, AfterResponse::Close, "Connection: close\r\n"),
     ];
     for (input, close, after, line) in rows {
         let mut session = Session::with_head(input);
-        assert_eq!(session.receive(b""), (0, Event::End));
-        let (found, text) = session.respond(Respond { close: *close, ..RESPOND });
+        assert_eq!(session.receive(b""), (0, ReadEvent::End));
+        let (found, text) = session.respond(ResponseOptions { close: *close, ..RESPOND });
         assert_eq!(found, *after, "{}", input.escape_ascii());
         let said = text.split_inclusive("\r\n").find(|line| line.starts_with("Connection")).unwrap_or("");
         assert_eq!(said, *line, "{}", input.escape_ascii());
-        let phase = if *after == After::Close { ReadPhase::Closed } else { ReadPhase::Idle };
+        let phase = if *after == AfterResponse::Close { ReadPhase::Closed } else { ReadPhase::Idle };
         assert_eq!(session.connection.phase(), phase);
     }
 }
@@ -133,9 +140,9 @@ fn nothing_follows_whoever_has_asked_for_the_close_and_sent_everything() {
     let nothing_follows = |input: &[u8], is_whole: bool| {
         let mut session = Session::with_head(input);
         if is_whole {
-            assert_eq!(session.receive(b""), (0, Event::End));
+            assert_eq!(session.receive(b""), (0, ReadEvent::End));
         }
-        session.respond(Respond { close: true, ..RESPOND });
+        session.respond(ResponseOptions { close: true, ..RESPOND });
         session.connection.nothing_follows()
     };
     assert!(nothing_follows(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", true));
@@ -156,21 +163,24 @@ fn nothing_follows_whoever_has_asked_for_the_close_and_sent_everything() {
 
 #[test]
 fn early_responses_close() {
-    let rows: &[(&[u8], After)] = &[
+    let rows: &[(&[u8], AfterResponse)] = &[
         // There is nothing more to come.
-        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", After::KeepAlive),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", After::KeepAlive),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n", After::Close),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n", After::Close),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", After::Close),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", AfterResponse::KeepAlive),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", AfterResponse::KeepAlive),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n", AfterResponse::Close),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n",
+            AfterResponse::Close,
+        ),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", AfterResponse::Close),
     ];
     for (input, after) in rows {
         assert_eq!(Session::with_head(input).respond(RESPOND).0, *after, "{}", input.escape_ascii());
     }
     let mut session = Session::with_head(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n");
     session.connection.read_body(2).unwrap();
-    assert_eq!(session.receive(b"h"), (1, Event::Data(0..1)));
-    assert_eq!(session.respond(RESPOND).0, After::Close, "a byte is missing");
+    assert_eq!(session.receive(b"h"), (1, ReadEvent::Data(0..1)));
+    assert_eq!(session.respond(RESPOND).0, AfterResponse::Close, "a byte is missing");
 }
 
 #[test]
@@ -178,9 +188,9 @@ fn answers_to_head_end_at_their_head() {
     // RFC 9110 section 9.3.2.
     let mut session = Session::with_head(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(session.connection.is_head_request());
-    assert_eq!(session.receive(b""), (0, Event::End));
+    assert_eq!(session.receive(b""), (0, ReadEvent::End));
     let (after, text) = session.respond(RESPOND);
-    assert_eq!(after, After::KeepAlive);
+    assert_eq!(after, AfterResponse::KeepAlive);
     assert!(text.ends_with("\r\nContent-Length: 2\r\n\r\n"), "{text}");
 
     // Where the head is none, its first bytes still tell; and the next request is another one.
@@ -228,7 +238,7 @@ fn a_go_ahead_is_given_to_those_who_wait_for_it() {
     session.connection.read_body(5).unwrap();
     assert_eq!(session.receive(b""), NEED_INPUT);
     assert!(session.connection.wants_continue());
-    assert_eq!(session.receive(b"5"), (1, Event::NeedInput));
+    assert_eq!(session.receive(b"5"), (1, ReadEvent::NeedInput));
     assert!(!session.connection.wants_continue());
     session.connection.write_continue(&mut session.out);
     assert!(session.out.is_empty());
@@ -262,7 +272,7 @@ fn a_slow_peer_costs_little() {
         let received = connection.receive(&input[..length], &mut head, &limits).unwrap();
         assert_eq!((received.consumed, received.event), NEED_INPUT);
     }
-    assert_eq!(connection.receive(&input, &mut head, &limits).unwrap().event, Event::Head);
+    assert_eq!(connection.receive(&input, &mut head, &limits).unwrap().event, ReadEvent::Head);
 }
 
 #[test]
@@ -272,9 +282,9 @@ fn a_head_is_reused_without_allocation() {
     let place = |head: &Head| (head.method_str().as_ptr(), head.headers().count());
     let before = place(&session.head);
     for _ in 0..3 {
-        assert_eq!(session.receive(b""), (0, Event::End));
+        assert_eq!(session.receive(b""), (0, ReadEvent::End));
         session.respond(RESPOND);
-        assert_eq!(session.receive(input), (input.len(), Event::Head));
+        assert_eq!(session.receive(input), (input.len(), ReadEvent::Head));
         assert_eq!(place(&session.head), before);
     }
 }

@@ -1,6 +1,10 @@
 //! Rules about the request line and the fields.
 
-use softstop::http::{Conn, Event, Framing, Head, Limits, Method, Refusal, Version};
+use softstop::{
+    Limits, Method,
+    http::Version,
+    internals::http::{Conn, Framing, Head, ReadEvent, Refusal},
+};
 
 use crate::play::{Seen, play, play_bytes, play_whole};
 
@@ -31,7 +35,12 @@ pub(crate) fn request_with(fields: &[u8]) -> Vec<u8> {
 fn parse(input: &[u8]) -> Result<Head, Refusal> {
     let mut head = Head::default();
     let received = Conn::new().receive(input, &mut head, &Limits::default())?;
-    assert_eq!((received.event, received.consumed), (Event::Head, input.len()), "{}", input.escape_ascii());
+    assert_eq!(
+        (received.event, received.consumed),
+        (ReadEvent::Head, input.len()),
+        "{}",
+        input.escape_ascii()
+    );
     Ok(head)
 }
 

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use softstop::{
-    IntoResponse,
-    http::{After, Conn, Event, Framing, Head, Limits, Refusal, Respond, StatusCode},
+    IntoResponse, Limits, StatusCode,
+    internals::http::{AfterResponse, Conn, Framing, Head, ReadEvent, Refusal, ResponseOptions, parts},
 };
 
 /// What a connection made of its input, independent of how that was cut.
@@ -17,7 +17,8 @@ pub(crate) enum Seen {
     Closed,
 }
 
-pub(crate) const RESPOND: Respond<'static> = Respond { date: b"Sun, 06 Nov 1994 08:49:37 GMT", close: false };
+pub(crate) const RESPOND: ResponseOptions<'static> =
+    ResponseOptions { date: b"Sun, 06 Nov 1994 08:49:37 GMT", close: false };
 
 /// Presents `input`, cut at the ends of `pieces`, to a new connection whose every request is answered. Checks on the
 /// way that the connection keeps its promises.
@@ -37,11 +38,11 @@ pub(crate) fn play(input: &[u8], pieces: &[Range<usize>], limits: &Limits) -> Ve
             };
             assert!(received.consumed <= available.len(), "no more is consumed than there is");
             match received.event {
-                Event::NeedInput => {
+                ReadEvent::NeedInput => {
                     start += received.consumed;
                     break;
                 }
-                Event::Head => {
+                ReadEvent::Head => {
                     seen.push(Seen::Request {
                         line: format!("{} {} {:?}", head.method_str(), head.target(), head.version()),
                         host: head.host().map(str::to_owned),
@@ -52,7 +53,7 @@ pub(crate) fn play(input: &[u8], pieces: &[Range<usize>], limits: &Limits) -> Ve
                         return seen;
                     }
                 }
-                Event::Data(range) => {
+                ReadEvent::Data(range) => {
                     assert!(
                         !range.is_empty() && range.end <= received.consumed,
                         "data are bytes of the input"
@@ -62,12 +63,12 @@ pub(crate) fn play(input: &[u8], pieces: &[Range<usize>], limits: &Limits) -> Ve
                         _ => seen.push(Seen::Content(available[range].to_vec())),
                     }
                 }
-                Event::End => {
+                ReadEvent::End => {
                     seen.push(Seen::End);
                     out.clear();
-                    let after = connection.respond(&"ok".into_response().parts(), RESPOND, &mut out);
+                    let after = connection.respond(&parts(&"ok".into_response()), RESPOND, &mut out);
                     assert!(out.starts_with(b"HTTP/1.1 200 OK\r\n"));
-                    if after == After::Close {
+                    if after == AfterResponse::Close {
                         seen.push(Seen::Closed);
                         return seen;
                     }
@@ -91,7 +92,7 @@ fn refuse(connection: &mut Conn, refusal: Refusal, seen: &mut Vec<Seen>) {
     let received = connection.receive(later, &mut Head::default(), &Limits::default());
     assert_eq!(
         received.map(|received| (received.consumed, received.event)),
-        Ok((later.len(), Event::NeedInput))
+        Ok((later.len(), ReadEvent::NeedInput))
     );
     seen.push(Seen::Refused(refusal));
 }

@@ -25,7 +25,7 @@ use crate::support::{
 fn mark(name: &'static str) -> impl Wrap {
     move |request: &Request, next: &Next| {
         let response = next.run(request);
-        let inner = String::from_utf8(response.body().as_slice().to_vec()).unwrap();
+        let inner = String::from_utf8(response.body().as_bytes().unwrap().to_vec()).unwrap();
         let status = response.status();
         let fields: Vec<_> = response.headers().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
         let marked = (status, format!("{}<{name}", inner.trim_end())).into_response();
@@ -56,7 +56,8 @@ fn a_wrapper_runs_where_its_route_runs() {
     let place = |request: &Request, next: &Next| {
         let outside = thread::current().name().unwrap_or_default().to_owned();
         let response = next.run(request);
-        let is_same = response.status() != StatusCode::OK || response.body().as_slice() == outside.as_bytes();
+        let is_same =
+            response.status() != StatusCode::OK || response.body().as_bytes() == Some(outside.as_bytes());
         assert!(is_same, "{outside} is not {response:?}");
         response.header("X-Thread", &outside)
     };
@@ -163,19 +164,19 @@ fn a_wrapper_sees_what_a_panic_said_and_others_see_a_500() {
 }
 
 #[test]
-fn what_a_wrapper_attaches_reaches_the_handler_and_no_other_request() {
+fn an_extension_of_a_wrapper_reaches_the_handler_and_no_other_request() {
     struct Id(usize);
     struct Other;
     let count = AtomicUsize::new(0);
     let number = move |request: &Request, next: &Next| {
-        assert!(request.attached::<Id>().is_none(), "left over from an earlier request");
-        request.attach(Id(usize::MAX));
-        request.attach(Id(count.fetch_add(1, Ordering::SeqCst)));
+        assert!(request.extensions().get::<Id>().is_none(), "left over from an earlier request");
+        request.extensions().insert(Id(usize::MAX));
+        request.extensions().insert(Id(count.fetch_add(1, Ordering::SeqCst)));
         next.run(request)
     };
     let id = |request: &Request| {
-        assert!(request.attached::<Other>().is_none());
-        request.attached::<Id>().map_or("none".to_owned(), |id| id.0.to_string())
+        assert!(request.extensions().get::<Other>().is_none());
+        request.extensions().get::<Id>().map_or("none".to_owned(), |id| id.0.to_string())
     };
     let (_server, address) = start(
         local()

@@ -1,4 +1,4 @@
-//! What a user's code can do where nobody expects it to run: in the `Drop` of what it attaches, of what it panics with, of
+//! What a user's code can do where nobody expects it to run: in the `Drop` of the extensions of its requests, of what it panics with, of
 //! what it leaves behind for a thread, and in an observer that blocks.
 
 use std::{
@@ -51,19 +51,19 @@ impl Drop for PanicsWhenDropped {
 }
 
 /// Cannot be shared by itself.
-struct Attached<T>(#[allow(dead_code, reason = "it is there to be dropped")] Mutex<T>);
+struct Extension<T>(#[allow(dead_code, reason = "it is there to be dropped")] Mutex<T>);
 
 #[test]
-fn an_attached_value_that_panics_when_it_is_dropped_ends_nothing() {
-    let attach = |request: &Request| {
-        request.attach(Attached(Mutex::new(PanicsWhenDropped(3))));
-        "attached"
+fn an_extension_that_panics_when_it_is_dropped_ends_nothing() {
+    let insert = |request: &Request| {
+        request.extensions().insert(Extension(Mutex::new(PanicsWhenDropped(3))));
+        "inserted"
     };
-    let (server, address) = serve(Router::new().get("/pool", attach).get("/inline", route(attach).inline()));
+    let (server, address) = serve(Router::new().get("/pool", insert).get("/inline", route(insert).inline()));
     let mut other = Client::connect(address);
     for target in ["/pool", "/inline", "/pool", "/inline"] {
-        assert_eq!(Client::once(address, get(target)).text(), "attached", "{target}");
-        assert_eq!(other.get(target).text(), "attached", "{target}");
+        assert_eq!(Client::once(address, get(target)).text(), "inserted", "{target}");
+        assert_eq!(other.get(target).text(), "inserted", "{target}");
     }
     drop(other);
     let report = server.stop(patient());
@@ -71,20 +71,20 @@ fn an_attached_value_that_panics_when_it_is_dropped_ends_nothing() {
 }
 
 #[test]
-fn an_attached_value_that_blocks_when_it_is_dropped_holds_its_worker_and_no_loop() {
+fn an_extension_that_blocks_when_it_is_dropped_holds_its_worker_and_no_loop() {
     let (gate, held) = gate();
-    let attach = move |request: &Request| {
-        request.attach(Attached(Mutex::new(HoldsWhenDropped(gate.clone()))));
-        "attached"
+    let insert = move |request: &Request| {
+        request.extensions().insert(Extension(Mutex::new(HoldsWhenDropped(gate.clone()))));
+        "inserted"
     };
-    let routes = Router::new().get("/attach", attach).get("/quick", route(|_: &Request| "quick").inline());
+    let routes = Router::new().get("/insert", insert).get("/quick", route(|_: &Request| "quick").inline());
     let (server, address) = start(local().loops(1).routes(routes));
     let mut client = Client::connect(address);
-    client.send(get("/attach"));
+    client.send(get("/insert"));
     held.wait_entered();
     assert_eq!(Client::once(address, get("/quick")).text(), "quick", "the loop goes on");
     held.let_one_go();
-    assert_eq!(client.read_response().text(), "attached");
+    assert_eq!(client.read_response().text(), "inserted");
     drop(client);
     assert!(server.stop(patient()).is_clean());
 }

@@ -142,22 +142,3 @@ fn what_is_pipelined_behind_a_stream_waits_for_its_end() {
     }
     assert_eq!(client.read_response().text(), "plain");
 }
-
-#[test]
-fn a_stream_that_was_sent_once_is_not_sent_twice() {
-    let (sender, body) = Body::stream(100);
-    sender.send("once").unwrap();
-    sender.finish();
-    let routes = softstop::Router::new().get("/", move |_: &softstop::Request| {
-        softstop::Response::new(softstop::StatusCode::OK).with_body(body.clone())
-    });
-    let (_server, address) = crate::support::serve(routes);
-    let mut first = Client::connect(address);
-    first.send(get("/"));
-    first.read_response_head();
-    assert_eq!(read_chunks(&mut first), b"once");
-    let mut second = Client::connect(address);
-    second.send(get("/"));
-    second.read_response_head();
-    crate::assert_cut(&mut second);
-}

@@ -13,7 +13,6 @@ use std::time::Duration;
 use super::Route;
 use crate::{
     app::{into_response::IntoResponse, response::Response},
-    body::Body,
     http::StatusCode,
 };
 
@@ -27,15 +26,17 @@ pub(crate) struct Limit {
 pub(crate) enum Answer {
     /// The answer of the server, or what its `on_refusal` makes of it.
     Default,
-    /// The answer that the route was given.
-    Own(Box<dyn Fn() -> Response + Send + Sync>),
+    /// The answer that the route was given. Its content is in memory.
+    Own(Response),
 }
 
 impl Answer {
     pub(crate) fn make(&self) -> Response {
         match self {
             Answer::Default => (StatusCode::SERVICE_UNAVAILABLE, "this took too long\n").into_response(),
-            Answer::Own(answer) => answer(),
+            Answer::Own(answer) => {
+                answer.try_clone().expect("`timeout_with` has checked that the content is in memory")
+            }
         }
     }
 }
@@ -91,17 +92,12 @@ impl Route {
     /// - If the content of `answer` is not in memory: the loop may send it many times.
     #[must_use]
     #[track_caller]
-    pub fn timeout_with(
-        self,
-        after: Duration,
-        answer: impl IntoResponse + Clone + Send + Sync + 'static,
-    ) -> Route {
+    pub fn timeout_with(self, after: Duration, answer: impl IntoResponse) -> Route {
         // Made once here, so that the panic of a wrong answer happens here and not on a loop.
-        let response = answer.clone().into_response();
-        let is_in_memory = !matches!(response.body(), Body::Stream(_) | Body::Upgrade(_));
+        let answer = answer.into_response();
+        let is_in_memory = answer.body().as_bytes().is_some();
         assert!(is_in_memory, "the answer at a time limit has to be in memory: it may be sent many times");
-        let answer = Answer::Own(Box::new(move || answer.clone().into_response()));
-        self.limited(Limit { after, answer })
+        self.limited(Limit { after, answer: Answer::Own(answer) })
     }
 
     #[track_caller]

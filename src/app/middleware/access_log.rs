@@ -2,7 +2,7 @@
 
 use std::{
     fmt::{self, Write},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     time::SystemTime,
 };
 
@@ -11,6 +11,7 @@ use crate::{
     app::{request::Request, response::Response},
     http::{Head, Method, StatusCode, Version},
     isolation::journal,
+    peer::Peer,
 };
 
 /// The log target of [`access_log`]. A logger can tell its lines from others by it.
@@ -76,7 +77,7 @@ impl Wrap for AccessLog {
     }
 }
 
-fn write(peer: SocketAddr, head: Option<&Head>, response: &Response, answers_head: bool) {
+fn write(peer: &Peer, head: Option<&Head>, response: &Response, answers_head: bool) {
     let (status, bytes) = (response.status(), content_bytes(response, answers_head));
     let line = Line { address: peer.ip(), head, status, bytes, time: SystemTime::now() };
     journal::wait_for_room();
@@ -86,11 +87,11 @@ fn write(peer: SocketAddr, head: Option<&Head>, response: &Response, answers_hea
 /// How many bytes of content are sent: RFC 9110 sections 6.4.1 and 9.3.2.
 fn content_bytes(response: &Response, answers_head: bool) -> usize {
     let has_none = answers_head || matches!(response.status().as_u16(), 204 | 205 | 304);
-    if has_none { 0 } else { response.body().len() }
+    if has_none { 0 } else { response.body().in_memory().len() }
 }
 
 struct Line<'a> {
-    address: IpAddr,
+    address: Option<IpAddr>,
     /// `None` for a malformed request.
     head: Option<&'a Head>,
     status: StatusCode,
@@ -101,7 +102,10 @@ struct Line<'a> {
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let field = |name| self.head.and_then(|head| head.header(name));
-        write!(f, "{} - ", self.address)?;
+        match self.address {
+            Some(address) => write!(f, "{address} - ")?,
+            None => f.write_str("- - ")?,
+        }
         match field("Authorization").and_then(basic_user) {
             // The format has no quotes here, so a space would end the field.
             Some(user) if !user.is_empty() => write_escaped(f, &user, |byte| byte == b' ')?,

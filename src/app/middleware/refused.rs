@@ -7,14 +7,14 @@
 //!
 //! All of it runs on the event loop, because the pool may be full, and a wrapper on a worker may be late.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use super::Wrap;
 use crate::{
     app::{request::Exchange, response::Response, router::RouteId},
-    body::Body,
     http::{Head, StatusCode},
     isolation::{contain::catch, disposal::dispose, journal},
+    peer::Peer,
 };
 
 /// Why the server answers a request without its handler, or before its handler has returned.
@@ -40,7 +40,7 @@ pub struct RefusedRequest<'a> {
     kind: RefusalKind,
     /// The server's own answer.
     answer: Response,
-    peer: SocketAddr,
+    peer: &'a Peer,
     exchange: Option<&'a Exchange>,
     answers_head: bool,
     line: LogLine,
@@ -71,7 +71,7 @@ impl<'a> RefusedRequest<'a> {
     pub(crate) fn new(
         kind: RefusalKind,
         answer: Response,
-        peer: SocketAddr,
+        peer: &'a Peer,
         exchange: Option<&'a Exchange>,
     ) -> RefusedRequest<'a> {
         // Claimed here, before the hooks run, so that a handler that returns meanwhile writes no second line.
@@ -99,18 +99,18 @@ impl<'a> RefusedRequest<'a> {
     /// The text of the server's own answer: the rule that was broken, with its section of an RFC, or what was missing.
     #[must_use]
     pub fn reason(&self) -> &str {
-        std::str::from_utf8(self.answer.body().as_slice()).unwrap_or_default().trim_end()
+        std::str::from_utf8(self.answer.body().in_memory()).unwrap_or_default().trim_end()
     }
 
     /// The server's own answer, so that a hook can add something to it.
     #[must_use]
     pub fn response(&self) -> Response {
-        self.answer.clone()
+        self.answer.try_clone().expect("the server's own answers, and those of time limits, are in memory")
     }
 
-    /// The address at the other end of the connection.
+    /// The other end of the connection.
     #[must_use]
-    pub fn peer(&self) -> SocketAddr {
+    pub fn peer(&self) -> &Peer {
         self.peer
     }
 
@@ -177,7 +177,7 @@ impl<'a> RefusedRequest<'a> {
     /// is no error is replaced, so that no client takes the answer for that of the handler.
     fn checked(&self, make: impl FnOnce() -> Response) -> Response {
         match catch(make) {
-            Ok(response) if matches!(response.body(), Body::Stream(_) | Body::Upgrade(_)) => {
+            Ok(response) if response.body().as_bytes().is_none() => {
                 journal::error!("the answer to a refused request has to be in memory: {self:?}");
                 // The response has captured values of the user, whose drop may block, and this thread may be a loop.
                 dispose(response);

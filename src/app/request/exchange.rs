@@ -17,6 +17,7 @@ use crate::{
     },
     http::Head,
     observe::ConnectionId,
+    peer::Peer,
     server::ServerHandle,
     stop::{Cause, Context, OnStop},
     sync::{Abandoned, AnswerState, Withdrawal},
@@ -26,7 +27,7 @@ use crate::{
 pub(crate) struct Exchange {
     pub(crate) head: Head,
     pub(crate) began: Instant,
-    pub(super) peer: SocketAddr,
+    pub(super) peer: Peer,
     pub(super) connection: ConnectionId,
     /// The request's number on the connection.
     pub(super) number: u64,
@@ -50,7 +51,7 @@ impl Exchange {
         Exchange {
             head: Head::default(),
             began: Instant::now(),
-            peer: SocketAddr::from(([0, 0, 0, 0], 0)),
+            peer: SocketAddr::from(([0, 0, 0, 0], 0)).into(),
             connection: ConnectionId { loop_number: 0, token: 0 },
             number: 0,
             parameters: Vec::new(),
@@ -123,8 +124,8 @@ impl Exchange {
         }
     }
 
-    pub(crate) fn peer(&self) -> SocketAddr {
-        self.peer
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// The connection and the request's number on it.

@@ -1,6 +1,6 @@
 //! A request as its loop and its worker see it: made once, filled, routed, and used again for later requests.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use super::{Exchange, Request};
 use crate::{
@@ -8,9 +8,9 @@ use crate::{
         response::Response,
         router::{Found, Router},
     },
-    body::Body,
     http::Framing,
     observe::ConnectionId,
+    peer::Peer,
 };
 
 /// The largest capacity of a content buffer that is kept for the next request. A larger buffer is freed, because allocating
@@ -23,10 +23,10 @@ const ROOM: usize = 64;
 
 impl Request {
     /// Takes the request into use for a head that has just been parsed into it.
-    pub(crate) fn begin(&mut self, began: Instant, peer: SocketAddr, connection: ConnectionId, number: u64) {
+    pub(crate) fn begin(&mut self, began: Instant, peer: &Peer, connection: ConnectionId, number: u64) {
         if let Some(exchange) = Arc::get_mut(&mut self.exchange) {
             exchange.began = began;
-            exchange.peer = peer;
+            exchange.peer.clone_from(peer);
             exchange.connection = connection;
             exchange.number = number;
         }
@@ -62,21 +62,21 @@ impl Request {
         body.extend_from_slice(bytes);
     }
 
-    pub(crate) fn has_attachments(&mut self) -> bool {
-        !self.attachments.is_empty()
+    pub(crate) fn has_extensions(&mut self) -> bool {
+        !self.extensions.is_empty()
     }
 
-    /// Drops the values that handlers and wrappers have attached. These are a user's values, whose `Drop` may block. A panic
+    /// Drops the values that handlers and wrappers keep with the request. These are a user's values, whose `Drop` may block. A panic
     /// of one is caught.
-    pub(crate) fn drop_attachments(&mut self) {
-        self.attachments.clear();
+    pub(crate) fn drop_extensions(&mut self) {
+        self.extensions.clear();
     }
 
     /// For a worker whose handler has returned: drops here, where it may block, what the handler has left with the request.
     pub(crate) fn let_go(&mut self, response: &Response) {
-        self.drop_attachments();
+        self.drop_extensions();
         // A stream or an upgrade may still need the context: a client that goes ends it.
-        if !matches!(response.body(), Body::Stream(_) | Body::Upgrade(_)) {
+        if response.body().as_bytes().is_some() {
             self.exchange.drop_callbacks();
         }
     }
@@ -89,7 +89,7 @@ impl Request {
             _ => self.body = Arc::default(),
         }
         self.pipe = None;
-        self.drop_attachments();
+        self.drop_extensions();
         let Some(exchange) = Arc::get_mut(&mut self.exchange) else { return false };
         if exchange.head.capacity() > KEPT_HEAD {
             return false;

@@ -58,10 +58,10 @@ impl Request {
         handler: impl FnOnce(Upgraded, &Context) + Send + 'static,
     ) -> Response {
         if !self.wants_upgrade(protocol) {
-            return Response::switching(StatusCode::UPGRADE_REQUIRED, protocol, Body::Empty);
+            return Response::switching(StatusCode::UPGRADE_REQUIRED, protocol, Body::empty());
         }
         let upgrade = Upgrade::new(handler, self.context().clone());
-        Response::switching(StatusCode::SWITCHING_PROTOCOLS, protocol, Body::Upgrade(upgrade))
+        Response::switching(StatusCode::SWITCHING_PROTOCOLS, protocol, upgrade.into())
     }
 
     /// Whether the client asks for that protocol, by its name in Upgrade, and by `upgrade` in Connection. An HTTP/1.0 client

@@ -1,7 +1,7 @@
 //! The method of a route: one that this crate has a constant for, or an extension method.
 
 use super::error::Problem;
-use crate::http::{Method, grammar::is_token};
+use crate::http::{Method, is_token};
 
 /// A method that a client can send, and that a path can have a route for. Only [`RouteMethod::parse`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]

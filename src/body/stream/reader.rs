@@ -65,7 +65,7 @@ impl Body {
     pub fn from_reader(reader: impl Read + Send + 'static) -> Body {
         let feed = Feed::of_reader(Box::new(reader), PIECE);
         let channel = Arc::new(Channel { feed, context: OnceLock::new() });
-        Body::Stream(Stream { end: Arc::new(LoopEnd { channel, length: None, is_read: true }) })
+        Stream { end: LoopEnd { channel, length: None, is_read: true } }.into()
     }
 
     /// Makes a body of the rest of a file, from its current position: see [`Body::from_reader`].

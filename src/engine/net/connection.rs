@@ -32,7 +32,7 @@ mod refusals;
 mod requests;
 mod streaming;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{io, sync::Arc, time::Instant};
 
 use mio::{Token, event::Event as Readiness, net::TcpStream};
 
@@ -47,6 +47,7 @@ use crate::{
     body::{pipe::Pipe, upgrade::Upgrade},
     http::Conn,
     observe::ConnectionId,
+    peer::Peer,
     stop::{CloseReason, OnStop, Rhythm, WaitGuard},
     sync::Withdrawal,
 };
@@ -55,7 +56,7 @@ use streaming::Streaming;
 pub(crate) struct Connection {
     stream: TcpStream,
     token: Token,
-    peer: SocketAddr,
+    peer: Peer,
     http: Conn,
     activity: Activity,
     read: ReadSide,
@@ -169,7 +170,7 @@ pub(crate) enum Flow {
 impl Connection {
     pub(crate) fn new(
         stream: TcpStream,
-        peer: SocketAddr,
+        peer: Peer,
         token: Token,
         in_flight: WaitGuard,
         now: Instant,

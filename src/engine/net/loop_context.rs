@@ -1,7 +1,7 @@
 //! The context of a loop: what the loop lends to the connection that it is driving. A connection gets the context with each
 //! call, and owns none of it.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use super::{date::Date, event_loop::LoopMessage, mailbox::Mailbox};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
         response::Response,
         router::Router,
     },
-    body::{Body, stream::Stream},
+    body::{BodyKind, stream::Stream},
     config::Config,
     engine::{
         pool::Dispatcher,
@@ -19,6 +19,7 @@ use crate::{
     http::Head,
     metrics::Tally,
     observe::{ConnectionId, Event},
+    peer::Peer,
     stop::{Cause, Phase, StopProgress},
 };
 
@@ -125,7 +126,7 @@ impl LoopContext {
 
     /// Discards a response that will not be sent, as [`LoopContext::let_go`] does.
     pub(crate) fn let_go_of(&mut self, response: Response, exchange: &Arc<Exchange>) {
-        if let Body::Stream(stream) = response.into_body() {
+        if let BodyKind::Stream(stream) = response.into_body().into_kind() {
             self.let_go(&stream, Cause::ClientGone, exchange);
         }
     }
@@ -143,7 +144,7 @@ impl LoopContext {
     /// The request whose head was just parsed.
     pub(crate) fn take_request(
         &mut self,
-        peer: SocketAddr,
+        peer: &Peer,
         connection: ConnectionId,
         number: u64,
     ) -> Box<Request> {
@@ -160,10 +161,10 @@ impl LoopContext {
 
     /// Takes back a request that has been answered.
     pub(crate) fn recycle(&mut self, mut request: Box<Request>) {
-        if request.has_attachments() {
+        if request.has_extensions() {
             // Only an inline handler leaves values here: a worker drops the values of its handlers itself. A panic of such a
             // `Drop` is caught. A `Drop` that blocks holds the loop, as an inline handler would.
-            self.in_user_code(|_| request.drop_attachments());
+            self.in_user_code(|_| request.drop_extensions());
         }
         if self.spares.len() < SPARE_REQUESTS && request.recycle() {
             self.spares.push(request);

@@ -33,7 +33,7 @@ pub(crate) enum Flushed {
 
 impl Output {
     pub(crate) fn new() -> Output {
-        Output { buffer: Vec::new(), large: Body::Empty, sent: 0, blocked: false }
+        Output { buffer: Vec::new(), large: Body::empty(), sent: 0, blocked: false }
     }
 
     /// Takes the loop's buffer, `spare`, to encode responses to, unless the connection has a buffer with room already.
@@ -64,12 +64,12 @@ impl Output {
 
     /// Whether to write before anything more is added.
     pub(crate) fn is_full(&self) -> bool {
-        !self.large.is_empty() || self.buffer.len() >= ENOUGH
+        !self.large.in_memory().is_empty() || self.buffer.len() >= ENOUGH
     }
 
     /// Adds the content that follows the head which was encoded last.
     pub(crate) fn follow(&mut self, body: Body) {
-        debug_assert!(self.large.is_empty(), "one large content at a time");
+        debug_assert!(self.large.in_memory().is_empty(), "one large content at a time");
         self.large = body;
     }
 
@@ -85,12 +85,12 @@ impl Output {
         let mut bytes = 0;
         while self.sent < self.length() {
             let result = match self.sent.checked_sub(self.buffer.len()) {
-                None if self.large.is_empty() => socket.write(&self.buffer[self.sent..]),
+                None if self.large.in_memory().is_empty() => socket.write(&self.buffer[self.sent..]),
                 None => socket.write_vectored(&[
                     IoSlice::new(&self.buffer[self.sent..]),
-                    IoSlice::new(self.large.as_slice()),
+                    IoSlice::new(self.large.in_memory()),
                 ]),
-                Some(sent) => socket.write(&self.large.as_slice()[sent..]),
+                Some(sent) => socket.write(&self.large.in_memory()[sent..]),
             };
             match result {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -107,14 +107,14 @@ impl Output {
             }
         }
         self.buffer.clear();
-        self.large = Body::Empty;
+        self.large = Body::empty();
         self.sent = 0;
         self.blocked = false;
         Ok(Flushed::All)
     }
 
     fn length(&self) -> usize {
-        self.buffer.len() + self.large.len()
+        self.buffer.len() + self.large.in_memory().len()
     }
 }
 

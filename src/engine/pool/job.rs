@@ -11,7 +11,7 @@ use crate::{
         response::Response,
         router::{RouteId, Router},
     },
-    body::{Body, stream::Piece},
+    body::{BodyKind, stream::Piece},
     config::Config,
     engine::net::{LoopMessage, Mailbox},
     http::{Method, has_content},
@@ -102,7 +102,7 @@ pub(crate) fn answer(config: &Config, router: &Router, route: RouteId, request: 
 /// The first piece to read for a response whose content comes from a reader. A content that nobody wants is closed first, so
 /// that its reader is only let go: the request or the status has no content, or nobody waits for the response any more.
 pub(super) fn first_piece(response: &Response, exchange: &Exchange) -> Option<Piece> {
-    let Body::Stream(stream) = response.body() else { return None };
+    let BodyKind::Stream(stream) = response.body().kind() else { return None };
     if !stream.is_read() {
         return None;
     }

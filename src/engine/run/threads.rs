@@ -157,7 +157,7 @@ impl Run {
         let unnamed = self.pool.working().into_iter().filter(|exchange| exchange.name());
         stragglers.extend(unnamed.map(|exchange| Straggler {
             request: exchange.to_string(),
-            peer: Some(exchange.peer()),
+            peer: Some(exchange.peer().clone()),
             age: exchange.began.elapsed(),
             stuck: Stuck::Handling,
         }));

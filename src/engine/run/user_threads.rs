@@ -187,7 +187,7 @@ impl UserCode {
             }
             UserCode::Upgraded(exchange) => Straggler {
                 request: exchange.to_string(),
-                peer: Some(exchange.peer()),
+                peer: Some(exchange.peer().clone()),
                 age: exchange.began.elapsed(),
                 stuck: Stuck::Handling,
             },

@@ -27,7 +27,10 @@ fn a_run_from_its_start_to_its_end() {
     assert_eq!(run.phases, [phase]);
     assert!(run.listener_closed.is_some() && run.is_clean());
     let [connection] = run.connections.as_slice() else { panic!("one connection") };
-    assert_eq!(connection.peer.map(|peer| peer.port()), Some(10_007));
+    assert_eq!(
+        connection.peer.as_ref().and_then(|peer| peer.socket_addr()).map(|peer| peer.port()),
+        Some(10_007)
+    );
     assert_eq!(connection.closed, Some((milliseconds(10), CloseReason::Drained)));
     let [request] = connection.requests.as_slice() else { panic!("one request") };
     assert_eq!((request.line.as_deref(), request.number), (Some("GET /x"), 0));

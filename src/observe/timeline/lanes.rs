@@ -85,7 +85,7 @@ impl<'a> Lane<'a> {
     pub(super) fn draw(&self, svg: &mut Svg, top: f64, window: &Window) {
         let middle = top + self.height() - HEIGHT / 2.0;
         if let [(connection, _)] = self.connections.as_slice() {
-            let peer = connection.peer.map_or_else(|| "?".to_owned(), |peer| peer.to_string());
+            let peer = connection.peer.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
             svg.text("code quiet", (24.0, middle + 3.5), Anchor::Start, &end_of(&peer, 16));
         }
         for (connection, requests) in &self.connections {
@@ -161,7 +161,7 @@ fn draw_connection(
     let closed = connection.closed.map_or(until, |(at, _)| at);
     let (from, until) = (window.x(from), window.x(closed));
     let ending = connection.closed.map_or_else(|| "open".to_owned(), |(_, reason)| reason.to_string());
-    let peer = connection.peer.map_or_else(String::new, |peer| format!(" from {peer}"));
+    let peer = connection.peer.as_ref().map_or_else(String::new, |peer| format!(" from {peer}"));
     let number = words::count(connection.requests.len(), "request");
     let tooltip = format!("connection{peer}: {number}; {ending}");
     svg.group("connection", Some(&tooltip), |svg| {
@@ -189,7 +189,7 @@ fn draw_idle(svg: &mut Svg, from: f64, until: f64, middle: f64) {
 fn draw_request(svg: &mut Svg, request: &Request, connection: &Connection, middle: f64, window: &Window) {
     let Some(began) = request.began() else { return };
     let (left, right) = (window.x(began), window.x(end(request, window)));
-    let tooltip = summary::tooltip(request, connection.peer.map(|peer| peer.to_string()));
+    let tooltip = summary::tooltip(request, connection.peer.as_ref().map(ToString::to_string));
     svg.group(Look::of(request).class(), Some(&tooltip), |svg| {
         if right - left < NARROWEST {
             let x = left.min(RIGHT - NARROWEST);

@@ -1,5 +1,7 @@
 //! Pictures are read again: they are well-formed and not too large, everything lies inside, and texts of clients are escaped.
 
+use std::net::SocketAddr;
+
 use proptest::prelude::*;
 use roxmltree::{Document, Node};
 
@@ -10,6 +12,7 @@ use crate::{
         recorder::Note,
         script::{Script, id, milliseconds},
     },
+    peer::Peer,
     stop::{CloseReason, ListenerEnd, Phase},
 };
 
@@ -262,7 +265,11 @@ fn a_hundred_thousand_requests_stay_below_a_megabyte() {
         // Widths, heights and outcomes change from piece to piece, so the picture can leave nothing out.
         let long = 1 + at * at % 97;
         let line = "GET /".to_owned() + &"<".repeat(200);
-        script.on(server, at, Note::ConnectionOpened { connection, peer: ([127, 0, 0, 1], 80).into() });
+        script.on(
+            server,
+            at,
+            Note::ConnectionOpened { connection, peer: SocketAddr::from(([127, 0, 0, 1], 80)).into() },
+        );
         script.on(server, at, Note::RequestRead { connection, request, line: line.into() });
         script.on(server, at, Note::HandlerStarted { connection, request });
         let status = if at % 3 == 0 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
@@ -310,7 +317,7 @@ fn any_note() -> impl Strategy<Value = Note> {
     let phases = [Phase::LameDuck, Phase::Draining, Phase::Cancelling].to_vec();
     let reasons = prop::sample::select(CloseReason::ALL);
     let statuses = prop::sample::select(vec![StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE]);
-    let peer = ([127, 0, 0, 1], 80).into();
+    let peer = Peer::from(SocketAddr::from(([127, 0, 0, 1], 80)));
     (0..4_usize, 0..4_u64, line, prop::sample::select(phases), reasons, statuses, 0..13_u8).prop_map(
         move |(connection, request, line, phase, reason, status, kind)| {
             let connection = id(connection);
@@ -319,7 +326,7 @@ fn any_note() -> impl Strategy<Value = Note> {
                 1 => Note::StopAsked { policy: Box::default() },
                 2 => Note::PhaseEntered { phase },
                 3 => Note::ListenerClosed { rescued: request, end: ListenerEnd::Refused },
-                4 => Note::ConnectionOpened { connection, peer },
+                4 => Note::ConnectionOpened { connection, peer: peer.clone() },
                 5 => Note::HandlerQueued { connection, request },
                 6 => Note::RequestRead { connection, request, line: line.into() },
                 7 => Note::HandlerStarted { connection, request },

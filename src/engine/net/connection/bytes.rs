@@ -23,7 +23,7 @@ use crate::{
         socket_writer::{Following, SocketWriter},
         throughput::Throughput,
     },
-    http::{Event, ReadPhase, Refusal, StatusCode},
+    http::{ReadEvent, ReadPhase, Refusal, StatusCode},
     observe,
     stop::CloseReason,
 };
@@ -296,7 +296,7 @@ impl Connection {
             };
             consumed += received.consumed;
             match received.event {
-                Event::NeedInput => {
+                ReadEvent::NeedInput => {
                     let is_wanted = matches!(self.activity, Activity::Content { .. });
                     if is_wanted && self.http.wants_continue() {
                         self.http.write_continue(&mut self.output.buffer);
@@ -306,9 +306,9 @@ impl Connection {
                     }
                     return (consumed, Leftover::Partial);
                 }
-                Event::Head => self.on_head(loop_context),
-                Event::Data(range) => self.on_data(&rest[range], loop_context),
-                Event::End => {
+                ReadEvent::Head => self.on_head(loop_context),
+                ReadEvent::Data(range) => self.on_data(&rest[range], loop_context),
+                ReadEvent::End => {
                     budget.requests -= 1;
                     let behind = if consumed == input.len() { Behind::Nothing } else { Behind::More };
                     self.on_complete(behind, loop_context);

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::Shutdown,
+    net::{Shutdown, SocketAddr},
     ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
@@ -111,7 +111,7 @@ impl Connection {
             (None, _) => ("pipelined requests".to_owned(), self.since),
         };
         let age = now.saturating_duration_since(began);
-        Some(Straggler { request, peer: Some(self.peer), age, stuck })
+        Some(Straggler { request, peer: Some(self.peer.clone()), age, stuck })
     }
 
     /// What the decisions of a stop need to know about the connection.
@@ -233,8 +233,8 @@ impl Connection {
     pub(super) fn end_quiet(&mut self, loop_context: &LoopContext) -> Flow {
         let longest = ConnectionState::Quiet { since: self.since, rhythm: Rhythm::default() };
         let is_response_under_way = || {
-            let queued = self.stream.local_addr().and_then(|local| unacknowledged(local, self.peer));
-            matches!(queued, Ok(Some(1..)))
+            let queued = self.addresses().map(|(local, peer)| unacknowledged(local, peer));
+            matches!(queued, Some(Ok(Some(1..))))
         };
         match loop_context.drain.verdict(longest) {
             Verdict::CloseAt(at) if at > loop_context.now && is_response_under_way() => {
@@ -246,8 +246,13 @@ impl Connection {
     }
 
     fn is_fin_acknowledged(&self) -> bool {
-        let state = self.stream.local_addr().and_then(|local| state_of(local, self.peer));
-        matches!(state, Ok(Some(TcpState::FinWait2)))
+        let state = self.addresses().map(|(local, peer)| state_of(local, peer));
+        matches!(state, Some(Ok(Some(TcpState::FinWait2))))
+    }
+
+    /// The addresses of both ends, by which the kernel finds a TCP connection.
+    fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
+        Some((self.stream.local_addr().ok()?, self.peer.socket_addr()?))
     }
 
     /// Ends our side of the connection after its last response, and decides whether to linger.

@@ -14,7 +14,7 @@ use crate::{
         response::Response,
     },
     engine::net::loop_context::LoopContext,
-    http::{Refusal, Respond, StatusCode, body_is_separate},
+    http::{Refusal, ResponseOptions, StatusCode, body_is_separate},
     isolation::{contain::catch, journal},
     stop::CloseReason,
     sync::{Abandoned, Withdrawal},
@@ -48,7 +48,7 @@ impl Connection {
         let refused = RefusedRequest::new(
             RefusalKind::Client,
             refusal.into_response(),
-            self.peer,
+            &self.peer,
             exchange.map(|exchange| &**exchange),
         );
         if let Activity::Handling { exchange, incoming: Some(pipe), .. } = &activity {
@@ -64,7 +64,7 @@ impl Connection {
             withdraw(exchange, loop_context);
         }
         let response = self.refusal(refused, Origin::Server, loop_context);
-        let options = Respond { date: loop_context.date.at(loop_context.now), close: true };
+        let options = ResponseOptions { date: loop_context.date.at(loop_context.now), close: true };
         let separate = body_is_separate(&response.parts(), self.http.is_head_request());
         self.http.refuse_with(&response.parts(), options, &mut self.output.buffer);
         self.tell_made(response.status(), loop_context);
@@ -99,7 +99,7 @@ impl Connection {
     ) -> Response {
         let text = "too busy at the moment, try again in a second\n";
         let answer = (StatusCode::SERVICE_UNAVAILABLE, text).into_response().header("Retry-After", "1");
-        let refused = RefusedRequest::new(kind, answer, self.peer, Some(exchange));
+        let refused = RefusedRequest::new(kind, answer, &self.peer, Some(exchange));
         self.refusal(refused, Origin::Server, loop_context)
     }
 
@@ -120,7 +120,7 @@ impl Connection {
                 Answer::Default.make()
             })
         });
-        let refused = RefusedRequest::new(RefusalKind::TimeLimit, answer, self.peer, Some(&exchange));
+        let refused = RefusedRequest::new(RefusalKind::TimeLimit, answer, &self.peer, Some(&exchange));
         // The end of the context runs the handler's callbacks on this thread.
         loop_context.in_user_code(|_| exchange.abandon(Abandoned::TimedOut));
         if let Some(pipe) = incoming {

@@ -12,12 +12,12 @@ use crate::{
         response::Response,
         router::{Found, RouteId},
     },
-    body::{Body, pipe::Pipe},
+    body::{BodyKind, pipe::Pipe},
     engine::{
         net::{event_loop::LoopMessage, loop_context::LoopContext, throughput::Throughput},
         pool::{self, Job, Reply},
     },
-    http::{After, Framing, Respond, StatusCode, body_is_separate},
+    http::{AfterResponse, Framing, ResponseOptions, StatusCode, body_is_separate},
     isolation::journal,
     observe::Event,
     stop::{Cause, CloseReason},
@@ -26,7 +26,7 @@ use crate::{
 impl Connection {
     /// A head has been parsed. Its route decides how the content is read.
     pub(super) fn on_head(&mut self, loop_context: &mut LoopContext) {
-        let mut request = loop_context.take_request(self.peer, self.id(loop_context), self.answered);
+        let mut request = loop_context.take_request(&self.peer, self.id(loop_context), self.answered);
         let plan = match request.route(&loop_context.router) {
             Found::Route(route) => {
                 let content = loop_context.router.get_route(route).content;
@@ -169,24 +169,24 @@ impl Connection {
         let separate = body_is_separate(&response.parts(), self.http.is_head_request());
         let transfer = self.http.transfer(&response.parts());
         self.tell_made(response.status(), loop_context);
-        let options = Respond { date: loop_context.date.at(loop_context.now), close };
+        let options = ResponseOptions { date: loop_context.date.at(loop_context.now), close };
         let after = self.http.respond(&response.parts(), options, &mut self.output.buffer);
         let then = match after {
-            After::KeepAlive => Persistence::KeepAlive,
-            After::Close if stopping => Persistence::CloseWhenSent(CloseReason::Drained),
-            After::Close => Persistence::CloseWhenSent(CloseReason::Completed),
+            AfterResponse::KeepAlive => Persistence::KeepAlive,
+            AfterResponse::Close if stopping => Persistence::CloseWhenSent(CloseReason::Drained),
+            AfterResponse::Close => Persistence::CloseWhenSent(CloseReason::Completed),
         };
-        match (response.into_body(), transfer) {
-            (Body::Stream(stream), Some(transfer)) => {
+        match (response.into_body().into_kind(), transfer) {
+            (BodyKind::Stream(stream), Some(transfer)) => {
                 return self.begin_stream(stream, transfer, then, exchange, loop_context);
             }
-            (Body::Stream(stream), None) => {
+            (BodyKind::Stream(stream), None) => {
                 loop_context.let_go(&stream, Cause::from("the client wants no content"), exchange);
             }
-            (Body::Upgrade(upgrade), _) => {
+            (BodyKind::Upgrade(upgrade), _) => {
                 self.activity = Activity::Upgrading { exchange: Arc::clone(exchange), upgrade };
             }
-            (body, _) if separate => self.output.follow(body),
+            (content, _) if separate => self.output.follow(content.into()),
             _ => {}
         }
         self.answered(then, loop_context);
@@ -201,7 +201,7 @@ impl Connection {
         loop_context: &mut LoopContext,
     ) -> Response {
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if switches == matches!(response.body(), Body::Upgrade(_)) {
+        if switches == matches!(response.body().kind(), BodyKind::Upgrade(_)) {
             let has_room = !switches || loop_context.run.may_upgrade();
             return match has_room {
                 true => response,

@@ -20,7 +20,6 @@ use crate::{
     body::stream::{Remainder, Stream},
     engine::net::{deadlines::Kind, event_loop::LoopMessage, loop_context::LoopContext},
     http::Transfer,
-    isolation::journal,
     stop::{Cause, CloseReason, OnStop, Phase},
 };
 
@@ -54,19 +53,14 @@ impl Connection {
     /// Begins to send the content of the response whose head was just encoded.
     pub(super) fn begin_stream(
         &mut self,
-        mut stream: Stream,
+        stream: Stream,
         transfer: Transfer,
         then: Persistence,
         exchange: &Arc<Exchange>,
         loop_context: &LoopContext,
     ) {
         let (mailbox, token) = (loop_context.mailbox.clone(), self.token);
-        if !stream.attach(move || drop(mailbox.send(LoopMessage::Fed(token)))) {
-            journal::error!(
-                "the content of {exchange} is being sent already: make a stream for each response"
-            );
-            stream = Stream::cut();
-        }
+        stream.attach(move || drop(mailbox.send(LoopMessage::Fed(token))));
         if loop_context.phase() >= Phase::Draining {
             stream.hint();
         }

@@ -13,6 +13,7 @@ use crate::{
     },
     isolation::journal,
     observe,
+    peer::Peer,
     stop::{CloseReason, WaitGuard},
 };
 
@@ -75,10 +76,13 @@ impl EventLoop {
     /// Adds a connection. The loop watches it from [`EventLoop::receive_arrivals`] on.
     pub(super) fn add(&mut self, stream: TcpStream, peer: SocketAddr, in_flight: WaitGuard) {
         let now = self.loop_context.now;
-        let token = self.table.insert_with(|token| Connection::new(stream, peer, token, in_flight, now));
+        let peer = Peer::from(peer);
+        let shared = peer.clone();
+        let token = self.table.insert_with(|token| Connection::new(stream, shared, token, in_flight, now));
         self.arrivals.push(token);
         self.deal_with(token, |connection, loop_context| {
-            let opened = observe::Event::ConnectionOpened { connection: connection.id(loop_context), peer };
+            let opened =
+                observe::Event::ConnectionOpened { connection: connection.id(loop_context), peer: &peer };
             loop_context.observe(&opened);
             Flow::Wait
         });
