@@ -22,14 +22,18 @@ pub enum Error {
     Task {
         /// The task's name.
         name: String,
-        /// What it returned, as text.
-        message: String,
+        /// The error that the task returned, or the text of its panic.
+        source: Arc<dyn error::Error + Send + Sync>,
     },
 }
 
 impl Error {
     pub(crate) fn io(doing: impl Into<String>, source: io::Error) -> Error {
         Error::Io { doing: doing.into(), source: Arc::new(source) }
+    }
+
+    pub(crate) fn task(name: String, source: Arc<dyn error::Error + Send + Sync>) -> Error {
+        Error::Task { name, source }
     }
 
     /// The I/O error underneath, if there is one: for instance to tell `AddrInUse` from `PermissionDenied`.
@@ -47,7 +51,7 @@ impl fmt::Display for Error {
         match self {
             Error::Io { doing, source } => write!(f, "{doing}: {source}"),
             Error::Misuse(advice) => f.write_str(advice),
-            Error::Task { name, message } => write!(f, "task {name:?} failed: {message}"),
+            Error::Task { name, source } => write!(f, "task {name:?} failed: {source}"),
         }
     }
 }
@@ -63,7 +67,8 @@ impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Error::Io { source, .. } => Some(&**source),
-            Error::Misuse(_) | Error::Task { .. } => None,
+            Error::Task { source, .. } => Some(&**source),
+            Error::Misuse(_) => None,
         }
     }
 }

@@ -83,6 +83,8 @@ pub mod observe;
 #[cfg(not(loom))]
 pub mod patterns;
 #[cfg(not(loom))]
+mod refused;
+#[cfg(not(loom))]
 mod rounded;
 #[cfg(all(feature = "serde", not(loom)))]
 mod serialize;
@@ -103,6 +105,7 @@ pub use self::{
     error::Error,
     group::{Group, GroupHandle},
     http::{Limits, Method, StatusCode},
+    refused::Refused,
     server::{Server, ServerBuilder, ServerHandle},
     stop::{OnStop, Phase, Signal, StopPolicy},
 };

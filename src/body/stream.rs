@@ -60,15 +60,16 @@ struct Line {
     context: OnceLock<(Context, Context)>,
 }
 
-/// Why something could not be sent.
+/// Why bytes could not be sent. Nothing of them has been sent then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
-    /// There is no room at the moment: the client is slower than its senders.
+    /// There is no room, because the client is slower than its senders. For
+    /// [`send_timeout`](BodySender::send_timeout): for the whole time limit.
     Full,
-    /// There was none for the time that the sender wanted to wait.
-    TimedOut,
-    /// Nothing can be sent any more, and the reason for it.
+    /// The stop of the server has ended the body.
+    Stopping,
+    /// Nothing can be sent any more for another reason, for instance [`Cause::ClientGone`].
     Closed(Cause),
 }
 
@@ -130,37 +131,41 @@ impl BodySender {
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`], also if that happens during the wait.
+    /// [`SendError::Stopping`] or [`SendError::Closed`], also if that happens during the wait.
     pub fn send(&self, bytes: impl AsRef<[u8]>) -> Result<(), SendError> {
-        self.push(bytes.as_ref(), Patience::Endless, SendError::Full)
+        self.push(Message::Bytes(bytes.as_ref()), Patience::Endless)
     }
 
     /// Sends bytes, if there is room for all of them now.
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] if not: nothing has been sent then. Or [`SendError::Closed`].
+    /// [`SendError::Full`] if there is not. Or [`SendError::Stopping`] or [`SendError::Closed`].
     pub fn try_send(&self, bytes: impl AsRef<[u8]>) -> Result<(), SendError> {
-        self.push(bytes.as_ref(), Patience::None, SendError::Full)
+        self.push(Message::Bytes(bytes.as_ref()), Patience::None)
     }
 
     /// Sends bytes, if there is room for all of them within that time.
     ///
     /// # Errors
     ///
-    /// [`SendError::TimedOut`] if not: nothing has been sent then. Or [`SendError::Closed`].
+    /// [`SendError::Full`] if there is not. Or [`SendError::Stopping`] or [`SendError::Closed`].
     pub fn send_timeout(&self, bytes: impl AsRef<[u8]>, timeout: Duration) -> Result<(), SendError> {
         let patience = Instant::now().checked_add(timeout).map_or(Patience::Endless, Patience::Until);
-        self.push(bytes.as_ref(), patience, SendError::TimedOut)
+        self.push(Message::Bytes(bytes.as_ref()), patience)
     }
 
-    fn push(&self, bytes: &[u8], patience: Patience, if_full: SendError) -> Result<(), SendError> {
-        refusal(self.line().feed.push(Message::Bytes(bytes), patience), if_full)
+    fn push(&self, message: Message<'_>, patience: Patience) -> Result<(), SendError> {
+        self.line().feed.push(message, patience).map_err(|refused| match refused {
+            Refused::Full => SendError::Full,
+            Refused::Closed(Cause::Stopping) => SendError::Stopping,
+            Refused::Closed(cause) => SendError::Closed(cause),
+        })
     }
 
     /// As [`BodySender::try_send`], for bytes that many bodies share.
     pub(crate) fn try_send_shared(&self, bytes: &Arc<[u8]>) -> Result<(), SendError> {
-        refusal(self.line().feed.push(Message::Shared(bytes), Patience::None), SendError::Full)
+        self.push(Message::Shared(bytes), Patience::None)
     }
 
     /// Sends what has a bound of its own, though there may be no room for it.
@@ -211,13 +216,6 @@ impl BodySender {
     }
 }
 
-fn refusal(result: Result<(), Refused>, if_full: SendError) -> Result<(), SendError> {
-    result.map_err(|refused| match refused {
-        Refused::Full => if_full,
-        Refused::Closed(cause) => SendError::Closed(cause),
-    })
-}
-
 impl Drop for BodySender {
     fn drop(&mut self) {
         if thread::panicking() {
@@ -253,8 +251,10 @@ impl fmt::Debug for BodySender {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SendError::Full => f.write_str("no room: the client is slower than its senders"),
-            SendError::TimedOut => f.write_str("no room in time: the client is slower than its senders"),
+            SendError::Full => {
+                f.write_str("full: there is no room, because the client is slower than its senders")
+            }
+            SendError::Stopping => f.write_str("stopping: the stop has ended the body, so stop sending"),
             SendError::Closed(cause) => write!(f, "nothing can be sent any more: {cause}"),
         }
     }

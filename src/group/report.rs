@@ -1,49 +1,66 @@
-//! What a group came to: for the operator's log and for programs.
+//! The report of a group: for the operator's log and for programs.
 
-use std::fmt;
+use std::{error, fmt, io, sync::Arc};
 
 use super::Drained;
 use crate::{error::Error, stop::StopReport};
 
-/// What became of a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How a task of a group ended.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct TaskReport {
-    /// The name it was given.
+    /// The name of the task.
     pub name: String,
-    /// How it ended.
+    /// How the task ended.
     pub outcome: TaskOutcome,
 }
 
 /// How a task ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum TaskOutcome {
-    /// It returned.
+    /// The task returned without an error.
     Finished,
-    /// It returned an error, or panicked: the text.
-    Failed(String),
-    /// It had not returned when the stop's time was over. Its thread is left behind.
+    /// The task returned this error, or it had no thread: then the error is an [`io::Error`]. To look at its type, use
+    /// `downcast_ref`.
+    Failed(Arc<dyn error::Error + Send + Sync>),
+    /// The task panicked with this text.
+    Panicked(String),
+    /// The task had not returned when the time of the stop was over. Its thread is left behind.
     LeftBehind,
 }
 
-/// What became of something that was to be emptied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl TaskOutcome {
+    /// Whether the outcome is a reason to stop the group.
+    pub(super) fn has_failed(&self) -> bool {
+        match self {
+            TaskOutcome::Failed(_) | TaskOutcome::Panicked(_) => true,
+            TaskOutcome::Finished | TaskOutcome::LeftBehind => false,
+        }
+    }
+}
+
+/// How a drain of a group ended.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct DrainReport {
-    /// The name it was given.
+    /// The name of the drain.
     pub name: String,
-    /// How it ended.
+    /// How the drain ended.
     pub outcome: DrainOutcome,
 }
 
 /// How a drain ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum DrainOutcome {
-    /// It returned: what it had finished by then, and what not.
+    /// The drain returned, with these counts.
     Emptied(Drained),
-    /// It panicked, or there was no thread for it: the text.
-    Failed(String),
-    /// It had not returned when the stop's time was over. Its thread is left behind.
+    /// The drain panicked with this text.
+    Panicked(String),
+    /// The system had no thread for the drain, which was not begun.
+    NoThread(Arc<io::Error>),
+    /// The drain had not returned when the time of the stop was over. Its thread is left behind.
     LeftBehind,
 }
 
@@ -51,7 +68,8 @@ impl fmt::Display for DrainOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DrainOutcome::Emptied(drained) => write!(f, "drained: {drained}"),
-            DrainOutcome::Failed(message) => write!(f, "failed: {message}"),
+            DrainOutcome::Panicked(text) => write!(f, "panicked: {text}"),
+            DrainOutcome::NoThread(error) => write!(f, "not begun, no thread to be had: {error}"),
             DrainOutcome::LeftBehind => f.write_str("left behind"),
         }
     }
@@ -61,14 +79,16 @@ impl fmt::Display for TaskOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TaskOutcome::Finished => f.write_str("finished"),
-            TaskOutcome::Failed(message) => write!(f, "failed: {message}"),
+            TaskOutcome::Failed(error) => write!(f, "failed: {error}"),
+            TaskOutcome::Panicked(text) => write!(f, "panicked: {text}"),
             TaskOutcome::LeftBehind => f.write_str("left behind"),
         }
     }
 }
 
-/// What a group came to: the reports of its servers, its tasks and its drains.
+/// The reports of a group's servers, tasks and drains.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct GroupReport {
     /// In the order in which they were added.
     pub servers: Vec<StopReport>,
@@ -82,7 +102,7 @@ impl GroupReport {
     /// Whether every server stopped cleanly, every task returned without an error, and nothing was left in any drain.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        let finished = |task: &TaskReport| task.outcome == TaskOutcome::Finished;
+        let finished = |task: &TaskReport| matches!(task.outcome, TaskOutcome::Finished);
         let emptied = |drain: &DrainReport| matches!(drain.outcome, DrainOutcome::Emptied(drained) if drained.is_clean());
         self.servers.iter().all(StopReport::is_clean)
             && self.tasks.iter().all(finished)
@@ -93,9 +113,11 @@ impl GroupReport {
     pub(super) fn failure(&self) -> Option<Error> {
         let of_server = self.servers.iter().find_map(|server| server.failure.clone());
         of_server.or_else(|| {
-            self.tasks.iter().find_map(|task| match &task.outcome {
-                TaskOutcome::Failed(message) => {
-                    Some(Error::Task { name: task.name.clone(), message: message.clone() })
+            self.tasks.iter().find_map(|TaskReport { name, outcome }| match outcome {
+                TaskOutcome::Failed(error) => Some(Error::task(name.clone(), Arc::clone(error))),
+                TaskOutcome::Panicked(text) => {
+                    let panic: Box<dyn error::Error + Send + Sync> = format!("panicked: {text}").into();
+                    Some(Error::task(name.clone(), panic.into()))
                 }
                 TaskOutcome::Finished | TaskOutcome::LeftBehind => None,
             })

@@ -1,9 +1,13 @@
-//! How patient a stop is.
+//! The bounds of a stop.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long each phase of a stop may take at most. A phase ends as soon as nothing is left for it, so a generous
-/// bound costs an idle server nothing.
+use super::Timeline;
+
+/// How long each phase of a stop may take at most.
+///
+/// All phases but the lame duck end as soon as nothing is left to wait for, so a generous bound costs an idle server
+/// nothing. The lame duck lasts its whole time.
 ///
 /// ```
 /// use softstop::StopPolicy;
@@ -99,16 +103,15 @@ impl StopPolicy {
         self.keep_listener
     }
 
-    /// The stricter of two policies, bound by bound.
+    /// One policy for two stops that were asked for before the start, with the same result as two stops in the moment of
+    /// the start. The rule is in [`Timeline::tighten`].
     #[must_use]
     pub(crate) fn stricter(&self, other: &StopPolicy) -> Self {
-        StopPolicy {
-            lame_duck: self.lame_duck.min(other.lame_duck),
-            grace: self.grace.min(other.grace),
-            cancel_grace: self.cancel_grace.min(other.cancel_grace),
-            quiet: self.quiet.min(other.quiet),
-            keep_listener: self.keep_listener && other.keep_listener,
-        }
+        // Any moment will do: the policy has lengths only.
+        let start = Instant::now();
+        let mut timeline = Timeline::new(self, start);
+        timeline.tighten(&Timeline::new(other, start));
+        timeline.left(start)
     }
 
     /// The longest that a stop with this policy can take: all bounds together.
@@ -127,5 +130,27 @@ mod tests {
         let (keeps, closes) = (StopPolicy::default().keep_listener(), StopPolicy::default());
         assert!(keeps.stricter(&keeps).keep_listener);
         assert!(!keeps.stricter(&closes).keep_listener && !closes.stricter(&keeps).keep_listener);
+    }
+
+    #[test]
+    fn each_phase_ends_at_the_earlier_of_the_two_times() {
+        let second = Duration::from_secs;
+        let policy = |lame_duck, grace, cancel_grace| {
+            let policy = StopPolicy::default().quiet(second(lame_duck + 1));
+            policy.lame_duck(second(lame_duck)).grace(second(grace)).cancel_grace(second(cancel_grace))
+        };
+        let rows = [
+            ((0, 5, 1), (0, 60, 2), (0, 5, 1)),
+            ((0, 5, 1), (0, 2, 9), (0, 2, 4)),
+            // A long lame duck and a long grace period: neither is cut to nothing by the other policy.
+            ((10, 0, 0), (0, 10, 0), (0, 10, 0)),
+        ];
+        for ((a, b, c), (d, e, f), (g, h, i)) in rows {
+            let (one, other, both) = (policy(a, b, c), policy(d, e, f), policy(g, h, i));
+            assert_eq!(one.stricter(&other), both);
+            assert_eq!(other.stricter(&one), both);
+        }
+        let boundless = StopPolicy::default().grace(Duration::MAX);
+        assert_eq!(boundless.stricter(&StopPolicy::default()), StopPolicy::default());
     }
 }

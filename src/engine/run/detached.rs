@@ -9,11 +9,8 @@ use std::{
 
 use super::Run;
 use crate::{
-    error::Error,
-    isolation::{
-        contain::{Contained, catch},
-        journal,
-    },
+    isolation::{contain::catch, journal},
+    refused::Refused,
     stop::{Context, Straggler, Stuck},
     sync::lock,
 };
@@ -31,24 +28,20 @@ struct Register {
 }
 
 impl Run {
-    /// Runs `body` on a thread of its own, which counts as in flight.
-    pub(crate) fn detach(
+    /// Runs `body` on a thread of its own, which counts as in flight. Without a thread it is full, as the machine has no room.
+    pub(crate) fn detach<F: FnOnce(&Context) + Send + 'static>(
         self: &Arc<Run>,
         name: String,
-        body: impl FnOnce(&Context) + Send + 'static,
-    ) -> Result<(), Error> {
+        body: F,
+    ) -> Result<(), Refused<F>> {
         let server = &self.config.name;
         let in_flight = if self.has_ended() { None } else { self.in_flight.guard_unless_zero() };
-        let Some(in_flight) = in_flight else {
-            return Err(Error::Misuse(format!("{server}: has stopped: {name:?} is not begun any more")));
-        };
+        let Some(in_flight) = in_flight else { return Err(Refused::Stopping(body)) };
         let number = {
             let mut register = lock(&self.detached.0);
             // As many as there may be workers: what starts a thread for each request needs a bound as they do.
             if register.running.len() >= self.config.workers {
-                let advice =
-                    format!("{server}: no room for {name:?}: for work that comes in crowds use a JobQueue");
-                return Err(Error::Misuse(advice));
+                return Err(Refused::Full(body));
             }
             register.begun += 1;
             let number = register.begun;
@@ -57,12 +50,16 @@ impl Run {
         };
         let run = Arc::clone(self);
         let context = self.hard.child();
-        // Without a thread it is dropped here, and its panic must not keep the entry from being taken out again.
-        let body = Contained::new(body);
+        // Where the thread takes the body from. Without a thread it is still there.
+        let slot = Arc::new(Mutex::new(Some(body)));
+        let taken = Arc::clone(&slot);
         // Not by the name it is given, which may come from outside and hold anything.
         let thread = thread::Builder::new().name(format!("{server} detached")).spawn(move || {
             lock(&run.detached.0).threads.push(thread::current().id());
-            if let Err(panic) = catch(|| body.into_inner()(&context)) {
+            let body = lock(&taken).take();
+            if let Some(body) = body
+                && let Err(panic) = catch(|| body(&context))
+            {
                 journal::error!("{}: detached {name:?} panicked: {panic}", run.config.name);
             }
             run.detached.ended(number);
@@ -71,7 +68,8 @@ impl Run {
         });
         thread.map(drop).map_err(|error| {
             self.detached.ended(number);
-            Error::io(format!("{}: cannot start a thread for detached work", self.config.name), error)
+            journal::warn!("{server}: detached work is refused: no thread to be had: {error}");
+            Refused::Full(lock(&slot).take().expect("only the thread takes the body, and there is none"))
         })
     }
 }
