@@ -13,7 +13,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use softstop::{Request, Router, Server, inline};
+use softstop::{Request, Router, Server, route};
 
 const CROWDS: [usize; 3] = [1_000, 5_000, 10_000];
 /// Bytes an idle connection may take.
@@ -56,7 +56,7 @@ fn main() {
 fn serve(handler: &str) {
     let hello = |_: &Request| "Hello, world!";
     let routes = match handler {
-        "inline" => Router::new().get("/", inline(hello)),
+        "inline" => Router::new().get("/", route(hello).inline()),
         _ => Router::new().get("/", hello),
     };
     let server = Server::builder().listen("127.0.0.1:0").routes(routes).build();

@@ -20,7 +20,7 @@ use std::{
 };
 
 use mio::{Interest, Poll, Token};
-use softstop::{Request, Router, Server, StopPolicy, inline};
+use softstop::{Request, Router, Server, StopPolicy, route};
 
 /// How many connections, if there are descriptors for them, and in what time a stop should be done.
 const CROWDS: [(usize, &str); 2] = [(5_000, "10 ms"), (20_000, "")];
@@ -102,7 +102,7 @@ fn percentile(times: &mut [Duration], percent: usize) -> Duration {
 }
 
 fn server() -> Server {
-    let routes = Router::new().get("/", inline(|_: &Request| "Hello, world!"));
+    let routes = Router::new().get("/", route(|_: &Request| "Hello, world!").inline());
     let server = Server::builder().listen("127.0.0.1:0").routes(routes).build();
     server.start().unwrap();
     server

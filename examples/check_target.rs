@@ -14,24 +14,23 @@ use std::sync::Arc;
 use std::{env, error::Error, net::Shutdown, thread, time::Duration};
 
 use softstop::{Body, Context, Group, Request, Response, Router, Server, Signal, StatusCode, StopPolicy};
-use softstop::{IntoResponse, body::Upgraded, inline};
+use softstop::{IntoResponse, body::Upgraded, route};
 use tungstenite::handshake::derive_accept_key;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let large = Arc::new(vec![b'x'; 8 * 1024 * 1024]);
     let routes = Router::new()
-        .get("/", inline(|_: &Request| "hello"))
-        .get("/readyz", inline(ready))
+        .get("/", route(|_| "hello").inline())
+        .get("/readyz", route(ready).inline())
         .get("/slow", |request: &Request| match request.context().sleep(Duration::from_millis(700)) {
             Ok(()) => "slow".to_owned(),
             Err(cause) => format!("cut short: {cause}"),
         })
         .get(
             "/large",
-            inline(move |_: &Request| {
-                Response::new(StatusCode::OK).with_body(Body::Shared(Arc::clone(&large)))
-            }),
+            route(move |_| Response::new(StatusCode::OK).with_body(Body::Shared(Arc::clone(&large))))
+                .inline(),
         )
         .post("/post", |request: &Request| format!("{} bytes", request.body().len()))
         .get("/stream", stream)

@@ -19,7 +19,7 @@ use std::{env, thread, time::Duration};
 
 use softstop::events::{Event, Hub};
 use softstop::{
-    Body, Context, Group, Request, Response, Router, Server, ServerHandle, StatusCode, StopPolicy, inline,
+    Body, Context, Group, Request, Response, Router, Server, ServerHandle, StatusCode, StopPolicy, route,
 };
 
 const PAGE: &str = "<!doctype html><title>clock</title><h1></h1><script>
@@ -31,11 +31,8 @@ fn main() -> Result<(), softstop::Error> {
     let hub = Hub::builder().history(60).farewell(Event::new("bye").name("stopping")).build();
     let (listeners, clock) = (hub.clone(), hub);
     let routes = Router::new()
-        .get(
-            "/",
-            inline(|_: &Request| Response::new(StatusCode::OK).content_type("text/html").with_body(PAGE)),
-        )
-        .get("/events", inline(move |request: &Request| listeners.subscribe(request)))
+        .get("/", route(|_| Response::new(StatusCode::OK).content_type("text/html").with_body(PAGE)).inline())
+        .get("/events", route(move |request| listeners.subscribe(request)).inline())
         .get("/count", count);
     let address = given.as_deref().unwrap_or("127.0.0.1:0");
     let server = Server::builder().name("clock").listen(address).routes(routes).build();

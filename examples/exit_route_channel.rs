@@ -13,19 +13,20 @@
 use std::env;
 
 use crossbeam_channel::bounded;
-use softstop::{Error, Request, Router, Server, StopPolicy, inline};
+use softstop::{Error, Router, Server, StopPolicy, route};
 
 fn main() -> Result<(), Error> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let (exit, wanted) = bounded(1);
-    let routes = Router::new().get("/", inline(|_: &Request| "still here\n")).get(
+    let routes = Router::new().get("/", route(|_| "still here\n").inline()).get(
         "/exit",
         // Nothing in it can block, so it may run on the event loop.
-        inline(move |request: &Request| {
+        route(move |request| {
             // Full: somebody else has asked already, which is just as good.
             let _ = exit.try_send(request.peer());
             "good bye\n"
-        }),
+        })
+        .inline(),
     );
     let server = Server::builder().name("exit by channel").listen(address).routes(routes).build();
 

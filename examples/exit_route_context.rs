@@ -13,7 +13,7 @@
 
 use std::{env, error::Error, time::Duration};
 
-use softstop::{Cause, Context, Request, Router, Server, StopPolicy, inline};
+use softstop::{Cause, Context, Router, Server, StopPolicy, route};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
@@ -22,15 +22,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let lifetime = Context::new().with_timeout(Duration::from_secs(seconds));
     let exit = lifetime.clone(); // the same context, not a child of it
-    let routes = Router::new().get("/", inline(|_: &Request| "still here\n")).get(
+    let routes = Router::new().get("/", route(|_| "still here\n").inline()).get(
         "/exit",
-        inline(move |request: &Request| {
+        route(move |request| {
             if exit.cancel(format!("{} asked for it", request.peer())) {
                 "good bye\n"
             } else {
                 "it is over already\n"
             }
-        }),
+        })
+        .inline(),
     );
     let server = Server::builder().name("exit by context").listen(address).routes(routes).build();
 

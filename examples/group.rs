@@ -16,13 +16,13 @@
 
 use std::{env, process::ExitCode, time::Duration};
 
-use softstop::{Context, Group, Request, Router, Server, ServerHandle, inline};
+use softstop::{Context, Group, Router, Server, ServerHandle, route};
 
 fn main() -> ExitCode {
     let mut addresses = env::args().skip(1);
     let servers = ["red", "green", "blue"].map(|name| {
         let address = addresses.next().unwrap_or_else(|| "127.0.0.1:0".to_owned());
-        let routes = Router::new().get("/", inline(move |_: &Request| name));
+        let routes = Router::new().get("/", route(move |_| name).inline());
         Server::builder().name(name).listen(address).routes(routes).build()
     });
     let handles = servers.each_ref().map(Server::handle);
@@ -33,6 +33,8 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
+            // The reports of all members are there in this case too.
+            println!("{}", error.report());
             eprintln!("group: {error}");
             ExitCode::FAILURE
         }

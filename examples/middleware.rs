@@ -21,9 +21,9 @@ use std::{
 };
 
 use softstop::{
-    IntoResponse, Request, Response, Router, Server, StatusCode, StopPolicy, inline,
+    IntoResponse, Request, Response, Router, Server, StatusCode, StopPolicy,
     middleware::{Next, access_log},
-    routing::metrics_route,
+    routing::{IntoRoute, metrics_route},
 };
 
 struct RequestId(u64);
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             format!("you are request {}\n", request.attached::<RequestId>().map_or(0, |id| id.0))
         })
         .get("/fail", |_: &Request| -> &'static str { panic!("the disk is on fire") })
-        .get("/metrics", inline(metrics_route()))
+        .get("/metrics", metrics_route().into_route().inline())
         .post("/exit", exit)
         .nest("/api", api)
         .wrap(report_panics)

@@ -21,14 +21,14 @@ use std::{
     time::Instant,
 };
 
-use softstop::{Request, Router, Server, StopPolicy, inline};
+use softstop::{Request, Router, Server, StopPolicy, route};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
     // What a handler owns lives as long as the server, over all of its runs.
     let visits = AtomicUsize::new(0);
     let greet = move |_: &Request| format!("visit {}", 1 + visits.fetch_add(1, Ordering::Relaxed));
-    let routes = Router::new().get("/", inline(greet));
+    let routes = Router::new().get("/", route(greet).inline());
     let server = Server::builder().name("restart").listen(address).routes(routes).build();
 
     for life in 1..=5 {

@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use softstop::{Request, Router, Server, StatusCode, StopPolicy, inline, timeout};
+use softstop::{Request, Router, Server, StatusCode, StopPolicy, route};
 
 /// What each of the two may take, and what it takes if nobody stops it.
 const LIMIT: Duration = Duration::from_millis(200);
@@ -46,10 +46,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "good bye\n"
     };
     let routes = Router::new()
-        .get("/polite", timeout(LIMIT, polite))
-        .get("/stubborn", timeout(LIMIT, stubborn).or((StatusCode::GATEWAY_TIMEOUT, "not today\n")))
-        .get("/quick", timeout(LIMIT, |_: &Request| "quick\n"))
-        .post("/exit", inline(exit));
+        .get("/polite", route(polite).timeout(LIMIT))
+        .get("/stubborn", route(stubborn).timeout_with(LIMIT, (StatusCode::GATEWAY_TIMEOUT, "not today\n")))
+        .get("/quick", route(|_| "quick\n").timeout(LIMIT))
+        .post("/exit", route(exit).inline());
     let server = Server::builder().listen(given.as_deref().unwrap_or("127.0.0.1:0")).routes(routes).build();
     server.start()?;
     for address in server.addresses() {

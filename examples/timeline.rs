@@ -15,7 +15,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::{env, fs, process, thread, time::Duration};
 
 use softstop::observe::Recorder;
-use softstop::{Request, Router, Server, StatusCode, StopPolicy, inline};
+use softstop::{Request, Router, Server, StatusCode, StopPolicy, route};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -30,7 +30,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let servers: Vec<Server> = names[..number.clamp(1, 3)]
         .iter()
         .map(|name| {
-            let builder = Server::builder().name(*name).listen("127.0.0.1:0").routes(routes()).workers(64);
+            let builder =
+                Server::builder().name(*name).listen("127.0.0.1:0").routes(routes()).max_workers(64);
             builder.observer(recorder.clone()).build()
         })
         .collect();
@@ -65,7 +66,7 @@ fn routes() -> Router {
         }
     };
     let stubborn = |_: &Request| thread::sleep(Duration::from_secs(60)); // nobody can end this
-    Router::new().get("/", inline(|_: &Request| "quick\n")).get("/work", work).get("/stubborn", stubborn)
+    Router::new().get("/", route(|_| "quick\n").inline()).get("/work", work).get("/stubborn", stubborn)
 }
 
 /// A client's requests, one after the other on one connection. Some are quick, some are not.

@@ -1,62 +1,133 @@
-//! What went wrong, split by whose move it is: the peer's fault is answered on the wire and never becomes one of
-//! these (see [`Refusal`](crate::http::Refusal)); I/O is the machine's; misuse is the program's own.
+//! The errors of the crate. A client's fault is never one of them: the server answers it on the wire
+//! (see [`Refusal`](crate::http::Refusal)).
+//!
+//! ```text
+//!   what is at fault                kind            what the text tells the reader
+//!   the operating system says no    Io              what was being done, with which address or thread
+//!   the program calls the API so
+//!     that it cannot work           Misuse          what to call instead
+//!   a task of a group fails         Task            which task, and its own error
+//!   a thread of softstop panics     Defect          to restart the process, and to report the panic
+//! ```
 
 use std::{error, fmt, io, sync::Arc};
 
 /// Why a server or a group could not start, or had to end.
 ///
-/// `Clone`, so that a report and the caller can both have it.
+/// The text is made for people and may change. A program asks [`kind`](Error::kind), [`io_kind`](Error::io_kind) and
+/// [`task`](Error::task). `Clone`, so that a report and its caller can both have the error.
+///
+/// ```
+/// use softstop::{ErrorKind, Server};
+///
+/// let error = Server::builder().name("hello").build().start().unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Misuse);
+/// assert_eq!(error.to_string(), "hello: has no address: call ServerBuilder::listen before build");
+/// ```
 #[derive(Clone)]
+pub struct Error(Arc<Cause>);
+
+/// What sort of error an [`Error`] is, and so what can be done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Error {
-    /// The operating system said no. The text names the server and, where there is one, the address.
-    Io {
-        /// What was being done, in words: `server "hello": cannot listen on 127.0.0.1:80`.
-        doing: String,
-        /// What the operating system answered.
-        source: Arc<io::Error>,
-    },
-    /// The API was used in a way that cannot work; the text says what to do instead.
+pub enum ErrorKind {
+    /// The operating system said no. [`Error::io_kind`] says how, for instance `AddrInUse`. The text names the server
+    /// and, where there is one, the address. The same call may succeed later, or with another address.
+    Io,
+    /// The program called the API in a way that cannot work. The text says what to call instead. The same call fails
+    /// again until the program is changed, or until the server's phase is another one.
+    Misuse,
+    /// A task of a group returned an error or panicked. [`Error::task`] has the task's name.
+    Task,
+    /// A thread of softstop panicked. Panics of handlers, observers and callbacks are caught, so only a defect of
+    /// softstop, or of a crate that it uses, can cause this. Restart the process, and report the text.
+    Defect,
+}
+
+/// What an error is made of.
+enum Cause {
+    Io { doing: String, source: io::Error },
     Misuse(String),
-    /// A task of a group returned an error or panicked.
-    Task {
-        /// The task's name.
-        name: String,
-        /// The error that the task returned, or the text of its panic.
-        source: Arc<dyn error::Error + Send + Sync>,
-    },
+    Task { name: String, source: Arc<dyn error::Error + Send + Sync> },
+    Defect(String),
 }
 
 impl Error {
+    /// `doing` says what was being done: `server "hello": cannot listen on 127.0.0.1:80`.
     pub(crate) fn io(doing: impl Into<String>, source: io::Error) -> Error {
-        Error::Io { doing: doing.into(), source: Arc::new(source) }
+        Error::from(Cause::Io { doing: doing.into(), source })
     }
 
-    pub(crate) fn task(name: String, source: Arc<dyn error::Error + Send + Sync>) -> Error {
-        Error::Task { name, source }
+    /// `advice` says what is wrong and what to call instead.
+    pub(crate) fn misuse(advice: impl Into<String>) -> Error {
+        Error::from(Cause::Misuse(advice.into()))
     }
 
-    /// The I/O error underneath, if there is one: for instance to tell `AddrInUse` from `PermissionDenied`.
+    /// `source` is the error that the task has returned, shared with its report, or the text of its panic.
+    pub(crate) fn task_failed(name: impl Into<String>, source: Arc<dyn error::Error + Send + Sync>) -> Error {
+        Error::from(Cause::Task { name: name.into(), source })
+    }
+
+    /// `seen` says which thread panicked, and with which text.
+    pub(crate) fn defect(seen: impl Into<String>) -> Error {
+        Error::from(Cause::Defect(seen.into()))
+    }
+
+    /// The sort of error: I/O, misuse, a task, or a defect.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match &*self.0 {
+            Cause::Io { .. } => ErrorKind::Io,
+            Cause::Misuse(_) => ErrorKind::Misuse,
+            Cause::Task { .. } => ErrorKind::Task,
+            Cause::Defect(_) => ErrorKind::Defect,
+        }
+    }
+
+    /// The kind of the I/O error, for instance to tell `AddrInUse` from `PermissionDenied`. `None` for every other
+    /// [kind](Error::kind) of error.
     #[must_use]
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
-        match self {
-            Error::Io { source, .. } => Some(source.kind()),
-            Error::Misuse(_) | Error::Task { .. } => None,
+        match &*self.0 {
+            Cause::Io { source, .. } => Some(source.kind()),
+            Cause::Misuse(_) | Cause::Task { .. } | Cause::Defect(_) => None,
         }
+    }
+
+    /// The name of the task that failed. [`source`](error::Error::source) is the task's own error. `None` for every other
+    /// [kind](Error::kind) of error.
+    #[must_use]
+    pub fn task(&self) -> Option<&str> {
+        match &*self.0 {
+            Cause::Task { name, .. } => Some(name),
+            Cause::Io { .. } | Cause::Misuse(_) | Cause::Defect(_) => None,
+        }
+    }
+}
+
+impl From<Cause> for Error {
+    fn from(cause: Cause) -> Error {
+        Error(Arc::new(cause))
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::Io { doing, source } => write!(f, "{doing}: {source}"),
-            Error::Misuse(advice) => f.write_str(advice),
-            Error::Task { name, source } => write!(f, "task {name:?} failed: {source}"),
+        match &*self.0 {
+            Cause::Io { doing, source } => write!(f, "{doing}: {source}"),
+            Cause::Misuse(advice) => f.write_str(advice),
+            Cause::Task { name, source } => write!(f, "task {name:?} failed: {source}"),
+            Cause::Defect(seen) => {
+                write!(
+                    f,
+                    "{seen} (a defect of softstop or of a crate that it uses: restart, and report this)"
+                )
+            }
         }
     }
 }
 
-/// The same sentence: `fn main() -> Result<(), Error>` shows it to people.
+/// The same sentence as `Display`, because `fn main() -> Result<(), Error>` shows it to people.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -65,10 +136,62 @@ impl fmt::Debug for Error {
 
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            Error::Io { source, .. } => Some(&**source),
-            Error::Task { source, .. } => Some(&**source),
-            Error::Misuse(_) => None,
+        match &*self.0 {
+            Cause::Io { source, .. } => Some(source),
+            Cause::Task { source, .. } => Some(&**source),
+            Cause::Misuse(_) | Cause::Defect(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    fn writer_failed(source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Error {
+        Error::task_failed("writer", source.into().into())
+    }
+
+    fn refused() -> io::Error {
+        io::Error::from(io::ErrorKind::AddrInUse)
+    }
+
+    #[test]
+    fn a_program_learns_what_went_wrong_without_reading_the_text() {
+        let asked = |error: &Error| (error.kind(), error.io_kind(), error.task().map(str::to_owned));
+        let io = Error::io("hello: cannot listen on :80", refused());
+        assert_eq!(asked(&io), (ErrorKind::Io, Some(io::ErrorKind::AddrInUse), None));
+        assert_eq!(asked(&Error::misuse("call listen")), (ErrorKind::Misuse, None, None));
+        let task = writer_failed(refused());
+        assert_eq!(asked(&task), (ErrorKind::Task, None, Some("writer".to_owned())));
+        assert_eq!(asked(&Error::defect("a loop panicked")), (ErrorKind::Defect, None, None));
+    }
+
+    #[test]
+    fn the_source_is_the_error_below() {
+        let source_kind = |error: &Error| {
+            let source = error.source()?;
+            Some(source.downcast_ref::<io::Error>()?.kind())
+        };
+        for below in [Error::io("hello: cannot listen", refused()), writer_failed(refused())] {
+            assert_eq!(source_kind(&below), Some(io::ErrorKind::AddrInUse), "{below}");
+            assert_eq!(source_kind(&below.clone()), Some(io::ErrorKind::AddrInUse), "{below}");
+        }
+        assert_eq!(writer_failed("disk full").source().unwrap().to_string(), "disk full");
+        assert!(Error::misuse("call listen").source().is_none());
+        assert!(Error::defect("a loop panicked").source().is_none());
+    }
+
+    #[test]
+    fn each_text_says_what_to_do_or_what_has_failed() {
+        assert_eq!(Error::misuse("hello: call listen").to_string(), "hello: call listen");
+        assert_eq!(format!("{:?}", writer_failed("disk full")), "task \"writer\" failed: disk full");
+        assert_eq!(
+            Error::defect("hello: an event loop panicked: boom").to_string(),
+            "hello: an event loop panicked: boom (a defect of softstop or of a crate that it uses: restart, and \
+             report this)"
+        );
     }
 }

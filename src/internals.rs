@@ -322,7 +322,7 @@ impl Pool {
     /// `router` has to have a handler for `GET /`.
     pub fn new(router: Router) -> io::Result<Pool> {
         let router = Arc::new(router.finish());
-        let config = Arc::new(Config { workers: 1, ..Config::default() });
+        let config = Arc::new(Config { max_workers: 1, ..Config::default() });
         let pool = crate::engine::pool::Pool::new(&config, Arc::clone(&router));
         Ok(Pool {
             dispatcher: pool.dispatcher(),

@@ -3,7 +3,7 @@
 //! a `Waker`, a thread pool and a wait group, all of it meant to be read.
 //!
 //! ```
-//! use softstop::{Request, Router, Server, StopPolicy, inline};
+//! use softstop::{Request, Router, Server, StopPolicy, route};
 //! use std::time::Duration;
 //!
 //! # fn main() -> Result<(), softstop::Error> {
@@ -13,7 +13,7 @@
 //!     .routes(
 //!         Router::new()
 //!             // On the event loop: the fastest way, must not block.
-//!             .get("/", inline(|_: &Request| "Hello, world!"))
+//!             .get("/", route(|_| "Hello, world!").inline())
 //!             // On the worker pool, where it may block; it ends early when its client goes, or the server stops.
 //!             .get("/slow", |request: &Request| match request.context().sleep(Duration::from_secs(1)) {
 //!                 Ok(()) => "done".to_owned(),
@@ -37,7 +37,7 @@
 //!
 //! # Two journeys
 //!
-//! A request: `net::listener` → `net::connection` → [`http`] (bytes in) → [`Router`] → [`Handler`], [`inline`] or on
+//! A request: `net::listener` → `net::connection` → [`http`] (bytes in) → [`Router`] → [`Handler`], inline or on
 //! the pool → [`http`] (bytes out) → `net::connection` → socket.
 //!
 //! A stop: a signal, a handler, a [`ServerHandle`] or a [`Group`] → a timeline is set and the loops are woken → each loop
@@ -94,7 +94,7 @@ mod server;
 #[cfg(not(loom))]
 pub use self::{
     app::events,
-    app::handler::{Handler, inline, streamed, timeout},
+    app::handler::{Handler, route},
     app::into_response::IntoResponse,
     app::middleware,
     app::request::Request,
@@ -102,7 +102,7 @@ pub use self::{
     app::router::Router,
     body::Body,
     config::{OnListenerFailure, Timeouts},
-    error::Error,
+    error::{Error, ErrorKind},
     group::{Group, GroupHandle},
     http::{Limits, Method, StatusCode},
     refused::Refused,
@@ -114,7 +114,7 @@ pub use self::{
 #[cfg(not(loom))]
 pub mod routing {
     pub use crate::app::{
-        handler::{IntoRoute, Route, TimedRoute},
+        handler::{IntoRoute, Route},
         router::RouteError,
     };
     pub use crate::server::{MetricsRoute, metrics_route};

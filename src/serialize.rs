@@ -1,5 +1,5 @@
-//! The reports as data for other programs, with the feature `serde`: what they look like as JSON stands here, in one
-//! place, and not in the names of fields that may change.
+//! The reports as data for other programs, with the feature `serde`. The names of the data stand here, in one place, so
+//! that a field can be renamed without changing the data.
 //!
 //! ```json
 //! {
@@ -13,8 +13,9 @@
 //! }
 //! ```
 //!
-//! Times are in seconds. A group's report has `clean`, `servers`, `drains`, `tasks`, and `failure`: the first cause of a
-//! group that failed, or null.
+//! Times are in seconds. Of `requests`, `completed` and `aborted` add up. The other counts overlap with these two: see
+//! [`Requests`]. A group's report has `clean`, `servers`, `drains`, `tasks`, and `failure`: the first cause of a group that
+//! failed, or null.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -36,7 +37,7 @@ struct Stop<'a> {
     phases: Vec<Phase>,
     requests: Counts,
     connections: Connections,
-    /// A word of [`ListenerEnd`](crate::report::ListenerEnd).
+    /// The word of a [`ListenerEnd`].
     listener: Option<&'static str>,
     listener_failures: Vec<String>,
     stragglers: Vec<Left<'a>>,
@@ -62,7 +63,7 @@ struct Counts {
 struct Connections {
     total: u64,
     rescued: u64,
-    /// By reason; those that no connection was closed for are left out.
+    /// Counts by reason. A reason without a connection is left out.
     closed: BTreeMap<String, u64>,
 }
 
@@ -247,7 +248,7 @@ mod tests {
             "failure": null,
         });
         assert_eq!(serde_json::to_value(&report).unwrap(), expected);
-        let failed = GroupError::new(GroupReport::default(), Error::Misuse("no way".to_owned()));
+        let failed = GroupError::new(GroupReport::default(), Error::misuse("no way"));
         let expected = serde_json::json!({
             "clean": false, "servers": [], "drains": [], "tasks": [], "failure": "no way"
         });

@@ -12,7 +12,7 @@ use std::{
 };
 
 use log::{LevelFilter, Log, Metadata, Record};
-use softstop::{Request, Router, StopPolicy, inline, middleware::access_log};
+use softstop::{Request, Router, StopPolicy, middleware::access_log, route};
 use support::{
     HUNG, NOISE,
     client::{Client, get},
@@ -53,9 +53,9 @@ fn it_holds_no_start_no_loop_and_no_stop_and_its_lines_come_in_order() {
     log::set_logger(&LOGGER).unwrap();
     log::set_max_level(LevelFilter::Info);
     let routes = Router::new()
-        .get("/", inline(|_: &Request| "served"))
+        .get("/", route(|_: &Request| "served").inline())
         .get("/pool", |_: &Request| "served")
-        .get("/panics", inline(|_: &Request| -> &'static str { panic!("on purpose") }))
+        .get("/panics", route(|_: &Request| -> &'static str { panic!("on purpose") }).inline())
         .wrap(access_log());
     let server = local().loops(1).routes(routes).build();
     let server = soon(&in_background(move || server.start().map(|()| server))).unwrap();
@@ -80,7 +80,7 @@ fn it_holds_no_start_no_loop_and_no_stop_and_its_lines_come_in_order() {
     soon(&in_background(move || handle.request_stop(policy)));
     let report = soon(&in_background(move || server.stop(policy)));
     assert!(report.is_clean(), "{report}");
-    assert!(began.elapsed() < policy.longest() + NOISE, "{report}");
+    assert!(began.elapsed() < policy.max_duration() + NOISE, "{report}");
     assert!(LOGGER.lines.lock().unwrap().is_empty(), "the logger has not come back yet");
     drop(held);
     until("all lines are written", || {

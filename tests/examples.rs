@@ -339,7 +339,7 @@ fn route_timeout() {
     // The answers were there long before it was done, and the stop waited for it.
     assert!(ending.line("all after") < ending.line("stubborn: done"), "{:#?}", ending.printed);
     assert!(ending.line("stubborn: done") < ending.line("stopped cleanly"));
-    ending.line("requests: 4 completed, 2 timed out, 2 cancelled");
+    ending.line("requests: 4 completed (of these 2 timed out); handlers cancelled: 2");
 }
 
 #[test]

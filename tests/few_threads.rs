@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Mutex};
 
 use log::{LevelFilter, Log, Metadata, Record};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
-use softstop::{Request, Router, inline};
+use softstop::{Request, Router, route};
 use support::{
     client::{Client, get},
     local, patient, start,
@@ -52,7 +52,8 @@ fn forbid_threads(_: &Request) -> &'static str {
 fn a_lack_of_threads_is_logged_once_and_summed_up() {
     log::set_logger(&LINES).unwrap();
     log::set_max_level(LevelFilter::Warn);
-    let routes = Router::new().get("/forbid", inline(forbid_threads)).get("/", |_: &Request| "served");
+    let routes =
+        Router::new().get("/forbid", route(forbid_threads).inline()).get("/", |_: &Request| "served");
     let (server, address) = start(local().loops(1).routes(routes));
     let mut client = Client::connect(address);
     assert_eq!(client.get("/forbid").text(), "forbidden");

@@ -6,9 +6,10 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use softstop::{
-    Phase, Request, Router, StopPolicy, inline,
+    Phase, Request, Router, StopPolicy,
     observe::{Event, Observer},
     report::{CloseReason, ListenerEnd},
+    route,
 };
 use support::{
     begin_stop,
@@ -56,11 +57,13 @@ impl Notes {
 fn a_run_from_its_start_to_its_end() {
     let notes = Notes::default();
     let (gate, held) = gate();
-    let routes =
-        Router::new().get("/inline", inline(|_: &Request| "quick")).get("/pool", move |_: &Request| {
+    let routes = Router::new().get("/inline", route(|_: &Request| "quick").inline()).get(
+        "/pool",
+        move |_: &Request| {
             gate.pass();
             "slow"
-        });
+        },
+    );
     let (server, address) = start(local().routes(routes).observer(notes.clone()));
     let mut client = Client::connect(address);
     client.send(get("/inline") + &get("/missing") + &get("/inline?2"));
@@ -143,7 +146,7 @@ fn an_observer_that_panics_harms_nobody() {
             }
         }
     }
-    let routes = Router::new().get("/", inline(|_: &Request| "served"));
+    let routes = Router::new().get("/", route(|_: &Request| "served").inline());
     let (server, address) = start(local().routes(routes).observer(Broken));
     assert_eq!(Client::once(address, get("/")).text(), "served");
     assert!(server.stop(patient()).is_clean());

@@ -158,7 +158,7 @@ fn sigterm_closes_everything() {
 
 #[test]
 fn sigint_closes_everything() {
-    expect_graceful_stop(Program::start(&["--loops", "1", "--workers", "2"]), |program| {
+    expect_graceful_stop(Program::start(&["--loops", "1", "--max-workers", "2"]), |program| {
         program.signal("INT")
     });
 }
@@ -248,7 +248,7 @@ fn it_explains_itself_and_refuses_what_it_does_not_know() {
     }
     assert_eq!(output(&["--version"]).0.status.code(), Some(0));
     for wrong in
-        [&["--grace", "soon"][..], &["--loops", "0"], &["--workers", "-1"], &["--unheard-of"], &["x"]]
+        [&["--grace", "soon"][..], &["--loops", "0"], &["--max-workers", "-1"], &["--unheard-of"], &["x"]]
     {
         let (output, text) = output(wrong);
         assert_eq!(output.status.code(), Some(64), "{wrong:?}: {text}");

@@ -10,8 +10,9 @@ use std::{
 };
 
 use softstop::{
-    Cause, Context, Request, Router, Server, StopPolicy, Timeouts, inline,
+    Cause, Context, Request, Router, Server, StopPolicy, Timeouts,
     report::{CloseReason, Stuck},
+    route,
 };
 use support::{
     HUNG, begin_stop,
@@ -35,7 +36,7 @@ fn waiting_server(timeouts: Timeouts) -> (Server, SocketAddr, Receiver<Context>,
 }
 
 fn quick_probe() -> Timeouts {
-    Timeouts { half_close_probe: Duration::from_millis(1), ..Timeouts::default() }
+    Timeouts::default().half_close_probe(Duration::from_millis(1))
 }
 
 #[test]
@@ -223,7 +224,7 @@ fn a_context_outlives_its_request_but_not_its_server() {
         "done"
     };
     let (server, address) =
-        serve(Router::new().get("/pool", handler.clone()).get("/inline", inline(handler)));
+        serve(Router::new().get("/pool", handler.clone()).get("/inline", route(handler).inline()));
     let mut client = Client::connect(address);
     assert_eq!(client.get("/pool").text(), "done");
     assert_eq!(client.get("/inline").text(), "done");
@@ -247,7 +248,8 @@ fn every_request_has_one_of_its_own() {
         request.context().cancel("this one only");
         format!("{before:?} {:?}", request.context().cause())
     };
-    let (_server, address) = serve(Router::new().get("/pool", handler).get("/inline", inline(handler)));
+    let (_server, address) =
+        serve(Router::new().get("/pool", handler).get("/inline", route(handler).inline()));
     let mut client = Client::connect(address);
     for _ in 0..10 {
         for target in ["/pool", "/inline"] {

@@ -3,7 +3,7 @@
 
 mod support;
 
-use softstop::{Request, Router, inline};
+use softstop::{Request, Router, route};
 use support::{
     client::{Client, get},
     local, patient,
@@ -15,8 +15,9 @@ const ROUNDS: usize = 1000;
 
 #[test]
 fn a_thousand_starts_and_stops_leave_no_thread_and_no_descriptor() {
-    let routes =
-        Router::new().get("/pool", |_: &Request| "pool").get("/inline", inline(|_: &Request| "inline"));
+    let routes = Router::new()
+        .get("/pool", |_: &Request| "pool")
+        .get("/inline", route(|_: &Request| "inline").inline());
     let server = local().name("often").routes(routes).build();
     let mut before = (0, 0);
     for round in 0..ROUNDS {

@@ -17,7 +17,7 @@ use std::{
 };
 
 use signal_hook::consts::SIGPIPE;
-use softstop::{Body, Request, Response, Router, StatusCode, Timeouts, inline};
+use softstop::{Body, Request, Response, Router, StatusCode, Timeouts, route};
 use support::{
     client::{Client, get},
     local, start, until,
@@ -38,8 +38,8 @@ fn child() {
     let always = Arc::new(AtomicBool::new(true));
     signal_hook::flag::register_conditional_default(SIGPIPE, always).unwrap();
     let routes = Router::new()
-        .get("/", inline(|_: &Request| vec![b'x'; LARGE]))
-        .get("/small", inline(|_: &Request| "small"))
+        .get("/", route(|_: &Request| vec![b'x'; LARGE]).inline())
+        .get("/small", route(|_: &Request| "small").inline())
         .get("/stream", |_: &Request| {
             let (sender, body) = Body::stream(4096);
             thread::spawn(move || while sender.send([b'x'; 1000]).is_ok() {});
@@ -53,7 +53,7 @@ fn child() {
             request.context().wait();
             "too late"
         });
-    let timeouts = Timeouts { half_close_probe: Duration::from_millis(1), ..Timeouts::default() };
+    let timeouts = Timeouts::default().half_close_probe(Duration::from_millis(1));
     let (server, address) = start(local().routes(routes).timeouts(timeouts));
     println!("{ADDRESS}{address}");
     // Until the parent closes its end.

@@ -14,10 +14,10 @@ use std::{
 use softstop::{
     Cause, Context, Group, Request, Router, Server, Signal, StopPolicy,
     group::Drained,
-    inline,
     observe::{Event, Observer},
     patterns::{ItemFate, JobQueue, Owner},
     report::{DrainOutcome, GroupReport},
+    route,
 };
 use support::{
     HUNG,
@@ -143,7 +143,7 @@ fn each_stop_tells_each_server_of_the_stage_once() {
     });
     let front = observed("front", &asked, holding);
     let beside = observed("beside", &asked, Router::new());
-    let back = observed("back", &asked, Router::new().get("/", inline(|_: &Request| "served")));
+    let back = observed("back", &asked, Router::new().get("/", route(|_: &Request| "served").inline()));
     drop(asked);
     let (front_handle, back_handle) = (front.handle(), back.handle());
     let (told, hears) = channel();

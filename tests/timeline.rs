@@ -4,12 +4,13 @@
 mod support;
 
 use softstop::{
-    Request, Router, Server, StopPolicy, inline,
+    Request, Router, Server, StopPolicy,
     observe::{
         Recorder,
         recording::{self, Outcome, Recording, Run},
     },
     report::{CloseReason, StopReport, Stuck},
+    route,
 };
 use support::{
     begin_stop,
@@ -54,7 +55,7 @@ fn a_clean_stop_agrees_with_its_report() {
     let recorder = Recorder::new();
     let (gate, held) = gate();
     let routes = Router::new()
-        .get("/quick", inline(|_: &Request| "quick"))
+        .get("/quick", route(|_: &Request| "quick").inline())
         .get("/held", move |_: &Request| gate.pass());
     let (server, address) = start(local().routes(routes).observer(recorder.clone()));
     let mut pipelining = Client::connect(address);
@@ -98,7 +99,7 @@ fn whoever_is_cut_off_is_named_with_where_it_was() {
     let recorder = Recorder::new();
     let (gate, held) = gate();
     let routes = Router::new().get("/held", move |_: &Request| gate.pass());
-    let (server, address) = start(local().workers(1).routes(routes).observer(recorder.clone()));
+    let (server, address) = start(local().max_workers(1).routes(routes).observer(recorder.clone()));
     let mut handled = Client::connect(address);
     handled.send(get("/held?1"));
     held.wait_entered();
@@ -137,7 +138,7 @@ fn a_client_that_goes_and_a_full_queue_are_told_apart() {
     let recorder = Recorder::new();
     let (gate, held) = gate();
     let routes = Router::new().get("/held", move |_: &Request| gate.pass());
-    let builder = local().loops(1).workers(1).queue(1).routes(routes).observer(recorder.clone());
+    let builder = local().loops(1).max_workers(1).max_queued(1).routes(routes).observer(recorder.clone());
     let (server, address) = start(builder);
     let mut gone = Client::connect(address);
     gone.send(get("/held"));
@@ -168,7 +169,7 @@ fn a_client_that_goes_and_a_full_queue_are_told_apart() {
 fn one_recorder_tells_servers_and_their_lives_apart() {
     let recorder = Recorder::new();
     let servers = ["first", "second"].map(|name| {
-        let routes = Router::new().get("/", inline(|_: &Request| "hello"));
+        let routes = Router::new().get("/", route(|_: &Request| "hello").inline());
         let builder = Server::builder().name(name).listen("127.0.0.1:0").routes(routes);
         builder.observer(recorder.clone()).build()
     });

@@ -158,7 +158,7 @@ fn one_that_does_not_return_is_named_and_left_behind() {
 #[test]
 fn a_panic_ends_the_connection_and_nothing_else() {
     let handler = |request: &Request| request.upgrade("raw", |_, _| panic!("on purpose"));
-    let (server, address) = start(local().routes(Router::new().get("/", handler)).connections(1));
+    let (server, address) = start(local().routes(Router::new().get("/", handler)).max_connections(1));
     for _ in 0..3 {
         let mut client = Client::connect(address);
         client.send(ask("/"));
@@ -237,7 +237,7 @@ fn a_response_that_was_taken_apart_on_its_way_switches_nothing() {
 
 #[test]
 fn there_are_no_more_of_them_than_workers() {
-    let (server, address) = start(local().workers(1).routes(raw_echo()));
+    let (server, address) = start(local().max_workers(1).routes(raw_echo()));
     let mut first = Client::connect(address);
     first.send(ask("/"));
     assert_eq!(first.read_response_head().status, 101);

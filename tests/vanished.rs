@@ -61,7 +61,7 @@ fn vanished_streams_and_upgrades_are_noticed() {
             let tell = tell_upgrade.clone();
             request.upgrade("raw", move |mut connection, _| tell.send(connection.read(&mut [0])).unwrap())
         });
-    let timeouts = Timeouts { keep_alive_probe: Some(Duration::from_secs(1)), ..Timeouts::default() };
+    let timeouts = Timeouts::default().keep_alive_probe(Duration::from_secs(1));
     let builder = local().listen("10.87.43.1:0").timeouts(timeouts).routes(routes);
     let (server, _) = start(builder);
     let port = server.handle().addresses()[1].port().to_string();

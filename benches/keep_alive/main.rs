@@ -15,7 +15,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use softstop::{Request, Router, Server, inline};
+use softstop::{Request, Router, Server, route};
 
 const SERVERS: [&str; 3] = ["bare loop", "softstop, inline", "softstop, pool"];
 /// Clock ticks a second in /proc: a constant of the kernel's interface on every architecture Linux runs on today.
@@ -68,7 +68,8 @@ fn serve(kind: &str) {
     }
     let hello = |_: &Request| "Hello, world!";
     let routes = Router::new();
-    let routes = if kind == SERVERS[1] { routes.get("/", inline(hello)) } else { routes.get("/", hello) };
+    let routes =
+        if kind == SERVERS[1] { routes.get("/", route(hello).inline()) } else { routes.get("/", hello) };
     let server = Server::builder().listen("127.0.0.1:0").loops(1).routes(routes).build();
     server.start().unwrap();
     println!("{}", server.addresses()[0]);

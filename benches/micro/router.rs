@@ -2,7 +2,7 @@
 //! smaller part. What one lookup costs is the difference to a single route, divided by 64.
 
 use criterion::{Criterion, Throughput};
-use softstop::{Request, Router, inline};
+use softstop::{Request, Router, route};
 
 use crate::support::{Asking, serve};
 
@@ -16,12 +16,12 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         ("the same among 200", 200, "/users/all"),
         ("with two parameters among 200", 200, "/things/17/parts/4"),
     ] {
-        let mut router = Router::new().get("/users/all", inline(|_: &Request| "ok"));
+        let mut router = Router::new().get("/users/all", route(|_: &Request| "ok").inline());
         for number in 0..routes {
-            router = router.get(&format!("/users/{number}/profile"), inline(|_: &Request| "another"));
+            router = router.get(&format!("/users/{number}/profile"), route(|_: &Request| "another").inline());
         }
         if routes > 0 {
-            router = router.get("/things/{thing}/parts/{part}", inline(|_: &Request| "ok"));
+            router = router.get("/things/{thing}/parts/{part}", route(|_: &Request| "ok").inline());
         }
         let (_server, address) = serve(router);
         let mut client = Asking::new(address, target, DEPTH);

@@ -4,15 +4,17 @@
 //! the wakes are shared. Every request arms and cancels its connection's deadlines.
 
 use criterion::{Criterion, Throughput};
-use softstop::{Request, Router, inline};
+use softstop::{Request, Router, route};
 
 use crate::support::{Asking, serve};
 
 pub(crate) fn bench(criterion: &mut Criterion) {
-    let routes =
-        Router::new().get("/inline", inline(|_: &Request| "ok")).get("/pool", |_: &Request| "ok").get(
+    let routes = Router::new()
+        .get("/inline", route(|_: &Request| "ok").inline())
+        .get("/pool", |_: &Request| "ok")
+        .get(
             "/context",
-            inline(|request: &Request| if request.context().is_cancelled() { "no" } else { "ok" }),
+            route(|request: &Request| if request.context().is_cancelled() { "no" } else { "ok" }).inline(),
         );
     let (_server, address) = serve(routes);
     let mut group = criterion.benchmark_group("serve");

@@ -11,7 +11,7 @@ use std::{
 };
 
 use criterion::{BenchmarkId, Criterion, SamplingMode};
-use softstop::{Request, Router, StopPolicy, inline};
+use softstop::{Request, Router, StopPolicy, route};
 
 use crate::support::{Asking, serve};
 
@@ -33,7 +33,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 
 /// How long a stop takes with so many connections, on each of which a request has been answered.
 fn stop(crowd: usize) -> Duration {
-    let (server, address) = serve(Router::new().get("/", inline(|_: &Request| "ok")));
+    let (server, address) = serve(Router::new().get("/", route(|_: &Request| "ok").inline()));
     let clients: Vec<TcpStream> = (0..crowd).map(|_| Asking::new(address, "/", 1).into_stream()).collect();
     // Whoever is closed closes, too; the order is that in which they came.
     let closing = std::thread::spawn(move || {

@@ -10,7 +10,7 @@ mod play;
 fuzz_target!(|coded: &[u8]| {
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let input = [head, coded].concat();
-    let limits = Limits { target_bytes: 300, header_bytes: 500, header_count: 20, body_bytes: 1000 };
+    let limits = Limits::default().target_bytes(300).header_bytes(500).header_count(20).body_bytes(1000);
     let (whole, bytes) = (play::play_whole(&input, &limits), play::play_bytes(&input, &limits));
     assert!(play::agree(&whole, &bytes), "{whole:?}, but byte by byte {bytes:?}");
 });

@@ -10,7 +10,7 @@ use softstop::{
 
 fuzz_target!(|input: &[u8]| {
     let Some((script, input)) = input.split_at_checked(16) else { return };
-    let limits = Limits { target_bytes: 300, header_bytes: 500, header_count: 20, body_bytes: 1000 };
+    let limits = Limits::default().target_bytes(300).header_bytes(500).header_count(20).body_bytes(1000);
     let (mut connection, mut head, mut out) = (Conn::new(), Head::default(), Vec::new());
     let (mut start, mut end) = (0, 0);
     for &step in script.iter().cycle().take(4 * (input.len() + script.len())) {

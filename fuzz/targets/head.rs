@@ -8,7 +8,7 @@ use softstop::http::Limits;
 mod play;
 
 fuzz_target!(|input: &[u8]| {
-    let limits = Limits { target_bytes: 300, header_bytes: 500, header_count: 20, body_bytes: 1000 };
+    let limits = Limits::default().target_bytes(300).header_bytes(500).header_count(20).body_bytes(1000);
     let (whole, bytes) = (play::play_whole(input, &limits), play::play_bytes(input, &limits));
     assert!(play::agree(&whole, &bytes), "{whole:?}, but byte by byte {bytes:?}");
 });

@@ -29,11 +29,11 @@ use crate::{
     },
 };
 
-/// Stands around handlers, once it has been given to [`IntoRoute::wrap`](crate::routing::IntoRoute::wrap) or
+/// Stands around handlers, once it has been given to [`Route::wrap`](crate::routing::Route::wrap) or
 /// [`Router::wrap`](crate::Router::wrap). Every `Fn(&Request, &Next) -> impl IntoResponse` does; implement it for a type
 /// of your own where a closure gets too long.
 ///
-/// It runs where the handler runs: around an [`inline`](crate::inline()) one on the event loop, where it must not block.
+/// It runs where the handler runs: around an [inline](crate::routing::Route::inline) one on the event loop, where it must not block.
 ///
 /// # Examples
 ///
@@ -96,7 +96,7 @@ pub trait Wrap: Send + Sync + 'static {
     /// Without this method it is `response`, unchanged.
     ///
     /// - It is called for 413, 408 and 400 on the content of a request, for the 503 of a full queue and of a stop, and for
-    ///   the answer at a [time limit](crate::timeout). A wrapper of the outermost [`Router`](crate::Router) is also told
+    ///   the answer at a [time limit](crate::routing::Route::timeout). A wrapper of the outermost [`Router`](crate::Router) is also told
     ///   of requests of which no route is known: malformed ones, and those whose head is too large or too slow.
     /// - It runs on the event loop, so it must not block. In particular it must not wait for a lock that `handle` holds:
     ///   at a time limit, `handle` of the same request may still be running.

@@ -243,7 +243,7 @@ impl Request {
     }
 
     /// The content, whole, without its transfer coding; empty if there is none, and for a
-    /// [`streamed`](crate::streamed) route, which has [`Request::reader`].
+    /// [streamed](crate::routing::Route::streamed) route, which has [`Request::reader`].
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
@@ -262,7 +262,7 @@ impl Request {
         Arc::clone(&self.body)
     }
 
-    /// Reads the content. For a [`streamed`](crate::streamed) route, a read waits for what the client has yet to send;
+    /// Reads the content. For a [streamed](crate::routing::Route::streamed) route, a read waits for what the client has yet to send;
     /// all readers of a request share one position. Otherwise it reads [`Request::body`] from its beginning.
     ///
     /// # Errors
@@ -293,7 +293,7 @@ impl Request {
     /// one of the same type, so use a type of your own.
     ///
     /// The value is dropped when the handler has returned: by the worker, which it may block, before the response is sent; or
-    /// by the event loop, if the handler runs [`inline`](crate::inline), and then it must not block. A panic is caught.
+    /// by the event loop, if the handler runs [inline](crate::routing::Route::inline), and then it must not block. A panic is caught.
     pub fn attach<T: Send + Sync + 'static>(&self, value: T) {
         drop(self.attachments.set(value));
     }
@@ -305,10 +305,10 @@ impl Request {
     }
 
     /// The context of this request: it ends when the client goes away while the handler runs, when the route's
-    /// [time](crate::timeout) is over, and when the server's stop reaches the handler. It is made when it is first asked
+    /// [time](crate::routing::Route::timeout) is over, and when the server's stop reaches the handler. It is made when it is first asked
     /// for.
     ///
-    /// A handler that runs [`inline`](crate::inline) has the loop to itself, so nobody can see its client go; its
+    /// A handler that runs [inline](crate::routing::Route::inline) has the loop to itself, so nobody can see its client go; its
     /// context ends with the server's only.
     #[must_use]
     pub fn context(&self) -> &Context {

@@ -197,10 +197,10 @@ impl Router {
     /// is called, the routers that are [nested](Router::nest) in it, its fallback, and the answers that it gives without
     /// any handler (404, 405, 501, and those to `OPTIONS`). Of several, the one that was added last is the outermost: it
     /// sees a request first and its response last. What stands around a nested router or a
-    /// [single route](IntoRoute::wrap) is inside of what stands around the router.
+    /// [single route](crate::routing::Route::wrap) is inside of what stands around the router.
     ///
     /// A wrapper runs where its route runs. Around an answer without any handler it runs on the worker pool, unless all
-    /// routes of the router are [`inline`](crate::inline()): then it is made for the loop anyway.
+    /// routes of the router are [inline](crate::routing::Route::inline): then it is made for the loop anyway.
     ///
     /// ```
     /// use softstop::{middleware::{Next, access_log}, Request, Router};

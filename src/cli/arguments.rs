@@ -77,9 +77,9 @@ pub(crate) struct Serve {
     /// Event loops of each server [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) loops: Option<u16>,
-    /// The most worker threads of each server [default: 512]
+    /// The most worker threads of each server; they are made on demand [default: 512]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) workers: Option<u16>,
+    pub(crate) max_workers: Option<u16>,
     /// Let POST /exit on hello stop everything.
     #[arg(long)]
     pub(crate) exit_route: bool,

@@ -88,8 +88,8 @@ fn server(name: &str, address: &str, routes: Router, options: &Serve, recorder: 
     if let Some(loops) = options.loops {
         builder = builder.loops(loops.into());
     }
-    if let Some(workers) = options.workers {
-        builder = builder.workers(workers.into());
+    if let Some(workers) = options.max_workers {
+        builder = builder.max_workers(workers.into());
     }
     if let Some(recorder) = recorder {
         builder = builder.observer(recorder.clone());

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use softstop::{
-    GroupHandle, IntoResponse, Request, Response, Router, StatusCode, StopPolicy, inline,
-    routing::metrics_route,
+    GroupHandle, IntoResponse, Request, Response, Router, StatusCode, StopPolicy, route,
+    routing::{IntoRoute, metrics_route},
 };
 
 /// The longest sleep that `/sleep` grants.
@@ -12,7 +12,7 @@ const LONGEST_SLEEP_MS: u64 = 60_000;
 
 /// Greets the world; with `exit`, `POST /exit` stops the whole group.
 pub(crate) fn hello(exit: Option<(GroupHandle, StopPolicy)>) -> Router {
-    let router = health().get("/", inline(|_: &Request| "Hello, world!")).get("/sleep", sleep);
+    let router = health().get("/", route(|_| "Hello, world!").inline()).get("/sleep", sleep);
     match exit {
         None => router,
         Some((group, policy)) => router.post("/exit", move |_: &Request| {
@@ -26,7 +26,7 @@ pub(crate) fn hello(exit: Option<(GroupHandle, StopPolicy)>) -> Router {
 pub(crate) fn name() -> Router {
     let greet =
         |request: &Request| format!("Hello, {}!", request.query("name").unwrap_or_default()).into_response();
-    health().get("/", inline(greet))
+    health().get("/", route(greet).inline())
 }
 
 /// Sends back what it is sent.
@@ -44,16 +44,17 @@ pub(crate) fn echo() -> Router {
 
 /// What every server answers: whether the process lives, whether it should be sent requests, and what it has counted.
 fn health() -> Router {
-    let router = Router::new().get("/healthz", inline(|_: &Request| "ok\n"));
-    router.get("/metrics", inline(metrics_route())).get(
+    let router = Router::new().get("/healthz", route(|_| "ok\n").inline());
+    router.get("/metrics", metrics_route().into_route().inline()).get(
         "/readyz",
-        inline(|request: &Request| {
+        route(|request| {
             if request.server().is_ready() {
                 (StatusCode::OK, "ready\n")
             } else {
                 (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
             }
-        }),
+        })
+        .inline(),
     )
 }
 

@@ -116,12 +116,12 @@ impl Pool {
             config: Arc::clone(config),
             router,
             queue: WorkQueue::new(Bounds {
-                waiting: config.queue,
-                in_background: (config.workers / 2).max(1),
+                waiting: config.max_queued,
+                in_background: (config.max_workers / 2).max(1),
             }),
             seats: Mutex::new(Vec::new()),
             threads: AtomicUsize::new(0),
-            at_once: thread::available_parallelism().map_or(1, usize::from).min(config.workers),
+            at_once: thread::available_parallelism().map_or(1, usize::from).min(config.max_workers),
             lacking: Mutex::default(),
         })
     }
@@ -132,7 +132,7 @@ impl Pool {
 
     /// Makes one more thread, if there may be one more: false if the system has none.
     fn grow(self: &Arc<Pool>) -> bool {
-        let free = |threads| (threads < self.config.workers).then_some(threads + 1);
+        let free = |threads| (threads < self.config.max_workers).then_some(threads + 1);
         let Ok(number) = self.threads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free) else {
             return true;
         };
@@ -314,7 +314,7 @@ impl Dispatcher {
         if threads == 0 || (threads < self.pool.at_once && waiting > 1) {
             self.pool.grow();
         }
-        if self.growth.is_none() && threads < self.pool.config.workers {
+        if self.growth.is_none() && threads < self.pool.config.max_workers {
             self.plan(STANDING);
         }
     }
@@ -325,7 +325,7 @@ impl Dispatcher {
             .iter()
             .filter(|seat| !seat.is_worker && !seat.thread.is_finished())
             .count();
-        others < self.pool.config.workers
+        others < self.pool.config.max_workers
     }
 
     /// Runs what takes long on a thread of its own, in the name of a request; false if there is none to be had. It is
@@ -390,7 +390,7 @@ impl Dispatcher {
             let unclaimed = self.pool.queue.drain().into_iter().filter(Job::claim);
             unclaimed.for_each(Job::give_back);
             self.pool.queue.drain_background().into_iter().for_each(Job::abandon);
-        } else if self.pool.threads.load(Ordering::Relaxed) < self.pool.config.workers {
+        } else if self.pool.threads.load(Ordering::Relaxed) < self.pool.config.max_workers {
             self.plan(if grown { STANDING } else { STANDING + EXHAUSTED });
         }
     }

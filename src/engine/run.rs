@@ -154,7 +154,11 @@ impl Run {
                 // While holding the lock, and before any loop can see the timeline, so that what the loops say comes after.
                 // Neither waits: another thread writes the line, and a loop tells the observer.
                 if first {
-                    journal::info!("{}: closing, within {}", self.config.name, Rounded(policy.longest()));
+                    journal::info!(
+                        "{}: closing, within {}",
+                        self.config.name,
+                        Rounded(policy.max_duration())
+                    );
                 }
                 self.announce(News::StopAsked { policy: *policy, at });
             }
@@ -320,7 +324,7 @@ impl Run {
 
     /// Whether there may be one more connection. If not, the first loop is woken when one closes.
     pub(crate) fn may_accept(&self) -> bool {
-        let room = || self.connections.load(Ordering::SeqCst) < self.config.connections;
+        let room = || self.connections.load(Ordering::SeqCst) < self.config.max_connections;
         if room() {
             return true;
         }

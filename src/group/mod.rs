@@ -46,12 +46,12 @@ use crate::{
 /// - Put servers that ask each other into stages with [`then`](Group::then), so that they stop in the right order.
 ///
 /// ```
-/// use softstop::{Group, Request, Router, Server, StopPolicy, inline};
+/// use softstop::{Group, Router, Server, StopPolicy, route};
 ///
 /// # fn main() -> Result<(), softstop::Error> {
 /// let group = Group::new();
 /// let stop = group.handle();
-/// let routes = Router::new().get("/", inline(|_: &Request| "Hello!"));
+/// let routes = Router::new().get("/", route(|_| "Hello!").inline());
 /// let report = group
 ///     .server(Server::builder().name("hello").listen("127.0.0.1:0").routes(routes).build())
 ///     .task("one job, then all is over", move |_context| {
@@ -152,7 +152,7 @@ impl Group {
     /// A stage has two steps. First all its servers stop, at once. Then all its drains are emptied and all its tasks are
     /// cancelled, at once. So even without `then`, servers stop before the drains that they feed.
     ///
-    /// All steps together take no longer than [`StopPolicy::longest`]. Time that one step does not use is left for the steps
+    /// All steps together take no longer than [`StopPolicy::max_duration`]. Time that one step does not use is left for the steps
     /// after it. The rule:
     /// - A step begins when the step before is over: when everything in it has ended, or its share of the time has passed.
     ///   So a later stage still takes what a queue gives back at its own deadline.

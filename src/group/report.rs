@@ -1,4 +1,4 @@
-//! The report of a group: for the operator's log and for programs.
+//! The report of a group: text for the operator's log, and fields for programs.
 
 use std::{error, fmt, io, sync::Arc};
 
@@ -86,15 +86,15 @@ impl fmt::Display for TaskOutcome {
     }
 }
 
-/// The reports of a group's servers, tasks and drains.
+/// The report of a group: those of its servers, tasks and drains.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct GroupReport {
-    /// In the order in which they were added.
+    /// The servers' reports, in the order in which the servers were added.
     pub servers: Vec<StopReport>,
-    /// In the order in which they were added.
+    /// The tasks' reports, in the order in which the tasks were added.
     pub tasks: Vec<TaskReport>,
-    /// In the order in which they were added.
+    /// The drains' reports, in the order in which the drains were added.
     pub drains: Vec<DrainReport>,
 }
 
@@ -114,10 +114,10 @@ impl GroupReport {
         let of_server = self.servers.iter().find_map(|server| server.failure.clone());
         of_server.or_else(|| {
             self.tasks.iter().find_map(|TaskReport { name, outcome }| match outcome {
-                TaskOutcome::Failed(error) => Some(Error::task(name.clone(), Arc::clone(error))),
+                TaskOutcome::Failed(error) => Some(Error::task_failed(&**name, Arc::clone(error))),
                 TaskOutcome::Panicked(text) => {
                     let panic: Box<dyn error::Error + Send + Sync> = format!("panicked: {text}").into();
-                    Some(Error::task(name.clone(), panic.into()))
+                    Some(Error::task_failed(&**name, panic.into()))
                 }
                 TaskOutcome::Finished | TaskOutcome::LeftBehind => None,
             })

@@ -19,7 +19,7 @@
 //!   finish for as long as the policy's grace, but for half of its own time at most. In the rest it is cancelled and
 //!   returns.
 //!
-//! All steps together end within [`StopPolicy::longest`]. Time that a step does not use is left for the steps after it.
+//! All steps together end within [`StopPolicy::max_duration`]. Time that a step does not use is left for the steps after it.
 
 #[cfg(test)]
 mod simulation;

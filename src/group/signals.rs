@@ -71,7 +71,7 @@ impl Group {
             if let Some(policy) = policy {
                 presses.asked_to_stop(came);
                 handle.request_stop(policy);
-                journal::info!("{signal}: stopping within {}", Rounded(policy.longest()));
+                journal::info!("{signal}: stopping within {}", Rounded(policy.max_duration()));
             }
             if let Err(panic) = chosen {
                 journal::error!("{signal}: the choice of a policy panicked: {panic}");

@@ -30,7 +30,7 @@ use super::{Framing, Head, Limits, Method, Refusal, ResponseParts, StatusCode, T
 /// let after = loop {
 ///     let received = connection.receive(input, &mut head, &limits)?;
 ///     match received.event {
-///         Event::Head => connection.read_body(limits.body_bytes)?,
+///         Event::Head => connection.read_body(limits.get_body_bytes())?,
 ///         Event::Data(range) => body.extend_from_slice(&input[range]),
 ///         Event::NeedInput => unreachable!("the request is complete"),
 ///         Event::End => {

@@ -1,4 +1,4 @@
-//! How a server is doing, while it runs: counters and gauges as a plain struct, and as a page for Prometheus.
+//! Counters and gauges of a server while it runs: as a plain struct, and as a page for Prometheus.
 //!
 //! ```text
 //!   loop 0: Tally --+                     run: Totals --+
@@ -6,8 +6,8 @@
 //!   loop 2: Tally --+                earlier runs: -----+
 //! ```
 //!
-//! Nobody is asked to count for this, and nothing is locked: each loop keeps its tally, from which the report of a
-//! stop is made too, where others can read it.
+//! Metrics need no counters and no locks of their own: they are the sums of the loops' tallies. The report of a stop is
+//! made of the same tallies.
 
 mod prometheus;
 mod tally;
@@ -22,55 +22,59 @@ use crate::{
     stop::{Closes, Phase, Requests},
 };
 
-/// How a server is doing: see [`ServerHandle::metrics`](crate::ServerHandle::metrics).
+/// The counters and gauges of a server: see [`ServerHandle::metrics`](crate::ServerHandle::metrics).
 ///
-/// What counts, counts from the server's first start on, over all its runs; what is a length or a number of things is
-/// that of the moment. They are read one after another while the server goes on, so two of them need not fit each other to
-/// the last request.
+/// - Counters count from the server's first start on, over all its runs.
+/// - Gauges (numbers of open connections, threads, waiting requests) are those of the moment.
+/// - Fields that begin with `max_` are the bounds that the server was built with.
+///
+/// Not guaranteed: the values are read one after another while the server goes on, so two of them may differ by the
+/// requests that came in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
     /// The server's name.
     pub name: String,
-    /// Where it is between its start and its end.
+    /// The phase of the server between its start and its end.
     pub phase: Phase,
-    /// How often it was started; the number of the run that is under way.
+    /// How often the server was started, which is the number of the run that is under way.
     pub starts: u64,
-    /// Connections that were accepted.
+    /// Accepted connections.
     pub accepted: u64,
-    /// Of these, the ones that a listener took out of the accept queue while it closed.
+    /// Accepted connections that a listener took out of its accept queue while it closed.
     pub rescued: u64,
-    /// Connections that are open.
+    /// Open connections.
     pub open_connections: usize,
-    /// The most of them that it takes: [`ServerBuilder::connections`](crate::ServerBuilder::connections).
-    pub most_connections: usize,
-    /// Connections that were closed, by reason.
+    /// The most open connections: [`ServerBuilder::max_connections`](crate::ServerBuilder::max_connections).
+    pub max_connections: usize,
+    /// Closed connections, by reason.
     pub closes: Closes,
-    /// What became of the requests.
+    /// The requests, by how they ended.
     pub requests: Requests,
-    /// Responses that were made, by the class of their status.
+    /// Responses that handlers or the server have made, by the class of their status.
     pub responses: Responses,
     /// Worker threads.
     pub workers: usize,
-    /// Those in a handler.
+    /// Worker threads that run a handler.
     pub busy_workers: usize,
-    /// The most threads that it makes: [`ServerBuilder::workers`](crate::ServerBuilder::workers).
-    pub most_workers: usize,
+    /// The most worker threads: [`ServerBuilder::max_workers`](crate::ServerBuilder::max_workers).
+    pub max_workers: usize,
     /// Requests that wait for a worker.
     pub queued: usize,
-    /// The most of them that it lets wait: [`ServerBuilder::queue`](crate::ServerBuilder::queue).
-    pub most_queued: usize,
+    /// The most requests that wait for a worker: [`ServerBuilder::max_queued`](crate::ServerBuilder::max_queued).
+    pub max_queued: usize,
 }
 
 impl Metrics {
-    /// Requests in flight on the worker pool: those that wait, and those in a handler.
+    /// Requests in flight on the worker pool: requests that wait for a worker, and requests in a handler.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.queued + self.busy_workers
     }
 }
 
-/// The classes of status codes (RFC 9110 section 15). Codes above 599, which mean nothing to HTTP, are in the last one.
+/// The number of classes of status codes (RFC 9110 section 15). A code above 599, which has no meaning in HTTP, is
+/// counted in the last class.
 const CLASSES: usize = 5;
 
 /// How many responses had a status of each class.

@@ -1,5 +1,5 @@
-//! The metrics as Prometheus reads them: its text format, version 0.0.4.
-//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>)
+//! The page that Prometheus reads, in its text format, version 0.0.4
+//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 
 use std::fmt::{self, Write};
 
@@ -9,8 +9,12 @@ use crate::stop::Phase;
 const PHASES: [Phase; 5] =
     [Phase::Running, Phase::LameDuck, Phase::Draining, Phase::Cancelling, Phase::Stopped];
 
-/// The metrics of servers in Prometheus' text format, version 0.0.4. Each sample has the server's name in its label
-/// `server`; of several servers with one name the later ones are numbered.
+/// Writes the metrics of servers in Prometheus' text format, version 0.0.4.
+///
+/// Each sample has the server's name in its label `server`. If several servers have one name, the later ones are
+/// numbered. `softstop_requests_total` counts each request once. The counters `softstop_requests_rejected_total`,
+/// `..._timed_out_total` and `..._cancelled_total` count some of these requests again: see
+/// [`Requests`](crate::report::Requests).
 ///
 /// ```
 /// use softstop::{Server, metrics};
@@ -37,48 +41,42 @@ pub fn exposition(servers: &[Metrics]) -> String {
         metrics.closes.iter().map(|(reason, count)| (snake_case(reason), count)).collect()
     });
     page.one("gauge", "connections_open", "Connections open.", |metrics| metrics.open_connections as u64);
-    page.one("gauge", "connections_max", "The most connections at once.", |metrics| {
-        metrics.most_connections as u64
+    page.one("gauge", "connections_max", "Bound of connections_open.", |metrics| {
+        metrics.max_connections as u64
     });
-    page.each(
-        "counter",
-        "requests_total",
-        "Requests that came to their end, by outcome.",
-        "outcome",
-        |metrics| {
-            let requests = metrics.requests;
-            vec![("completed".to_owned(), requests.completed), ("aborted".to_owned(), requests.aborted)]
-        },
-    );
-    page.one("counter", "requests_rejected_total", "Requests answered 503 without a worker.", |metrics| {
+    page.each("counter", "requests_total", "Requests that have ended, by outcome.", "outcome", |metrics| {
+        let requests = metrics.requests;
+        vec![("completed".to_owned(), requests.completed), ("aborted".to_owned(), requests.aborted)]
+    });
+    page.one("counter", "requests_rejected_total", "Requests answered 503 without a handler.", |metrics| {
         metrics.requests.rejected
     });
     page.one(
         "counter",
         "requests_cancelled_total",
-        "Requests whose handler was told to give up.",
+        "Requests whose handler had its context cancelled.",
         |metrics| metrics.requests.cancelled,
     );
     page.one(
         "counter",
         "requests_timed_out_total",
-        "Requests answered at their route's deadline.",
+        "Requests answered by the server because the time of their route was over.",
         |metrics| metrics.requests.timed_out,
     );
     page.each("counter", "responses_total", "Responses made, by class of status.", "class", |metrics| {
         metrics.responses.iter().map(|(class, count)| (class.to_owned(), count)).collect()
     });
     page.one("gauge", "workers", "Worker threads.", |metrics| metrics.workers as u64);
-    page.one("gauge", "workers_busy", "Worker threads in a handler.", |metrics| metrics.busy_workers as u64);
-    page.one("gauge", "workers_max", "The most worker threads.", |metrics| metrics.most_workers as u64);
-    page.one("gauge", "queue_length", "Requests that wait for a worker.", |metrics| metrics.queued as u64);
-    page.one("gauge", "queue_max", "The most requests that may wait for a worker.", |metrics| {
-        metrics.most_queued as u64
+    page.one("gauge", "workers_busy", "Worker threads that run a handler.", |metrics| {
+        metrics.busy_workers as u64
     });
+    page.one("gauge", "workers_max", "Bound of workers.", |metrics| metrics.max_workers as u64);
+    page.one("gauge", "queue_length", "Requests that wait for a worker.", |metrics| metrics.queued as u64);
+    page.one("gauge", "queue_max", "Bound of queue_length.", |metrics| metrics.max_queued as u64);
     page.text
 }
 
-/// Each server with a name that is its own: two series of the same name and labels would be none.
+/// Gives each server a label of its own, because Prometheus refuses a page that has a series twice.
 fn label(servers: &[Metrics]) -> Vec<(String, &Metrics)> {
     let mut labelled: Vec<(String, &Metrics)> = Vec::new();
     for metrics in servers {
@@ -137,7 +135,7 @@ fn line(text: &mut String, line: fmt::Arguments<'_>) {
     text.push('\n');
 }
 
-/// A label's value.
+/// A label's value, escaped as the format wants it.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -151,7 +149,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// The name of a variant as label values are written: `LameDuck` as `lame_duck`.
+/// A variant's name in the form of label values: `LameDuck` becomes `lame_duck`.
 fn snake_case(variant: impl fmt::Debug) -> String {
     let mut name = String::new();
     for char in format!("{variant:?}").chars() {

@@ -1,4 +1,4 @@
-//! What the loops count.
+//! The counts of each loop. The metrics and the report of a stop are sums of them.
 
 use std::{
     ops::AddAssign,
@@ -16,7 +16,8 @@ use crate::{
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
-    /// To be called by one thread only: without a second one that writes, it takes no locked instruction.
+    /// Only one thread may call this. Because no other thread writes, a load and a store are enough, and the processor
+    /// needs no locked instruction.
     pub(crate) fn add(&self, more: u64) {
         self.0.store(self.get().wrapping_add(more), Ordering::Relaxed);
     }
@@ -26,7 +27,8 @@ impl Counter {
     }
 }
 
-/// What one loop has counted in a run. On cache lines of its own: the loop writes to it for every request.
+/// The counts of one loop in one run. Each tally has cache lines of its own, because its loop writes to it for every
+/// request.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Tally {
@@ -67,7 +69,7 @@ impl Tally {
     }
 }
 
-/// What a loop has counted, or several, or those of several runs.
+/// The counts of one loop, or the sums over several loops or several runs.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Totals {
     pub(crate) accepted: u64,

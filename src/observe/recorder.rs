@@ -35,11 +35,11 @@ const LINE_BYTES: usize = 256;
 /// names. It keeps the last million events, which take up to about 100 MB; older ones are dropped, and counted.
 ///
 /// ```
-/// use softstop::{Request, Router, Server, StopPolicy, inline, observe::Recorder};
+/// use softstop::{Router, Server, StopPolicy, route, observe::Recorder};
 ///
 /// # fn main() -> Result<(), softstop::Error> {
 /// let recorder = Recorder::new();
-/// let routes = Router::new().get("/", inline(|_: &Request| "Hello, world!"));
+/// let routes = Router::new().get("/", route(|_| "Hello, world!").inline());
 /// let server = Server::builder().listen("127.0.0.1:0").routes(routes).observer(recorder.clone()).build();
 /// server.start()?;
 /// server.stop(StopPolicy::default());

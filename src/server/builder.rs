@@ -1,4 +1,4 @@
-//! What a server is built with.
+//! How a program configures a server. The defaults, and the reason for each, are in [`config`](crate::config).
 
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -15,6 +15,18 @@ use crate::{
 };
 
 /// Configures a [`Server`].
+///
+/// | method | default |
+/// | --- | --- |
+/// | [`max_connections`](ServerBuilder::max_connections) | 65,536 |
+/// | [`max_requests_per_connection`](ServerBuilder::max_requests_per_connection) | no limit |
+/// | [`max_workers`](ServerBuilder::max_workers) | 512 |
+/// | [`max_queued`](ServerBuilder::max_queued) | 1024 |
+/// | [`loops`](ServerBuilder::loops) | one per core |
+/// | [`limits`](ServerBuilder::limits) | [`Limits::default`] |
+/// | [`timeouts`](ServerBuilder::timeouts) | [`Timeouts::default`] |
+///
+/// Methods that begin with `max_` set a bound; the server uses less where less is needed.
 #[derive(Debug)]
 pub struct ServerBuilder {
     pub(super) config: Config,
@@ -22,7 +34,7 @@ pub struct ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// The name by which logs, errors and reports call the server. Default `server`.
+    /// The server's name in logs, errors and reports. Default `server`.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.config.name = name.into();
@@ -42,30 +54,34 @@ impl ServerBuilder {
     /// | `name:8080` | every address of this machine that the name resolves to |
     ///
     /// Addresses that the machine does not have are left out, for instance `::1` where IPv6 is switched off, as long as
-    /// one of them can be had.
+    /// the machine has one of them.
     ///
     /// # Panics
     ///
-    /// If it was called with the same address before (other than with port 0, which is another port each time): the second
-    /// listener could never be had.
+    /// If the address was given before, because the second listener could never be bound. Port 0 may be given again,
+    /// because each time the system chooses another port.
     #[must_use]
     #[track_caller]
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         let address = address.into();
         let is_doubled = self.config.listen.contains(&address) && !address.ends_with(":0");
-        assert!(!is_doubled, "{}: is told to listen on {address} twice: say it once", self.config.name);
+        assert!(
+            !is_doubled,
+            "{}: is told to listen on {address} twice: call listen once for each address",
+            self.config.name
+        );
         self.config.listen.push(address);
         self
     }
 
-    /// What it serves.
+    /// The routes that the server serves. The last call counts.
     #[must_use]
     pub fn routes(mut self, router: Router) -> Self {
         self.router = router.finish();
         self
     }
 
-    /// How much of a request it takes in.
+    /// How much of a request the server takes in.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = limits;
@@ -86,38 +102,38 @@ impl ServerBuilder {
         self
     }
 
-    /// The most worker threads, at least 1; they are made on demand. Default 512.
+    /// The most worker threads, at least 1. Threads are made on demand. Default 512.
     #[must_use]
-    pub fn workers(mut self, workers: usize) -> Self {
-        self.config.workers = workers.max(1);
+    pub fn max_workers(mut self, workers: usize) -> Self {
+        self.config.max_workers = workers.max(1);
         self
     }
 
-    /// How many requests may wait for a worker, at least 1; more are answered 503. Default 1024.
+    /// The most requests that wait for a worker, at least 1. Further requests are answered 503. Default 1024.
     #[must_use]
-    pub fn queue(mut self, queue: usize) -> Self {
-        self.config.queue = queue.max(1);
+    pub fn max_queued(mut self, requests: usize) -> Self {
+        self.config.max_queued = requests.max(1);
         self
     }
 
-    /// The most connections at once, at least 1; above it, clients wait in the kernel's accept queue. Default 65,536.
+    /// The most connections at once, at least 1. Further clients wait in the kernel's accept queue. Default 65,536.
     #[must_use]
-    pub fn connections(mut self, connections: usize) -> Self {
-        self.config.connections = connections.max(1);
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.config.max_connections = connections.max(1);
         self
     }
 
-    /// The most requests on one connection, at least 1; the last one's response says `Connection: close`. Default: no
-    /// limit.
+    /// The most requests on one connection, at least 1. The response to the last one says `Connection: close`.
+    /// Default: no limit.
     #[must_use]
-    pub fn requests_per_connection(mut self, requests: u64) -> Self {
-        self.config.requests_per_connection = Some(requests.max(1));
+    pub fn max_requests_per_connection(mut self, requests: u64) -> Self {
+        self.config.max_requests_per_connection = Some(requests.max(1));
         self
     }
 
-    /// What the server does when a listener fails for good: the kernel answers `EINVAL` or `EBADF` to every further
-    /// `accept`, because somebody has destroyed the socket (`ss -K`) or shut it down. Default
-    /// [`OnListenerFailure::Fail`]. Either way the error is logged and the observer is told
+    /// Whether the server fails or serves on when a listener fails for good. A listener fails for good when the kernel
+    /// answers `EINVAL` or `EBADF` to every further `accept`, because somebody has destroyed the socket (`ss -K`) or
+    /// shut it down. Default [`OnListenerFailure::Fail`]. The error is logged in both cases, and the observer is told
     /// ([`Event::ListenerFailed`](crate::observe::Event::ListenerFailed)).
     #[must_use]
     pub fn on_listener_failure(mut self, choice: OnListenerFailure) -> Self {
@@ -125,26 +141,35 @@ impl ServerBuilder {
         self
     }
 
-    /// Has `observer` told what happens in the server: see [`Observer`]. The last one given is the one.
+    /// Tells `observer` what happens in the server: see [`Observer`]. The last call counts.
     #[must_use]
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.config.observer = Watcher(Some(Arc::new(observer)));
         self
     }
 
-    /// Has `respond` make the response to each request that the server answers itself, in place of the handler: malformed,
-    /// too large or too slow ones, the 503 of a full queue and of a stop, and the answer at a
-    /// [time limit](crate::timeout), unless that route [has its own](crate::routing::TimedRoute::or). Answers of the router (404,
-    /// 405, 501) are no refusals: they are made by [`Router::fallback`] and passed through the wrappers.
+    /// Makes the response to each request that the server answers itself, in place of the handler. These are:
     ///
-    /// - The status stays that of the refusal unless the response has an error status (4xx, 5xx) of its own, so a text or a
-    ///   JSON value can be returned as it is.
-    /// - The connection is closed where it would be closed without this, and the response says so.
-    /// - It runs on the event loop, so it must not block. A panic is logged, and the server's own answer is sent. So it is
-    ///   for a response whose content is not in memory.
+    /// - requests that are malformed, too large or too slow;
+    /// - the 503 of a full queue, and of a stop;
+    /// - the answer at a [time limit](crate::routing::Route::timeout), unless that route
+    ///   [has its own](crate::routing::Route::timeout_with).
+    ///
+    /// Answers of the router (404, 405, 501) are no refusals: [`Router::fallback`] makes them, and they pass through the
+    /// wrappers.
+    ///
+    /// Guaranteed:
+    ///
+    /// - The status stays that of the refusal, unless the response has an error status (4xx, 5xx) of its own. So a text
+    ///   or a JSON value can be returned as it is.
+    /// - The connection is closed where it would be closed without `respond`, and the response says so.
+    /// - If `respond` panics, or returns a content that is not in memory, the server sends its own answer. A panic is
+    ///   logged.
     /// - The wrappers of the route are told afterwards: see [`Wrap::refused`](crate::middleware::Wrap::refused).
     ///
-    /// The last one given is the one.
+    /// Your part: `respond` must not block, because it runs on the event loop.
+    ///
+    /// The last call counts.
     ///
     /// ```
     /// use softstop::{IntoResponse, middleware::RefusedRequest, Router, Server};
@@ -166,7 +191,7 @@ impl ServerBuilder {
         self
     }
 
-    /// The server, not started yet.
+    /// The server. [`start`](Server::start) starts it.
     #[must_use]
     pub fn build(self) -> Server {
         let config = Arc::new(self.config);

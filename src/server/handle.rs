@@ -147,15 +147,15 @@ impl ServerHandle {
             accepted: totals.accepted,
             rescued: totals.rescued,
             open_connections: run.map_or(0, |run| run.open_connections()),
-            most_connections: config.connections,
+            max_connections: config.max_connections,
             closes: totals.closes,
             requests: totals.requests,
             responses: totals.responses,
             workers: pool.map_or(0, |pool| pool.threads()),
             busy_workers: pool.map_or(0, |pool| pool.busy_workers()),
-            most_workers: config.workers,
+            max_workers: config.max_workers,
             queued: pool.map_or(0, |pool| pool.queued()),
-            most_queued: config.queue,
+            max_queued: config.max_queued,
         }
     }
 
@@ -193,7 +193,7 @@ impl ServerHandle {
     pub(super) fn report_of(&self, live: &Arc<Live>) -> StopReport {
         if live.is_own_thread() {
             let advice = "waiting on one of the server's own threads would wait for itself: use ServerHandle::request_stop there";
-            let failure = Some(Error::Misuse(format!("{}: {advice}", self.control.config.name)));
+            let failure = Some(Error::misuse(format!("{}: {advice}", self.control.config.name)));
             return StopReport { failure, ..StopReport::idle(&self.control.config.name) };
         }
         self.collect(live)

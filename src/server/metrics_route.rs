@@ -15,15 +15,15 @@ pub struct MetricsRoute {
 }
 
 /// Answers with the metrics of the server that is asked, and of [others](MetricsRoute::and), for Prometheus to
-/// scrape. They are read where they are counted, so it is fit to be [`inline`](crate::inline()).
+/// scrape. They are read where they are counted, so it is fit to be [inline](crate::routing::Route::inline).
 ///
 /// ```
-/// use softstop::{Request, Router, Server, inline, routing::metrics_route};
+/// use softstop::{Request, Router, Server, route, routing::{IntoRoute, metrics_route}};
 ///
 /// let hello = Server::builder().name("hello").routes(Router::new().get("/", |_: &Request| "Hello!")).build();
 /// let operator = Server::builder()
 ///     .name("operator")
-///     .routes(Router::new().get("/metrics", inline(metrics_route().and(hello.handle()))))
+///     .routes(Router::new().get("/metrics", metrics_route().and(hello.handle()).into_route().inline()))
 ///     .build();
 /// # let _ = operator;
 /// ```

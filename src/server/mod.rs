@@ -42,13 +42,13 @@ use crate::{
 /// An HTTP server that can be started and stopped, as often as you like.
 ///
 /// ```
-/// use softstop::{Request, Router, Server, StopPolicy, inline};
+/// use softstop::{Router, Server, StopPolicy, route};
 ///
 /// # fn main() -> Result<(), softstop::Error> {
 /// let server = Server::builder()
 ///     .name("hello")
 ///     .listen("127.0.0.1:0")
-///     .routes(Router::new().get("/", inline(|_: &Request| "Hello, world!")))
+///     .routes(Router::new().get("/", route(|_| "Hello, world!").inline()))
 ///     .build();
 /// for _ in 0..3 {
 ///     server.start()?; // returns when it is listening; this thread is free
@@ -123,7 +123,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] with the address that could not be bound; nothing is left open then. [`Error::Misuse`] if the
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) with the address that could not be bound; nothing is left open then. [`ErrorKind::Misuse`](crate::ErrorKind::Misuse) if the
     /// server is running, or is still stopping ([`wait`](Server::wait) for it), or has no address to listen on.
     pub fn start(&self) -> Result<(), Error> {
         self.bind()?.serve(None)
@@ -174,7 +174,7 @@ impl Server {
                     State::New { stop } => (stop.take(), None),
                     State::Stopped(past) => (None, Some(std::mem::take(past))),
                     State::Starting { .. } => {
-                        return Err(Error::Misuse(format!("{name}: is being started by another thread")));
+                        return Err(Error::misuse(format!("{name}: is being started by another thread")));
                     }
                     State::Running(live) if live.run.has_ended() => {
                         let live = Arc::clone(live);
@@ -183,10 +183,10 @@ impl Server {
                         continue;
                     }
                     State::Running(live) if live.run.is_stopping() => {
-                        return Err(Error::Misuse(format!("{name}: is still stopping: wait() for it first")));
+                        return Err(Error::misuse(format!("{name}: is still stopping: wait() for it first")));
                     }
                     State::Running(_) => {
-                        return Err(Error::Misuse(format!("{name}: is running already: stop() it first")));
+                        return Err(Error::misuse(format!("{name}: is running already: stop() it first")));
                     }
                 };
                 let listeners = before.as_mut().map(|past| std::mem::take(&mut past.listeners));
@@ -229,7 +229,7 @@ impl Binding<'_> {
         let Config { name, listen, backlog, timeouts, .. } = &*self.server.config;
         if listen.is_empty() {
             let advice = format!("{name}: has no address: call ServerBuilder::listen before build");
-            return Err(Error::Misuse(advice));
+            return Err(Error::misuse(advice));
         }
         for (place, address) in listen.iter().enumerate() {
             // The last run may have kept the listeners of this very address.

@@ -13,10 +13,10 @@ use socket2::SockRef;
 use super::*;
 use crate::observe::Event;
 use crate::{
-    OnListenerFailure, Request,
+    OnListenerFailure,
     engine::net::Holder,
-    inline,
     observe::Observer,
+    route,
     stop::{ListenerEnd, Phase},
 };
 
@@ -37,7 +37,7 @@ impl Observer for Failures {
 /// addresses of those that fail.
 fn serve(choice: OnListenerFailure, holder: Holder) -> (Server, Vec<TcpListener>, Receiver<SocketAddr>) {
     let (sender, failures) = channel();
-    let routes = Router::new().get("/", inline(|_: &Request| "served"));
+    let routes = Router::new().get("/", route(|_| "served").inline());
     let server = Server::builder()
         .name("tested")
         .listen("127.0.0.1:0")

@@ -1,6 +1,6 @@
 //! What a stop means for the requests of one route.
 
-/// What a stop of the server means for the requests of a route: see [`IntoRoute::on_stop`](crate::routing::IntoRoute::on_stop).
+/// What a stop of the server means for the requests of a route: see [`Route::on_stop`](crate::routing::Route::on_stop).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnStop {
     /// They run on; if they have not ended when the grace period is over, their contexts are cancelled.

@@ -14,8 +14,8 @@ use super::Timeline;
 /// use std::time::Duration;
 ///
 /// let patient = StopPolicy::default().grace(Duration::from_secs(30));
-/// assert_eq!(StopPolicy::default().longest(), Duration::from_secs(6));
-/// assert_eq!(StopPolicy::now().longest(), Duration::ZERO);
+/// assert_eq!(StopPolicy::default().max_duration(), Duration::from_secs(6));
+/// assert_eq!(StopPolicy::now().max_duration(), Duration::ZERO);
 /// # let _ = patient;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl StopPolicy {
 
     /// The longest that a stop with this policy can take: all bounds together.
     #[must_use]
-    pub fn longest(&self) -> Duration {
+    pub fn max_duration(&self) -> Duration {
         self.lame_duck.saturating_add(self.grace).saturating_add(self.cancel_grace)
     }
 }

@@ -1,138 +1,78 @@
-//! What a run of a server came to: for the operator's log and for programs.
+//! The report of one run of a server: text for the operator's log, and fields for programs.
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    ops::{AddAssign, Index},
-    time::Duration,
-};
+mod closes;
+
+use std::{fmt, net::SocketAddr, ops::AddAssign, time::Duration};
+
+pub use self::closes::{CloseReason, Closes};
 
 use super::{ListenerEnd, Phase};
 use crate::{error::Error, rounded::Rounded};
 
-/// Why a connection was closed. Every connection that closes has one, and the [`StopReport`] counts them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The requests of a run, by how they ended.
+///
+/// Each request that the server has accepted is either `completed` or `aborted`, so these two add up. A request that was
+/// refused for its form (malformed, too large, too slow) is in neither. The other three fields count some of the
+/// completed and aborted requests again:
+///
+/// | field | these requests are | and may be |
+/// | --- | --- | --- |
+/// | `completed` | all of them, together with `aborted` | |
+/// | `aborted` | all of them, together with `completed` | |
+/// | `rejected` | completed or aborted | not timed out |
+/// | `timed_out` | completed or aborted | cancelled too |
+/// | `cancelled` | completed or aborted | timed out too |
+///
+/// The text of a [`StopReport`] says so: `4 completed, 1 aborted (of these 1 rejected, 2 timed out); handlers
+/// cancelled: 2`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum CloseReason {
-    /// The peer closed it between two requests.
-    PeerClosed,
-    /// The peer closed or reset it while it was owed something.
-    ClientGone,
-    /// The last response had said `Connection: close`, as the request or its version wanted.
-    Completed,
-    /// A malformed or too large request was refused.
-    Refused,
-    /// A request did not arrive in time.
-    RequestTimeout,
-    /// No further request came in time.
-    IdleTimeout,
-    /// The peer took no byte of a response in time.
-    WriteTimeout,
-    /// The server stopped; nothing was owed.
-    Drained,
-    /// The stop's time was over, though something was owed.
-    Aborted,
-    /// Something else went wrong with the socket.
-    Failed,
-    /// The content of a response came to no proper end: its sender has aborted it, or its reader has failed.
-    BodyFailed,
-    /// It was handed over to its handler, for another protocol. The stop still waits for that.
-    Upgraded,
-}
-
-impl CloseReason {
-    /// All of them, in the order in which a report lists them.
-    pub const ALL: [CloseReason; 12] = [
-        CloseReason::PeerClosed,
-        CloseReason::ClientGone,
-        CloseReason::Completed,
-        CloseReason::Refused,
-        CloseReason::RequestTimeout,
-        CloseReason::IdleTimeout,
-        CloseReason::WriteTimeout,
-        CloseReason::Drained,
-        CloseReason::Aborted,
-        CloseReason::Failed,
-        CloseReason::BodyFailed,
-        CloseReason::Upgraded,
-    ];
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            CloseReason::PeerClosed => "closed by the peer",
-            CloseReason::ClientGone => "client gone",
-            CloseReason::Completed => "completed",
-            CloseReason::Refused => "refused",
-            CloseReason::RequestTimeout => "request timed out",
-            CloseReason::IdleTimeout => "idle",
-            CloseReason::WriteTimeout => "not read by the peer",
-            CloseReason::Drained => "drained",
-            CloseReason::Aborted => "aborted",
-            CloseReason::Failed => "failed",
-            CloseReason::BodyFailed => "response cut short",
-            CloseReason::Upgraded => "upgraded",
-        })
-    }
-}
-
-/// How many connections were closed for each [`CloseReason`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Closes([u64; CloseReason::ALL.len()]);
-
-impl Closes {
-    /// Counts in the order of [`CloseReason::ALL`].
-    pub(crate) fn new(counts: [u64; CloseReason::ALL.len()]) -> Closes {
-        Closes(counts)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn count(&mut self, reason: CloseReason) {
-        self.0[reason as usize] += 1;
-    }
-
-    /// All connections that were closed.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.0.iter().sum()
-    }
-
-    /// Each reason and its count, the zeros included.
-    pub fn iter(&self) -> impl Iterator<Item = (CloseReason, u64)> + '_ {
-        CloseReason::ALL.into_iter().map(|reason| (reason, self[reason]))
-    }
-}
-
-impl AddAssign for Closes {
-    fn add_assign(&mut self, other: Closes) {
-        self.0.iter_mut().zip(other.0).for_each(|(sum, more)| *sum += more);
-    }
-}
-
-impl Index<CloseReason> for Closes {
-    type Output = u64;
-
-    fn index(&self, reason: CloseReason) -> &u64 {
-        &self.0[reason as usize]
-    }
-}
-
-/// What became of the requests of a run. One that was not refused for its form is either completed or aborted; some of the
-/// completed were rejected or timed out, and some of both had their handler cancelled.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Requests {
     /// The whole response was handed to the kernel.
     pub completed: u64,
-    /// The connection ended before that.
+    /// The connection ended before the whole response was handed to the kernel.
     pub aborted: u64,
-    /// Answered 503 because the queue was full, or because the stop came before a worker did.
+    /// The server answered 503, because the queue was full, or because the stop came before a worker did. No handler
+    /// ran.
     pub rejected: u64,
-    /// The handler's context was cancelled while it ran, because its client had gone, or its route's time or the grace
-    /// period was over.
+    /// The handler's context was cancelled while the handler ran. The client had gone, the route's time was over, or
+    /// a stop cancelled it.
     pub cancelled: u64,
-    /// Answered without the handler, because the [time](crate::timeout) of its route was over.
+    /// The server answered in place of the handler, because the [time](crate::routing::Route::timeout) of its route was over.
     pub timed_out: u64,
+}
+
+impl Requests {
+    /// The number of requests: `completed` and `aborted`.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.completed + self.aborted
+    }
+}
+
+/// As in `5 completed, 1 aborted (of these 1 rejected, 2 timed out); handlers cancelled: 3`, without the zeros.
+impl fmt::Display for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Requests { completed, aborted, rejected, cancelled, timed_out } = *self;
+        write!(f, "{completed} completed")?;
+        if aborted > 0 {
+            write!(f, ", {aborted} aborted")?;
+        }
+        let mut opening = " (of these ";
+        for (count, what) in [(rejected, "rejected"), (timed_out, "timed out")] {
+            if count > 0 {
+                write!(f, "{opening}{count} {what}")?;
+                opening = ", ";
+            }
+        }
+        if rejected + timed_out > 0 {
+            f.write_str(")")?;
+        }
+        if cancelled > 0 {
+            write!(f, "; handlers cancelled: {cancelled}")?;
+        }
+        Ok(())
+    }
 }
 
 impl AddAssign for Requests {
@@ -145,31 +85,31 @@ impl AddAssign for Requests {
     }
 }
 
-/// Where a [`Straggler`] was when the stop's time was over.
+/// The state of a [`Straggler`] when the stop's time was over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stuck {
-    /// It was in the accept queue, and there was no descriptor to accept it with.
+    /// The connection was in the accept queue, and there was no descriptor to accept it with.
     Accepting,
     /// The request had not arrived in full.
     Reading,
-    /// No worker had begun with it.
+    /// No worker had begun with the request.
     Waiting,
-    /// Its handler had not returned. If it never does, its thread is left behind.
+    /// The handler had not returned. Its thread is left behind until the handler returns.
     Handling,
     /// The client had not taken the whole response.
     Writing,
-    /// The content of its response had not been sent to its end.
+    /// The content of the response had not been sent to its end.
     Streaming,
     /// Detached work had not returned ([`ServerHandle::detach`](crate::ServerHandle::detach)). Its thread is left behind.
     Detached,
-    /// An event loop did not return: an inline handler, or a callback, blocks it. Its thread is left behind.
+    /// An event loop did not return, because an inline handler or a callback blocks the loop. Its thread is left behind.
     EventLoop,
-    /// An event loop did not return: the server's [`Observer`](crate::observe::Observer) blocks it. Its thread is left
-    /// behind.
+    /// An event loop did not return, because the server's [`Observer`](crate::observe::Observer) blocks the loop. Its
+    /// thread is left behind.
     Observing,
-    /// A thread had nothing left to do, but did not end: a thread-local that a handler has set blocks it when it is
-    /// dropped. The thread is left behind.
+    /// A thread had nothing left to do, but did not end. The usual cause is a thread-local of a handler, whose `Drop`
+    /// blocks the thread. The thread is left behind.
     Leaving,
 }
 
@@ -190,16 +130,17 @@ impl fmt::Display for Stuck {
     }
 }
 
-/// A request that the stop did not wait for any longer.
+/// A request, or a thread, that the stop did not wait for any longer.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Straggler {
     /// The method and the target, or what is known instead.
     pub request: String,
-    /// The client, where it is known.
+    /// The client, where the server knows the client.
     pub peer: Option<SocketAddr>,
     /// How long ago the request began.
     pub age: Duration,
-    /// What it was waiting for.
+    /// The state in which the stop left the request.
     pub stuck: Stuck,
 }
 
@@ -213,28 +154,31 @@ impl fmt::Display for Straggler {
     }
 }
 
-/// What a run of a server came to. Its `Display` is what belongs in the log; with the feature `serde` it can be written as
-/// JSON and the like, times in seconds.
+/// The report of one run of a server, made when the stop is over.
+///
+/// `Display` writes the text for the log. With the feature `serde` a report can be written as JSON and the like, with times
+/// in seconds.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct StopReport {
     /// The server's name.
     pub name: String,
-    /// The phases that the stop went through and how long each took; empty for a server that was not running.
+    /// The phases of the stop, and how long each took. Empty for a server that was not running.
     pub phases: Vec<(Phase, Duration)>,
-    /// The connections of the run, by the reason for which they were closed.
+    /// The closed connections of the run, by reason.
     pub closes: Closes,
-    /// The requests of the run.
+    /// The requests of the run, by how they ended.
     pub requests: Requests,
-    /// Connections that waited in the accept queue when the listener began to close, or were on their way there, and
-    /// were served: a plain `close` would have reset them.
+    /// Connections that waited in the accept queue when the listener began to close, or were on their way there. They
+    /// were served, where a plain `close` would have reset them.
     pub rescued: u64,
     /// How the listeners ended. `None` if no run was stopped, or the loop that accepts did not return.
     pub listener: Option<ListenerEnd>,
-    /// Listeners that failed while the server [served on](crate::OnListenerFailure::ServeOn), or was stopping already.
+    /// Errors of listeners that failed while the server [served on](crate::OnListenerFailure::ServeOn), or was stopping.
     pub listener_failures: Vec<Error>,
-    /// What the stop left behind.
+    /// The requests and threads that the stop left behind.
     pub stragglers: Vec<Straggler>,
-    /// Why the run ended, where it was not a stop that ended it.
+    /// The error that ended the run. `None` if a stop ended it.
     pub failure: Option<Error>,
 }
 
@@ -250,8 +194,8 @@ impl StopReport {
         !self.phases.is_empty()
     }
 
-    /// Whether nothing was cut off: no straggler, no connection aborted, no failure, also of a listener. (Requests whose clients went away
-    /// by themselves do not count against it.)
+    /// Whether the stop cut nothing off: no straggler, no aborted connection, no failure, and no failed listener. A
+    /// request whose client went away by itself is not cut off by the stop.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.stragglers.is_empty()
@@ -278,19 +222,7 @@ impl fmt::Display for StopReport {
             let comma = if position == 0 { "" } else { ", " };
             write!(f, "{comma}{phase} {}", Rounded(*duration))?;
         }
-        let Requests { completed, aborted, rejected, cancelled, timed_out } = self.requests;
-        write!(f, "); requests: {completed} completed")?;
-        let others = [
-            (aborted, "aborted"),
-            (rejected, "rejected"),
-            (timed_out, "timed out"),
-            (cancelled, "cancelled"),
-        ];
-        for (count, what) in others {
-            if count > 0 {
-                write!(f, ", {count} {what}")?;
-            }
-        }
+        write!(f, "); requests: {}", self.requests)?;
         write!(f, "; connections: {}", self.closes.total())?;
         let mut opening = " (";
         for (reason, count) in self.closes.iter().filter(|(_, count)| *count > 0) {
@@ -329,7 +261,8 @@ mod tests {
         assert_eq!(report.to_string(), "hello: was not running");
         report.phases = vec![(Phase::Draining, Duration::from_millis(12))];
         report.requests.completed = 3;
-        report.closes.0[CloseReason::Drained as usize] += 2;
+        report.closes.count(CloseReason::Drained);
+        report.closes.count(CloseReason::Drained);
         assert!(report.is_clean());
         assert_eq!(
             report.to_string(),
@@ -347,9 +280,20 @@ mod tests {
     }
 
     #[test]
-    fn reasons_are_listed_where_they_are_counted() {
-        for (position, reason) in CloseReason::ALL.into_iter().enumerate() {
-            assert_eq!(reason as usize, position, "{reason}");
-        }
+    fn words_that_overlap_say_so() {
+        let mut requests = Requests { completed: 4, ..Requests::default() };
+        assert_eq!(requests.to_string(), "4 completed");
+        requests.timed_out = 2;
+        requests.cancelled = 2;
+        assert_eq!(requests.to_string(), "4 completed (of these 2 timed out); handlers cancelled: 2");
+        requests.aborted = 1;
+        requests.rejected = 1;
+        assert_eq!(
+            requests.to_string(),
+            "4 completed, 1 aborted (of these 1 rejected, 2 timed out); handlers cancelled: 2"
+        );
+        assert_eq!(requests.total(), 5);
+        requests = Requests { aborted: 1, cancelled: 1, ..Requests::default() };
+        assert_eq!(requests.to_string(), "0 completed, 1 aborted; handlers cancelled: 1");
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
-use softstop::{Request, Router, inline};
+use softstop::{Request, Router, route};
 
 use crate::{
     assert_adds_up, number,
@@ -21,11 +21,12 @@ fn a_signal_ends_it_with_what_there_is() {
     let (arrived, first) = mpsc::sync_channel(1);
     let routes = Router::new().get(
         "/",
-        inline(move |_: &Request| {
+        route(move |_: &Request| {
             // Full: the test knows already.
             _ = arrived.try_send(());
             "ok"
-        }),
+        })
+        .inline(),
     );
     let (_server, address) = serve(routes);
     let url = format!("http://{address}/");

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use softstop::{Request, Router, inline};
+use softstop::{Request, Router, route};
 
 use crate::{
     assert_adds_up, number,
@@ -29,11 +29,12 @@ fn a_load_reports_what_the_server_has_seen() {
     for options in rows {
         let (requests, bytes) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let (seen, read) = (Arc::clone(&requests), Arc::clone(&bytes));
-        let count = inline(move |request: &Request| {
+        let count = route(move |request: &Request| {
             seen.fetch_add(1, Ordering::Relaxed);
             read.fetch_add(request.body().len() as u64, Ordering::Relaxed);
             "counted"
-        });
+        })
+        .inline();
         let (server, address) = serve(Router::new().any("/counted", count));
         let url = format!("http://{address}/counted?really");
         let report = report(0, &[&["load", &url, "--seconds", "0.3"], options].concat());
@@ -55,7 +56,7 @@ fn a_load_reports_what_the_server_has_seen() {
 
 #[test]
 fn answers_are_counted_by_class_and_a_method_is_what_it_is_told() {
-    let (_server, address) = serve(Router::new().get("/", inline(|_: &Request| "content")));
+    let (_server, address) = serve(Router::new().get("/", route(|_: &Request| "content").inline()));
     for (method, path, class) in [("HEAD", "", "2xx"), ("DELETE", "", "4xx"), ("GET", "nowhere", "4xx")] {
         let url = format!("http://{address}/{path}");
         let report = report(0, &["load", &url, "--rate", "50", "--seconds", "0.1", "--method", method]);

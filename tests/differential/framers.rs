@@ -56,7 +56,7 @@ pub(crate) fn softstop(mut input: &[u8]) -> (Vec<Framed>, End<Refusal>) {
                 return (requests, if between { End::Done } else { End::Incomplete });
             }
             Event::Head => {
-                if let Err(refusal) = connection.read_body(limits.body_bytes) {
+                if let Err(refusal) = connection.read_body(limits.get_body_bytes()) {
                     return (requests, End::Refused(refusal));
                 }
             }

@@ -39,7 +39,7 @@ fn difference(refusal: &'static str, why: &'static str, witness: impl AsRef<[u8]
 /// What softstop refuses and hyper does not.
 fn only_hyper() -> Vec<Difference> {
     let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n";
-    let large = softstop::http::Limits::default().body_bytes + 1;
+    let large = softstop::http::Limits::default().get_body_bytes() + 1;
     vec![
         difference(
             "At most two empty lines",

@@ -22,7 +22,7 @@ fn broadcast(configure: impl FnOnce(HubBuilder) -> HubBuilder) -> Broadcast {
     let hub = configure(Hub::builder()).build();
     let subscribe = hub.clone();
     let routes = Router::new().get("/", move |request: &Request| subscribe.subscribe(request));
-    let timeouts = Timeouts { half_close_probe: Duration::from_millis(1), ..Timeouts::default() };
+    let timeouts = Timeouts::default().half_close_probe(Duration::from_millis(1));
     let (server, address) = start(local().loops(1).timeouts(timeouts).routes(routes));
     Broadcast { hub, server, address }
 }

@@ -163,7 +163,7 @@ fn above_the_most_connections_clients_wait_and_are_all_served() {
         assert_eq!(last.answer(), answer(5 * MOST - 1));
     };
     for loops in [1, 2, 3] {
-        let report = attack(|builder| builder.connections(MOST).loops(loops), serve_all);
+        let report = attack(|builder| builder.max_connections(MOST).loops(loops), serve_all);
         assert_eq!(report.requests.aborted, 0, "{report}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io::Write, net::SocketAddr};
 
-use softstop::{Limits, Request, routing::IntoRoute, streamed};
+use softstop::{Limits, Request, route};
 
 use crate::{
     client::Client,
@@ -63,7 +63,7 @@ fn a_client_that_stops_sending_gets_the_answer() {
 
 #[test]
 fn an_unknown_path_is_answered_404_behind_the_content() {
-    let limits = Limits { body_bytes: LENGTH as u64, ..Limits::default() };
+    let limits = Limits::default().body_bytes(LENGTH as u64);
     attack(
         |builder| builder.limits(limits),
         |address| {
@@ -81,7 +81,9 @@ fn an_unknown_path_is_answered_404_behind_the_content() {
 #[test]
 fn a_streamed_route_may_refuse_without_reading() {
     let refuse = |_: &Request| (softstop::StatusCode::FORBIDDEN, "not you\n");
-    let routes = routes().post("/refuse", streamed(refuse)).post("/little", streamed(refuse).body_limit(5));
+    let routes = routes()
+        .post("/refuse", route(refuse).streamed())
+        .post("/little", route(refuse).streamed().body_limit(5));
     attack(
         |builder| builder.routes(routes),
         |address| {

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use softstop::{Request, inline};
+use softstop::{Request, route};
 
 use crate::{
     client::{Answer, Client, HUNG},
@@ -122,8 +122,11 @@ fn a_greedy_connection_gets_its_turn_and_no_more() {
     let served = Arc::new(AtomicUsize::new(0));
     let (counting, telling) = (Arc::clone(&served), Arc::clone(&served));
     let routes = routes()
-        .get("/greedy", inline(move |_: &Request| counting.fetch_add(1, Ordering::SeqCst).to_string()))
-        .get("/served", inline(move |_: &Request| telling.load(Ordering::SeqCst).to_string()));
+        .get(
+            "/greedy",
+            route(move |_: &Request| counting.fetch_add(1, Ordering::SeqCst).to_string()).inline(),
+        )
+        .get("/served", route(move |_: &Request| telling.load(Ordering::SeqCst).to_string()).inline());
     attack(
         |builder| builder.loops(1).routes(routes),
         |address| {

@@ -40,7 +40,7 @@ fn trickle(client: &mut Client, byte: u8, pause: Duration) -> u16 {
 
 #[test]
 fn a_trickling_head_ends_at_its_deadline_however_it_trickles() {
-    let timeouts = Timeouts { header: SHORT, ..Timeouts::default() };
+    let timeouts = Timeouts::default().header(SHORT);
     let report = attack(
         |builder| builder.timeouts(timeouts),
         |address| {
@@ -60,7 +60,7 @@ fn a_trickling_head_ends_at_its_deadline_however_it_trickles() {
 
 #[test]
 fn heads_that_never_end_are_answered_and_silence_is_closed() {
-    let timeouts = Timeouts { header: SHORT, ..Timeouts::default() };
+    let timeouts = Timeouts::default().header(SHORT);
     let report = attack(
         |builder| builder.timeouts(timeouts),
         |address| {
@@ -81,7 +81,7 @@ fn heads_that_never_end_are_answered_and_silence_is_closed() {
 
 #[test]
 fn a_content_below_the_minimum_rate_is_answered_408() {
-    let timeouts = Timeouts { body: SHORT, body_rate: 1000, ..Timeouts::default() };
+    let timeouts = Timeouts::default().body(SHORT).body_rate(1000);
     let report = attack(
         |builder| builder.timeouts(timeouts),
         |address| {
@@ -98,7 +98,7 @@ fn a_content_below_the_minimum_rate_is_answered_408() {
 
 #[test]
 fn a_pause_inside_a_content_is_answered_408() {
-    let timeouts = Timeouts { body: SHORT, ..Timeouts::default() };
+    let timeouts = Timeouts::default().body(SHORT);
     attack(
         |builder| builder.timeouts(timeouts),
         |address| {
@@ -117,7 +117,7 @@ fn a_pause_inside_a_content_is_answered_408() {
 
 #[test]
 fn a_client_that_does_not_read_its_response_is_closed() {
-    let timeouts = Timeouts { write: SHORT, ..Timeouts::default() };
+    let timeouts = Timeouts::default().write(SHORT);
     let report = attack(
         |builder| builder.timeouts(timeouts),
         |address| {
@@ -139,7 +139,7 @@ fn a_client_that_does_not_read_its_response_is_closed() {
 /// bytes all the while, is none that does not read.
 #[test]
 fn a_client_that_reads_slowly_gets_everything() {
-    let timeouts = Timeouts { write: 2 * SHORT, ..Timeouts::default() };
+    let timeouts = Timeouts::default().write(2 * SHORT);
     let report = attack(
         |builder| builder.timeouts(timeouts.clone()),
         |address| {
@@ -147,7 +147,7 @@ fn a_client_that_reads_slowly_gets_everything() {
             stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
             stream.set_read_timeout(Some(HUNG)).unwrap();
             let (mut response, mut piece, began) = (Vec::new(), vec![0; 16 * 1024], Instant::now());
-            while began.elapsed() < 4 * timeouts.write {
+            while began.elapsed() < 4 * timeouts.get_write() {
                 let count = stream.read(&mut piece).unwrap();
                 response.extend_from_slice(&piece[..count]);
                 thread::park_timeout(SHORT / 10);

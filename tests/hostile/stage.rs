@@ -18,7 +18,7 @@ use std::{
     time::Instant,
 };
 
-use softstop::{Request, Router, Server, ServerBuilder, StopPolicy, inline, report::StopReport, streamed};
+use softstop::{Request, Router, Server, ServerBuilder, StopPolicy, report::StopReport, route};
 
 use crate::client::{Answer, Client, HUNG};
 
@@ -51,7 +51,7 @@ pub(crate) fn attack(
 ) -> StopReport {
     let _alone = alone();
     let before = descriptors();
-    let builder = Server::builder().name(NAME).listen("127.0.0.1:0").loops(LOOPS).workers(WORKERS);
+    let builder = Server::builder().name(NAME).listen("127.0.0.1:0").loops(LOOPS).max_workers(WORKERS);
     let server = configure(builder.routes(routes())).build();
     server.start().unwrap();
     let address = server.addresses()[0];
@@ -121,12 +121,12 @@ pub(crate) fn routes() -> Router {
         Err(error) => format!("cut short: {error}"),
     };
     Router::new()
-        .get("/inline", inline(move |request: &Request| format!("inline {}", number(request))))
+        .get("/inline", route(move |request: &Request| format!("inline {}", number(request))).inline())
         .get("/pool", move |request: &Request| format!("pool {}", number(request)))
-        .get("/medium", inline(|_: &Request| MEDIUM))
-        .get("/large", inline(|_: &Request| &LARGE[..]))
+        .get("/medium", route(|_: &Request| MEDIUM).inline())
+        .get("/large", route(|_: &Request| &LARGE[..]).inline())
         .post("/buffered", length)
-        .post("/streamed", streamed(count))
+        .post("/streamed", route(count).streamed())
 }
 
 /// Bounded only to detect a hang.

@@ -136,7 +136,7 @@ fn unfinished_content_is_waited_for() {
 
 #[test]
 fn content_is_bounded() {
-    let limits = Limits { target_bytes: 10, header_bytes: 100, header_count: 2, body_bytes: 10 };
+    let limits = Limits::default().target_bytes(10).header_bytes(100).header_count(2).body_bytes(10);
     let rows: &[(&str, Option<u16>, &[u8])] = &[
         ("9110 15.5.14", None, b"a\r\n0123456789\r\n0\r\n\r\n"),
         ("9110 15.5.14", Some(413), b"b\r\n"),

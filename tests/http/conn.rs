@@ -254,7 +254,7 @@ fn unwanted_content_is_refused_before_it_comes() {
 #[test]
 fn a_slow_peer_costs_little() {
     // Were every byte a reason to parse everything again, this would take minutes.
-    let limits = Limits { target_bytes: 1 << 20, header_bytes: 1 << 20, ..Limits::default() };
+    let limits = Limits::default().target_bytes(1 << 20).header_bytes(1 << 20);
     let long = "v".repeat(1 << 19);
     let input = format!("GET /{long} HTTP/1.1\r\nHost: a\r\nA: {long}\r\n\r\n").into_bytes();
     let (mut connection, mut head) = (Conn::new(), Head::default());

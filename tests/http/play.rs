@@ -47,7 +47,7 @@ pub(crate) fn play(input: &[u8], pieces: &[Range<usize>], limits: &Limits) -> Ve
                         host: head.host().map(str::to_owned),
                         framing: head.framing(),
                     });
-                    if let Err(refusal) = connection.read_body(limits.body_bytes) {
+                    if let Err(refusal) = connection.read_body(limits.get_body_bytes()) {
                         refuse(&mut connection, refusal, &mut seen);
                         return seen;
                     }

@@ -88,7 +88,7 @@ proptest! {
 
     #[test]
     fn cuts_do_not_matter(input in near_requests(), cuts in cuts()) {
-        let limits = Limits { target_bytes: 20, header_bytes: 200, header_count: 5, body_bytes: 100 };
+        let limits = Limits::default().target_bytes(20).header_bytes(200).header_count(5).body_bytes(100);
         let whole = play_whole(&input, &limits);
         for cut in [play(&input, &pieces(input.len(), &cuts), &limits), play_bytes(&input, &limits)] {
             prop_assert!(agree(&whole, &cut), "{:?} but {:?}", whole, cut);

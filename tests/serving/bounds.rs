@@ -1,6 +1,6 @@
 //! Bounds: of a head, and of the pool.
 
-use softstop::{Limits, Request, Router, inline};
+use softstop::{Limits, Request, Router, route};
 
 use crate::support::{
     client::{Client, get},
@@ -10,8 +10,8 @@ use crate::support::{
 
 #[test]
 fn a_head_has_bounds_each_with_its_answer() {
-    let limits = Limits { target_bytes: 100, header_bytes: 1000, header_count: 10, ..Limits::default() };
-    let routes = Router::new().get("/{*path}", inline(|_: &Request| "fits"));
+    let limits = Limits::default().target_bytes(100).header_bytes(1000).header_count(10);
+    let routes = Router::new().get("/{*path}", route(|_: &Request| "fits").inline());
     let (_server, address) = start(local().limits(limits).routes(routes));
     let with = |target: usize, lines: usize, value: usize| {
         let target = "/".to_owned() + &"t".repeat(target - 1);
@@ -48,7 +48,7 @@ fn what_the_pool_cannot_take_is_answered_503_at_once() {
         gate.pass();
         "done"
     });
-    let (server, address) = start(local().workers(1).queue(1).routes(routes));
+    let (server, address) = start(local().max_workers(1).max_queued(1).routes(routes));
     let (sender, responses) = std::sync::mpsc::channel();
     let ask = || {
         let sender = sender.clone();
@@ -78,7 +78,7 @@ fn the_pool_grows_as_far_as_blocked_handlers_need() {
         gate.pass();
         "done"
     });
-    let (server, address) = start(local().workers(32).routes(routes));
+    let (server, address) = start(local().max_workers(32).routes(routes));
     let mut clients: Vec<Client> = (0..33).map(|_| Client::connect(address)).collect();
     clients.iter_mut().for_each(|client| client.send(get("/")));
     // None is let go before all have been entered: that takes a thread for each.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use softstop::{Request, Router, inline, report::CloseReason};
+use softstop::{Request, Router, report::CloseReason, route};
 
 use crate::support::{
     client::{Client, get},
@@ -13,7 +13,7 @@ use crate::support::{
 #[test]
 fn connections_are_spread_evenly_over_the_loops() {
     let name = |_: &Request| std::thread::current().name().unwrap_or_default().to_owned();
-    let (_server, address) = serve(Router::new().get("/", inline(name)));
+    let (_server, address) = serve(Router::new().get("/", route(name).inline()));
     let mut clients: Vec<Client> = (0..64).map(|_| Client::connect(address)).collect();
     let mut shares: HashMap<String, usize> = HashMap::new();
     for client in &mut clients {
@@ -28,8 +28,8 @@ fn connections_are_spread_evenly_over_the_loops() {
 
 #[test]
 fn beyond_the_most_connections_clients_wait_for_their_turn() {
-    let routes = Router::new().get("/", inline(|_: &Request| "served"));
-    let (server, address) = start(local().connections(2).routes(routes));
+    let routes = Router::new().get("/", route(|_: &Request| "served").inline());
+    let (server, address) = start(local().max_connections(2).routes(routes));
     let mut first = Client::connect(address);
     let mut second = Client::connect(address);
     assert_eq!((first.get("/").status, second.get("/").status), (200, 200));
@@ -61,7 +61,7 @@ fn beyond_the_most_connections_clients_wait_for_their_turn() {
 #[test]
 fn connections_that_come_and_go_leave_room_for_others() {
     let routes = Router::new().get("/", |_: &Request| "served");
-    let (server, address) = start(local().connections(1).routes(routes));
+    let (server, address) = start(local().max_connections(1).routes(routes));
     for round in 0..200 {
         let mut client = Client::connect(address);
         match round % 4 {
@@ -82,7 +82,8 @@ fn a_server_serves_on_while_others_connect_and_say_nothing() {
         gate.pass();
         "slow"
     };
-    let (server, address) = serve(Router::new().get("/slow", slow).get("/", inline(|_: &Request| "fast")));
+    let (server, address) =
+        serve(Router::new().get("/slow", slow).get("/", route(|_: &Request| "fast").inline()));
     let _silent: Vec<Client> = (0..100).map(|_| Client::connect(address)).collect();
     let mut slow_client = Client::connect(address);
     slow_client.send(get("/slow"));
@@ -97,7 +98,7 @@ fn a_server_serves_on_while_others_connect_and_say_nothing() {
 #[test]
 fn what_comes_while_the_last_request_is_handled_does_not_take_its_response_away() {
     let (gate, held) = gate();
-    let routes = Router::new().get("/", inline(move |_: &Request| gate.pass()));
+    let routes = Router::new().get("/", route(move |_: &Request| gate.pass()).inline());
     let (_server, address) = serve(routes);
     for _ in 0..20 {
         let mut client = Client::connect(address);
@@ -116,8 +117,8 @@ fn what_comes_while_the_last_request_is_handled_does_not_take_its_response_away(
 fn a_crowd_that_waited_to_be_accepted_is_served_at_once_and_watched_from_then_on() {
     let (gate, held) = gate();
     let routes = Router::new()
-        .get("/", inline(|_: &Request| "served"))
-        .get("/held", inline(move |_: &Request| gate.pass()));
+        .get("/", route(|_: &Request| "served").inline())
+        .get("/held", route(move |_: &Request| gate.pass()).inline());
     let (server, address) = start(local().loops(1).routes(routes));
     let mut busy = Client::connect(address);
     busy.send(get("/held"));

@@ -2,7 +2,7 @@
 
 use std::{io::Write, net::SocketAddr, sync::mpsc, thread};
 
-use softstop::{Limits, Request, Router, Server, inline};
+use softstop::{Limits, Request, Router, Server, route};
 
 use crate::support::{
     client::{Client, get, post},
@@ -16,10 +16,10 @@ fn echo_server() -> (Server, SocketAddr) {
     let shared = |request: &Request| request.shared_body();
     let routes = Router::new()
         .any("/pool", echo)
-        .any("/inline", inline(echo))
+        .any("/inline", route(echo).inline())
         .any("/shared", shared)
-        .any("/shared-inline", inline(shared));
-    start(local().limits(Limits { body_bytes: LIMIT as u64, ..Limits::default() }).routes(routes))
+        .any("/shared-inline", route(shared).inline());
+    start(local().limits(Limits::default().body_bytes(LIMIT as u64)).routes(routes))
 }
 
 /// Bytes in which no piece looks like its neighbour.
@@ -45,8 +45,8 @@ fn contents_come_back_byte_for_byte() {
 #[test]
 fn a_shared_content_stays_what_it_was_whatever_comes_after_it() {
     let (keep, kept) = mpsc::channel();
-    let routes =
-        Router::new().post("/", inline(move |request: &Request| keep.send(request.shared_body()).unwrap()));
+    let routes = Router::new()
+        .post("/", route(move |request: &Request| keep.send(request.shared_body()).unwrap()).inline());
     let (_server, address) = serve(routes);
     let mut client = Client::connect(address);
     for content in ["first", "second"] {
@@ -122,7 +122,8 @@ fn a_client_that_asks_first_is_told_to_go_on() {
 fn a_large_response_arrives_whole_at_a_client_that_reads_slowly() {
     const LENGTH: usize = 20 * 1024 * 1024;
     let content = |_: &Request| pattern(LENGTH);
-    let (_server, address) = serve(Router::new().get("/pool", content).get("/inline", inline(content)));
+    let (_server, address) =
+        serve(Router::new().get("/pool", content).get("/inline", route(content).inline()));
     let expected = pattern(LENGTH);
     for target in ["/pool", "/inline"] {
         let mut client = Client::connect_with_small_window(address);

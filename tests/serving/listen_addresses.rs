@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use softstop::{Request, Router, Server, ServerBuilder, StopPolicy, inline};
+use softstop::{Request, Router, Server, ServerBuilder, StopPolicy, route};
 
 use crate::support::{
     client::{Client, get},
@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 fn listening_on(spec: &str) -> ServerBuilder {
-    let routes = Router::new().get("/", inline(|_: &Request| "served"));
+    let routes = Router::new().get("/", route(|_: &Request| "served").inline());
     Server::builder().name("tested").loops(1).listen(spec).routes(routes)
 }
 

@@ -7,8 +7,11 @@ use std::{
 };
 
 use softstop::{
-    Phase, Request, Router, ServerHandle, StatusCode, inline, metrics, metrics::Metrics, report::CloseReason,
-    routing::metrics_route,
+    Phase, Request, Router, ServerHandle, StatusCode, metrics,
+    metrics::Metrics,
+    report::CloseReason,
+    route,
+    routing::{IntoRoute, metrics_route},
 };
 
 use crate::support::{
@@ -21,9 +24,10 @@ use crate::support::{
 #[test]
 fn counts_and_lengths_are_read_while_the_server_runs() {
     let (gate, held) = gate();
-    let routes =
-        Router::new().get("/", inline(|_: &Request| "hello")).get("/held", move |_: &Request| gate.pass());
-    let server = local().workers(1).queue(2).connections(7).routes(routes).build();
+    let routes = Router::new()
+        .get("/", route(|_: &Request| "hello").inline())
+        .get("/held", move |_: &Request| gate.pass());
+    let server = local().max_workers(1).max_queued(2).max_connections(7).routes(routes).build();
     let handle = server.handle();
     let before = handle.metrics();
     assert_eq!((before.phase, before.starts, before.accepted), (Phase::Stopped, 0, 0));
@@ -48,7 +52,7 @@ fn counts_and_lengths_are_read_while_the_server_runs() {
     let statuses = [StatusCode::OK, StatusCode::SEE_OTHER, StatusCode::NOT_FOUND, StatusCode::BAD_GATEWAY];
     assert_eq!(statuses.map(|status| now.responses[status]), [1, 0, 1, 1]);
     assert_eq!((now.workers, now.busy_workers, now.queued, now.in_flight()), (1, 1, 2, 3));
-    assert_eq!((now.most_workers, now.most_queued, now.most_connections), (1, 2, 7));
+    assert_eq!((now.max_workers, now.max_queued, now.max_connections), (1, 2, 7));
     client.send("nonsense\r\n\r\n");
     assert_eq!(client.read_response().status, 400);
     client.expect_end();
@@ -79,12 +83,13 @@ fn counts_and_lengths_are_read_while_the_server_runs() {
 
 #[test]
 fn a_page_for_prometheus_with_several_servers() {
-    let routes = || Router::new().get("/", inline(|_: &Request| "hello"));
+    let routes = || Router::new().get("/", route(|_: &Request| "hello").inline());
     let odd = local().name("odd \\ \"name\"\n").routes(routes()).build();
     let (plain, plain_address) = start(local().routes(routes()));
     Client::once(plain_address, get("/"));
     let everything = metrics_route().and(odd.handle()).and(plain.handle()).and(plain.handle());
-    let (server, address) = start(local().routes(Router::new().get("/metrics", inline(everything))));
+    let (server, address) =
+        start(local().routes(Router::new().get("/metrics", everything.into_route().inline())));
     let mut client = Client::connect(address);
     for _ in 0..2 {
         let response = client.get("/metrics");
@@ -124,7 +129,8 @@ fn the_route_tells_of_the_server_that_serves_it() {
 #[test]
 #[ignore = "needs promtool"]
 fn promtool_finds_nothing_wrong() {
-    let (server, address) = start(local().routes(Router::new().get("/", inline(|_: &Request| "hello"))));
+    let (server, address) =
+        start(local().routes(Router::new().get("/", route(|_: &Request| "hello").inline())));
     Client::once(address, get("/"));
     let odd = local().name("odd \\ \"name\"\n").build();
     let handles: [ServerHandle; 3] = [server.handle(), odd.handle(), server.handle()];

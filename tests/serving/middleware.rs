@@ -10,10 +10,9 @@ use std::{
 };
 
 use softstop::{
-    Body, IntoResponse, Request, Response, Router, StatusCode, inline,
+    Body, IntoResponse, Request, Response, Router, StatusCode,
     middleware::{Next, Wrap, access_log},
-    routing::IntoRoute,
-    timeout,
+    route,
 };
 
 use crate::access_lines::AccessLines;
@@ -39,8 +38,8 @@ fn the_wrapper_that_was_added_last_is_the_outermost() {
     let (_server, address) = serve(
         Router::new()
             .wrap(mark("router 1"))
-            .get("/", (|_: &Request| "pool").wrap(mark("route 1")).wrap(mark("route 2")))
-            .get("/inline", inline(|_: &Request| "inline").wrap(mark("route")))
+            .get("/", route(|_: &Request| "pool").wrap(mark("route 1")).wrap(mark("route 2")))
+            .get("/inline", route(|_: &Request| "inline").inline().wrap(mark("route")))
             .wrap(mark("router 2"))
             .post("/", |_: &Request| "plain"),
     );
@@ -61,9 +60,9 @@ fn a_wrapper_runs_where_its_route_runs() {
         assert!(is_same, "{outside} is not {response:?}");
         response.header("X-Thread", &outside)
     };
-    let mixed = || Router::new().get("/inline", inline(here)).get("/pool", here).wrap(place);
+    let mixed = || Router::new().get("/inline", route(here).inline()).get("/pool", here).wrap(place);
     let (_mixed_server, mixed) = serve(mixed());
-    let (_inline_server, all_inline) = serve(Router::new().get("/inline", inline(here)).wrap(place));
+    let (_inline_server, all_inline) = serve(Router::new().get("/inline", route(here).inline()).wrap(place));
     let (_empty_server, empty) = serve(Router::new().wrap(place));
     let rows = [
         (mixed, "GET /inline", 200, " loop "),
@@ -83,7 +82,8 @@ fn a_wrapper_runs_where_its_route_runs() {
 
 #[test]
 fn answers_without_a_handler_are_the_same_with_and_without_wrappers() {
-    let routes = || Router::new().get("/", inline(|_: &Request| "home")).put("/", |_: &Request| "put");
+    let routes =
+        || Router::new().get("/", route(|_: &Request| "home").inline()).put("/", |_: &Request| "put");
     let (_plain_server, plain) = serve(routes());
     let (_wrapped_server, wrapped) =
         serve(routes().wrap(|request: &Request, next: &Next| next.run(request).header("X-Wrapped", "yes")));
@@ -141,10 +141,10 @@ fn a_wrapper_sees_what_a_panic_said_and_others_see_a_500() {
     let (_server, address) = serve(
         Router::new()
             .get("/plain", fails)
-            .get("/inline", inline(fails))
-            .get("/reported", fails.wrap(report))
-            .get("/too-late", fails.wrap(mark("inner")).wrap(report))
-            .get("/wrapper", (|_: &Request| "fine").wrap(wrapper_fails))
+            .get("/inline", route(fails).inline())
+            .get("/reported", route(fails).wrap(report))
+            .get("/too-late", route(fails).wrap(mark("inner")).wrap(report))
+            .get("/wrapper", route(|_: &Request| "fine").wrap(wrapper_fails))
             .wrap(mark("outer")),
     );
     let mut client = Client::connect(address);
@@ -178,7 +178,9 @@ fn what_a_wrapper_attaches_reaches_the_handler_and_no_other_request() {
         request.attached::<Id>().map_or("none".to_owned(), |id| id.0.to_string())
     };
     let (_server, address) = start(
-        local().loops(1).routes(Router::new().get("/pool", id).get("/inline", inline(id)).wrap(number)),
+        local()
+            .loops(1)
+            .routes(Router::new().get("/pool", id).get("/inline", route(id).inline()).wrap(number)),
     );
     let mut client = Client::connect(address);
     for round in 0..6 {
@@ -197,7 +199,7 @@ fn the_access_log_has_a_line_for_each_request_that_no_client_can_forge() {
     let gone = Arc::new(|_: &Request| -> &'static str { panic!("gone") });
     let (server, address) = serve(
         Router::new()
-            .get("/", inline(|_: &Request| "twelve bytes"))
+            .get("/", route(|_: &Request| "twelve bytes").inline())
             .get("/empty", |_: &Request| StatusCode::NO_CONTENT)
             .get("/stream", |_: &Request| {
                 let (sender, body) = Body::stream(100);
@@ -205,7 +207,7 @@ fn the_access_log_has_a_line_for_each_request_that_no_client_can_forge() {
                 sender.finish();
                 Response::new(StatusCode::OK).with_body(body)
             })
-            .get("/late", timeout(Duration::from_millis(50), late))
+            .get("/late", route(late).timeout(Duration::from_millis(50)))
             .get("/panic", move |request: &Request| gone(request))
             .wrap(access_log()),
     );

@@ -1,6 +1,6 @@
 //! Routers inside of routers, and what is answered where there is no path.
 
-use softstop::{Method, Request, Router, StatusCode, inline, middleware::Next, routing::IntoRoute};
+use softstop::{Method, Request, Router, StatusCode, middleware::Next, route};
 
 use crate::support::{
     client::{Client, post},
@@ -21,7 +21,7 @@ fn a_nested_router_answers_below_its_prefix_and_sees_all_parameters() {
         let name = |part| request.param(part).map_or("none".to_owned(), |value| value.into_owned());
         format!("{} {} {}", request.path(), name("user"), name("note"))
     };
-    let notes = Router::new().get("/", both).get("/{note}", inline(both)).post("/", path);
+    let notes = Router::new().get("/", both).get("/{note}", route(both).inline()).post("/", path);
     let users = Router::new().get("/", both).nest("/{user}/notes", notes);
     let (_server, address) = serve(Router::new().get("/", path).nest("/api/users", users));
     let mut client = Client::connect(address);
@@ -47,8 +47,10 @@ fn a_nested_router_answers_below_its_prefix_and_sees_all_parameters() {
 
 #[test]
 fn what_stands_around_a_nested_router_stays_with_it_and_the_outer_one_has_all() {
-    let inner =
-        Router::new().get("/", path).get("/inline", inline(path).wrap(add("X-Route"))).wrap(add("X-Inner"));
+    let inner = Router::new()
+        .get("/", path)
+        .get("/inline", route(path).inline().wrap(add("X-Route")))
+        .wrap(add("X-Inner"));
     let (_server, address) = serve(Router::new().get("/", path).nest("/inner", inner).wrap(add("X-Outer")));
     let mut client = Client::connect(address);
     let rows = [
@@ -98,7 +100,7 @@ fn a_fallback_answers_what_has_no_path_and_the_innermost_comes_first() {
     let inner = Router::new()
         .get("/known", path)
         .get("/files/{*rest}", path)
-        .fallback(inline(say("inner")))
+        .fallback(route(say("inner")).inline())
         .nest("/deep/{user}", deep)
         .nest("/without", without);
     let (_server, address) = serve(

@@ -11,7 +11,7 @@ use std::{
 };
 
 use proptest::prelude::*;
-use softstop::{Request, Router, Server, inline};
+use softstop::{Request, Router, Server, route};
 
 use crate::support::{
     client::{Client, get, post},
@@ -24,7 +24,7 @@ fn echo_server() -> (Server, SocketAddr) {
     let tell = |request: &Request| {
         format!("{} {} {:?}", request.path(), request.query("n").unwrap_or_default(), request.body())
     };
-    serve(Router::new().any("/inline", inline(tell)).any("/pool", tell))
+    serve(Router::new().any("/inline", route(tell).inline()).any("/pool", tell))
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn an_inline_request_waits_for_the_slow_one_before_it() {
     let (_server, address) = serve(
         Router::new()
             .get("/slow", slow)
-            .get("/fast", inline(|request: &Request| request.query("n").unwrap().into_owned())),
+            .get("/fast", route(|request: &Request| request.query("n").unwrap().into_owned()).inline()),
     );
     let mut client = Client::connect(address);
     client.send([get("/slow"), get("/fast?n=1")].concat());
@@ -135,7 +135,7 @@ fn a_worker_s_answer_does_not_disturb_what_is_being_sent() {
         count.fetch_add(1, Ordering::SeqCst);
         request.query("n").unwrap().into_owned()
     };
-    let (_server, address) = serve(Router::new().get("/large", inline(large)).get("/small", small));
+    let (_server, address) = serve(Router::new().get("/large", route(large).inline()).get("/small", small));
     let mut client = Client::connect_with_small_window(address);
     let mut sender = client.sender();
     let bytes: String =

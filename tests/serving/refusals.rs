@@ -8,10 +8,8 @@ use std::{
 
 use softstop::{
     Body, IntoResponse, Limits, OnStop, Request, Response, Router, ServerBuilder, StatusCode, Timeouts,
-    inline,
     middleware::{Next, RefusalKind, RefusedRequest, Wrap, access_log},
-    routing::IntoRoute,
-    streamed, timeout,
+    route,
 };
 
 use crate::{
@@ -34,12 +32,12 @@ fn tight() -> (ServerBuilder, Held, AccessLines) {
     let late = gate.clone();
     let routes = Router::new()
         .post("/", |request: &Request| format!("{} bytes", request.body().len()))
-        .get("/", inline(|_: &Request| "home"))
+        .get("/", route(|_: &Request| "home").inline())
         .get("/held", move |_: &Request| gate.pass())
-        .get("/late", timeout(SHORT, move |_: &Request| late.pass()))
+        .get("/late", route(move |_: &Request| late.pass()).timeout(SHORT))
         .wrap(access_log());
-    let limits = Limits { target_bytes: 100, header_bytes: 1000, body_bytes: 10, ..Limits::default() };
-    (local().loops(1).workers(1).queue(1).limits(limits).routes(routes), held, log)
+    let limits = Limits::default().target_bytes(100).header_bytes(1000).body_bytes(10);
+    (local().loops(1).max_workers(1).max_queued(1).limits(limits).routes(routes), held, log)
 }
 
 fn json(refused: &RefusedRequest<'_>) -> Response {
@@ -131,7 +129,7 @@ fn what_a_client_does_wrong_is_answered_by_the_hook_and_the_connection_closes_al
 #[test]
 fn clients_that_are_too_slow_or_gone_have_a_line_and_the_hooks_answer() {
     let (builder, _held, log) = tight();
-    let timeouts = Timeouts { header: SHORT, body: SHORT, ..Timeouts::default() };
+    let timeouts = Timeouts::default().header(SHORT).body(SHORT);
     let (_server, address) = start(builder.timeouts(timeouts).on_refusal(json));
     let rows = [
         ("GET / HTTP/1.1\r\nHost", 408, "-"),
@@ -212,9 +210,9 @@ fn what_a_stop_does_not_begin_with_is_answered_by_the_hook_and_its_wrappers() {
     let (gate, held) = gate();
     let free = gate.clone();
     let routes = Router::new()
-        .get("/", inline(|_: &Request| "home"))
+        .get("/", route(|_: &Request| "home").inline())
         .get("/held", move |_: &Request| free.pass())
-        .get("/poll", (move |_: &Request| gate.pass()).on_stop(OnStop::Cancel))
+        .get("/poll", route(move |_: &Request| gate.pass()).on_stop(OnStop::Cancel))
         .wrap(access_log());
     let kinds = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&kinds);
@@ -222,7 +220,7 @@ fn what_a_stop_does_not_begin_with_is_answered_by_the_hook_and_its_wrappers() {
         seen.lock().unwrap().push(refused.kind());
         json(refused)
     };
-    let (server, address) = start(local().loops(1).workers(1).routes(routes).on_refusal(hook));
+    let (server, address) = start(local().loops(1).max_workers(1).routes(routes).on_refusal(hook));
     let [mut busy, mut waits] = [(); 2].map(|()| Client::connect(address));
     busy.send(get("/held"));
     held.wait_entered();
@@ -265,12 +263,12 @@ fn the_wrappers_of_the_route_are_told_and_of_a_malformed_request_those_of_the_ro
     let late = move |_: &Request| gate.pass();
     let nested = Router::new().post("/", |_: &Request| "nested").wrap(wrapper("nested"));
     let routes = Router::new()
-        .post("/a", (|_: &Request| "a").body_limit(1).wrap(wrapper("inner")).wrap(wrapper("outer")))
-        .post("/b", (|_: &Request| "b").wrap(wrapper("other")))
-        .get("/late", timeout(SHORT, late).or(own).wrap(wrapper("late")))
+        .post("/a", route(|_: &Request| "a").body_limit(1).wrap(wrapper("inner")).wrap(wrapper("outer")))
+        .post("/b", route(|_: &Request| "b").wrap(wrapper("other")))
+        .get("/late", route(late).timeout_with(SHORT, own).wrap(wrapper("late")))
         .nest("/nested", nested)
         .wrap(wrapper("router"));
-    let limits = Limits { body_bytes: 1, ..Limits::default() };
+    let limits = Limits::default().body_bytes(1);
     let hook = |_: &RefusedRequest<'_>| (StatusCode::from_u16(418).unwrap(), "hook");
     let (_server, address) = start(local().limits(limits).routes(routes).on_refusal(hook));
     let rows = [
@@ -345,7 +343,7 @@ fn a_content_that_fails_under_its_handler_has_one_line_too() {
         _ = sender.send(outcome.map_err(|error| error.kind()));
         "done"
     };
-    let routes = Router::new().post("/", streamed(handler).body_limit(10)).wrap(access_log());
+    let routes = Router::new().post("/", route(handler).streamed().body_limit(10)).wrap(access_log());
     let (server, address) = start(local().routes(routes).on_refusal(json));
     for (content, status) in [("no size\r\n", 400), ("b\r\nhello world", 413)] {
         let mut client = Client::connect(address);

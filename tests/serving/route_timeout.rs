@@ -6,10 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use softstop::{
-    Cause, Request, Router, Server, StatusCode, StopPolicy, inline, report::Stuck, routing::IntoRoute,
-    streamed, timeout,
-};
+use softstop::{Cause, Request, Router, Server, StatusCode, StopPolicy, report::Stuck, route};
 
 use crate::support::{
     HUNG, begin_stop,
@@ -30,8 +27,8 @@ fn held() -> (Router, Held, Held, mpsc::Receiver<Option<Cause>>) {
         format!("late answer to {}", request.path())
     };
     let routes = Router::new()
-        .get("/held", timeout(SHORT, handler))
-        .get("/fast", inline(|_: &Request| "fast"))
+        .get("/held", route(handler).timeout(SHORT))
+        .get("/fast", route(|_: &Request| "fast").inline())
         .get("/slow", move |_: &Request| {
             free.pass();
             "slow"
@@ -107,7 +104,7 @@ fn what_is_pipelined_behind_goes_on_after_it() {
 #[test]
 fn a_handler_in_time_is_not_touched() {
     let long = |request: &Request| format!("{:?}", request.context().cause());
-    let (server, address) = start(local().routes(Router::new().get("/", timeout(HUNG, long))));
+    let (server, address) = start(local().routes(Router::new().get("/", route(long).timeout(HUNG))));
     let mut client = Client::connect(address);
     for _ in 0..3 {
         assert_eq!(client.get("/").text(), "None");
@@ -124,7 +121,7 @@ fn a_handler_that_sleeps_in_its_context_returns_at_the_deadline() {
         _ = sender.send(request.context().sleep(HUNG));
         "nobody reads this"
     };
-    let (_server, address) = start(local().routes(Router::new().get("/", timeout(SHORT, handler))));
+    let (_server, address) = start(local().routes(Router::new().get("/", route(handler).timeout(SHORT))));
     let began = Instant::now();
     let mut client = Client::connect(address);
     client.send(get("/"));
@@ -138,9 +135,9 @@ fn a_request_that_no_worker_has_begun_by_then_is_not_begun_any_more() {
     let (timed, held_timed) = gate();
     let (free, held_free) = gate();
     let routes = Router::new()
-        .get("/timed", timeout(SHORT, move |_: &Request| timed.pass()))
+        .get("/timed", route(move |_: &Request| timed.pass()).timeout(SHORT))
         .get("/slow", move |_: &Request| free.pass());
-    let (server, address) = start(local().workers(1).routes(routes));
+    let (server, address) = start(local().max_workers(1).routes(routes));
     let mut busy = Client::connect(address);
     busy.send(get("/slow"));
     held_free.wait_entered();
@@ -166,9 +163,9 @@ fn the_answer_is_of_ones_own_choice_and_of_two_limits_the_shorter_counts() {
     let hang = move |_: &Request| gate.pass();
     let sorry = (StatusCode::GATEWAY_TIMEOUT, "{\"error\": \"too slow\"}");
     let routes = Router::new()
-        .get("/own", timeout(SHORT, hang.clone()).or(sorry))
-        .get("/inner", timeout(HUNG, timeout(SHORT, hang.clone()).or(sorry)))
-        .get("/outer", timeout(SHORT, timeout(HUNG, hang).or(sorry)));
+        .get("/own", route(hang.clone()).timeout_with(SHORT, sorry))
+        .get("/inner", route(hang.clone()).timeout_with(SHORT, sorry).timeout(HUNG))
+        .get("/outer", route(hang).timeout_with(HUNG, sorry).timeout(SHORT));
     let (_server, address) = start(local().routes(routes));
     let mut client = Client::connect(address);
     for (path, status, text) in
@@ -192,7 +189,7 @@ fn a_streamed_content_that_is_not_there_in_time_fails_for_its_handler() {
         let error = request.reader().read_to_end(&mut content).map_err(|error| error.kind());
         _ = sender.send((error, request.context().cause()));
     };
-    let routes = Router::new().post("/", timeout(SHORT, streamed(handler)));
+    let routes = Router::new().post("/", route(handler).streamed().timeout(SHORT));
     let (_server, address) = start(local().routes(routes));
     let mut client = Client::connect(address);
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhalf ");
@@ -246,8 +243,8 @@ fn a_stop_names_a_handler_whose_time_is_over_and_that_does_not_return() {
 fn inline_handlers_have_no_limit() {
     let hello = |_: &Request| "hello";
     let panics = [
-        std::panic::catch_unwind(|| drop(inline(timeout(SHORT, hello)))),
-        std::panic::catch_unwind(|| drop(timeout(SHORT, inline(hello)))),
+        std::panic::catch_unwind(|| drop(route(hello).timeout(SHORT).inline())),
+        std::panic::catch_unwind(|| drop(route(hello).inline().timeout(SHORT))),
     ];
     for panic in panics {
         let panic = panic.unwrap_err();
@@ -256,6 +253,6 @@ fn inline_handlers_have_no_limit() {
     }
     // A limit and a wrapper, in either order.
     let _: Server = local()
-        .routes(Router::new().get("/", timeout(SHORT, hello).wrap(softstop::middleware::access_log())))
+        .routes(Router::new().get("/", route(hello).timeout(SHORT).wrap(softstop::middleware::access_log())))
         .build();
 }

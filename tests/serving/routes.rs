@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use softstop::{Method, Request, Response, Router, Server, StatusCode, inline};
+use softstop::{Method, Request, Response, Router, Server, StatusCode, route};
 
 use crate::support::{
     client::{Client, get, post},
@@ -15,10 +15,10 @@ fn a_path_a_parameter_and_the_rest_of_a_path() {
         |name: &'static str| move |request: &Request| request.param(name).unwrap_or_default().into_owned();
     let (_server, address) = serve(
         Router::new()
-            .get("/", inline(|_: &Request| "home"))
+            .get("/", route(|_: &Request| "home").inline())
             .get("/users/me", |_: &Request| "me")
             .get("/users/{id}", parameter("id"))
-            .get("/files/{*path}", inline(parameter("path"))),
+            .get("/files/{*path}", route(parameter("path")).inline()),
     );
     let mut client = Client::connect(address);
     let rows = [
@@ -41,10 +41,10 @@ fn a_path_a_parameter_and_the_rest_of_a_path() {
 #[test]
 fn a_path_may_be_written_as_people_write_it() {
     let parameter = |request: &Request| request.param("straße").unwrap_or_default().into_owned();
-    let nested = Router::new().get("/grün", inline(|_: &Request| "green"));
+    let nested = Router::new().get("/grün", route(|_: &Request| "green").inline());
     let (_server, address) = serve(
         Router::new()
-            .get("/größe", inline(|_: &Request| "size"))
+            .get("/größe", route(|_: &Request| "size").inline())
             .put("/gr%c3%b6%c3%9fe", |_: &Request| "the same path")
             .get("/a b", |_: &Request| "space")
             .get("/100%", |_: &Request| "percent")
@@ -84,7 +84,7 @@ fn the_query_is_decoded_as_a_form() {
         request.query_pairs().map(|(name, value)| format!("[{name}={value}]")).collect::<String>()
     };
     let first = |request: &Request| format!("{:?}", request.query("q"));
-    let (_server, address) = serve(Router::new().get("/all", all).get("/first", inline(first)));
+    let (_server, address) = serve(Router::new().get("/all", all).get("/first", route(first).inline()));
     let mut client = Client::connect(address);
     let rows = [
         (
@@ -136,7 +136,7 @@ fn head_is_get_without_content() {
     let headed =
         |_: &Request| Response::new(StatusCode::OK).header("X-Kind", "test").with_body(vec![b'x'; 100_000]);
     let (_server, address) =
-        serve(Router::new().get("/small", inline(|_: &Request| "small")).get("/large", headed));
+        serve(Router::new().get("/small", route(|_: &Request| "small").inline()).get("/large", headed));
     let mut client = Client::connect(address);
     for (target, length) in [("/small", 5), ("/large", 100_000)] {
         let full = client.get(target);
@@ -161,7 +161,7 @@ fn handlers_return_plain_values() {
         Router::new()
             .get("/nothing", |_: &Request| ())
             .get("/bytes", |_: &Request| vec![0_u8, 255])
-            .get("/status", inline(|_: &Request| StatusCode::FORBIDDEN))
+            .get("/status", route(|_: &Request| StatusCode::FORBIDDEN).inline())
             .get("/parse", parse),
     );
     let mut client = Client::connect(address);
@@ -184,10 +184,10 @@ fn a_panic_is_answered_500_and_costs_neither_connection_nor_thread() {
     let thread_name = |_: &Request| std::thread::current().name().unwrap_or_default().to_owned();
     let routes = Router::new()
         .get("/pool", panics)
-        .get("/inline", inline(panics))
+        .get("/inline", route(panics).inline())
         .get("/worker", thread_name)
-        .get("/loop", inline(thread_name));
-    let (server, address) = start(local().workers(1).routes(routes));
+        .get("/loop", route(thread_name).inline());
+    let (server, address) = start(local().max_workers(1).routes(routes));
     let mut client = Client::connect(address);
     let (worker, event_loop) = (client.get("/worker").body, client.get("/loop").body);
     for target in ["/pool", "/inline", "/pool", "/inline"] {
@@ -218,7 +218,7 @@ fn ipv6_and_two_listeners_lead_to_the_same_routes() {
 
 #[test]
 fn all_of_ipv4_and_all_of_ipv6_are_two_listeners() {
-    let routes = || Router::new().get("/", inline(|_: &Request| "served"));
+    let routes = || Router::new().get("/", route(|_: &Request| "served").inline());
     let four = Server::builder().listen("0.0.0.0:0").routes(routes()).build();
     four.start().unwrap();
     let port = four.handle().addresses()[0].port();

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use softstop::{Request, Router, Server, StopPolicy, Timeouts, inline, report::CloseReason};
+use softstop::{Request, Router, Server, StopPolicy, Timeouts, report::CloseReason, route};
 
 use crate::support::{
     client::{Client, get},
@@ -16,7 +16,7 @@ use crate::support::{
 const SHORT: Duration = Duration::from_millis(50);
 
 fn impatient(timeouts: Timeouts) -> (Server, SocketAddr) {
-    let routes = Router::new().any("/", inline(|request: &Request| request.body().to_vec()));
+    let routes = Router::new().any("/", route(|request: &Request| request.body().to_vec()).inline());
     start(local().timeouts(timeouts).routes(routes))
 }
 
@@ -28,7 +28,7 @@ fn expect_close_reason(server: &Server, reason: CloseReason) {
 
 #[test]
 fn a_head_that_does_not_come_to_its_end_is_answered_408() {
-    let (server, address) = impatient(Timeouts { header: SHORT, ..Timeouts::default() });
+    let (server, address) = impatient(Timeouts::default().header(SHORT));
     let mut client = Client::connect(address);
     client.send("GET / HTTP/1.1\r\nHost:");
     let response = client.read_response();
@@ -40,7 +40,7 @@ fn a_head_that_does_not_come_to_its_end_is_answered_408() {
 
 #[test]
 fn a_client_that_never_says_anything_is_closed_without_a_word() {
-    let (server, address) = impatient(Timeouts { header: SHORT, ..Timeouts::default() });
+    let (server, address) = impatient(Timeouts::default().header(SHORT));
     let mut client = Client::connect(address);
     client.expect_end();
     drop(client);
@@ -49,7 +49,7 @@ fn a_client_that_never_says_anything_is_closed_without_a_word() {
 
 #[test]
 fn a_content_that_stops_coming_is_answered_408() {
-    let (server, address) = impatient(Timeouts { body: SHORT, ..Timeouts::default() });
+    let (server, address) = impatient(Timeouts::default().body(SHORT));
     let mut client = Client::connect(address);
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhalf ");
     let response = client.read_response();
@@ -61,7 +61,7 @@ fn a_content_that_stops_coming_is_answered_408() {
 
 #[test]
 fn a_kept_connection_that_stays_silent_is_closed() {
-    let (server, address) = impatient(Timeouts { idle: SHORT, ..Timeouts::default() });
+    let (server, address) = impatient(Timeouts::default().idle(SHORT));
     let mut client = Client::connect(address);
     assert!(!client.get("/").says_close());
     client.expect_end();
@@ -72,8 +72,7 @@ fn a_kept_connection_that_stays_silent_is_closed() {
 #[test]
 fn a_client_that_reads_nothing_is_closed() {
     let routes = Router::new().get("/", |_: &Request| vec![b'x'; 64 * 1024 * 1024]);
-    let (server, address) =
-        start(local().timeouts(Timeouts { write: SHORT, ..Timeouts::default() }).routes(routes));
+    let (server, address) = start(local().timeouts(Timeouts::default().write(SHORT)).routes(routes));
     let mut client = Client::connect_with_small_window(address);
     client.send(get("/"));
     // Only its end can tell: the stop waits for it, and would take much longer if the time-out did not work.
@@ -89,8 +88,8 @@ fn a_client_that_reads_slowly_is_not_closed() {
     let write = Duration::from_secs(2);
     let routes = Router::new()
         .get("/", |_: &Request| vec![b'x'; 64 * 1024 * 1024])
-        .get("/small", inline(|_: &Request| "small"));
-    let (server, address) = start(local().timeouts(Timeouts { write, ..Timeouts::default() }).routes(routes));
+        .get("/small", route(|_: &Request| "small").inline());
+    let (server, address) = start(local().timeouts(Timeouts::default().write(write)).routes(routes));
     let mut slow = Client::connect_with_small_window(address);
     let mut other = Client::connect(address);
     slow.send(get("/"));
@@ -120,7 +119,7 @@ fn no_time_out_ends_a_request_that_is_being_handled() {
         gate.pass();
         "done"
     });
-    let every = Timeouts { header: SHORT, body: SHORT, idle: SHORT, write: SHORT, ..Timeouts::default() };
+    let every = Timeouts::default().header(SHORT).body(SHORT).idle(SHORT).write(SHORT);
     let (_server, address) = start(local().timeouts(every).routes(routes));
     let mut client = Client::connect(address);
     client.send(get("/"));
@@ -140,9 +139,9 @@ fn what_is_there_when_the_time_is_over_counts() {
     let upload = |target: &str| format!("POST {target} HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n");
     // A connection that has not spoken yet has that time too, here to be accepted and to send.
     let longer = SHORT * 10;
-    let idle = Timeouts { idle: SHORT, ..Timeouts::default() };
-    let header = Timeouts { header: longer, ..Timeouts::default() };
-    let body = Timeouts { body: SHORT, ..Timeouts::default() };
+    let idle = Timeouts::default().idle(SHORT);
+    let header = Timeouts::default().header(longer);
+    let body = Timeouts::default().body(SHORT);
     for (timeouts, time, begun, rest, [other_begun, other_rest]) in [
         (idle, SHORT, String::new(), get("/"), [&*upload("/held"), "whole"]),
         (
@@ -156,8 +155,8 @@ fn what_is_there_when_the_time_is_over_counts() {
     ] {
         let (gate, held) = gate();
         let routes = Router::new()
-            .any("/", inline(|request: &Request| request.body().to_vec()))
-            .any("/held", inline(move |_: &Request| gate.pass()));
+            .any("/", route(|request: &Request| request.body().to_vec()).inline())
+            .any("/held", route(move |_: &Request| gate.pass()).inline());
         let (server, address) = start(local().loops(1).timeouts(timeouts).routes(routes));
         let mut other = Client::connect(address);
         // What the other one is at has another time-out than the one that this is about.

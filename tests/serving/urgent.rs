@@ -2,7 +2,7 @@
 //! further event tells of that.
 
 use socket2::SockRef;
-use softstop::{Request, Router, inline};
+use softstop::{Request, Router, route};
 
 use crate::support::{
     client::{Client, get},
@@ -26,8 +26,8 @@ fn what_comes_behind_an_urgent_byte_is_read_without_a_further_event() {
     for (before, behind, answers) in rows {
         let (gate, held) = gate();
         let routes = Router::new()
-            .any("/", inline(|_: &Request| "served"))
-            .get("/held", inline(move |_: &Request| gate.pass()));
+            .any("/", route(|_: &Request| "served").inline())
+            .get("/held", route(move |_: &Request| gate.pass()).inline());
         let (_server, address) = start(local().loops(1).routes(routes));
         let [mut client, mut busy] = [(); 2].map(|()| Client::connect(address));
         // It waits between two requests, as a fresh one would be looked at in any case.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use softstop::{Request, Router, StopPolicy, inline, report::ListenerEnd};
+use softstop::{Request, Router, StopPolicy, report::ListenerEnd, route};
 
 use crate::{
     sandbox::{self, Forbidden},
@@ -23,8 +23,8 @@ const WAITING: usize = 20;
 fn expect_all_rescued(policy: StopPolicy, end: ListenerEnd) {
     let (gate, held) = gate();
     let routes = Router::new()
-        .get("/", inline(|_: &Request| "served"))
-        .get("/held", inline(move |_: &Request| gate.pass()));
+        .get("/", route(|_: &Request| "served").inline())
+        .get("/held", route(move |_: &Request| gate.pass()).inline());
     let (server, _) = start(local().listen("[::1]:0").loops(1).routes(routes));
     let addresses = server.addresses();
     assert!(addresses[0].is_ipv4() && addresses[1].is_ipv6(), "{addresses:?}");
@@ -65,8 +65,8 @@ fn whoever_waits_there_is_answered_without_any_grace_too() {
     const CROWD: usize = 280;
     let (gate, held) = gate();
     let routes = Router::new()
-        .get("/", inline(|_: &Request| "served"))
-        .get("/held", inline(move |_: &Request| gate.pass()));
+        .get("/", route(|_: &Request| "served").inline())
+        .get("/held", route(move |_: &Request| gate.pass()).inline());
     let (server, address) = start(local().loops(1).routes(routes));
     let mut busy = Client::connect(address);
     busy.send(get("/held"));

@@ -3,8 +3,9 @@
 use std::{sync::mpsc::channel, time::Duration};
 
 use softstop::{
-    Cause, Phase, Request, Router, StopPolicy, Timeouts, inline,
+    Cause, Phase, Request, Router, StopPolicy, Timeouts,
     report::{CloseReason, Stuck},
+    route,
 };
 
 use crate::support::{
@@ -49,12 +50,14 @@ fn handlers_are_cancelled_when_the_grace_period_is_over_and_their_responses_deli
 #[test]
 fn requests_that_no_worker_has_begun_are_answered_503_when_cancelling() {
     let (gate, held) = gate();
-    let routes =
-        Router::new().get("/", inline(|_: &Request| "fast")).get("/held", move |request: &Request| {
+    let routes = Router::new().get("/", route(|_: &Request| "fast").inline()).get(
+        "/held",
+        move |request: &Request| {
             gate.pass();
             format!("{:?}", request.context().cause())
-        });
-    let (server, address) = start(local().workers(1).routes(routes));
+        },
+    );
+    let (server, address) = start(local().max_workers(1).routes(routes));
     let mut busy = Client::connect(address);
     busy.send(get("/held"));
     held.wait_entered();
@@ -89,12 +92,12 @@ fn a_handler_that_never_returns_is_named_and_left_behind() {
     client.send("DELETE /stubborn/1?why=not HTTP/1.1\r\nHost: test\r\n\r\n");
     held.wait_entered();
     let report = server.stop(strict());
-    assert!(report.duration() < strict().longest() + NOISE, "{report}");
+    assert!(report.duration() < strict().max_duration() + NOISE, "{report}");
     assert!(!report.is_clean(), "{report}");
     assert_eq!(report.stragglers.len(), 1, "{report}");
     let straggler = &report.stragglers[0];
     assert_eq!((&*straggler.request, straggler.stuck), ("DELETE /stubborn/1?why=not", Stuck::Handling));
-    assert!(straggler.peer.is_some() && straggler.age >= strict().longest(), "{straggler}");
+    assert!(straggler.peer.is_some() && straggler.age >= strict().max_duration(), "{straggler}");
     assert_eq!((report.requests.aborted, report.requests.cancelled), (1, 1));
     assert_eq!(report.closes[CloseReason::Aborted], 1);
     assert!(report.to_string().contains("DELETE /stubborn/1"), "{report}");
@@ -116,14 +119,14 @@ fn a_handler_that_never_returns_is_named_and_left_behind() {
 #[test]
 fn an_inline_handler_that_blocks_is_named_as_what_it_blocks() {
     let (gate, held) = gate();
-    let routes = Router::new().get("/", inline(move |_: &Request| gate.pass()));
+    let routes = Router::new().get("/", route(move |_: &Request| gate.pass()).inline());
     let (server, address) = start(local().loops(1).routes(routes));
     let mut client = Client::connect(address);
     client.send(get("/"));
     held.wait_entered();
     let began = std::time::Instant::now();
     let report = server.stop(strict());
-    assert!(began.elapsed() < strict().longest() + NOISE, "{report}");
+    assert!(began.elapsed() < strict().max_duration() + NOISE, "{report}");
     assert!(!report.is_clean());
     let stuck: Vec<Stuck> = report.stragglers.iter().map(|straggler| straggler.stuck).collect();
     assert_eq!(stuck, [Stuck::EventLoop], "{report}");
@@ -144,10 +147,11 @@ fn an_inline_handler_that_waits_for_its_context_hears_of_the_end() {
     let (gate, held) = gate();
     let routes = Router::new().get(
         "/",
-        inline(move |request: &Request| {
+        route(move |request: &Request| {
             gate.pass();
             causes.send(request.context().wait_timeout(HUNG)).unwrap();
-        }),
+        })
+        .inline(),
     );
     let (server, address) = start(local().loops(1).routes(routes));
     let mut client = Client::connect(address);
@@ -160,7 +164,7 @@ fn an_inline_handler_that_waits_for_its_context_hears_of_the_end() {
 
 #[test]
 fn requests_that_have_not_arrived_are_named() {
-    let (server, address) = serve(Router::new().any("/", inline(|_: &Request| "served")));
+    let (server, address) = serve(Router::new().any("/", route(|_: &Request| "served").inline()));
     let mut in_head = Client::connect(address);
     in_head.send(get("/") + "GET /un");
     let mut in_content = Client::connect(address);
@@ -183,7 +187,7 @@ fn requests_that_have_not_arrived_are_named() {
 #[test]
 fn a_client_that_does_not_read_cannot_hold_the_stop() {
     let large = |_: &Request| vec![b'x'; 64 * 1024 * 1024];
-    let (server, address) = serve(Router::new().get("/pool", large).get("/inline", inline(large)));
+    let (server, address) = serve(Router::new().get("/pool", large).get("/inline", route(large).inline()));
     let mut clients = ["/pool", "/inline"].map(|target| {
         let mut client = Client::connect_with_small_window(address);
         client.send(get(target));
@@ -191,7 +195,7 @@ fn a_client_that_does_not_read_cannot_hold_the_stop() {
         client
     });
     let report = server.stop(strict());
-    assert!(report.duration() < strict().longest() + NOISE, "{report}");
+    assert!(report.duration() < strict().max_duration() + NOISE, "{report}");
     let stuck: Vec<Stuck> = report.stragglers.iter().map(|straggler| straggler.stuck).collect();
     assert_eq!(stuck, [Stuck::Writing, Stuck::Writing], "{report}");
     assert_eq!((report.requests.aborted, report.closes[CloseReason::Aborted]), (2, 2));
@@ -200,8 +204,8 @@ fn a_client_that_does_not_read_cannot_hold_the_stop() {
 
 #[test]
 fn a_client_that_does_not_close_cannot_hold_the_stop() {
-    let routes = Router::new().get("/", inline(|_: &Request| "served"));
-    let (server, address) = start(local().requests_per_connection(1).routes(routes));
+    let routes = Router::new().get("/", route(|_: &Request| "served").inline());
+    let (server, address) = start(local().max_requests_per_connection(1).routes(routes));
     let mut client = Client::connect(address);
     assert!(client.get("/").says_close());
     client.expect_end();
@@ -215,8 +219,9 @@ fn a_client_that_does_not_close_cannot_hold_the_stop() {
 /// Who has asked for the close has nothing more to send: there is nothing to linger for.
 #[test]
 fn a_client_that_asked_for_the_close_is_not_waited_for() {
-    let routes = Router::new().get("/", inline(|_: &Request| "served")).get("/pool", |_: &Request| "served");
-    let timeouts = Timeouts { linger: HUNG * 2, ..Timeouts::default() };
+    let routes =
+        Router::new().get("/", route(|_: &Request| "served").inline()).get("/pool", |_: &Request| "served");
+    let timeouts = Timeouts::default().linger(HUNG * 2);
     let (server, address) = start(local().timeouts(timeouts).routes(routes));
     let clients = ["/", "/pool"].map(|target| {
         let mut client = Client::connect(address);
@@ -235,7 +240,9 @@ fn a_client_that_asked_for_the_close_is_not_waited_for() {
 fn a_hard_stop_cuts_off_whatever_there_is() {
     let (gate, held) = gate();
     let (server, address) = serve(
-        Router::new().get("/", inline(|_: &Request| "fast")).get("/held", move |_: &Request| gate.pass()),
+        Router::new()
+            .get("/", route(|_: &Request| "fast").inline())
+            .get("/held", move |_: &Request| gate.pass()),
     );
     let mut kept = Client::connect(address);
     assert_eq!(kept.get("/").text(), "fast");
@@ -256,7 +263,7 @@ fn a_hard_stop_cuts_off_whatever_there_is() {
 /// Eight bytes must not make every stop take all of its grace.
 #[test]
 fn an_unfinished_head_holds_a_stop_for_a_second_at_most() {
-    let (server, address) = serve(Router::new().get("/", inline(|_: &Request| "served")));
+    let (server, address) = serve(Router::new().get("/", route(|_: &Request| "served").inline()));
     let mut client = Client::connect(address);
     // One read takes both: when the first is answered, the second is known to have begun.
     client.send(get("/") + "GET / HT");

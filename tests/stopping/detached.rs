@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use softstop::{Cause, Context, Error, Refused, Request, Router, StatusCode, StopPolicy, report::Stuck};
+use softstop::{Cause, Context, ErrorKind, Refused, Request, Router, StatusCode, StopPolicy, report::Stuck};
 
 use crate::support::{
     HUNG, NOISE, begin_stop,
@@ -47,7 +47,7 @@ fn one_that_never_returns_is_named_and_left_behind() {
     let policy =
         StopPolicy::default().grace(Duration::from_millis(50)).cancel_grace(Duration::from_millis(50));
     let report = server.stop(policy);
-    assert!(report.duration() < policy.longest() + NOISE && !report.is_clean(), "{report}");
+    assert!(report.duration() < policy.max_duration() + NOISE && !report.is_clean(), "{report}");
     let stuck: Vec<_> = report.stragglers.iter().map(|one| (&*one.request, one.stuck)).collect();
     assert_eq!(stuck, [("stubborn", Stuck::Detached)], "{report}");
     drop(held);
@@ -56,7 +56,7 @@ fn one_that_never_returns_is_named_and_left_behind() {
 #[test]
 fn there_are_no_more_of_them_than_workers_and_a_panic_ends_only_itself() {
     let (gate, held) = gate();
-    let (server, _) = start(local().workers(1));
+    let (server, _) = start(local().max_workers(1));
     let handle = server.handle();
     handle.detach("first", move |_| gate.pass()).unwrap();
     held.wait_entered();
@@ -80,7 +80,9 @@ fn its_name_may_be_anything_and_it_may_not_wait_for_its_own_server() {
         .detach("from\0outside", move |_| {
             inside.request_stop(patient());
             let report = inside.wait();
-            tells.send(matches!(report.failure, Some(Error::Misuse(_)))).unwrap();
+            tells
+                .send(report.failure.as_ref().is_some_and(|error| error.kind() == ErrorKind::Misuse))
+                .unwrap();
         })
         .unwrap();
     assert!(soon(&told), "it is told instead of hanging");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use softstop::{Phase, Request, Router, StopPolicy, inline, report::CloseReason};
+use softstop::{Phase, Request, Router, StopPolicy, report::CloseReason, route};
 
 use crate::support::{
     HUNG, begin_stop,
@@ -14,10 +14,11 @@ use crate::support::{
 #[test]
 fn a_request_in_flight_is_answered_and_counted() {
     let (gate, held) = gate();
-    let routes = Router::new().get("/", inline(|_: &Request| "fast")).get("/held", move |_: &Request| {
-        gate.pass();
-        "finished"
-    });
+    let routes =
+        Router::new().get("/", route(|_: &Request| "fast").inline()).get("/held", move |_: &Request| {
+            gate.pass();
+            "finished"
+        });
     let (server, address) = serve(routes);
     let mut kept = Client::connect(address);
     assert!(!kept.get("/").says_close());
@@ -66,7 +67,8 @@ fn a_listener_that_is_closed_takes_no_more_connections() {
 fn a_large_response_is_delivered_in_full() {
     const LENGTH: usize = 20 * 1024 * 1024;
     let large = |_: &Request| vec![b'x'; LENGTH];
-    let server = local().routes(Router::new().get("/pool", large).get("/inline", inline(large))).build();
+    let server =
+        local().routes(Router::new().get("/pool", large).get("/inline", route(large).inline())).build();
     for target in ["/pool", "/inline"] {
         server.start().unwrap();
         let mut client = Client::connect_with_small_window(server.handle().addresses()[0]);
@@ -103,7 +105,7 @@ fn an_upload_in_progress_may_be_completed() {
 
 #[test]
 fn the_head_of_a_request_may_be_completed() {
-    let (server, address) = serve(Router::new().get("/", inline(|_: &Request| "served")));
+    let (server, address) = serve(Router::new().get("/", route(|_: &Request| "served").inline()));
     let mut client = Client::connect(address);
     // Answered first, so that the half behind it has been read for sure.
     client.send(get("/") + "GET / HTTP/1.1\r\n");
@@ -122,7 +124,7 @@ fn the_head_of_a_request_may_be_completed() {
 #[test]
 fn a_lame_duck_serves_on_but_is_not_ready() {
     let ready = |request: &Request| request.server().is_ready().to_string();
-    let (server, address) = serve(Router::new().get("/", inline(ready)).get("/pool", ready));
+    let (server, address) = serve(Router::new().get("/", route(ready).inline()).get("/pool", ready));
     let mut kept = Client::connect(address);
     assert_eq!(kept.get("/").text(), "true");
     let report = begin_stop(&server, patient().lame_duck(HUNG));

@@ -1,6 +1,6 @@
 //! A stop that a destructor asks for, where nothing may go wrong: while a panic unwinds.
 
-use softstop::{Phase, Request, Router, ServerHandle, inline};
+use softstop::{Phase, Request, Router, ServerHandle, route};
 
 use crate::support::{
     client::{Client, get},
@@ -23,7 +23,8 @@ fn a_handler_that_panics_while_it_holds_one_is_answered_500_and_the_server_stops
         panic!("with the stop on the stack");
     };
     for target in ["/pool", "/inline"] {
-        let (server, address) = serve(Router::new().get("/pool", panics).get("/inline", inline(panics)));
+        let (server, address) =
+            serve(Router::new().get("/pool", panics).get("/inline", route(panics).inline()));
         let mut client = Client::connect(address);
         let response = client.get(target);
         assert_eq!((response.status, response.says_close()), (500, true), "{target}");

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use softstop::{Error, Request, Router, Server, StopPolicy, inline};
+use softstop::{ErrorKind, Request, Router, Server, StopPolicy, route};
 
 use crate::support::{
     client::{Client, get, post},
@@ -21,7 +21,7 @@ fn its_own_response_is_delivered_in_full() {
     for (target, length) in
         [("/pool/small", 3), ("/inline/small", 3), ("/pool/large", LARGE), ("/inline/large", LARGE)]
     {
-        let routes = Router::new().post("/pool/{size}", exit).post("/inline/{size}", inline(exit));
+        let routes = Router::new().post("/pool/{size}", exit).post("/inline/{size}", route(exit).inline());
         let (server, address) = serve(routes);
         let ended = in_background(move || server.wait());
         let mut client = Client::connect(address);
@@ -68,11 +68,11 @@ fn one_that_waits_for_its_own_end_is_told_instead_of_hanging() {
     let exit = move |_: &Request| {
         let server = inside.get().unwrap().upgrade().unwrap();
         let report = server.stop(patient());
-        let misused = matches!(report.failure, Some(Error::Misuse(_)));
+        let misused = report.failure.as_ref().is_some_and(|error| error.kind() == ErrorKind::Misuse);
         format!("{} {misused} {}", report.was_running(), server.handle().is_ready())
     };
     let server = Arc::new(
-        local().routes(Router::new().get("/pool", exit.clone()).get("/inline", inline(exit))).build(),
+        local().routes(Router::new().get("/pool", exit.clone()).get("/inline", route(exit).inline())).build(),
     );
     slot.set(Arc::downgrade(&server)).unwrap();
     for target in ["/pool", "/inline"] {

@@ -1,6 +1,6 @@
 //! A stop while every worker is busy and the queue before them is full.
 
-use softstop::{Request, Router, inline};
+use softstop::{Request, Router, route};
 
 use crate::support::{
     HUNG, begin_stop,
@@ -12,9 +12,10 @@ use crate::support::{
 #[test]
 fn what_is_in_the_queue_is_finished_and_what_has_no_room_there_is_refused() {
     let (gate, held) = gate();
-    let routes =
-        Router::new().get("/", inline(|_: &Request| "quick")).get("/held", move |_: &Request| gate.pass());
-    let (server, address) = start(local().loops(1).workers(1).queue(1).routes(routes));
+    let routes = Router::new()
+        .get("/", route(|_: &Request| "quick").inline())
+        .get("/held", move |_: &Request| gate.pass());
+    let (server, address) = start(local().loops(1).max_workers(1).max_queued(1).routes(routes));
     let [mut busy, mut queued, mut late] = [(); 3].map(|()| Client::connect(address));
     busy.send(get("/held"));
     held.wait_entered();

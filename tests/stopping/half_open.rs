@@ -13,8 +13,9 @@ use std::{
 
 use socket2::{Domain, SockFilter, Socket, Type};
 use softstop::{
-    Request, Router, Server, StopPolicy, inline,
+    Request, Router, Server, StopPolicy,
     report::{ListenerEnd, StopReport},
+    route,
 };
 
 use crate::{
@@ -62,7 +63,7 @@ impl HalfOpen {
 
 /// A server with a listener of each family that nobody has ever connected to.
 fn idle_server() -> (Server, Vec<SocketAddr>) {
-    let routes = Router::new().get("/", inline(|_: &Request| "served"));
+    let routes = Router::new().get("/", route(|_: &Request| "served").inline());
     let (server, _) = start(local().listen("[::1]:0").loops(1).routes(routes));
     let addresses = server.addresses();
     (server, addresses)

@@ -6,9 +6,10 @@ use std::sync::{
 };
 
 use softstop::{
-    Request, Router, StopPolicy, inline,
+    Request, Router, StopPolicy,
     observe::{Event, Observer},
     report::{CloseReason, ListenerEnd, Stuck},
+    route,
 };
 
 use crate::support::{
@@ -44,8 +45,8 @@ impl Observer for Counts {
 fn a_connection_on_its_way_between_two_loops_is_counted() {
     let (gate, held) = gate();
     let routes = Router::new()
-        .get("/", inline(|_: &Request| "served"))
-        .get("/held", inline(move |_: &Request| gate.pass()));
+        .get("/", route(|_: &Request| "served").inline())
+        .get("/held", route(move |_: &Request| gate.pass()).inline());
     let counts = Counts::default();
     let (server, address) = start(local().loops(2).routes(routes).observer(counts.clone()));
     // They go to the loops by turns; the first one accepts.
@@ -72,8 +73,8 @@ fn a_connection_on_its_way_between_two_loops_is_counted() {
 fn pipelined_requests_that_no_turn_came_to_are_named() {
     let (gate, held) = gate();
     let routes = Router::new()
-        .get("/", inline(|_: &Request| "served"))
-        .get("/held", inline(move |_: &Request| gate.pass()));
+        .get("/", route(|_: &Request| "served").inline())
+        .get("/held", route(move |_: &Request| gate.pass()).inline());
     let (server, address) = start(local().loops(1).routes(routes));
     let mut client = Client::connect(address);
     client.send(get("/held") + &get("/").repeat(1_000));

@@ -4,9 +4,9 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use softstop::{
-    Request, Router, Server, StopPolicy, inline,
+    Request, Router, Server, StopPolicy,
     report::{CloseReason, Stuck},
-    streamed,
+    route,
 };
 
 use crate::support::{
@@ -25,10 +25,10 @@ fn server() -> (Server, SocketAddr) {
     let buffered = |request: &Request| request.body().to_vec();
     serve(
         Router::new()
-            .get("/", inline(|_: &Request| "first"))
-            .post("/inline", inline(buffered))
+            .get("/", route(|_: &Request| "first").inline())
+            .post("/inline", route(buffered).inline())
             .post("/pool", buffered)
-            .post("/streamed", streamed(read)),
+            .post("/streamed", route(read).streamed()),
     )
 }
 

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use softstop::{Request, Router, inline, report::ListenerEnd};
+use softstop::{Request, Router, report::ListenerEnd, route};
 
 use crate::support::{
     HUNG, begin_stop,
@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 fn routes() -> Router {
-    Router::new().get("/pool", |_: &Request| "pool").get("/inline", inline(|_: &Request| "inline"))
+    Router::new().get("/pool", |_: &Request| "pool").get("/inline", route(|_: &Request| "inline").inline())
 }
 
 #[test]

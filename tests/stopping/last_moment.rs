@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use softstop::{Request, Router, inline, report::CloseReason};
+use softstop::{Request, Router, report::CloseReason, route};
 
 use crate::support::{
     begin_stop,
@@ -17,8 +17,8 @@ fn a_request_that_is_there_when_the_quiet_period_is_over_is_served() {
     for (last, status) in [(get("/"), 200), ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400)] {
         let (gate, held) = gate();
         let routes = Router::new()
-            .get("/", inline(|_: &Request| "served"))
-            .get("/held", inline(move |_: &Request| gate.pass()));
+            .get("/", route(|_: &Request| "served").inline())
+            .get("/held", route(move |_: &Request| gate.pass()).inline());
         let (server, address) = start(local().loops(1).routes(routes));
         let [mut kept, mut silent, mut first, mut second] = [(); 4].map(|()| Client::connect(address));
         assert_eq!((kept.get("/").text(), silent.get("/").text()), ("served", "served"));
@@ -50,8 +50,8 @@ fn a_request_that_is_there_when_the_quiet_period_is_over_is_served() {
 fn half_a_request_that_is_there_when_the_quiet_period_is_over_may_be_completed() {
     let (gate, held) = gate();
     let routes = Router::new()
-        .any("/", inline(|request: &Request| request.body().to_vec()))
-        .get("/held", inline(move |_: &Request| gate.pass()));
+        .any("/", route(|request: &Request| request.body().to_vec()).inline())
+        .get("/held", route(move |_: &Request| gate.pass()).inline());
     let (server, address) = start(local().loops(1).routes(routes));
     let [mut kept, mut first, mut second] = [(); 3].map(|()| Client::connect(address));
     assert_eq!(kept.get("/").status, 200);
@@ -79,8 +79,8 @@ fn a_long_pipeline_is_answered_to_its_end_without_a_quiet_period() {
     const REQUESTS: usize = 1_000;
     let (gate, held) = gate();
     let routes = Router::new()
-        .get("/{n}", inline(|request: &Request| request.param("n").unwrap_or_default().into_owned()))
-        .get("/held", inline(move |_: &Request| gate.pass()));
+        .get("/{n}", route(|request: &Request| request.param("n").unwrap_or_default().into_owned()).inline())
+        .get("/held", route(move |_: &Request| gate.pass()).inline());
     let (server, address) = start(local().loops(1).routes(routes));
     let [mut client, mut busy] = [(); 2].map(|()| Client::connect(address));
     assert_eq!(client.get("/0").text(), "0");

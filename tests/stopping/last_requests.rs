@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use softstop::{Request, Router, inline, report::CloseReason};
+use softstop::{Request, Router, report::CloseReason, route};
 
 use crate::support::{
     HUNG, begin_stop,
@@ -15,7 +15,7 @@ use crate::support::{
 fn a_young_connection_may_send_one_more_request() {
     let tell = |request: &Request| request.path().to_owned();
     for target in ["/pool", "/inline"] {
-        let (server, address) = serve(Router::new().get("/pool", tell).get("/inline", inline(tell)));
+        let (server, address) = serve(Router::new().get("/pool", tell).get("/inline", route(tell).inline()));
         let mut kept = Client::connect(address);
         let mut fresh = Client::connect(address);
         assert_eq!(kept.get(target).text(), target);
@@ -53,7 +53,7 @@ fn a_client_that_has_been_quick_is_given_less_time_than_one_that_is_not_known_ye
     const KNOWN: usize = 9;
     let tell = |request: &Request| request.path().to_owned();
     for target in ["/pool", "/inline"] {
-        let (server, address) = serve(Router::new().get("/pool", tell).get("/inline", inline(tell)));
+        let (server, address) = serve(Router::new().get("/pool", tell).get("/inline", route(tell).inline()));
         let [mut quick, mut unknown, mut pipelining] = [(); 3].map(|()| Client::connect(address));
         (0..KNOWN).for_each(|_| assert_eq!(quick.get(target).text(), target));
         (1..KNOWN).for_each(|_| assert_eq!(unknown.get(target).text(), target));
@@ -81,7 +81,7 @@ fn a_quick_client_is_waited_for_while_its_response_is_not_acknowledged() {
     const KNOWN: usize = 9;
     let big = |_: &Request| "x".repeat(40_000);
     let (server, address) =
-        serve(Router::new().get("/", inline(|_: &Request| "quick")).get("/big", inline(big)));
+        serve(Router::new().get("/", route(|_: &Request| "quick").inline()).get("/big", route(big).inline()));
     let mut waiting = Client::connect_with_window(address, 4 * 1024);
     let mut quick = Client::connect(address);
     (0..KNOWN).for_each(|_| assert_eq!(waiting.get("/").text(), "quick"));
@@ -119,7 +119,7 @@ fn all_pipelined_requests_are_answered_and_only_the_last_says_close() {
         request.query("n").unwrap_or_default().into_owned()
     };
     let fast = |request: &Request| request.query("n").unwrap_or_default().into_owned();
-    let routes = Router::new().get("/pool", slow).get("/inline", inline(fast));
+    let routes = Router::new().get("/pool", slow).get("/inline", route(fast).inline());
     let server = local().routes(routes).build();
     for paths in [["/pool", "/inline"], ["/pool", "/pool"]] {
         server.start().unwrap();
@@ -174,7 +174,7 @@ fn requests_that_arrive_while_the_last_one_is_handled_are_answered_too() {
 #[test]
 fn connections_in_the_accept_queue_are_served() {
     for _ in 0..100 {
-        let (server, address) = serve(Router::new().get("/", inline(|_: &Request| "served")));
+        let (server, address) = serve(Router::new().get("/", route(|_: &Request| "served").inline()));
         let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(address)).collect();
         clients.iter_mut().for_each(|client| client.send(get("/")));
         let report = begin_stop(&server, patient());
@@ -196,7 +196,8 @@ fn a_stop_under_load_loses_no_request() {
     const LENGTH: usize = 40_000;
     let content = |_: &Request| "x".repeat(LENGTH);
     for round in 0..10 {
-        let (server, address) = serve(Router::new().get("/pool", content).get("/inline", inline(content)));
+        let (server, address) =
+            serve(Router::new().get("/pool", content).get("/inline", route(content).inline()));
         let (ready, all_ready) = std::sync::mpsc::channel();
         let clients: Vec<_> = (0..4)
             .map(|number| {

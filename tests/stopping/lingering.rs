@@ -8,9 +8,10 @@ use std::{
 };
 
 use softstop::{
-    Body, Request, Response, Router, ServerBuilder, StatusCode, StopPolicy, Timeouts, inline,
+    Body, Request, Response, Router, ServerBuilder, StatusCode, StopPolicy, Timeouts,
     observe::{Event, Observer},
     report::CloseReason,
+    route,
 };
 
 use crate::support::{
@@ -26,7 +27,7 @@ const LENGTH: usize = 200_000;
 const BOUND: Duration = Duration::from_millis(300);
 
 fn lingering() -> ServerBuilder {
-    let timeouts = Timeouts { linger: Duration::from_secs(3600), ..Timeouts::default() };
+    let timeouts = Timeouts::default().linger(Duration::from_secs(3600));
     local().timeouts(timeouts)
 }
 
@@ -59,7 +60,7 @@ fn a_client_that_keeps_its_socket_open_does_not_hold_the_stop() {
             let (gate, held) = gate();
             let [of_inline, of_pool, of_stream] = [(); 3].map(|()| gate.clone());
             let routes = Router::new()
-                .get("/inline", inline(move |_: &Request| of_inline.pass()))
+                .get("/inline", route(move |_: &Request| of_inline.pass()).inline())
                 .get("/pool", move |_: &Request| of_pool.pass())
                 .get("/stream", move |_: &Request| {
                     of_stream.pass();
@@ -86,8 +87,8 @@ fn a_client_that_keeps_its_socket_open_does_not_hold_the_stop() {
 
 #[test]
 fn a_connection_that_lingers_already_does_not_hold_the_stop() {
-    let (builder, written) = written(lingering().requests_per_connection(1));
-    let routes = Router::new().get("/", inline(|_: &Request| "served"));
+    let (builder, written) = written(lingering().max_requests_per_connection(1));
+    let routes = Router::new().get("/", route(|_: &Request| "served").inline());
     let (server, address) = start(builder.routes(routes));
     let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(address)).collect();
     clients.iter_mut().for_each(|client| client.send(get("/")));
@@ -129,9 +130,9 @@ fn a_client_whose_kernel_has_not_taken_everything_is_waited_for() {
 
 #[test]
 fn a_client_that_does_not_acknowledge_holds_the_stop_to_its_end() {
-    let (builder, written) = written(lingering().requests_per_connection(1));
+    let (builder, written) = written(lingering().max_requests_per_connection(1));
     let (server, address) =
-        start(builder.routes(Router::new().get("/", inline(|_: &Request| vec![b'x'; LENGTH]))));
+        start(builder.routes(Router::new().get("/", route(|_: &Request| vec![b'x'; LENGTH]).inline())));
     let mut client = Client::connect_with_window(address, 8 * 1024);
     client.send(get("/"));
     soon(&written);
@@ -151,9 +152,9 @@ fn a_client_that_has_sent_more_holds_the_stop_to_its_end() {
         [(get("/"), get("/")), (get("/"), "\r\n".to_owned()), (unfinished.into(), String::new())]
     {
         for is_one_piece in [true, false] {
-            let (builder, written) = written(lingering().requests_per_connection(1));
+            let (builder, written) = written(lingering().max_requests_per_connection(1));
             let (server, address) =
-                start(builder.routes(Router::new().get("/", inline(|_: &Request| "served"))));
+                start(builder.routes(Router::new().get("/", route(|_: &Request| "served").inline())));
             let mut client = Client::connect(address);
             if is_one_piece {
                 client.send(first.clone() + &behind);

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use softstop::{OnListenerFailure, Request, Router, inline, report::ListenerEnd};
+use softstop::{OnListenerFailure, Request, Router, report::ListenerEnd, route};
 
 use crate::support::{client::Client, in_background, local, soon, start};
 
@@ -11,7 +11,7 @@ use crate::support::{client::Client, in_background, local, soon, start};
 #[ignore = "needs ss, root, and a kernel with INET_DIAG_DESTROY"]
 fn a_listener_that_was_destroyed_ends_its_server_with_an_error() {
     for choice in [OnListenerFailure::Fail, OnListenerFailure::ServeOn] {
-        let routes = Router::new().get("/", inline(|_: &Request| "served"));
+        let routes = Router::new().get("/", route(|_: &Request| "served").inline());
         let (server, address) = start(local().routes(routes).on_listener_failure(choice));
         let mut client = Client::connect(address);
         assert_eq!(client.get("/").text(), "served");

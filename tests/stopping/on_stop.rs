@@ -6,8 +6,7 @@ use std::{
 };
 
 use softstop::{
-    Body, Cause, OnStop, Phase, Request, Response, Router, StatusCode, StopPolicy, inline,
-    report::CloseReason, routing::IntoRoute, timeout,
+    Body, Cause, OnStop, Phase, Request, Response, Router, StatusCode, StopPolicy, report::CloseReason, route,
 };
 
 use crate::support::{
@@ -28,8 +27,8 @@ fn one_that_wants_to_be_cancelled_is_when_the_drain_begins_and_the_others_are_no
         format!("{cause:?}")
     };
     let routes = Router::new()
-        .get("/poll", wait.clone().on_stop(OnStop::Cancel))
-        .get("/report", wait.clone().on_stop(OnStop::Finish))
+        .get("/poll", route(wait.clone()).on_stop(OnStop::Cancel))
+        .get("/report", route(wait.clone()).on_stop(OnStop::Finish))
         .get("/other", wait);
     let (server, address) = start(local().routes(routes));
     let mut clients: Vec<Client> = ["/poll", "/report", "/other"]
@@ -58,13 +57,13 @@ fn one_that_wants_to_be_cancelled_is_when_the_drain_begins_and_the_others_are_no
 fn what_waits_for_a_worker_then_or_comes_later_is_answered_503() {
     let (gate, held) = gate();
     let routes = Router::new()
-        .get("/inline", inline(|_: &Request| "quick"))
+        .get("/inline", route(|_: &Request| "quick").inline())
         .get("/held", {
             let gate = gate.clone();
             move |_: &Request| gate.pass()
         })
-        .get("/poll", (move |_: &Request| gate.pass()).on_stop(OnStop::Cancel));
-    let (server, address) = start(local().loops(1).workers(1).routes(routes));
+        .get("/poll", route(move |_: &Request| gate.pass()).on_stop(OnStop::Cancel));
+    let (server, address) = start(local().loops(1).max_workers(1).routes(routes));
     let mut busy = Client::connect(address);
     busy.send(get("/held"));
     held.wait_entered();
@@ -178,7 +177,8 @@ fn a_handler_that_is_told_twice_is_cancelled_once() {
         request.context().wait_timeout(HUNG);
         gate.pass();
     };
-    let routes = Router::new().get("/", timeout(Duration::from_millis(300), slow).on_stop(OnStop::Cancel));
+    let routes =
+        Router::new().get("/", route(slow).timeout(Duration::from_millis(300)).on_stop(OnStop::Cancel));
     let (server, address) = start(local().routes(routes));
     let mut client = Client::connect(address);
     client.send(get("/"));
@@ -203,10 +203,10 @@ fn one_whose_time_is_limited_too_ends_at_whatever_comes_first() {
     };
     let soon_over = Duration::from_millis(50);
     let routes = Router::new()
-        .get("/cancel/outside", timeout(HUNG * 2, wait.clone()).on_stop(OnStop::Cancel))
-        .get("/cancel/inside", timeout(HUNG * 2, wait.clone().on_stop(OnStop::Cancel)))
-        .get("/finish/outside", timeout(soon_over, wait.clone()).on_stop(OnStop::Finish))
-        .get("/finish/inside", timeout(soon_over, wait.on_stop(OnStop::Finish)));
+        .get("/cancel/outside", route(wait.clone()).timeout(HUNG * 2).on_stop(OnStop::Cancel))
+        .get("/cancel/inside", route(wait.clone()).on_stop(OnStop::Cancel).timeout(HUNG * 2))
+        .get("/finish/outside", route(wait.clone()).timeout(soon_over).on_stop(OnStop::Finish))
+        .get("/finish/inside", route(wait).on_stop(OnStop::Finish).timeout(soon_over));
     let (server, address) = start(local().routes(routes));
     let mut ask = |target: &str| {
         let mut client = Client::connect(address);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use socket2::{SockFilter, SockRef};
-use softstop::{Request, Router, inline, report::ListenerEnd};
+use softstop::{Request, Router, report::ListenerEnd, route};
 
 use crate::{
     half_open::HalfOpen,
@@ -98,7 +98,7 @@ fn the_server_of_an_ordinary_user() {
         return;
     }
     assert_the_filter_is_refused();
-    let routes = Router::new().get("/", inline(|_: &Request| "served"));
+    let routes = Router::new().get("/", route(|_: &Request| "served").inline());
     let (server, _) = start(local().listen("[::1]:0").loops(1).routes(routes));
     server.addresses().iter().for_each(|address| println!("listening {address}"));
     let mut line = String::new();

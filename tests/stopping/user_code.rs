@@ -12,10 +12,10 @@ use std::{
 };
 
 use softstop::{
-    Phase, Request, Response, Router, StatusCode, StopPolicy, inline,
+    Phase, Request, Response, Router, StatusCode, StopPolicy,
     middleware::Next,
     observe::{Event, Observer},
-    routing::IntoRoute,
+    route,
 };
 
 use crate::support::{
@@ -59,7 +59,7 @@ fn an_attached_value_that_panics_when_it_is_dropped_ends_nothing() {
         request.attach(Attached(Mutex::new(PanicsWhenDropped(3))));
         "attached"
     };
-    let (server, address) = serve(Router::new().get("/pool", attach).get("/inline", inline(attach)));
+    let (server, address) = serve(Router::new().get("/pool", attach).get("/inline", route(attach).inline()));
     let mut other = Client::connect(address);
     for target in ["/pool", "/inline", "/pool", "/inline"] {
         assert_eq!(Client::once(address, get(target)).text(), "attached", "{target}");
@@ -77,7 +77,7 @@ fn an_attached_value_that_blocks_when_it_is_dropped_holds_its_worker_and_no_loop
         request.attach(Attached(Mutex::new(HoldsWhenDropped(gate.clone()))));
         "attached"
     };
-    let routes = Router::new().get("/attach", attach).get("/quick", inline(|_: &Request| "quick"));
+    let routes = Router::new().get("/attach", attach).get("/quick", route(|_: &Request| "quick").inline());
     let (server, address) = start(local().loops(1).routes(routes));
     let mut client = Client::connect(address);
     client.send(get("/attach"));
@@ -99,8 +99,8 @@ fn a_callback_that_is_left_to_a_context_holds_no_loop_when_it_is_dropped() {
     };
     let routes = Router::new()
         .get("/pool", leave.clone())
-        .get("/inline", inline(leave))
-        .get("/quick", inline(|_: &Request| "quick"));
+        .get("/inline", route(leave).inline())
+        .get("/quick", route(|_: &Request| "quick").inline());
     let (server, address) = start(local().loops(1).routes(routes));
     for target in ["/pool", "/inline"] {
         let mut client = Client::connect(address);
@@ -126,10 +126,10 @@ fn a_payload_that_panics_when_it_is_dropped_costs_no_worker_and_no_loop() {
     };
     let routes = Router::new()
         .get("/pool", panics)
-        .get("/inline", inline(panics))
-        .get("/wrapped", panics.wrap(handed_on))
+        .get("/inline", route(panics).inline())
+        .get("/wrapped", route(panics).wrap(handed_on))
         .get("/alive", |_: &Request| "alive");
-    let (server, address) = start(local().workers(WORKERS).routes(routes));
+    let (server, address) = start(local().max_workers(WORKERS).routes(routes));
     for _ in 0..=WORKERS {
         assert_eq!(Client::once(address, get("/pool")).status, 500);
         assert_eq!(Client::once(address, get("/inline")).status, 500);
@@ -150,7 +150,9 @@ fn the_handler_of_an_upgrade_that_does_not_happen_holds_no_loop_when_it_is_dropp
         let switching = request.upgrade("raw", move |_, _| drop(holds));
         Response::new(StatusCode::OK).with_body(switching.into_body())
     };
-    let routes = Router::new().get("/", inline(taken_apart)).get("/quick", inline(|_: &Request| "quick"));
+    let routes = Router::new()
+        .get("/", route(taken_apart).inline())
+        .get("/quick", route(|_: &Request| "quick").inline());
     let (server, address) = start(local().loops(1).routes(routes));
     let mut client = Client::connect(address);
     client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: upgrade\r\nUpgrade: raw\r\n\r\n");
@@ -178,13 +180,13 @@ fn a_thread_local_that_blocks_when_it_is_dropped_holds_no_stop_and_is_named() {
     for target in ["/pool", "/inline"] {
         let (gate, held) = gate();
         let leave = leaves_something_on_its_thread(&gate);
-        let routes = Router::new().get("/pool", leave.clone()).get("/inline", inline(leave));
+        let routes = Router::new().get("/pool", leave.clone()).get("/inline", route(leave).inline());
         let (server, address) = serve(routes);
         assert_eq!(Client::once(address, get(target)).text(), "left");
         let began = Instant::now();
         let handle = server.handle();
         let report = soon(&begin_stop(&server, strict()));
-        assert!(began.elapsed() < strict().longest() + NOISE, "{target}: {report}");
+        assert!(began.elapsed() < strict().max_duration() + NOISE, "{target}: {report}");
         held.wait_entered();
         assert_eq!(handle.phase(), Phase::Stopped);
         assert!(!report.is_clean(), "{target}: {report}");
@@ -270,7 +272,7 @@ fn an_observer_that_blocks_holds_neither_who_asks_for_a_stop_nor_the_stop_and_is
         let (is_ready, began) = soon(&asked);
         assert!(!is_ready, "{moment}: whoever asks is not held");
         let report = soon(&in_background(move || server.wait()));
-        assert!(began.elapsed() < strict().longest() + NOISE, "{moment}: {report}");
+        assert!(began.elapsed() < strict().max_duration() + NOISE, "{moment}: {report}");
         held.wait_entered();
         assert!(!report.is_clean(), "{moment}: {report}");
         let names: Vec<String> = report.stragglers.iter().map(ToString::to_string).collect();

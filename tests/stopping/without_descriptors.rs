@@ -4,7 +4,7 @@
 
 use std::{fs::File, process::Command, time::Duration};
 
-use softstop::{Error, Phase, Request, Router, Server, StopPolicy, inline, report::Stuck};
+use softstop::{ErrorKind, Phase, Request, Router, Server, StopPolicy, report::Stuck, route};
 
 use crate::support::{
     HUNG,
@@ -45,8 +45,8 @@ fn take_all() -> Vec<File> {
 fn exhausted() -> (Server, Client, Vec<Client>, Vec<File>) {
     let (gate, held) = gate();
     let routes = Router::new()
-        .get("/", inline(|_: &Request| "served"))
-        .get("/held", inline(move |_: &Request| gate.pass()));
+        .get("/", route(|_: &Request| "served").inline())
+        .get("/held", route(move |_: &Request| gate.pass()).inline());
     let (server, address) = start(local().loops(1).routes(routes));
     let mut kept = Client::connect(address);
     kept.send(get("/held"));
@@ -106,7 +106,7 @@ fn restart() {
 
     // What the run has given back.
     taken.extend(take_all());
-    assert!(matches!(server.start(), Err(Error::Io { .. })), "no descriptor for a loop");
+    assert_eq!(server.start().unwrap_err().kind(), ErrorKind::Io, "no descriptor for a loop");
     assert_eq!(handle.phase(), Phase::Stopped);
     assert_eq!(server.addresses(), [address], "it is still listening");
     drop(taken);

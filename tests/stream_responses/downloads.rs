@@ -10,8 +10,8 @@ use std::{
 };
 
 use softstop::{
-    Body, Cause, Request, Response, Router, Server, StatusCode, StopPolicy, inline, report::CloseReason,
-    routing::IntoRoute, timeout,
+    Body, Cause, Request, Response, Router, Server, StatusCode, StopPolicy, report::CloseReason, route,
+    routing::IntoRoute,
 };
 
 use crate::{
@@ -94,7 +94,7 @@ impl Drop for Watched {
 
 /// The same routes on the pool and on the loop.
 fn both<R: IntoRoute>(routes: Router, name: &str, make: impl Fn() -> R) -> Router {
-    routes.get(&format!("/pool/{name}"), make()).get(&format!("/inline/{name}"), inline(make()))
+    routes.get(&format!("/pool/{name}"), make()).get(&format!("/inline/{name}"), make().into_route().inline())
 }
 
 fn with_me(routes: Router) -> Router {
@@ -123,7 +123,7 @@ fn twenty_clients_that_read_nothing_leave_two_workers_to_requests_and_get_everyt
         let whole = Arc::clone(&whole);
         move |_: &Request| answer(Body::from_reader(InPieces::new(&whole, SIZES)))
     });
-    let (server, address) = start(local().workers(2).routes(routes));
+    let (server, address) = start(local().max_workers(2).routes(routes));
     let mut clients = Vec::new();
     for number in 0..20 {
         let mut client = Client::connect_with_small_window(address);
@@ -167,7 +167,7 @@ fn a_content_that_nobody_wants_is_never_read() {
             }
         });
     }
-    let (server, address) = start(local().workers(2).routes(routes));
+    let (server, address) = start(local().max_workers(2).routes(routes));
     let mut client = Client::connect(address);
     for place in ["pool", "inline"] {
         for name in ["ok", "204", "205", "304", "nothing-ok", "nothing-204"] {
@@ -197,7 +197,7 @@ fn the_end_of_a_reader_that_nobody_wants_holds_up_no_loop_and_no_answer() {
         }
     });
     // One in a `Drop` at a time, so that one of the two workers is left.
-    let (server, address) = start(local().loops(1).workers(2).routes(routes));
+    let (server, address) = start(local().loops(1).max_workers(2).routes(routes));
     let mut client = Client::connect(address);
     for path in ["/pool/slow", "/inline/slow"] {
         client.send(get(path).replace("GET", "HEAD"));
@@ -238,7 +238,7 @@ fn a_reader_that_panics_in_its_drop_harms_nobody() {
         }
     }
     let routes = both(with_me(Router::new()), "bomb", || |_: &Request| answer(Body::from_reader(Bomb)));
-    let (server, address) = start(local().workers(2).routes(routes));
+    let (server, address) = start(local().max_workers(2).routes(routes));
     for path in ["/pool/bomb", "/inline/bomb"].repeat(3) {
         let mut client = Client::connect(address);
         client.send(get(path).replace("GET", "HEAD"));
@@ -282,7 +282,7 @@ fn readers_that_block_hold_half_of_the_workers_at_most() {
             answer(Body::from_reader(reader.take(10)))
         }
     });
-    let (server, address) = start(local().workers(4).routes(routes));
+    let (server, address) = start(local().max_workers(4).routes(routes));
     let mut clients = Vec::new();
     for path in ["/pool/stuck", "/inline/stuck"].repeat(4) {
         let mut client = Client::connect(address);
@@ -319,7 +319,7 @@ fn a_body_that_comes_too_late_is_not_read() {
     };
     let routes = Router::new()
         .get("/gone", handler.clone())
-        .get("/timed-out", timeout(Duration::from_millis(1), handler));
+        .get("/timed-out", route(handler).timeout(Duration::from_millis(1)));
     let (server, address) = start(local().routes(routes));
     let mut client = Client::connect(address);
     client.send(get("/gone"));
@@ -344,7 +344,7 @@ fn a_client_that_goes_in_the_middle_frees_the_reader_and_the_worker() {
             answer(Body::from_reader(Watched { tell: tell.clone(), at_read: None, at_drop: None }))
         }
     });
-    let (server, address) = start(local().workers(2).routes(routes));
+    let (server, address) = start(local().max_workers(2).routes(routes));
     for path in ["/pool/endless", "/inline/endless"] {
         let mut client = Client::connect_with_small_window(address);
         client.send(get(path));
@@ -366,7 +366,7 @@ fn neither_requests_nor_downloads_starve() {
             let whole = Arc::clone(&whole);
             move |_: &Request| answer(Body::from_reader(InPieces::new(&whole, &[usize::MAX])))
         });
-    let (server, address) = start(local().workers(1).routes(routes));
+    let (server, address) = start(local().max_workers(1).routes(routes));
     let mut endless = Client::connect(address);
     endless.send(get("/endless"));
     let mut endless = endless.sender();

@@ -76,7 +76,7 @@ fn a_body_of_another_length_than_declared_is_cut() {
 
 #[test]
 fn a_sender_hears_of_its_clients_end_though_it_sends_nothing() {
-    let timeouts = Timeouts { half_close_probe: Duration::from_millis(1), ..Timeouts::default() };
+    let timeouts = Timeouts::default().half_close_probe(Duration::from_millis(1));
     let streams = Streams::with(|builder| builder.timeouts(timeouts), || Body::stream(100));
     for with_reset in [false, true] {
         let (client, sender) = streams.open();
@@ -118,7 +118,7 @@ fn the_requests_context_ends_with_a_client_that_goes_during_the_stream() {
 /// Such a client gets the digits that were sent ahead, too: they are leading zeros.
 #[test]
 fn a_half_closed_client_gets_all_of_it() {
-    let timeouts = Timeouts { half_close_probe: Duration::from_millis(1), ..Timeouts::default() };
+    let timeouts = Timeouts::default().half_close_probe(Duration::from_millis(1));
     let streams = Streams::with(|builder| builder.timeouts(timeouts), || Body::stream(100));
     for finish_at_once in [false, true] {
         let (mut client, sender) = streams.open();

@@ -53,7 +53,7 @@ fn a_client_that_does_not_read_holds_its_senders_back() {
 
 #[test]
 fn a_client_that_takes_nothing_is_timed_out_and_its_sender_hears_of_it() {
-    let timeouts = Timeouts { write: Duration::from_millis(100), ..Timeouts::default() };
+    let timeouts = Timeouts::default().write(Duration::from_millis(100));
     let streams = Streams::with(|builder| builder.timeouts(timeouts), || Body::stream(CAPACITY));
     let mut client = Client::connect_with_small_window(streams.address);
     let sender = streams.ask(&mut client);
@@ -71,7 +71,7 @@ fn a_client_that_takes_nothing_is_timed_out_and_its_sender_hears_of_it() {
 #[test]
 fn a_stream_with_nothing_to_send_has_no_time_out() {
     let short = Duration::from_millis(20);
-    let timeouts = Timeouts { write: short, idle: short, header: short, body: short, ..Timeouts::default() };
+    let timeouts = Timeouts::default().write(short).idle(short).header(short).body(short);
     let streams = Streams::with(|builder| builder.timeouts(timeouts), || Body::stream(CAPACITY));
     let (mut client, sender) = streams.open();
     sender.send("before").unwrap();

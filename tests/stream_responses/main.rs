@@ -15,9 +15,7 @@ mod stopping;
 
 use std::{net::SocketAddr, sync::mpsc};
 
-use softstop::{
-    Body, Request, Response, Router, Server, ServerBuilder, StatusCode, body::BodySender, inline,
-};
+use softstop::{Body, Request, Response, Router, Server, ServerBuilder, StatusCode, body::BodySender, route};
 use support::{
     client::{Client, get},
     local, soon, start,
@@ -45,7 +43,7 @@ impl Streams {
             tell.send(sender).unwrap();
             Response::new(StatusCode::OK).with_body(body)
         };
-        let routes = Router::new().get("/", handler).get("/plain", inline(|_: &Request| "plain"));
+        let routes = Router::new().get("/", handler).get("/plain", route(|_: &Request| "plain").inline());
         let (server, address) = start(configure(local().routes(routes)));
         Streams { server, address, senders }
     }

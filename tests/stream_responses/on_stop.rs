@@ -8,7 +8,7 @@ use std::{
 use softstop::{
     Body, Cause, OnStop, Phase, Request, Response, Router, Server, StatusCode,
     body::{BodySender, SendError},
-    routing::IntoRoute,
+    route,
 };
 
 use crate::{
@@ -32,7 +32,8 @@ fn streams<const N: usize>(ways: [OnStop; N]) -> (Server, [(Client, BodySender);
         tell.lock().unwrap().send(sender).unwrap();
         Response::new(StatusCode::OK).with_body(body)
     };
-    let route = |router: Router, way: OnStop| router.get(&format!("/{way:?}"), stream.clone().on_stop(way));
+    let route =
+        |router: Router, way: OnStop| router.get(&format!("/{way:?}"), route(stream.clone()).on_stop(way));
     let (server, address) = serve(ways.into_iter().fold(Router::new(), route));
     let open = ways.map(|way| {
         let mut client = Client::connect(address);

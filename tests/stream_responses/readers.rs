@@ -6,7 +6,7 @@ use std::{
 };
 
 use softstop::{
-    Body, Request, Response, Router, StatusCode, StopPolicy, inline, report::CloseReason, routing::IntoRoute,
+    Body, Request, Response, Router, StatusCode, StopPolicy, report::CloseReason, routing::IntoRoute,
 };
 
 use crate::{
@@ -36,7 +36,7 @@ fn content(length: usize) -> Vec<u8> {
 
 /// The same route on the pool and on the loop.
 fn both<R: IntoRoute>(make: impl Fn() -> R) -> Router {
-    Router::new().get("/pool", make()).get("/inline", inline(make()))
+    Router::new().get("/pool", make()).get("/inline", make().into_route().inline())
 }
 
 #[test]

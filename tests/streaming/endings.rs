@@ -7,7 +7,7 @@ use std::{
 };
 
 use socket2::SockRef;
-use softstop::{Cause, Request, StatusCode, Timeouts, routing::IntoRoute, streamed};
+use softstop::{Cause, Request, StatusCode, Timeouts, route};
 
 use crate::{Channel, Served, client::Client, drain, flow::nothing_comes};
 
@@ -31,7 +31,7 @@ fn observed(
         tell_seen.put((result, request.context().cause()));
         "an answer\n"
     };
-    let route = streamed(handler);
+    let route = route(handler).streamed();
     let route = match limit {
         Some(limit) => route.body_limit(limit),
         None => route,
@@ -97,7 +97,7 @@ fn a_malformed_chunk_is_refused_and_an_error() {
 
 #[test]
 fn a_client_that_is_too_slow_is_answered_408() {
-    let pause = Timeouts { body: Duration::from_millis(100), ..Timeouts::default() };
+    let pause = Timeouts::default().body(Duration::from_millis(100));
     let observed = observed(|builder| builder.timeouts(pause), None);
     let mut client = observed.post("Content-Length: 100\r\n\r\nx");
     let answer = client.answer();

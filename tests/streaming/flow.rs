@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use softstop::{Request, Timeouts, routing::IntoRoute, streamed};
+use softstop::{Request, Timeouts, route, routing::IntoRoute};
 
 use crate::{
     Channel, Served,
@@ -180,7 +180,7 @@ fn a_handler_that_does_not_read_holds_its_client_back() {
 #[test]
 fn a_slow_handler_is_not_the_clients_fault() {
     // What fits the pipe earns the client no time; the rest is sent far faster than this.
-    let timeouts = Timeouts { body: Duration::from_millis(200), body_rate: 1_000_000, ..Timeouts::default() };
+    let timeouts = Timeouts::default().body(Duration::from_millis(200)).body_rate(1_000_000);
     for expect in ["", "Expect: 100-continue\r\n"] {
         let (begun, go_on) = (Channel::new(), Channel::new());
         let (tell, wait) = (begun.clone(), go_on.clone());
@@ -189,13 +189,13 @@ fn a_slow_handler_is_not_the_clients_fault() {
             wait.take();
             format!("{:?}", drain(request.reader()))
         };
-        let served = Served::with(streamed(handler), |builder| builder.timeouts(timeouts.clone()));
+        let served = Served::with(route(handler).streamed(), |builder| builder.timeouts(timeouts.clone()));
         let length = 64 * MIB;
         let mut client = served.post(format!("{expect}Content-Length: {length}\r\n\r\n"));
         begun.take();
         let taken = if expect.is_empty() { fill(&client, length) } else { 0 };
         // Longer than the time-out, with the client ready to send all the while: this is what is tested.
-        nothing_comes(&mut client, 2 * timeouts.body);
+        nothing_comes(&mut client, 2 * timeouts.get_body());
         go_on.put(());
         if !expect.is_empty() {
             assert_eq!(client.answer().status, 100);
@@ -218,10 +218,10 @@ pub(crate) fn nothing_comes(client: &mut Client, within: Duration) {
 fn a_content_without_bytes_and_a_buffered_one_are_read_the_same_way() {
     let count = |request: &Request| format!("{:?}, {}", drain(request.reader()), request.body().len());
     let rows = [
-        (streamed(count), "\r\n", "Ok(0), 0"),
-        (streamed(count), "Content-Length: 0\r\n\r\n", "Ok(0), 0"),
-        (streamed(count), "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "Ok(0), 0"),
-        (streamed(count), "Content-Length: 3\r\n\r\nabc", "Ok(3), 0"),
+        (route(count).streamed(), "\r\n", "Ok(0), 0"),
+        (route(count).streamed(), "Content-Length: 0\r\n\r\n", "Ok(0), 0"),
+        (route(count).streamed(), "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "Ok(0), 0"),
+        (route(count).streamed(), "Content-Length: 3\r\n\r\nabc", "Ok(3), 0"),
         (count.into_route(), "Content-Length: 3\r\n\r\nabc", "Ok(3), 3"),
         (count.into_route(), "\r\n", "Ok(0), 0"),
     ];

@@ -14,14 +14,14 @@ use std::{
 };
 
 use client::{Client, HUNG};
-use softstop::{Handler, Router, Server, ServerBuilder, routing::IntoRoute, streamed};
+use softstop::{Handler, Router, Server, ServerBuilder, routing::IntoRoute};
 
 /// A server with one streamed route, `/`.
 struct Served(Server);
 
 impl Served {
     fn new(handler: impl Handler) -> Served {
-        Served::with(streamed(handler), |builder| builder)
+        Served::with(handler.into_route().streamed(), |builder| builder)
     }
 
     fn with(route: impl IntoRoute, configure: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Served {

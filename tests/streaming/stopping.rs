@@ -8,11 +8,7 @@ use std::{
     time::Duration,
 };
 
-use softstop::{
-    Phase, Request, StopPolicy, inline,
-    routing::{IntoRoute, Route},
-    streamed,
-};
+use softstop::{Phase, Request, StopPolicy, route, routing::Route};
 
 use crate::{Channel, Served, client::HUNG, drain};
 
@@ -65,9 +61,9 @@ fn a_route_cannot_be_inline_and_streamed() {
     let handler = |_: &Request| "never";
     type Combine = fn(Route) -> Route;
     let rows: [(Combine, Route); 3] = [
-        (|route| inline(route), streamed(handler)),
-        (|route| streamed(route), inline(handler)),
-        (|route| inline(route.body_limit(5)), streamed(handler)),
+        (|route| route.inline(), route(handler).streamed()),
+        (|route| route.streamed(), route(handler).inline()),
+        (|route| route.body_limit(5).inline(), route(handler).streamed()),
     ];
     for (combine, route) in rows {
         let place = Arc::new(Mutex::new(None));

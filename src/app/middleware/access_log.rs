@@ -34,14 +34,14 @@ pub struct AccessLog(());
 /// - The user is the one of `Authorization: Basic`, whether or not anybody has checked the password.
 /// - The bytes are those of the content that the handler returned, `-` if none of it is sent, or if it is
 ///   [streamed](crate::Body::stream), as nobody knows yet how much it is going to be.
-/// - A request that the server refuses has its line too: at a [time limit](crate::timeout), when the queue is full, when
+/// - A request that the server refuses has its line too: at a [time limit](crate::routing::Route::timeout), when the queue is full, when
 ///   the stop comes first. What the handler returns later has none.
 /// - Around the outermost router it also logs malformed requests. Of these only the address, the status and the bytes
 ///   are known, so the request line is `"-"`.
 ///
 /// Each line is handed to a thread, which calls the logger. If lines come faster than the logger takes them, a worker waits
 /// for it, but not for one that does not come back. An event loop never waits: neither for the line of a refused request, nor
-/// around an [`inline`](crate::inline()) route. Lines for which there is no room then are left out, and counted in the log.
+/// around an [inline](crate::routing::Route::inline) route. Lines for which there is no room then are left out, and counted in the log.
 ///
 /// ```
 /// use softstop::{Request, Router, middleware::access_log};

@@ -28,7 +28,7 @@ pub enum RefusalKind {
     Overloaded,
     /// The stop came before a worker did (503).
     Stopping,
-    /// The [time](crate::timeout) of the route was over (503, unless the route says otherwise).
+    /// The [time](crate::routing::Route::timeout) of the route was over (503, unless the route says otherwise).
     TimeLimit,
 }
 

@@ -9,7 +9,7 @@ use std::{error::Error, process::ExitCode, thread, time::Duration, time::Instant
 use clap::ValueEnum;
 use indicatif::ProgressBar;
 use serde::Serialize;
-use softstop::{Context, Request, Router, Server, StopPolicy, inline, report::StopReport};
+use softstop::{Context, Request, Router, Server, StopPolicy, report::StopReport, route};
 
 use super::{
     arguments::{Stop, StopLoad},
@@ -99,7 +99,7 @@ fn routes(load: StopLoad) -> Router {
             // On the pool. A stop that cancels it is one that has lost patience, which the answer says.
             request.context().sleep(SLOW).map_or("cut short", |()| "ok")
         }),
-        StopLoad::New | StopLoad::Kept | StopLoad::Idle => Router::new().get("/", inline(|_: &Request| "ok")),
+        StopLoad::New | StopLoad::Kept | StopLoad::Idle => Router::new().get("/", route(|_| "ok").inline()),
     }
 }
 

@@ -25,12 +25,7 @@ mod refusals;
 mod requests;
 mod streaming;
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Instant};
 
 use mio::{Token, event::Event as Readiness, net::TcpStream};
 
@@ -54,9 +49,6 @@ use crate::{
 };
 use streaming::Streaming;
 
-/// The least time between two looks at a half-closed client.
-const SHORTEST_PROBE: Duration = Duration::from_millis(1);
-/// Every response begins with these; one at a time can be sent ahead without changing what the client reads.
 const PREFIX: &[u8] = b"HTTP/1.1 ";
 
 pub(crate) struct Connection {
@@ -381,7 +373,7 @@ impl Connection {
             }
             Activity::Handling { probes, .. } => match self.read {
                 ReadSide::HangingUp | ReadSide::Ended if *probes < PREFIX.len() => {
-                    (Kind::Probe, timeouts.half_close_probe.max(SHORTEST_PROBE).saturating_mul(1 << probes))
+                    (Kind::Probe, timeouts.half_close_probe.saturating_mul(1 << probes))
                 }
                 _ => return None,
             },

@@ -140,7 +140,7 @@ impl EventLoop {
             Ok(Err(error)) => {
                 Some(Error::io(format!("{}: waiting for events", self.loop_context.config.name), error))
             }
-            Err(panic) => Some(Error::Misuse(format!(
+            Err(panic) => Some(Error::defect(format!(
                 "{}: an event loop panicked: {panic}",
                 self.loop_context.config.name
             ))),

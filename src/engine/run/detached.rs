@@ -40,7 +40,7 @@ impl Run {
         let number = {
             let mut register = lock(&self.detached.0);
             // As many as there may be workers: what starts a thread for each request needs a bound as they do.
-            if register.running.len() >= self.config.workers {
+            if register.running.len() >= self.config.max_workers {
                 return Err(Refused::Full(body));
             }
             register.begun += 1;

@@ -153,7 +153,7 @@ impl World<'_> {
     }
 
     fn end(&self) -> Instant {
-        self.strictest(StopPolicy::longest)
+        self.strictest(StopPolicy::max_duration)
     }
 
     fn grace_ends(&self) -> Instant {

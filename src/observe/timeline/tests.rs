@@ -308,7 +308,7 @@ fn any_note() -> impl Strategy<Value = Note> {
         "GET /a-target-that-is-rather-long?and=more",
     ]);
     let phases = [Phase::LameDuck, Phase::Draining, Phase::Cancelling].to_vec();
-    let reasons = prop::sample::select(CloseReason::ALL.to_vec());
+    let reasons = prop::sample::select(CloseReason::ALL);
     let statuses = prop::sample::select(vec![StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE]);
     let peer = ([127, 0, 0, 1], 80).into();
     (0..4_usize, 0..4_u64, line, prop::sample::select(phases), reasons, statuses, 0..13_u8).prop_map(

@@ -167,7 +167,7 @@ impl Connection {
             && last
             && matches!(self.read, ReadSide::Waiting | ReadSide::Ended);
         let enough =
-            loop_context.config.requests_per_connection.is_some_and(|most| self.answered + 1 >= most);
+            loop_context.config.max_requests_per_connection.is_some_and(|most| self.answered + 1 >= most);
         let close = stopping || enough;
         let response = self.checked(response, exchange, loop_context);
         let separate = body_is_separate(&response.parts(), self.http.is_head_request());

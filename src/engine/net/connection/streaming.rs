@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Activity, Connection, Flow, PREFIX, Persistence, ReadSide, SHORTEST_PROBE};
+use super::{Activity, Connection, Flow, PREFIX, Persistence, ReadSide};
 use crate::{
     app::request::Exchange,
     body::stream::{Rest, Stream},
@@ -188,7 +188,7 @@ impl Streaming {
         let last_words = self.last_words(loop_context).map(|until| (Kind::LastWords, until));
         let probe = match (read, self.transfer) {
             (ReadSide::HangingUp | ReadSide::Ended, Transfer::Chunked) if self.probes < PREFIX.len() => {
-                let first = loop_context.config.timeouts.half_close_probe.max(SHORTEST_PROBE);
+                let first = loop_context.config.timeouts.half_close_probe;
                 since.checked_add(first.saturating_mul(1 << self.probes)).map(|at| (Kind::Probe, at))
             }
             _ => None,

@@ -136,7 +136,7 @@ impl Oracle {
     }
 
     fn end(&self) -> Instant {
-        self.strictest(|asked, policy| asked + policy.longest())
+        self.strictest(|asked, policy| asked + policy.max_duration())
     }
 
     fn strictest(&self, time: impl Fn(Instant, &StopPolicy) -> Instant) -> Instant {

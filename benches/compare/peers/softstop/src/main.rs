@@ -8,8 +8,8 @@ use peer_answers::{
     milliseconds, value,
 };
 use softstop::{
-    Body, Error, Group, IntoResponse, Request, Response, Router, Server, StatusCode, StopPolicy, inline,
-    routing::{IntoRoute, Route},
+    Body, Error, Group, IntoResponse, Request, Response, Router, Server, StatusCode, StopPolicy, route,
+    routing::Route,
 };
 
 fn main() -> Result<(), Error> {
@@ -22,10 +22,10 @@ fn main() -> Result<(), Error> {
     let mut builder = Server::builder()
         .listen(arguments.listen.to_string())
         .loops(arguments.threads)
-        .workers(arguments.blocking)
+        .max_workers(arguments.blocking)
         .routes(routes(&place));
     if let Some(queue) = value("--queue") {
-        builder = builder.queue(queue);
+        builder = builder.max_queued(queue);
     }
     let server = builder.build();
     let handle = server.handle();
@@ -46,8 +46,8 @@ enum Place {
 impl Place {
     fn route<R: IntoResponse>(&self, handler: impl Fn(&Request) -> R + Send + Sync + 'static) -> Route {
         match self {
-            Place::Inline => inline(handler),
-            Place::Pool => handler.into_route(),
+            Place::Inline => route(handler).inline(),
+            Place::Pool => route(handler),
         }
     }
 }
