@@ -18,6 +18,8 @@
 //! - **Nothing is lost**: an entry belongs to its caller, to the channel, to a worker, or to the hook `give_back`. An entry
 //!   leaves `queued` and `running` in the same step that counts its end, so the counters always add up.
 
+mod counters;
+
 use std::{
     io,
     sync::{Arc, Mutex},
@@ -27,6 +29,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 
+pub(super) use self::counters::{Counters, Fate};
 use crate::{
     Cause, Context, Refused, WaitGroup,
     group::Drained,
@@ -75,31 +78,6 @@ enum Intake<E> {
     Open(Sender<E>),
     /// Closed by a drain with this deadline, the strictest so far.
     Closed(Instant),
-}
-
-/// How many entries there are (`queued`, `running`), and how many there have been.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Counters {
-    pub(super) queued: u64,
-    pub(super) running: u64,
-    pub(super) finished: u64,
-    pub(super) failed: u64,
-    pub(super) panicked: u64,
-    /// Taken back by their callers before they began.
-    pub(super) taken_back: u64,
-    pub(super) not_begun: u64,
-    /// Of those that failed, panicked or were not begun: kept by the hook.
-    pub(super) kept: u64,
-    /// Never taken.
-    pub(super) refused: u64,
-}
-
-/// How an entry ended that a worker has begun.
-pub(super) enum Fate {
-    Finished,
-    TakenBack,
-    Failed(ItemFate),
-    Panicked(ItemFate),
 }
 
 /// What a drain does with the entries that wait.
@@ -279,10 +257,7 @@ impl<E> Shared<E> {
                 self.give_back(entry);
                 continue;
             }
-            self.count(|counters| {
-                counters.queued -= 1;
-                counters.running += 1;
-            });
+            self.count(Counters::begin);
             // Never full: there are as many permits as the channel has room for.
             _ = self.permits_back.try_send(());
             run(entry, Running(self));
@@ -330,11 +305,7 @@ impl<E> Shared<E> {
 
     fn give_back(&self, entry: E) {
         let fate = (self.give_back)(entry);
-        self.count(|counters| {
-            counters.queued -= 1;
-            counters.not_begun += 1;
-            counters.keep(fate);
-        });
+        self.count(|counters| counters.give_back(fate));
     }
 
     fn count(&self, change: impl FnOnce(&mut Counters)) {
@@ -347,26 +318,6 @@ pub(super) struct Running<'a, E>(&'a Shared<E>);
 
 impl<E> Running<'_, E> {
     pub(super) fn end(self, fate: Fate) {
-        self.0.count(|counters| {
-            counters.running -= 1;
-            match fate {
-                Fate::Finished => counters.finished += 1,
-                Fate::TakenBack => counters.taken_back += 1,
-                Fate::Failed(item) => {
-                    counters.failed += 1;
-                    counters.keep(item);
-                }
-                Fate::Panicked(item) => {
-                    counters.panicked += 1;
-                    counters.keep(item);
-                }
-            }
-        });
-    }
-}
-
-impl Counters {
-    fn keep(&mut self, fate: ItemFate) {
-        self.kept += u64::from(fate == ItemFate::Kept);
+        self.0.count(|counters| counters.end(fate));
     }
 }
