@@ -53,7 +53,7 @@ enum Cause {
 }
 
 impl Error {
-    /// `doing` says what was being done: `server "hello": cannot listen on 127.0.0.1:80`.
+    /// `doing` says what was being done: `hello: cannot listen on 127.0.0.1:80`.
     pub(crate) fn io(doing: impl Into<String>, source: io::Error) -> Error {
         Error::from(Cause::Io { doing: doing.into(), source })
     }

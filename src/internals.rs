@@ -32,7 +32,7 @@ use crate::{
     },
     http::{Conn, Head, Limits},
     server::Server,
-    stop::{self, CloseReason, Context, Drain, StopPolicy, Timeline, Verdict, WaitGroup},
+    stop::{self, CloseReason, Context, StopPolicy, StopProgress, Timeline, Verdict, WaitGroup},
 };
 
 // ---- mailbox ------------------------------------------------------------------------------------------------------
@@ -46,15 +46,14 @@ pub struct Sleeper {
     poll: Poll,
     events: Events,
     inbox: mailbox::Inbox<u64>,
-    post: mailbox::Post<u64>,
+    messages: Vec<u64>,
 }
 
 /// A mailbox, and the loop that it belongs to.
 pub fn mailbox() -> io::Result<(Mailbox, Sleeper)> {
     let poll = Poll::new()?;
     let (mailbox, inbox) = mailbox::mailbox(poll.registry(), Token(usize::MAX))?;
-    let post = mailbox::Post::default();
-    Ok((Mailbox(mailbox), Sleeper { poll, events: Events::with_capacity(1024), inbox, post }))
+    Ok((Mailbox(mailbox), Sleeper { poll, events: Events::with_capacity(1024), inbox, messages: Vec::new() }))
 }
 
 impl Mailbox {
@@ -78,10 +77,10 @@ impl Sleeper {
 
     /// Takes all messages without having slept: the last of them.
     pub fn take(&mut self) -> Option<u64> {
-        let mut post = self.inbox.exchange(std::mem::take(&mut self.post));
-        let last = post.messages.pop();
-        post.messages.clear();
-        self.post = post;
+        let mut messages = self.inbox.exchange(std::mem::take(&mut self.messages));
+        let last = messages.pop();
+        messages.clear();
+        self.messages = messages;
         last
     }
 
@@ -197,14 +196,14 @@ pub enum Standing {
 
 /// A loop in a stop: its connections, of which there is no more than how they stand and since when, and their deadlines.
 pub struct Draining {
-    drain: Drain,
+    drain: StopProgress,
     timeline: Timeline,
     connections: table::Table<StandIn>,
     deadlines: deadlines::Deadlines,
 }
 
 struct StandIn {
-    standing: stop::Standing,
+    standing: stop::ConnectionState,
     since: Instant,
 }
 
@@ -214,7 +213,7 @@ impl Draining {
     pub fn new(standings: impl IntoIterator<Item = Standing>) -> Draining {
         let asked = Instant::now() + Duration::from_secs(10);
         let mut draining = Draining {
-            drain: Drain::Running,
+            drain: StopProgress::Running,
             timeline: Timeline::new(&StopPolicy::default(), asked),
             connections: table::Table::new(),
             deadlines: deadlines::Deadlines::new(),
@@ -222,10 +221,10 @@ impl Draining {
         for (standing, number) in standings.into_iter().zip(0_u64..) {
             let since = asked - Duration::from_millis(number * 7919 % 10_000);
             let standing = match standing {
-                Standing::Quiet => stop::Standing::Quiet { since, rhythm: stop::Rhythm::default() },
-                Standing::InHead => stop::Standing::InHead { since },
-                Standing::InFlight => stop::Standing::InFlight,
-                Standing::Lingering => stop::Standing::Lingering(CloseReason::Drained),
+                Standing::Quiet => stop::ConnectionState::Quiet { since, rhythm: stop::Rhythm::default() },
+                Standing::InHead => stop::ConnectionState::InHead { since },
+                Standing::InFlight => stop::ConnectionState::InFlight,
+                Standing::Lingering => stop::ConnectionState::Lingering(CloseReason::Drained),
             };
             draining.connections.insert_with(|_| StandIn { standing, since });
         }
@@ -236,7 +235,7 @@ impl Draining {
 
     /// From running to draining: the number of actions that this takes.
     pub fn begin(&mut self) -> usize {
-        self.drain = Drain::Running;
+        self.drain = StopProgress::Running;
         self.advance()
     }
 
@@ -248,7 +247,7 @@ impl Draining {
 
     /// What `Action::Hint` is for connections that do not stream: a look at each. The number of those in flight.
     pub fn hint(&mut self) -> usize {
-        let is_in_flight = |connection: &mut StandIn| connection.standing == stop::Standing::InFlight;
+        let is_in_flight = |connection: &mut StandIn| connection.standing == stop::ConnectionState::InFlight;
         let tokens = self.connections.tokens();
         tokens.into_iter().filter(|&token| self.connections.get_mut(token).is_some_and(is_in_flight)).count()
     }
@@ -282,7 +281,7 @@ impl Draining {
 
 impl StandIn {
     /// As a connection that streams nothing and has nothing to write computes it.
-    fn deadline(&self, drain: &Drain) -> Option<(Kind, Instant)> {
+    fn deadline(&self, drain: &StopProgress) -> Option<(Kind, Instant)> {
         let timeouts = Timeouts::default();
         let (kind, wait) = match (drain.verdict(self.standing), self.standing) {
             (Verdict::CloseAt(at), _) => return Some((Kind::Quiet, at)),
@@ -290,10 +289,10 @@ impl StandIn {
                 let own = self.since.checked_add(timeouts.header);
                 return Some((Kind::Header, own.map_or(at, |own| own.min(at))));
             }
-            (Verdict::Keep, stop::Standing::Quiet { .. }) => (Kind::Idle, timeouts.idle),
-            (Verdict::Keep, stop::Standing::InHead { .. }) => (Kind::Header, timeouts.header),
-            (Verdict::Keep, stop::Standing::InFlight) => return None,
-            (Verdict::Keep, stop::Standing::Lingering(_)) => (Kind::Linger, timeouts.linger),
+            (Verdict::Keep, stop::ConnectionState::Quiet { .. }) => (Kind::Idle, timeouts.idle),
+            (Verdict::Keep, stop::ConnectionState::InHead { .. }) => (Kind::Header, timeouts.header),
+            (Verdict::Keep, stop::ConnectionState::InFlight) => return None,
+            (Verdict::Keep, stop::ConnectionState::Lingering(_)) => (Kind::Linger, timeouts.linger),
         };
         Some((kind, self.since.checked_add(wait)?))
     }

@@ -53,11 +53,14 @@ mod sync;
 
 pub use stop::{Cause, Context, OnCancel, WaitGroup, WaitGuard};
 
-// Of a stream it can see the part where two sides meet.
+// Of a streamed body, loom models the part where the senders and the loop meet.
 #[cfg(all(loom, test))]
-#[path = "body/stream/feed.rs"]
-#[allow(dead_code, reason = "the models use a part of it")]
-mod feed;
+mod body {
+    mod stream {
+        #[allow(dead_code, reason = "the models use a part of it")]
+        mod feed;
+    }
+}
 
 #[cfg(not(loom))]
 mod app;

@@ -1,37 +1,24 @@
-//! What a handler is given. The head and the context are shared between the handler and the connection that waits for
-//! its answer (that is the [`Exchange`]); the content is the handler's, who may keep it. Both are used again
-//! for later requests, unless they are large or were kept, so that serving allocates nothing once it is warm.
+//! The request that a handler is given. The [`Exchange`] (head, context, state) is shared between the handler and the
+//! connection that waits for its answer. The content belongs to the handler, which may keep it. The loop uses both again for
+//! later requests, unless they are large or were kept, so that a warm server allocates nothing for a request.
 
 mod exchange;
+mod reuse;
 mod upgrade;
 
-use std::{borrow::Cow, fmt, io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{borrow::Cow, fmt, io, net::SocketAddr, sync::Arc};
 
 pub(crate) use exchange::Exchange;
-use exchange::{NO_LINE, WAITED_FOR};
 
 use percent_encoding::percent_decode;
 
 use crate::{
-    app::{
-        middleware::Attachments,
-        response::Response,
-        router::{Found, Router},
-    },
-    body::{Body, pipe::Pipe},
-    http::{Framing, Method, Version},
-    observe::ConnectionId,
+    app::{middleware::Attachments, response::Response, router::Router},
+    body::pipe::Pipe,
+    http::{Method, Version},
     server::ServerHandle,
     stop::Context,
 };
-
-/// Capacity of a content buffer that is kept for the next request. Larger ones come and go: to allocate them is cheap beside
-/// what it takes to fill them.
-const KEPT_BODY: usize = 8 * 1024;
-/// Capacity of a head that is kept for the next request: what browsers send, with large cookies.
-const KEPT_HEAD: usize = 8 * 1024;
-/// How many times as much room is made for a declared content as has come of it.
-const ROOM: usize = 64;
 
 /// One request, whole: head and content.
 ///
@@ -46,9 +33,9 @@ const ROOM: usize = 64;
 pub struct Request {
     pub(crate) exchange: Arc<Exchange>,
     body: Arc<Vec<u8>>,
-    /// Where the content comes from, if the handler reads it itself.
+    /// The source of the content, if the handler reads the content itself.
     pub(crate) pipe: Option<Arc<Pipe>>,
-    /// On its way back from a worker; still none, if there is no thread to be had that could handle it.
+    /// Some on the way back from a worker. None if the system has no thread that could handle the request.
     pub(crate) answer: Option<Response>,
     attachments: Attachments,
 }
@@ -57,7 +44,7 @@ pub struct Request {
 pub(crate) struct RequestFactory {
     router: Arc<Router>,
     server: ServerHandle,
-    /// Of which the context of each request is a child.
+    /// The parent of each request's context.
     context: Context,
 }
 
@@ -83,118 +70,37 @@ impl Request {
         }
     }
 
-    /// Takes the request into use for a head that has just been parsed into it.
-    pub(crate) fn begin(&mut self, began: Instant, peer: SocketAddr, connection: ConnectionId, number: u64) {
-        if let Some(exchange) = Arc::get_mut(&mut self.exchange) {
-            exchange.began = began;
-            exchange.peer = peer;
-            exchange.connection = connection;
-            exchange.number = number;
-        }
-    }
-
-    /// Looks up the route, and keeps where its parameters are, and what a stop means for it.
-    pub(crate) fn route(&mut self, router: &Router) -> Found {
-        match Arc::get_mut(&mut self.exchange) {
-            Some(Exchange { head, parameters, path_number, route: own, on_stop, .. }) => {
-                let found = router.find(head, parameters, path_number);
-                if let Found::Route(route) = &found {
-                    *own = Some(*route);
-                    *on_stop = router.get_route(*route).on_stop;
-                }
-                found
-            }
-            // Only a request that is being handled is shared, and that has its route.
-            None => router.find(&self.exchange.head, &mut Vec::new(), &mut None),
-        }
-    }
-
-    /// Adds what has come of the content. Room is made for what the head has declared, but for no more than a multiple of
-    /// what is there: to make it bit by bit moves the bytes, and to make it for a mere claim invites claims.
-    pub(crate) fn add_to_body(&mut self, bytes: &[u8]) {
-        let body = Arc::make_mut(&mut self.body);
-        if let Framing::Length(declared) = self.exchange.head.framing()
-            && body.capacity() - body.len() < bytes.len()
-        {
-            // Where there is not as much to be had, it grows as far as it has to.
-            _ = body.try_reserve_exact(room(body.len() + bytes.len(), declared) - body.len());
-        }
-        body.extend_from_slice(bytes);
-    }
-
-    pub(crate) fn has_attachments(&mut self) -> bool {
-        !self.attachments.is_empty()
-    }
-
-    /// Drops what handlers and wrappers have attached: a user's values, which may block. A panic of one is caught.
-    pub(crate) fn drop_attachments(&mut self) {
-        self.attachments.clear();
-    }
-
-    /// For a worker whose handler has returned: drops here, where it may block, what the handler has left with the request.
-    pub(crate) fn let_go(&mut self, response: &Response) {
-        self.drop_attachments();
-        // What comes after the head may need the context: a client that goes ends it.
-        if !matches!(response.body(), Body::Stream(_) | Body::Upgrade(_)) {
-            self.exchange.drop_callbacks();
-        }
-    }
-
-    /// Makes an answered request ready for the next one; false if somebody still looks at it.
-    pub(crate) fn recycle(&mut self) -> bool {
-        match Arc::get_mut(&mut self.body) {
-            Some(body) if body.capacity() <= KEPT_BODY => body.clear(),
-            _ => self.body = Arc::default(),
-        }
-        self.pipe = None;
-        self.drop_attachments();
-        let Some(exchange) = Arc::get_mut(&mut self.exchange) else { return false };
-        if exchange.head.capacity() > KEPT_HEAD {
-            return false;
-        }
-        exchange.parameters.clear();
-        exchange.path_number = None;
-        exchange.route = None;
-        exchange.context.take();
-        *exchange.abandoned.get_mut() = WAITED_FOR;
-        *exchange.line.get_mut() = NO_LINE;
-        *exchange.claimed.get_mut() = false;
-        *exchange.cancelled.get_mut() = false;
-        *exchange.named.get_mut() = false;
-        true
-    }
-
-    /// The method. [`Request::method_str`] has the text of one that is not standard.
+    /// The method. [`Request::method_str`] has the text of a method that is not standard.
     #[must_use]
     pub fn method(&self) -> Method {
         self.exchange.head.method()
     }
 
-    /// The method as the client wrote it; methods have case (RFC 9110 section 9.1).
+    /// The method as the client wrote it. Methods are case-sensitive (RFC 9110 section 9.1).
     #[must_use]
     pub fn method_str(&self) -> &str {
         self.exchange.head.method_str()
     }
 
-    /// The path, still percent-encoded, without the query.
+    /// The path without the query, still percent-encoded.
     #[must_use]
     pub fn path(&self) -> &str {
         self.exchange.head.path()
     }
 
-    /// The protocol version the client speaks.
+    /// The protocol version that the client speaks.
     #[must_use]
     pub fn version(&self) -> Version {
         self.exchange.head.version()
     }
 
-    /// The host that the client wants: of an absolute-form target, otherwise of the Host field.
+    /// The host that the client asks for: from an absolute-form target if there is one, otherwise from the Host field.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
         self.exchange.head.host()
     }
 
-    /// The value of a `{name}` segment of the route, percent-decoded; bytes that are not UTF-8 become U+FFFD.
+    /// The value of a `{name}` segment of the route, percent-decoded. Bytes that are not UTF-8 become U+FFFD.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<Cow<'_, str>> {
         let exchange = &*self.exchange;
@@ -204,8 +110,8 @@ impl Request {
         Some(percent_decode(value.as_bytes()).decode_utf8_lossy())
     }
 
-    /// The first value of a query parameter, percent-decoded, `+` read as a space (as in a form); bytes that are not
-    /// UTF-8 become U+FFFD. `None` if there is no such parameter, empty if it has no value.
+    /// The first value of a query parameter, decoded as forms are: percent-decoded, with `+` for a space. Bytes that are not
+    /// UTF-8 become U+FFFD. `None` if there is no such parameter; empty if the parameter has no value.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
         self.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value)
@@ -219,37 +125,37 @@ impl Request {
         })
     }
 
-    /// The query as it came, still percent-encoded, without the `?`.
+    /// The query without the `?`, still percent-encoded.
     #[must_use]
     pub fn query_string(&self) -> Option<&str> {
         self.exchange.head.query()
     }
 
-    /// The first value of a field, if it is there and UTF-8; names have no case.
+    /// The first value of a field, if there is one and it is UTF-8. Names are not case-sensitive.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.exchange.head.header(name).and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// The id of the last event that a reconnecting `EventSource` has seen: the `Last-Event-ID` field.
+    /// The `Last-Event-ID` field: the id of the last event that an `EventSource` saw before it reconnected.
     #[must_use]
     pub fn last_event_id(&self) -> Option<&str> {
         self.header("Last-Event-ID").filter(|id| !id.is_empty())
     }
 
-    /// All fields in the order they came.
+    /// All fields, in the order in which the client sent them.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.exchange.head.headers()
     }
 
-    /// The content, whole, without its transfer coding; empty if there is none, and for a
-    /// [streamed](crate::routing::Route::streamed) route, which has [`Request::reader`].
+    /// The whole content, without its transfer coding. Empty if there is none. Empty for a
+    /// [streamed](crate::routing::Route::streamed) route too: there, use [`Request::reader`].
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// The same content, to be kept beyond the request, or sent back, without a copy.
+    /// The same content, to keep beyond the request, or to send back, without a copy.
     ///
     /// ```
     /// use softstop::{Request, Router};
@@ -262,18 +168,26 @@ impl Request {
         Arc::clone(&self.body)
     }
 
-    /// Reads the content. For a [streamed](crate::routing::Route::streamed) route, a read waits for what the client has yet to send;
-    /// all readers of a request share one position. Otherwise it reads [`Request::body`] from its beginning.
+    /// Reads the content.
+    ///
+    /// - For a [streamed](crate::routing::Route::streamed) route, a read waits for the bytes that the client has yet to send. All readers of
+    ///   a request share one position.
+    /// - For other routes, a reader reads [`Request::body`] from its beginning.
     ///
     /// # Errors
     ///
-    /// A read of a streamed content fails with `ConnectionReset` if the client is gone before its end, `InvalidData` if
-    /// the client breaks the protocol, `TimedOut` if it is too slow, `ConnectionAborted` if the server's stop has run out
-    /// of time. What was read before is no whole message then.
+    /// A read of a streamed content fails with
+    ///
+    /// - `ConnectionReset` if the client is gone before the end of the content,
+    /// - `InvalidData` if the client breaks the protocol,
+    /// - `TimedOut` if the client is too slow, or the route's time is over,
+    /// - `ConnectionAborted` if the server is stopping and the grace period is over.
+    ///
+    /// The bytes that were read before the error are not the whole content.
     pub fn reader(&self) -> impl io::Read + '_ {
         match &self.pipe {
-            None => Reader::Whole(&self.body),
-            Some(pipe) => Reader::Piped(pipe),
+            None => ContentReader::Whole(&self.body),
+            Some(pipe) => ContentReader::Piped(pipe),
         }
     }
 
@@ -283,7 +197,7 @@ impl Request {
         self.exchange.peer
     }
 
-    /// The server that serves this request: to stop it from inside a handler, or to ask whether it is ready.
+    /// The server that serves this request. A handler may ask it to stop, or ask whether it is ready.
     #[must_use]
     pub fn server(&self) -> &ServerHandle {
         &self.exchange.server
@@ -304,29 +218,31 @@ impl Request {
         self.attachments.get()
     }
 
-    /// The context of this request: it ends when the client goes away while the handler runs, when the route's
-    /// [time](crate::routing::Route::timeout) is over, and when the server's stop reaches the handler. It is made when it is first asked
-    /// for.
+    /// The context of this request. The first call makes the context. The context ends
     ///
-    /// A handler that runs [inline](crate::routing::Route::inline) has the loop to itself, so nobody can see its client go; its
-    /// context ends with the server's only.
+    /// - when the client goes away while the handler runs,
+    /// - when the route's [time](crate::routing::Route::timeout) is over,
+    /// - when the server's stop cancels the handler.
+    ///
+    /// While a handler runs [inline](crate::routing::Route::inline), its loop cannot see the client go. The context of such a handler ends
+    /// only with the server's.
     #[must_use]
     pub fn context(&self) -> &Context {
         self.exchange.context()
     }
 }
 
-/// The content of a request, wherever it is.
-enum Reader<'a> {
+/// Reads the content of a request, whether it is here or still to come.
+enum ContentReader<'a> {
     Whole(&'a [u8]),
     Piped(&'a Pipe),
 }
 
-impl io::Read for Reader<'_> {
+impl io::Read for ContentReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Reader::Whole(bytes) => bytes.read(buffer),
-            Reader::Piped(pipe) => pipe.read(buffer),
+            ContentReader::Whole(bytes) => bytes.read(buffer),
+            ContentReader::Piped(pipe) => pipe.read(buffer),
         }
     }
 }
@@ -342,12 +258,6 @@ impl fmt::Debug for Request {
     }
 }
 
-/// How much room is made for a content of which so much is there.
-fn room(there: usize, declared: u64) -> usize {
-    let declared = usize::try_from(declared).unwrap_or(usize::MAX);
-    declared.min(there.saturating_mul(ROOM)).max(there)
-}
-
 fn decode_form(text: &str) -> Cow<'_, str> {
     if text.contains('+') {
         let spaced = text.replace('+', " ");
@@ -359,14 +269,7 @@ fn decode_form(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{decode_form, room};
-
-    #[test]
-    fn room_is_made_for_what_is_declared_but_not_for_a_claim() {
-        assert_eq!(room(60_000, 1 << 20), 1 << 20, "the usual upload: at once");
-        assert_eq!(room(100, 1 << 40), 6_400);
-        assert_eq!(room(100, 100), 100);
-    }
+    use super::decode_form;
 
     #[test]
     fn form_decoding() {

@@ -1,9 +1,11 @@
-//! Handing a connection over to its handler, for another protocol (RFC 9110 section 7.8).
+//! The hand-over of a connection to its handler, for another protocol (RFC 9110 section 7.8).
 //!
 //! ```text
-//!   loop:     101 is written -> the socket leaves the loop, blocking from now on, with what was read behind the request
-//!   thread:   the handler's own; a seat of the pool, so that a stop waits for it, joins it, or names it
-//!             a stop begins -> the context hints;  its time is over -> the context ends, and the socket is shut down
+//!   loop:     101 is written ----> the socket leaves the loop, with the bytes that were read behind the request
+//!   thread:   its own thread runs the handler, on the socket, which blocks from now on
+//!               a stop begins         -> the handler's context hints
+//!               the stop's time ends  -> the context ends, and the socket is shut down
+//!             the stop waits for the thread, and joins or names it
 //! ```
 
 use std::{
@@ -15,25 +17,27 @@ use std::{
 
 use crate::{isolation::disposal::dispose, stop::Context, sync::lock};
 
-type Handler = Box<dyn FnOnce(Upgraded, &Context) + Send>;
+type UpgradeHandler = Box<dyn FnOnce(Upgraded, &Context) + Send>;
 
-/// A connection that is its handler's alone: reads and writes block. Dropped, it is closed.
+/// A connection that belongs to its handler alone. Reads and writes block. The drop closes the connection.
 pub struct Upgraded {
     stream: TcpStream,
-    /// What the client had sent behind its request.
+    /// The bytes that the client had sent behind its request.
     early: io::Cursor<Vec<u8>>,
 }
 
-/// What is to become of the connection once the response is written: see [`Request::upgrade`](crate::Request::upgrade).
+/// The handler that takes the connection over once the response is written: see
+/// [`Request::upgrade`](crate::Request::upgrade).
 #[derive(Clone)]
 pub struct Upgrade {
     taker: Arc<Taker>,
 }
 
-/// The handler, until it is called.
-struct Taker(Mutex<Option<(Handler, Context)>>);
+/// The handler and its context, until the handler is called.
+struct Taker(Mutex<Option<(UpgradeHandler, Context)>>);
 
-/// A handler that is never called may own anything, and its response may be dropped by a loop.
+/// A loop may drop the response, and a handler that is never called may own values whose `Drop` blocks. So another thread drops
+/// such a handler.
 impl Drop for Taker {
     fn drop(&mut self) {
         if let Some((handler, _)) = lock(&self.0).take() {
@@ -43,8 +47,9 @@ impl Drop for Taker {
 }
 
 impl Upgraded {
-    /// The socket, for instance to set time-outs, or to shut it down from elsewhere ([`TcpStream::try_clone`]). Some of what
-    /// the client has sent may not be in it any more: read from `self`.
+    /// The socket: to set time-outs, or to shut the socket down from another thread ([`TcpStream::try_clone`]).
+    ///
+    /// Read from `self`, not from the socket, because the loop may have read some of the client's bytes already.
     ///
     /// Writes through `self` never raise SIGPIPE. A vectored write to the socket itself does, if the client is gone and the
     /// process has given SIGPIPE its default disposition back.
@@ -84,22 +89,22 @@ impl Upgrade {
         handler: impl FnOnce(Upgraded, &Context) + Send + 'static,
         context: Context,
     ) -> Upgrade {
-        let handler: Handler = Box::new(handler);
+        let handler: UpgradeHandler = Box::new(handler);
         Upgrade { taker: Arc::new(Taker(Mutex::new(Some((handler, context))))) }
     }
 
-    /// Runs the handler to its end, on this thread. The first one of its clones does.
+    /// Runs the handler to its end, on this thread. Only the first call, of all clones, runs it.
     pub(crate) fn run(&self, stream: TcpStream, early: Vec<u8>) -> io::Result<()> {
         let Some((handler, context)) = lock(&self.taker.0).take() else { return Ok(()) };
         stream.set_nonblocking(false)?;
         let waker = stream.try_clone()?;
-        let _at_the_end = context.on_cancel(move |_| _ = waker.shutdown(Shutdown::Both));
+        let _shutdown_at_the_end = context.on_cancel(move |_| _ = waker.shutdown(Shutdown::Both));
         handler(Upgraded { stream, early: io::Cursor::new(early) }, &context);
         Ok(())
     }
 }
 
-/// The same one, not an equal one.
+/// Two upgrades are equal if they share one handler.
 impl PartialEq for Upgrade {
     fn eq(&self, other: &Upgrade) -> bool {
         Arc::ptr_eq(&self.taker, &other.taker)

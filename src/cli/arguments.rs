@@ -9,13 +9,13 @@ use super::{bench::arguments::Bench, check::arguments::Check};
 /// An HTTP/1.1 server that can be stopped without losing a request.
 ///
 /// Without a subcommand it serves: three servers, hello, name and echo, until SIGINT, SIGTERM, SIGHUP or
-/// SIGQUIT. A second signal, half a second later or more, ends it at once. Exit status: 0 everything closed cleanly, 1 it could not start or failed, 2 something was cut off by the
-/// stop, 64 the command line makes no sense.
+/// SIGQUIT. A second signal, half a second later or more, ends the program at once. Exit status: 0 everything closed
+/// cleanly, 1 the program could not start or failed, 2 the stop cut something off, 64 the command line makes no sense.
 ///
 /// An ADDRESS is host:port. `:8080` means every address of both families, `localhost:8080` both 127.0.0.1 and ::1,
 /// `0.0.0.0:8080` every IPv4 address, and `[::]:8080` every IPv6 address alone.
 ///
-/// When a stop begins, new clients are refused at once; those that have begun to connect are still served.
+/// When a stop begins, new clients are refused at once. Clients that have begun to connect are still served.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
@@ -36,48 +36,49 @@ pub(crate) enum Command {
     /// Measure: what an accept loop costs, what a stop takes and loses, how quick a server is.
     #[command(subcommand)]
     Bench(Bench),
-    /// Judge how a server stops: start it, load it, send the signal, and count what its clients lose.
+    /// Judge how a server stops: start the server, load it, send the signal, and count what the clients lose.
     ///
-    /// Works with any HTTP/1.1 server in any language. The server is started afresh for every stop, on a free port that
-    /// stands for `{port}` in COMMAND and in $PORT. Exit status: 0 no check failed, 2 a check failed, 1 the server could
+    /// Works with any HTTP/1.1 server in any language. For every stop the server is started afresh on a free port, which
+    /// replaces `{port}` in COMMAND and is in $PORT. Exit status: 0 no check failed, 2 a check failed, 1 the server could
     /// not be judged, 64 the command line makes no sense.
     Check(Box<Check>),
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Serve {
-    /// Where hello listens: GET / greets the world, GET /sleep?ms=N takes that long.
+    /// The address of hello: GET / greets the world, GET /sleep?ms=N takes N milliseconds.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7000")]
     pub(crate) hello: String,
-    /// Where name listens: GET /?name=Alex greets Alex.
+    /// The address of name: GET /?name=Alex greets Alex.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
     pub(crate) name: String,
-    /// Where echo listens: whatever is sent to / comes back.
+    /// The address of echo: a content that is sent to / comes back.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
     pub(crate) echo: String,
-    /// How long to go on serving when a stop begins, with /readyz saying no already.
+    /// How long to go on serving after a stop has begun, while /readyz answers 503.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub(crate) lame_duck: Duration,
-    /// How long requests in flight may then take to finish.
+    /// How long requests in flight may take to finish after that.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub(crate) grace: Duration,
-    /// How long handlers may take to return when they are cancelled after that.
+    /// How long handlers may take to return after the grace period, when they are cancelled.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
     pub(crate) cancel_grace: Duration,
-    /// The longest time for which a stop keeps a silent connection open for one more request; one whose client has been quick
-    /// so far is kept for less.
+    /// The longest time for which a stop keeps a silent connection open for one more request. A connection whose client has
+    /// been quick so far is kept for less.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
     pub(crate) quiet_period: Duration,
-    /// Write what the stop came to, as JSON. A file is replaced at once; a pipe, a FIFO or a device is only written to.
+    /// Write the report of the stop to this file, as JSON. A file is replaced at once; a pipe, a FIFO or a device is only
+    /// written to.
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// Draw a picture of the stop: who was in flight, and what was waited for. Written as the report is.
+    /// Draw the stop's timeline into this file: each connection, its requests, and the phases. Written as the report is.
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) timeline: Option<PathBuf>,
     /// Event loops of each server [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) loops: Option<u16>,
-    /// The most worker threads of each server; they are made on demand [default: 512]
+    /// The most worker threads of each server, made on demand [default: 512]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_workers: Option<u16>,
     /// Let POST /exit on hello stop everything.

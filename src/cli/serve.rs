@@ -1,4 +1,4 @@
-//! `softstop serve`: the group of three, what is written about its stop, and the exit status.
+//! `softstop serve`: the group of three servers, the files about its stop, and the exit status.
 
 use std::{
     fmt::Display,
@@ -13,11 +13,11 @@ use softstop::{Group, Router, Server, StopPolicy, observe::Recorder, report::Gro
 
 use super::{arguments::Serve, destination::Destination, services, words::say};
 
-/// Something was cut off by the stop.
+/// The exit status when the stop cut something off.
 const UNCLEAN: u8 = 2;
 
 pub(crate) fn serve(options: &Serve) -> ExitCode {
-    // Made before anything is served: at the end it would be too late to hear that they can't be had.
+    // Opened before anything is served, so that a path that cannot be written is an error at once.
     let files = destination(options.report.as_deref())
         .and_then(|report| Ok((report, destination(options.timeline.as_deref())?)));
     let (report_file, timeline_file) = match files {
@@ -58,7 +58,7 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
     say(move || {
         log_report(&report);
         match written {
-            // Nothing is left to be done if standard error cannot be written either.
+            // If standard error cannot be written either, the program has no other way to tell.
             Err(error) => _ = writeln!(io::stderr(), "softstop: {error}"),
             Ok(()) if is_clean => log::info!("everything closed successfully"),
             Ok(()) => log::warn!("not everything could be finished: see above"),
@@ -71,7 +71,7 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
     }
 }
 
-/// A line for each server that ran: a warning only where that server was not clean.
+/// Logs the report of each server that ran. A server that did not stop cleanly is a warning.
 fn log_report(report: &GroupReport) {
     let ran = report.servers.iter().filter(|server| server.was_running());
     let level = |is_clean| if is_clean { log::Level::Info } else { log::Level::Warn };
@@ -101,7 +101,7 @@ fn destination(path: Option<&Path>) -> Result<Option<Destination>, String> {
     path.map(Destination::open).transpose()
 }
 
-/// Writes a report as JSON, if it is wanted.
+/// Writes a report as JSON, if there is a file for it.
 fn write(destination: Option<Destination>, report: &impl Serialize) -> Result<(), String> {
     let Some(destination) = destination else { return Ok(()) };
     let json = serde_json::to_vec_pretty(report).map_err(|error| error.to_string())?;
@@ -110,7 +110,7 @@ fn write(destination: Option<Destination>, report: &impl Serialize) -> Result<()
 
 fn fail(error: impl Display) -> ExitCode {
     let words = format!("softstop: {error}");
-    // Nothing is left to be done if standard error cannot be written either.
+    // If standard error cannot be written either, the program has no other way to tell.
     say(move || _ = writeln!(io::stderr(), "{words}"));
     ExitCode::FAILURE
 }

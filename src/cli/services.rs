@@ -7,10 +7,10 @@ use softstop::{
     routing::{IntoRoute, metrics_route},
 };
 
-/// The longest sleep that `/sleep` grants.
+/// The longest sleep of `/sleep`.
 const LONGEST_SLEEP_MS: u64 = 60_000;
 
-/// Greets the world; with `exit`, `POST /exit` stops the whole group.
+/// Greets the world. With `exit`, `POST /exit` stops the whole group.
 pub(crate) fn hello(exit: Option<(GroupHandle, StopPolicy)>) -> Router {
     let router = health().get("/", route(|_| "Hello, world!").inline()).get("/sleep", sleep);
     match exit {
@@ -22,19 +22,19 @@ pub(crate) fn hello(exit: Option<(GroupHandle, StopPolicy)>) -> Router {
     }
 }
 
-/// Greets whoever it is told.
+/// Greets the name in the query.
 pub(crate) fn name() -> Router {
     let greet =
         |request: &Request| format!("Hello, {}!", request.query("name").unwrap_or_default()).into_response();
     health().get("/", route(greet).inline())
 }
 
-/// Sends back what it is sent.
+/// Sends the content of a request back.
 pub(crate) fn echo() -> Router {
     let echo = |request: &Request| {
         let response = Response::new(StatusCode::OK).with_body(request.body().to_vec());
         match request.header("Content-Type") {
-            // What a client may send is more than what a server may: it goes without then.
+            // A client may send bytes in a field that a server may not send. Such a response has no type.
             Some(kind) => response.clone().try_header("Content-Type", kind).unwrap_or(response),
             None => response,
         }
@@ -42,7 +42,7 @@ pub(crate) fn echo() -> Router {
     health().any("/", echo)
 }
 
-/// What every server answers: whether the process lives, whether it should be sent requests, and what it has counted.
+/// The routes of every server: whether the process lives, whether the server should be sent requests, and its metrics.
 fn health() -> Router {
     let router = Router::new().get("/healthz", route(|_| "ok\n").inline());
     router.get("/metrics", metrics_route().into_route().inline()).get(

@@ -5,9 +5,9 @@
 //! handler before its connection is gone; so once the count is zero during a stop, it stays zero, and the loops, which
 //! it wakes, may leave.
 
-mod detached;
 mod ending;
 mod news;
+mod user_threads;
 
 use std::{
     sync::{
@@ -17,9 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use detached::Detached;
 use news::Desk;
 pub(crate) use news::News;
+use user_threads::UserThreads;
+pub(crate) use user_threads::{NotSpawned, UserCode};
 
 use crate::{
     config::Config,
@@ -28,14 +29,14 @@ use crate::{
     isolation::journal,
     metrics::{Tally, Totals},
     rounded::Rounded,
-    stop::{Cause, Context, Phase, StopPolicy, Straggler, Timeline, WaitGroup, phase_lengths},
+    stop::{Cause, Context, Phase, StopPolicy, Timeline, WaitGroup, phase_lengths},
     sync::lock,
 };
 
 pub(crate) struct Run {
     config: Arc<Config>,
     pub(crate) in_flight: WaitGroup,
-    detached: Detached,
+    user_threads: UserThreads,
     /// Ends when the grace period is over.
     pub(crate) hard: Context,
     /// Ends when the drain begins.
@@ -128,7 +129,7 @@ impl Run {
         Run {
             config: Arc::clone(config),
             in_flight: WaitGroup::new(),
-            detached: Detached::default(),
+            user_threads: UserThreads::default(),
             hard,
             soft,
             stopping: AtomicBool::new(false),
@@ -276,16 +277,6 @@ impl Run {
             }
         }
         callback();
-    }
-
-    /// Whether the calling thread is one of detached work.
-    pub(crate) fn is_detached_thread(&self) -> bool {
-        self.detached.is_own_thread()
-    }
-
-    /// Detached work that is still at it.
-    pub(crate) fn detached_stragglers(&self) -> Vec<Straggler> {
-        self.detached.stragglers()
     }
 
     pub(crate) fn has_ended(&self) -> bool {

@@ -14,17 +14,18 @@ use super::grammar::{self, TOKEN};
 use super::scan::Scan;
 use super::{Event, Limits, Received, Refusal, fields};
 
-/// Digits of one chunk size. Sixteen fill 64 bits; as many leading zeros are put up with.
+/// The most digits of one chunk size. Sixteen digits fill 64 bits, and a size may begin with zeros (RFC 9112 section 7.1). As many
+/// zeros as digits are more than any client needs.
 const SIZE_DIGITS: u8 = 32;
 
-/// Bytes of all chunk extensions of one message (RFC 9112 section 7.1.1 asks for such a bound).
+/// The most bytes of all chunk extensions of one message. RFC 9112 section 7.1.1 asks for such a bound.
 const EXTENSION_BYTES: u16 = 16 * 1024;
 
-/// The state of the coding.
+/// The state of the decoder of one message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Chunked {
     position: Position,
-    /// Bytes of content that are still admitted.
+    /// The bytes of content that the limit still allows.
     allowance: u64,
     extension_bytes: u16,
 }
@@ -39,7 +40,7 @@ enum Position {
     Trailer(Scan),
 }
 
-/// Which byte of a line's end comes next.
+/// The byte of a line's end that comes next.
 #[derive(Debug, Clone, Copy)]
 enum LineEnd {
     CarriageReturn,
@@ -49,11 +50,11 @@ enum LineEnd {
 /// A part of `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`.
 #[derive(Debug, Clone, Copy)]
 enum Extension {
-    /// White space that a semicolon has to follow.
+    /// White space, behind which a semicolon has to stand.
     BeforeSemicolon,
     BeforeName,
     Name,
-    /// White space behind a name, which may be that before the next semicolon.
+    /// White space behind a name. A semicolon or an equals sign may follow.
     AfterName,
     BeforeValue,
     Token,
@@ -77,7 +78,7 @@ impl Extension {
             (BeforeValue, b'"') => Some(Quoted),
             (Quoted, b'"') => Some(AfterQuoted),
             (Quoted, b'\\') => Some(QuotedPair),
-            // RFC 9110 section 5.6.4: tabs and everything that is no control character.
+            // RFC 9110 section 5.6.4: tabs, and each byte that is no control character.
             (Quoted | QuotedPair, _) if byte == b'\t' || !byte.is_ascii_control() => Some(Quoted),
             _ => None,
         }
@@ -94,8 +95,8 @@ impl Chunked {
         Chunked { position: Position::Size { digits: 0, size: 0 }, allowance: limit, extension_bytes: 0 }
     }
 
-    /// One step: up to the end of the next data, of the message, or of the input. A trailer section is discarded,
-    /// but only once it is complete; until then it is not consumed.
+    /// Takes one step: up to the end of the next data, of the message, or of the input. A trailer section is consumed, and
+    /// discarded, only once it is complete.
     pub(super) fn receive(&mut self, input: &[u8], limits: &Limits) -> Result<Received, Refusal> {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {
@@ -120,7 +121,7 @@ impl Chunked {
         Ok(Received { consumed: at, event: Event::NeedInput })
     }
 
-    /// The position behind a byte that is part of the coding itself.
+    /// The position behind a byte that belongs to the coding, not to the data.
     fn advance(&mut self, byte: u8) -> Result<Position, Refusal> {
         match (self.position, byte) {
             (Position::Size { digits: 1.., size }, b'\r') => Ok(Position::SizeEnd { size }),
@@ -143,7 +144,7 @@ impl Chunked {
             (Position::DataEnd(LineEnd::CarriageReturn), b'\r') => Ok(Position::DataEnd(LineEnd::LineFeed)),
             (Position::DataEnd(LineEnd::LineFeed), b'\n') => Ok(Position::Size { digits: 0, size: 0 }),
             (Position::SizeEnd { .. } | Position::DataEnd(_), _) => Err(Refusal::CHUNK_END),
-            // `receive` sees to these two.
+            // `receive` deals with these two itself.
             (Position::Data { .. } | Position::Trailer(_), _) => Ok(self.position),
         }
     }
@@ -158,8 +159,8 @@ impl Chunked {
     }
 }
 
-/// RFC 9112 section 7.1.2: a field section like that of the head. What the fields say is of no consequence (RFC 9110
-/// section 6.5.1). Returns its length once it is complete.
+/// Parses a trailer section, which is a field section like that of the head (RFC 9112 section 7.1.2). The fields are ignored (RFC
+/// 9110 section 6.5.1). Returns the length of the section once it is complete.
 fn trailer(section: &[u8], scan: &mut Scan, limits: &Limits) -> Result<Option<usize>, Refusal> {
     if !scan.is_due(section) {
         return Ok(None);

@@ -67,7 +67,7 @@ impl Limits {
     }
 
     /// The most bytes of one request's content, after the transfer coding is removed. More are answered
-    /// `413 Content Too Large`. With 0, only requests without content are taken. A [`streamed`](crate::streamed) route
+    /// `413 Content Too Large`. With 0, only requests without content are taken. A [`streamed`](crate::routing::Route::streamed) route
     /// has no such bound unless its route sets one.
     ///
     /// Default 8 MiB: ample for calls of an API, and too small to fill the memory by accident.

@@ -176,17 +176,17 @@ impl Live {
             listener_failures.extend(report.listener_failures);
         }
         // Handlers whose clients are gone, or were answered without them: the others were named with their connections.
-        let unnamed = self.pool.working().into_iter().filter(|exchange| exchange.name_once());
+        let unnamed = self.pool.working().into_iter().filter(|exchange| exchange.name());
         stragglers.extend(unnamed.map(|exchange| Straggler {
             request: exchange.to_string(),
             peer: Some(exchange.peer()),
             age: exchange.began.elapsed(),
             stuck: Stuck::Handling,
         }));
-        stragglers.extend(self.run.detached_stragglers());
+        stragglers.extend(self.run.user_code_stragglers());
         self.pool.close();
         if ended.is_some() {
-            let idle = self.pool.take_idle_threads().into_iter();
+            let idle = self.pool.take_idle_threads().into_iter().chain(self.run.take_idle_user_threads());
             leaving.extend(idle.map(|(name, thread)| (Thread::OfPool(name), thread)));
         }
         let (held, joined) = self.join(leaving);
@@ -254,6 +254,6 @@ impl Live {
     pub(super) fn is_own_thread(&self) -> bool {
         self.loop_threads.contains(&thread::current().id())
             || self.pool.is_own_thread()
-            || self.run.is_detached_thread()
+            || self.run.is_user_thread()
     }
 }

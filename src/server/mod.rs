@@ -174,7 +174,9 @@ impl Server {
                     State::New { stop } => (stop.take(), None),
                     State::Stopped(past) => (None, Some(std::mem::take(past))),
                     State::Starting { .. } => {
-                        return Err(Error::misuse(format!("{name}: is being started by another thread")));
+                        return Err(Error::misuse(format!(
+                            "{name}: another thread is starting it: call start() once"
+                        )));
                     }
                     State::Running(live) if live.run.has_ended() => {
                         let live = Arc::clone(live);

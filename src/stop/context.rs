@@ -1,14 +1,17 @@
-//! A tree of contexts, in which the end of one is the end of all below it, and everybody can tell why.
+//! Contexts tell work that it should end, and why. They form a tree: when a context ends, all contexts below it end with the
+//! same cause.
 //!
-//! The tree is in `node`, the deadlines in `timer`; this is what users see of them.
+//! This file has the public type. The tree is in `node`, and the deadlines are in `timer`. A server's context has a hint, which
+//! ends earlier than the context:
 //!
 //! ```text
-//!                 a stop begins          its time is over
-//!   hint:  alive ───────────────> Stopping ─ ─ ─ ─ ─ ─ ─ ─     what `stopping()` gives
-//!   hard:  alive ─────────────────────────────────> ended     the context itself, and its children
+//!                    a stop begins        the grace period is over
+//!   hint      alive ───────────────> ended (Stopping)                      `context.stopping()`
+//!   context   alive ───────────────────────────────> ended (Stopping)      `context`, and its children
 //! ```
 
 mod cause;
+mod hint;
 mod node;
 mod on_cancel;
 mod slab;
@@ -24,25 +27,45 @@ use crossbeam_channel::Receiver;
 
 pub use self::{cause::Cause, on_cancel::OnCancel};
 
-use self::node::{Callback, Hint, Node, Watcher};
+use self::{
+    hint::Hint,
+    node::{Callback, Node, Watcher},
+};
 use crate::sync::Arc;
 
-/// Tells work that it should end, and why; the work asks, waits or is called back.
+/// Tells work that it should end, and why.
 ///
-/// Contexts form a tree: a [`child`](Context::child) ends when its parent does, with the same [`Cause`], and can be
-/// ended alone. What ended once stays ended, and the first cause is the one that stays. A clone is a handle of the
-/// same context. Dropping handles ends nothing: a child goes on, and still hears from above, when those of its
-/// parents are gone; a context whose handles, children and registrations are all gone is forgotten by its parent.
+/// A context is alive until it ends. It ends when somebody calls [`cancel`](Context::cancel), when its deadline passes, or when
+/// its parent ends. The work can ask ([`check`](Context::check)), wait ([`wait`](Context::wait), [`sleep`](Context::sleep)),
+/// select ([`done`](Context::done)) or register a callback ([`on_cancel`](Context::on_cancel)).
 ///
-/// Ending a context ends all below it before [`cancel`](Context::cancel) returns, and before any callback runs. A
-/// thread that ends a context and one that looks at a child may of course overtake each other in between.
+/// Contexts form a tree. A [`child`](Context::child) ends with its parent, and can also be ended alone. A clone is another
+/// handle of the same context.
 ///
-/// A child costs one allocation, and a place in its parent for as long as it exists; a channel, a timer or a system
-/// call only what is asked for.
+/// # Guaranteed
+///
+/// - A context that has ended stays ended. Its first [`Cause`] stays its cause.
+/// - A context ends with the cause of the context above it, if that one ended it.
+/// - When a `cancel` that has ended the context returns, all contexts below have ended. It has also run the callbacks of all
+///   contexts that it has ended. It runs no callback before all of these have ended.
+/// - Dropping handles ends nothing. A child lives on, and still ends with its ancestors, when nobody holds its parent any more.
+/// - A context without handles, children and registrations is freed, and its parent forgets it.
+/// - A child costs one allocation, and one entry in its parent as long as it exists. A channel, a timer or a system call is
+///   used only if a method needs it.
+///
+/// # Not guaranteed
+///
+/// - A context cannot end the work itself: no thread can be ended from outside.
+/// - While a thread ends a tree, another thread may find a child alive whose parent has ended. A second `cancel` of the same
+///   context returns at once, and may return before the first one has ended all contexts below.
+///
+/// # Your part
+///
+/// Work that may take long has to look at its context, and to return when the context has ended.
 ///
 /// # Examples
 ///
-/// A loop asks now and then, and passes the cause up:
+/// A loop checks the context in each step. The `?` returns the cause to the caller:
 ///
 /// ```
 /// use softstop::{Cause, Context};
@@ -67,18 +90,18 @@ pub struct Context {
 }
 
 impl Context {
-    /// A root: it ends only if somebody ends it.
+    /// Makes a root: a context without a parent, which ends only by [`cancel`](Context::cancel).
     pub fn new() -> Context {
         Context { node: Node::new([None, None], Hint::None, None) }
     }
 
-    /// A context that ends when this one does, with its cause, and can be ended without it.
+    /// Makes a context that ends when this one ends, with the same cause. Ending the child does not end this one.
     pub fn child(&self) -> Context {
         self.bounded(None)
     }
 
-    /// A child that ends with [`Cause::DeadlineExceeded`] after that time. If the time is more than an [`Instant`]
-    /// can tell, it is a plain child.
+    /// Makes a child that ends with [`Cause::DeadlineExceeded`] after `timeout`. If the end of the time-out is more than an
+    /// [`Instant`] can hold, the child has no deadline of its own. See [`with_deadline`](Context::with_deadline).
     ///
     /// # Examples
     ///
@@ -93,10 +116,11 @@ impl Context {
         self.bounded(Instant::now().checked_add(timeout))
     }
 
-    /// A child that ends with [`Cause::DeadlineExceeded`] at that time; at once if it is in the past.
+    /// Makes a child that ends with [`Cause::DeadlineExceeded`] at `deadline`, or at once if that is in the past.
     ///
-    /// All deadlines of the process are watched by one thread, which exists only while there are any, and a moment
-    /// longer. It also runs the callbacks of the contexts that it ends: one that blocks delays all other deadlines.
+    /// One thread watches all deadlines of the process. The thread exists only while there are deadlines, and half a second
+    /// longer. The thread also runs the callbacks of the contexts that it ends, so a callback that blocks delays all other
+    /// deadlines. If the thread cannot be started, an error is logged, and the next deadline tries again for all.
     pub fn with_deadline(&self, deadline: Instant) -> Context {
         self.bounded(Some(deadline))
     }
@@ -105,8 +129,8 @@ impl Context {
         Context { node: Node::new([Some(&self.node), None], self.node.hint().inherit(), deadline) }
     }
 
-    /// A context that ends when either of the two does, with the cause of that one. What hints to either of them
-    /// that a stop has begun hints to it, too.
+    /// Makes a context that ends when one of the two ends, with the cause of that one. It has the hints of both: when a stop
+    /// begins above one of them, [`stopping`](Context::stopping) of the new context ends.
     ///
     /// # Examples
     ///
@@ -124,43 +148,53 @@ impl Context {
         Context { node: Node::new([Some(&self.node), Some(&other.node)], hint, None) }
     }
 
-    /// Ends the context and all below it. `true` if it was this call that did; if it had ended already, its cause
-    /// stays and this is `false`.
+    /// Ends this context and all contexts below it, then runs their callbacks on this thread.
+    ///
+    /// Returns `true` if this call ended the context. Returns `false` if the context had ended before; its cause stays.
     pub fn cancel(&self, cause: impl Into<Cause>) -> bool {
         self.node.end(cause.into())
     }
 
-    /// Whether it has ended. Costs as much as reading one atomic.
+    /// Whether the context has ended. The call reads one atomic and takes no lock.
     pub fn is_cancelled(&self) -> bool {
         self.node.has_ended()
     }
 
-    /// Why it has ended, if it has.
+    /// Why the context has ended, or `None` while it is alive.
     pub fn cause(&self) -> Option<Cause> {
         self.node.cause()
     }
 
-    /// The cause as an error once it has ended: `context.check()?` is how a loop lets itself be stopped.
+    /// `Ok` while the context is alive. A loop that calls `context.check()?` in each step can be stopped.
+    ///
+    /// # Errors
+    ///
+    /// The cause, if the context has ended.
     pub fn check(&self) -> Result<(), Cause> {
         self.cause().map_or(Ok(()), Err)
     }
 
-    /// When it is going to end at the latest: the earliest of its own deadline and those above.
+    /// When the context ends at the latest: the earliest of its own deadline and the deadlines above it. `None` if there is none.
     pub fn deadline(&self) -> Option<Instant> {
         self.node.deadline()
     }
 
-    /// Blocks until it ends. A root that nobody ends blocks for ever.
+    /// Blocks until the context ends, and returns the cause. If nothing ends the context, this blocks for ever.
     pub fn wait(&self) -> Cause {
-        self.node.wait(None).expect("a wait without a deadline ends with the context")
+        self.node.wait(None).expect("a wait without a deadline returns only when the context has ended")
     }
 
-    /// Blocks until it ends; `None` if it is still alive after that time.
+    /// Blocks until the context ends, for at most `timeout`. Returns `None` if the context is still alive then. If the end of the
+    /// time-out is more than an [`Instant`] can hold, this waits without a limit.
     pub fn wait_timeout(&self, timeout: Duration) -> Option<Cause> {
         self.node.wait(Instant::now().checked_add(timeout))
     }
 
-    /// As [`std::thread::sleep`], but over as soon as the context ends, whose cause is then the error.
+    /// Sleeps like [`std::thread::sleep`], but returns as soon as the context ends.
+    ///
+    /// # Errors
+    ///
+    /// The cause, if the context ended before `duration` was over, or had ended before the call.
     ///
     /// # Examples
     ///
@@ -180,8 +214,8 @@ impl Context {
         self.wait_timeout(duration).map_or(Ok(()), Err)
     }
 
-    /// A channel that never carries anything and disconnects when the context ends, for
-    /// [`select!`](crossbeam_channel::select). It is made when it is first asked for.
+    /// A channel for [`select!`](crossbeam_channel::select). It never carries a message, and disconnects when the context ends.
+    /// The first call makes the channel; further calls return the same one.
     ///
     /// # Examples
     ///
@@ -202,17 +236,22 @@ impl Context {
         self.node.done()
     }
 
-    /// Has the callback run once when the context ends, at once if it has. It runs on the thread that ends the
-    /// context, which may be the timer's: it must be short and must not block. No lock is held, so it may use any
-    /// context; when it runs, all below the one that was ended has ended. The order of callbacks is not defined, and
-    /// a panic in one is caught and logged.
+    /// Registers a callback that runs once when the context ends. If the context has ended already, the callback runs now, on
+    /// this thread.
     ///
-    /// Dropping the registration calls it off. If the callback owns a handle of the very context, this is a cycle
-    /// that only ends with the context or the registration.
+    /// **Guaranteed:** when the callback runs, all contexts below the ended one have ended. No lock is held, so the callback may
+    /// use any context. A panic of the callback is caught and logged. Dropping the returned [`OnCancel`] before the context ends
+    /// calls the callback off.
+    ///
+    /// **Not guaranteed:** the order of callbacks.
+    ///
+    /// **Your part:** the callback must be short and must not block, because it runs on the thread that ends the context. That
+    /// thread may be an event loop, or the one that watches all deadlines. A callback that owns a handle of the same context
+    /// makes a cycle; the memory is freed when the context ends or the registration is dropped.
     ///
     /// # Examples
     ///
-    /// Closing a socket is how a thread that reads from it is woken up:
+    /// A callback shuts a socket down, which wakes the thread that reads from it:
     ///
     /// ```
     /// use std::{io::Read, net::{Shutdown, TcpListener, TcpStream}};
@@ -231,7 +270,7 @@ impl Context {
     /// ```
     pub fn on_cancel(&self, callback: impl FnOnce(&Cause) + Send + 'static) -> OnCancel {
         match self.node.watch(Watcher::Callback(Callback::new(callback))) {
-            Ok(place) => OnCancel::registered(Arc::clone(&self.node), place),
+            Ok(slot) => OnCancel::registered(Arc::clone(&self.node), slot),
             Err((watcher, cause)) => {
                 if let Watcher::Callback(callback) = watcher {
                     callback.call(&cause);
@@ -240,71 +279,12 @@ impl Context {
             }
         }
     }
-
-    /// The soft hint: a context that ends with [`Cause::Stopping`] when a stop begins, while this one goes on until
-    /// the time that the stop grants is over. Work that can end early and well takes the hint; other work may go on.
-    /// It ends at the latest when this context does. If there is no server above it to give hints, it is this
-    /// context itself.
-    ///
-    /// Ask once and keep the answer: below the server's own context, every call makes a new one. In a loop,
-    /// [`is_stopping`](Context::is_stopping) is the cheaper question.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use softstop::{Cause, Context};
-    ///
-    /// /// Answers as late as possible, but not later than the server likes.
-    /// fn long_poll(context: &Context) -> &'static str {
-    ///     match context.stopping().sleep(Duration::from_secs(60)) {
-    ///         Ok(()) => "nothing new",
-    ///         Err(Cause::Stopping) => "come again",
-    ///         Err(_) => "nobody reads this",
-    ///     }
-    /// }
-    ///
-    /// let (hard, soft) = Context::root_with_hint(None);
-    /// soft.cancel(Cause::Stopping);
-    /// assert_eq!(long_poll(&hard.child()), "come again");
-    /// assert!(!hard.is_cancelled());
-    /// ```
-    pub fn stopping(&self) -> Context {
-        match self.node.hint() {
-            Hint::None => self.clone(),
-            Hint::Own(hint) => Context { node: Arc::clone(hint) },
-            Hint::Inherited(hint) => {
-                Context { node: Node::new([Some(&self.node), Some(hint)], Hint::None, None) }
-            }
-        }
-    }
-
-    /// Whether a stop has begun, or the context has ended: what `stopping().is_cancelled()` would tell.
-    pub fn is_stopping(&self) -> bool {
-        self.is_cancelled() || self.node.hint().node().is_some_and(|hint| hint.has_ended())
-    }
-
-    /// A context with a hint of its own, as a server gives to its handlers: what it returns is the context, and the
-    /// hint to it and all below it. Ending the hint with [`Cause::Stopping`] is to announce a stop; ending the
-    /// context ends both. With a parent, both end with it, and its hint is passed on.
-    ///
-    /// Servers do this by themselves; it is for tests of handlers, and for work that is stopped likewise but serves
-    /// no requests.
-    pub fn root_with_hint(parent: Option<&Context>) -> (Context, Context) {
-        // The hint hangs on the parent itself and is only told by the context, which owns it: no cycle.
-        let above = parent.map(Context::stopping);
-        let hint = Node::new([above.as_ref().map(|above| &above.node), None], Hint::None, None);
-        let node = Node::new([parent.map(|parent| &parent.node), None], Hint::Own(Arc::clone(&hint)), None);
-        if let Err((_, cause)) = node.watch(Watcher::Child(Arc::downgrade(&hint))) {
-            hint.end(cause);
-        }
-        (Context { node }, Context { node: hint })
-    }
 }
 
 #[cfg(not(loom))]
 impl Context {
-    /// Drops, on this thread, the callbacks whose registrations are [forgotten](OnCancel::forget), if this is the only handle.
+    /// Drops the callbacks whose registrations are [forgotten](OnCancel::forget), on this thread, if this is the only handle.
+    /// Otherwise the last handle drops them, which may be held by an event loop.
     pub(crate) fn drop_forgotten(&self) {
         if Arc::strong_count(&self.node) == 1 {
             self.node.drop_forgotten();

@@ -1,150 +1,94 @@
-//! The decisions of a stop, pure: times and facts go in, actions and deadlines come out. No clock, no socket, no thread,
-//! so that every race can be played in virtual time: `drain/simulation.rs` does.
+//! The decisions of a stop. Times and facts go in; actions and deadlines come out. The module has no clock, socket or thread,
+//! so that tests play every race in virtual time: see `drain/simulation.rs`.
 //!
 //! ```text
 //!              asked            lame_duck        grace            cancel_grace
 //!   Running ----------> LameDuck ------> Draining ------> Cancelling ------> Stopped
-//!                          |                |                  |                ^
-//!                          +----------------+---- nothing in flight -----------+
+//!                                           |                  |                ^
+//!                                           +------------------+----------------+
+//!                                                  nothing in flight
 //! ```
 //!
-//! (A lame duck that has nothing in flight still serves out its time: it is there for those who have not come yet.)
+//! Draining and cancelling end early when nothing is in flight. A lame duck phase never ends early, because it waits for load
+//! balancers and for clients that have not come yet. Only a stricter stop shortens it.
 //!
-//! A loop asks three things: what there is to do now ([`Drain::advance`]), until when a connection may stay
-//! ([`Drain::verdict`]), and whether it may leave ([`Drain::is_complete`]).
+//! A loop asks three questions:
+//!
+//! - Which actions are due now? [`StopProgress::advance`]
+//! - Until when may a connection stay? [`StopProgress::verdict`]
+//! - May the loop leave? [`StopProgress::is_complete`]
+//!
+//! The words are defined in docs/glossary.md.
 
+mod action;
+mod connection;
+mod phase;
 mod rhythm;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 mod timeline;
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
+use std::time::{Duration, Instant};
+
+pub(crate) use self::{
+    action::Action,
+    connection::{ConnectionState, Verdict},
+    rhythm::Rhythm,
+    timeline::{Timeline, phase_lengths},
 };
+pub use phase::Phase;
 
-pub(crate) use rhythm::Rhythm;
-pub(crate) use timeline::{Timeline, phase_lengths};
+use super::OnStop;
 
-use super::{CloseReason, OnStop};
-
-/// How long a head that is not complete may still take when the drain begins: a head is one packet for any honest
-/// client, and eight bytes must not make every stop take all of its grace.
+/// How long an incomplete head may still take when the drain begins. An honest client sends a head in one packet. Without
+/// this bound, eight bytes of a head would make every stop take all of its grace.
 const HEAD_WHILE_DRAINING: Duration = Duration::from_secs(1);
 
-/// A loop that is later than this at the end of a stop has not run: its process was suspended (SIGSTOP), its machine paused or
-/// far too busy. Timers are late by a millisecond or two otherwise.
+/// A loop that is later than this at the end of a stop has not run: its process was suspended (SIGSTOP), or its machine was
+/// paused or overloaded. Timers are late by a millisecond or two otherwise.
 const OVERSLEPT: Duration = Duration::from_millis(10);
-/// How much longer a stop lasts for a loop that has overslept: half of it for the grace period, in which what has become ready
-/// meanwhile is written, and half for handlers that are cancelled then. As long as a loop may take for its end anyway.
+/// How much longer a stop lasts for a loop that has overslept. The first half belongs to the grace period: the loop writes
+/// the responses that have become ready meanwhile. The second half belongs to cancelled handlers. The value is the time that a
+/// loop may take to leave in any stop.
 const AWAKENING: Duration = Duration::from_millis(50);
 
-/// Where a server is between its start and its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Phase {
-    /// Serving.
-    Running,
-    /// Told to stop; readiness says no, every response says `Connection: close`, still accepting.
-    LameDuck,
-    /// Not accepting any more; requests in flight finish.
-    Draining,
-    /// Contexts are cancelled; handlers are given time to return.
-    Cancelling,
-    /// Nothing is served.
-    Stopped,
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Phase::Running => "running",
-            Phase::LameDuck => "lame duck",
-            Phase::Draining => "draining",
-            Phase::Cancelling => "cancelling",
-            Phase::Stopped => "stopped",
-        })
-    }
-}
-
-/// One loop's part in a stop: the timeline that it follows, and the phase it has come to.
+/// How far a stop has come on one loop: the timeline that the loop follows, and the phase whose actions it has carried out.
+///
+/// All loops follow the same timeline, but each reaches a phase at its own next turn, so each loop has a progress of its own.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Drain {
+pub(crate) enum StopProgress {
     Running,
     Stopping {
         timeline: Timeline,
         phase: Phase,
-        /// For a loop that has overslept the end: its own end.
+        /// The end of the stop for this loop alone, if the loop has overslept the end of the timeline.
         awakened: Option<Instant>,
     },
 }
 
-/// What a loop has to do when a stop has come further.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// Say that the phase has been entered.
-    Announce(Phase),
-    /// Tell handlers that the stop has begun, so that those who go on for ever end by themselves.
-    Hint,
-    /// Accept what waits for it and nothing more, and close; or keep the listeners for the next start, if the timeline says so.
-    EndListening,
-    /// Of the routes that want it so ([`OnStop::Cancel`]), answer the requests that no worker has begun with, so that none
-    /// begins now.
-    RejectCancelled,
-    /// The same, of all routes.
-    RejectWaiting,
-    /// Tell handlers that their time is over.
-    CancelHandlers,
-    /// Look at the deadline of each connection again: [`Drain::verdict`] may have changed; and whether listeners are still
-    /// kept.
-    Review,
-    /// Close whatever there is.
-    CutOff,
-}
-
-/// What a stop has to know of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// It is owed nothing, and nothing of a further request has come since then. Its client has had this rhythm so far.
-    Quiet { since: Instant, rhythm: Rhythm },
-    /// The head of a request has begun to come in then.
-    InHead { since: Instant },
-    /// There is a request whose response has not left, or the content of one is coming in.
-    InFlight,
-    /// It is closed but for the peer's own close.
-    Lingering(CloseReason),
-}
-
-/// What a stop means for a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Nothing: what it is at has the time that it has anyway, until everything is cut off.
-    Keep,
-    /// Unless something of a request is there by then, it is closed: [`CloseReason::Drained`].
-    CloseAt(Instant),
-    /// Unless the request's head is there by then, it is refused: [`CloseReason::RequestTimeout`].
-    RefuseAt(Instant),
-}
-
-impl Drain {
+impl StopProgress {
     pub(crate) fn timeline(&self) -> Option<&Timeline> {
         match self {
-            Drain::Running => None,
-            Drain::Stopping { timeline, .. } => Some(timeline),
+            StopProgress::Running => None,
+            StopProgress::Stopping { timeline, .. } => Some(timeline),
         }
     }
 
-    /// The phase that has been acted upon.
+    /// The last phase whose actions [`advance`](StopProgress::advance) has returned.
     pub(crate) fn phase(&self) -> Phase {
         match self {
-            Drain::Running => Phase::Running,
-            Drain::Stopping { phase, .. } => *phase,
+            StopProgress::Running => Phase::Running,
+            StopProgress::Stopping { phase, .. } => *phase,
         }
     }
 
-    /// Goes on to `now` on a timeline that may have become stricter: what there is to do, in this order. A loop that was
-    /// held up makes up for every phase that it has missed.
+    /// Advances to `now` on a timeline that may have become stricter. Returns the actions that are due, in their order. A
+    /// loop that was held up gets the actions of each phase that it has missed.
     ///
-    /// A loop that slept past the end gets a moment before it cuts off, because it has not seen yet what happened meanwhile.
+    /// A loop that slept past the end gets [`AWAKENING`] before it cuts off, because it has not seen yet which requests and
+    /// responses became ready meanwhile.
     pub(crate) fn advance(
         &mut self,
         mut timeline: Timeline,
@@ -152,9 +96,10 @@ impl Drain {
     ) -> impl Iterator<Item = Action> + use<> {
         let before = self.phase();
         let awakened = match self {
-            Drain::Stopping { awakened: Some(until), .. } => Some(*until),
-            // By the end that it knew when it went to sleep: a stricter stop wakes it, and is obeyed at once.
-            Drain::Stopping { timeline: known, .. }
+            StopProgress::Stopping { awakened: Some(until), .. } => Some(*until),
+            // Compare with the end that the loop knew when it went to sleep: a stricter stop wakes the loop, and the loop
+            // obeys it at once.
+            StopProgress::Stopping { timeline: known, .. }
                 if now.saturating_duration_since(known.end()) > OVERSLEPT =>
             {
                 Some(now + AWAKENING)
@@ -168,14 +113,14 @@ impl Drain {
         // was asked for after that reading.
         let phase = before.max(timeline.phase(now.max(timeline.asked())));
         let has_changed = phase != before || self.timeline() != Some(&timeline);
-        *self = Drain::Stopping { timeline, phase, awakened };
+        *self = StopProgress::Stopping { timeline, phase, awakened };
         let entered = [Phase::LameDuck, Phase::Draining, Phase::Cancelling, Phase::Stopped].into_iter();
-        // A lame duck whose time was over before anybody saw it was none.
+        // A lame duck phase that was over before the loop saw it is not announced.
         let entered = entered
             .filter(move |&next| before < next && next <= phase)
             .filter(move |&next| next != Phase::LameDuck || phase == Phase::LameDuck);
         let reviewed = has_changed && phase >= Phase::Draining && phase < Phase::Stopped;
-        entered.flat_map(on_entering).copied().chain(reviewed.then_some(Action::Review))
+        entered.flat_map(action::on_entering).copied().chain(reviewed.then_some(Action::Review))
     }
 
     /// When the next phase begins by the clock alone.
@@ -183,25 +128,27 @@ impl Drain {
         self.timeline().and_then(|timeline| timeline.next(now))
     }
 
-    /// What becomes of a connection.
-    pub(crate) fn verdict(&self, standing: Standing) -> Verdict {
+    /// How long a connection in this state may stay.
+    pub(crate) fn verdict(&self, connection: ConnectionState) -> Verdict {
         let timeline = match self {
-            Drain::Stopping { timeline, phase, .. } if *phase >= Phase::Draining => timeline,
+            StopProgress::Stopping { timeline, phase, .. } if *phase >= Phase::Draining => timeline,
             _ => return Verdict::Keep,
         };
-        match standing {
-            // It may have sent a last request just now, as nobody could tell it not to.
-            Standing::Quiet { since, rhythm } => Verdict::CloseAt(timeline.quiet_until(since, rhythm)),
-            // A stop does not wait for somebody who takes long over a few lines.
-            Standing::InHead { since } => {
+        match connection {
+            // The client may have sent a request just now, because no response has told it about the stop.
+            ConnectionState::Quiet { since, rhythm } => Verdict::CloseAt(timeline.quiet_until(since, rhythm)),
+            // A stop does not wait for a client that takes long to send a few lines.
+            ConnectionState::InHead { since } => {
                 Verdict::RefuseAt(timeline.drain_began().max(since) + HEAD_WHILE_DRAINING)
             }
-            // Its client waits; or, after a response, may have to be spared a reset that overtakes it.
-            Standing::InFlight | Standing::Lingering(_) => Verdict::Keep,
+            // The client waits for its response. After the response, a close that is too early would send a reset, which can
+            // destroy the response before the client has read it.
+            ConnectionState::InFlight | ConnectionState::Lingering(_) => Verdict::Keep,
         }
     }
 
-    /// Whether a request of such a route is not begun any more, and, if it has been, has been told to end.
+    /// Whether the stop has cancelled the requests of routes with this setting: no worker begins one any more, and the
+    /// contexts of those that run are cancelled.
     pub(crate) fn cancels(&self, on_stop: OnStop) -> bool {
         match on_stop {
             OnStop::Finish | OnStop::EndStream => self.phase() >= Phase::Cancelling,
@@ -209,221 +156,13 @@ impl Drain {
         }
     }
 
-    /// Whether the loop may leave. `nothing_in_flight` is of the whole run: another loop may have a connection for this
-    /// one, as long as there are any.
+    /// Whether the loop may leave. `nothing_in_flight` is true only if no loop of the run has anything in flight, because
+    /// another loop may still give this one a connection.
     pub(crate) fn is_complete(&self, nothing_in_flight: bool) -> bool {
         match self.phase() {
             Phase::Running | Phase::LameDuck => false,
             Phase::Draining | Phase::Cancelling => nothing_in_flight,
             Phase::Stopped => true,
         }
-    }
-}
-
-impl Standing {
-    /// The reason for which a connection is cut off.
-    pub(crate) fn reason_at_the_end(self) -> CloseReason {
-        match self {
-            Standing::Lingering(reason) => reason,
-            Standing::Quiet { .. } => CloseReason::Drained,
-            Standing::InHead { .. } | Standing::InFlight => CloseReason::Aborted,
-        }
-    }
-}
-
-fn on_entering(phase: Phase) -> &'static [Action] {
-    match phase {
-        Phase::Running => &[],
-        Phase::LameDuck => &[Action::Announce(Phase::LameDuck)],
-        // What waits in the accept queue has been promised an answer by the kernel.
-        Phase::Draining => {
-            &[Action::Announce(Phase::Draining), Action::RejectCancelled, Action::Hint, Action::EndListening]
-        }
-        Phase::Cancelling => {
-            &[Action::Announce(Phase::Cancelling), Action::RejectWaiting, Action::CancelHandlers]
-        }
-        // Announced by the last loop that leaves.
-        Phase::Stopped => &[Action::CutOff],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::stop::StopPolicy;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn advance(drain: &mut Drain, timeline: Timeline, now: Instant) -> Vec<Action> {
-        drain.advance(timeline, now).collect()
-    }
-
-    #[test]
-    fn each_phase_is_acted_upon_once_and_in_order() {
-        let asked = Instant::now();
-        let policy = StopPolicy::default().lame_duck(SECOND).grace(SECOND).cancel_grace(SECOND);
-        let timeline = Timeline::new(&policy, asked);
-        let mut drain = Drain::Running;
-        let expected: [&[Action]; 4] = [
-            &[Action::Announce(Phase::LameDuck)],
-            &[
-                Action::Announce(Phase::Draining),
-                Action::RejectCancelled,
-                Action::Hint,
-                Action::EndListening,
-                Action::Review,
-            ],
-            &[
-                Action::Announce(Phase::Cancelling),
-                Action::RejectWaiting,
-                Action::CancelHandlers,
-                Action::Review,
-            ],
-            &[Action::CutOff],
-        ];
-        for (second, actions) in (0..).zip(expected) {
-            let now = asked + SECOND * second;
-            assert_eq!(advance(&mut drain, timeline, now), actions, "after {second} s");
-            assert_eq!(advance(&mut drain, timeline, now), [], "nothing twice");
-        }
-    }
-
-    /// It has read the clock at the beginning of its turn, and sees a stop that was asked for after that.
-    #[test]
-    fn a_loop_whose_clock_is_behind_the_stop_enters_no_lame_duck_that_there_is_not() {
-        let asked = Instant::now() + SECOND;
-        let mut drain = Drain::Running;
-        let timeline = Timeline::new(&StopPolicy::default(), asked);
-        let actions = advance(&mut drain, timeline, asked - Duration::from_nanos(1));
-        assert_eq!((actions[0], drain.phase()), (Action::Announce(Phase::Draining), Phase::Draining));
-    }
-
-    #[test]
-    fn a_loop_that_was_held_up_makes_up_for_what_it_missed() {
-        let asked = Instant::now();
-        let mut drain = Drain::Running;
-        let actions = advance(&mut drain, Timeline::new(&StopPolicy::now(), asked), asked);
-        let expected = [
-            Action::Announce(Phase::Draining),
-            Action::RejectCancelled,
-            Action::Hint,
-            Action::EndListening,
-            Action::Announce(Phase::Cancelling),
-            Action::RejectWaiting,
-            Action::CancelHandlers,
-            Action::CutOff,
-        ];
-        assert_eq!(actions, expected);
-        assert!(drain.is_complete(false));
-    }
-
-    #[test]
-    fn a_loop_that_overslept_the_end_is_given_a_moment_once() {
-        let asked = Instant::now();
-        let timeline = Timeline::new(&StopPolicy::default().cancel_grace(Duration::ZERO), asked);
-        let mut drain = Drain::Running;
-        advance(&mut drain, timeline, asked);
-        let awake = asked + SECOND * 60;
-        assert_eq!(advance(&mut drain, timeline, awake), [Action::Review]);
-        assert_eq!(drain.phase(), Phase::Draining, "what is ready is written first");
-        assert!(drain.is_complete(true) && !drain.is_complete(false));
-        let cancelling = drain.next(awake).unwrap();
-        let expected = [
-            Action::Announce(Phase::Cancelling),
-            Action::RejectWaiting,
-            Action::CancelHandlers,
-            Action::Review,
-        ];
-        assert_eq!(advance(&mut drain, timeline, cancelling), expected);
-        let end = drain.next(cancelling).unwrap();
-        assert_eq!(end, awake + AWAKENING);
-        assert_eq!(advance(&mut drain, timeline, end - Duration::from_nanos(1)), []);
-        // Late once more: this time the loop has seen what happened.
-        assert_eq!(advance(&mut drain, timeline, end + SECOND), [Action::CutOff]);
-        assert!(drain.is_complete(false));
-    }
-
-    #[test]
-    fn a_loop_that_has_not_overslept_cuts_off_at_once() {
-        let asked = Instant::now();
-        let mut timeline = Timeline::new(&StopPolicy::default(), asked);
-        let begun = || {
-            let mut drain = Drain::Running;
-            advance(&mut drain, timeline, asked);
-            drain
-        };
-        let (mut late, mut held_up) = (begun(), begun());
-        let end = timeline.end();
-        assert_eq!(advance(&mut late, timeline, end + OVERSLEPT).last(), Some(&Action::CutOff));
-        // A hard stop, which a loop that is busy sees late.
-        timeline.tighten(&Timeline::new(&StopPolicy::now(), asked + SECOND));
-        assert_eq!(advance(&mut held_up, timeline, asked + SECOND * 2).last(), Some(&Action::CutOff));
-    }
-
-    #[test]
-    fn a_stop_that_becomes_stricter_has_every_connection_looked_at_again() {
-        let asked = Instant::now();
-        let mut timeline = Timeline::new(&StopPolicy::default(), asked);
-        let mut drain = Drain::Running;
-        advance(&mut drain, timeline, asked);
-        let quiet = Standing::Quiet { since: asked, rhythm: Rhythm::default() };
-        assert_eq!(drain.verdict(quiet), Verdict::CloseAt(asked + SECOND));
-        timeline.tighten(&Timeline::new(&StopPolicy::default().quiet(Duration::ZERO), asked));
-        assert_eq!(advance(&mut drain, timeline, asked), [Action::Review]);
-        assert_eq!(drain.verdict(quiet), Verdict::CloseAt(asked));
-    }
-
-    #[test]
-    fn what_a_stop_means_for_a_connection() {
-        let asked = Instant::now() + SECOND * 10;
-        let timeline = Timeline::new(&StopPolicy::default().lame_duck(SECOND), asked);
-        let began = asked + SECOND;
-        let standings = [
-            Standing::Quiet { since: asked, rhythm: Rhythm::default() },
-            Standing::InHead { since: asked },
-            Standing::InHead { since: began + SECOND },
-            Standing::InFlight,
-            Standing::Lingering(CloseReason::Completed),
-        ];
-        let mut drain = Drain::Running;
-        for standing in standings {
-            assert_eq!(drain.verdict(standing), Verdict::Keep, "nobody has asked for a stop");
-        }
-        advance(&mut drain, timeline, asked);
-        for standing in standings {
-            assert_eq!(drain.verdict(standing), Verdict::Keep, "still accepting");
-        }
-        advance(&mut drain, timeline, began);
-        let verdicts = [
-            Verdict::CloseAt(asked + SECOND),
-            Verdict::RefuseAt(began + SECOND),
-            Verdict::RefuseAt(began + SECOND * 2),
-            Verdict::Keep,
-            Verdict::Keep,
-        ];
-        assert_eq!(standings.map(|standing| drain.verdict(standing)), verdicts);
-        let reasons = [
-            CloseReason::Drained,
-            CloseReason::Aborted,
-            CloseReason::Aborted,
-            CloseReason::Aborted,
-            CloseReason::Completed,
-        ];
-        assert_eq!(standings.map(Standing::reason_at_the_end), reasons);
-    }
-
-    #[test]
-    fn a_loop_leaves_when_nothing_is_left_but_not_as_a_lame_duck() {
-        let asked = Instant::now();
-        let timeline = Timeline::new(&StopPolicy::default().lame_duck(SECOND), asked);
-        let mut drain = Drain::Running;
-        assert!(!drain.is_complete(true));
-        for (second, complete) in [(0, false), (1, true), (6, true)] {
-            advance(&mut drain, timeline, asked + SECOND * second);
-            assert_eq!(drain.is_complete(true), complete, "after {second} s");
-            assert!(!drain.is_complete(false), "after {second} s");
-        }
-        advance(&mut drain, timeline, asked + SECOND * 7);
-        assert!(drain.is_complete(false));
     }
 }

@@ -1,6 +1,13 @@
-//! What makes a stop: how patient it is ([`StopPolicy`]), what it decides when (`drain`), how it reaches handlers
-//! ([`Context`]), how it knows that nothing is left ([`WaitGroup`]), what it tells in the end ([`StopReport`]), and the
-//! signals that begin one.
+//! The parts of a stop. The words are defined in docs/glossary.md.
+//!
+//! | question | answer |
+//! | --- | --- |
+//! | What begins a stop? | a [`Signal`], or a caller |
+//! | How long may each phase take? | [`StopPolicy`] |
+//! | Which actions are due, and when? | `drain` |
+//! | How does a handler learn that it should end? | [`Context`], [`OnStop`] |
+//! | When is nothing in flight any more? | [`WaitGroup`] |
+//! | What became of the requests and connections? | [`StopReport`] |
 
 mod context;
 #[cfg(not(loom))]
@@ -28,7 +35,7 @@ pub use self::{
 };
 #[cfg(not(loom))]
 pub(crate) use self::{
-    drain::{Action, Drain, Rhythm, Standing, Timeline, Verdict, phase_lengths},
+    drain::{Action, ConnectionState, Rhythm, StopProgress, Timeline, Verdict, phase_lengths},
     signal::{Presses, SignalThread},
 };
 pub use context::{Cause, Context, OnCancel};
@@ -36,11 +43,11 @@ pub use wait_group::{WaitGroup, WaitGuard};
 
 use crate::isolation::{contain::catch, journal};
 
-/// Runs what a user wants to happen, on a thread that is somebody else's: its panic must not become theirs, nor
-/// keep the callbacks after it from running.
+/// Calls a user's callback. A panic of the callback is caught and logged, because the thread may belong to another caller, and
+/// because the callbacks after this one must run.
 fn run_callback(callback: impl FnOnce()) {
-    // Unwind safety: the callback is gone afterwards, and nothing of this crate was in its hands.
+    // Unwind safety: the callback is consumed, and holds no state of this crate.
     if let Err(panic) = catch(callback) {
-        journal::error!("a callback of a wait group or a context panicked: {panic}");
+        journal::error!("a callback panicked (WaitGroup::on_zero or Context::on_cancel): {panic}");
     }
 }

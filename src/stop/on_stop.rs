@@ -1,15 +1,25 @@
-//! What a stop means for the requests of one route.
+//! How a stop treats the requests of one route.
 
-/// What a stop of the server means for the requests of a route: see [`Route::on_stop`](crate::routing::Route::on_stop).
+/// How a stop treats the requests of a route: see [`Route::on_stop`](crate::routing::Route::on_stop).
+///
+/// With each setting, a handler is told about the stop by its [`Context`](crate::Context). No setting can end a handler from
+/// outside: a handler has to look at its context, and return.
+///
+/// | setting | when the drain begins | when the grace period is over |
+/// | --- | --- | --- |
+/// | [`Finish`](OnStop::Finish) | the context hints ([`Context::stopping`](crate::Context::stopping)) | waiting requests are answered 503, contexts are cancelled |
+/// | [`Cancel`](OnStop::Cancel) | waiting requests are answered 503, contexts are cancelled | |
+/// | [`EndStream`](OnStop::EndStream) | as `Finish`; streamed bodies are ended | as `Finish` |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnStop {
-    /// They run on; if they have not ended when the grace period is over, their contexts are cancelled.
+    /// Requests run on. Those that have not ended when the grace period is over have their contexts cancelled.
     Finish,
-    /// Their contexts are cancelled as soon as the drain begins, and what no worker has begun with by then is answered
-    /// 503: for work that is of no use to a client that has to go elsewhere anyway, or can be asked for again.
+    /// The contexts of the requests are cancelled as soon as the drain begins. A request that no worker has begun by then is
+    /// answered 503. Use this setting for work that a client can ask for again elsewhere.
     Cancel,
-    /// As [`OnStop::Finish`], but a streamed response is told to stop when the drain begins, and its body is ended properly,
-    /// so that its client has a complete message. The default.
+    /// As [`OnStop::Finish`], but a streamed response is ended soon after the drain begins. Its senders are told, and have a
+    /// second for their last data. Then the server ends the body, so that the client gets a complete message. (A body of
+    /// declared length cannot be ended early. It has the grace period.) This is the default.
     #[default]
     EndStream,
 }

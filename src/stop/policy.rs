@@ -1,13 +1,25 @@
-//! The bounds of a stop.
+//! How long each phase of a stop may take.
 
 use std::time::{Duration, Instant};
 
 use super::Timeline;
 
-/// How long each phase of a stop may take at most.
+/// How long each phase of a stop may take.
 ///
-/// All phases but the lame duck end as soon as nothing is left to wait for, so a generous bound costs an idle server
-/// nothing. The lame duck lasts its whole time.
+/// | phase | length | default | ends early |
+/// | --- | --- | --- | --- |
+/// | [lame duck](crate::Phase::LameDuck) | [`lame_duck`](StopPolicy::lame_duck) | 0 s | never |
+/// | [draining](crate::Phase::Draining) | at most [`grace`](StopPolicy::grace) | 5 s | when nothing is in flight |
+/// | [cancelling](crate::Phase::Cancelling) | at most [`cancel_grace`](StopPolicy::cancel_grace) | 1 s | when nothing is in flight |
+///
+/// Because draining and cancelling end early, a long grace period costs an idle server nothing.
+///
+/// A server can be asked to stop several times. The strictest policy wins: each phase ends at the earlier of the two times, so
+/// a further stop never makes a phase end later.
+///
+/// **Guaranteed:** a stop is over after [`max_duration`](StopPolicy::max_duration), and some milliseconds for the threads to return.
+/// **Not guaranteed:** that each request ends by then. A handler cannot be ended from outside; the report names those that are
+/// left behind. **Your part:** handlers that may take long look at their [`Context`](crate::Context).
 ///
 /// ```
 /// use softstop::StopPolicy;
@@ -41,7 +53,7 @@ impl Default for StopPolicy {
 }
 
 impl StopPolicy {
-    /// The hard stop: nothing is waited for. Requests in flight are aborted and named in the report.
+    /// The hard stop: all lengths are zero. Requests in flight are aborted, and the report names them.
     #[must_use]
     pub fn now() -> Self {
         StopPolicy {
@@ -53,47 +65,57 @@ impl StopPolicy {
         }
     }
 
-    /// How long to go on accepting and serving, with readiness already off, so that a load balancer can look away.
+    /// How long the server goes on accepting and serving before the drain, while readiness says no and each response says
+    /// `Connection: close`. Default 0.
+    ///
+    /// This time is for load balancers, which need it to notice that the server is not ready. So it is never cut short, even if
+    /// nothing is in flight.
     #[must_use]
     pub fn lame_duck(self, lame_duck: Duration) -> Self {
         StopPolicy { lame_duck, ..self }
     }
 
-    /// How long requests in flight may take to finish by themselves.
+    /// How long requests in flight may take to finish by themselves, from the beginning of the drain. Default 5 s.
     #[must_use]
     pub fn grace(self, grace: Duration) -> Self {
         StopPolicy { grace, ..self }
     }
 
-    /// How long handlers may take to return after their contexts were cancelled.
+    /// How long handlers may take to return after their contexts were cancelled. Default 1 s.
     #[must_use]
     pub fn cancel_grace(self, cancel_grace: Duration) -> Self {
         StopPolicy { cancel_grace, ..self }
     }
 
-    /// The longest quiet period. Default 1 s, after which a client's kernel repeats a lost first packet.
+    /// The longest quiet period. Default 1 s, because a client's kernel repeats a lost first packet after that time.
     ///
-    /// A connection that is owed nothing may have a request on its way. A stop therefore closes it only when it has
-    /// been silent for its quiet period. Each connection has a quiet period of its own:
+    /// A kept-alive client may be sending a request at the moment of the stop. A stop therefore closes a connection without a
+    /// request only when it has been silent for its quiet period. Each connection has a quiet period of its own:
     ///
     /// - The client has paused 8 times or more between a response and its next request: twice the longest of the last 8
     ///   to 15 pauses, plus 250 ms for the repetition of a lost packet, and at most `quiet`.
     /// - The client has paused less often, or its connection is fresh: `quiet`.
     ///
-    /// A connection that has been silent for that long when the drain begins closes at once, so idle connections do not hold
+    /// A connection that has been silent for that long when the drain begins closes at once, so idle connections do not delay
     /// a stop. A request that comes in time is answered with `Connection: close`, which ends the wait. The quiet period
-    /// counts against `grace`. A request that crosses the server's FIN on the network is lost; a lame duck phase avoids it.
+    /// counts against `grace`.
+    ///
+    /// **Not guaranteed:** a request that crosses the server's FIN on the network is lost. A lame duck phase that is longer than
+    /// the clients' pauses avoids this.
     #[must_use]
     pub fn quiet(self, quiet: Duration) -> Self {
         StopPolicy { quiet, ..self }
     }
 
-    /// Leaves the sockets listening: everything else is drained, but clients that connect from now on wait in the
-    /// kernel's accept queue, and the next [`start`](crate::Server::start) serves them. Nobody is refused.
+    /// Keeps the listeners open: for a restart within the process. The server drains everything else. Clients that connect during
+    /// the stop or after it wait in the kernel's accept queue, and the next [`start`](crate::Server::start) serves them. No client
+    /// is refused.
     ///
-    /// It is for a restart within the process. If there is no next start, those who wait are reset when the server is
-    /// dropped, or stopped once more without this. A further stop while the first one is under way, without this, serves
-    /// them and closes. In a [`Group`](crate::Group), which starts only once, it means nothing.
+    /// - If there is no next start, the waiting clients are reset when the server is dropped, or stopped once more without
+    ///   `keep_listener`.
+    /// - If a further stop without `keep_listener` comes while the first one is under way, the waiting clients are served, and
+    ///   the listeners close.
+    /// - In a [`Group`](crate::Group), which starts only once, `keep_listener` has no effect.
     #[must_use]
     pub fn keep_listener(self) -> Self {
         StopPolicy { keep_listener: true, ..self }
@@ -114,7 +136,7 @@ impl StopPolicy {
         timeline.left(start)
     }
 
-    /// The longest that a stop with this policy can take: all bounds together.
+    /// The longest time that a stop with this policy can take: the sum of all lengths.
     #[must_use]
     pub fn max_duration(&self) -> Duration {
         self.lame_duck.saturating_add(self.grace).saturating_add(self.cancel_grace)

@@ -1,5 +1,13 @@
-//! Signals that ask for a stop. `signal-hook` writes them to a pipe, and a thread blocks on reading it: nothing is
-//! polled, and nothing but that write happens in the signal handler.
+//! Signals that ask for a stop.
+//!
+//! ```text
+//!   kernel ── signal ──> handler of `signal-hook`: notes the number, and sends one byte to a socket pair
+//!                                                              │
+//!   thread `signals`: blocks in a read of the socket pair <────┘    then calls `on_signal`, for each signal that was noted
+//! ```
+//!
+//! The signal handler does nothing else, because only a few system calls are allowed in it (signal-safety(7)). No thread
+//! polls. The user's code runs on the thread, where it may block.
 
 mod inherited;
 mod press;
@@ -25,27 +33,28 @@ use signal_hook::{
 use self::inherited::Dispositions;
 use crate::{isolation::journal, sync::lock};
 
-/// A signal that can ask for a stop.
+/// A signal that can ask for a stop: see [`Group::stop_on`](crate::Group::stop_on).
 ///
-/// A signal that the process has inherited as ignored stays ignored: `nohup` does this with SIGHUP, and a shell without
-/// job control does it with SIGINT and SIGQUIT for its background jobs. (Known on Linux, where `/proc` is mounted.)
+/// **Ignored signals stay ignored.** A process inherits ignored signals from its parent: `nohup` ignores SIGHUP, and a shell
+/// without job control ignores SIGINT and SIGQUIT for its background jobs. softstop respects this. It finds out in `/proc`, so
+/// only on Linux, and only where `/proc` is mounted.
 ///
-/// A signal that the thread has inherited as blocked does not arrive, which is logged as a warning. Safe code cannot
-/// unblock a signal: the parent has to, before it executes this program.
+/// **Blocked signals do not arrive.** A process also inherits blocked signals. softstop logs a warning for each, because safe
+/// code cannot unblock a signal. The parent has to unblock it before it executes this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Signal {
-    /// SIGINT: Ctrl-C.
+    /// SIGINT: sent by the terminal for Ctrl-C.
     Interrupt,
-    /// SIGTERM: the service manager, or `kill`.
+    /// SIGTERM: sent by a service manager, and by `kill` by default.
     Terminate,
-    /// SIGHUP: the terminal is gone.
+    /// SIGHUP: sent when the terminal is closed.
     Hangup,
-    /// SIGQUIT: Ctrl-\\.
+    /// SIGQUIT: sent by the terminal for Ctrl-\\.
     Quit,
-    /// SIGUSR1.
+    /// SIGUSR1: free for any use.
     User1,
-    /// SIGUSR2.
+    /// SIGUSR2: free for any use.
     User2,
 }
 
@@ -78,7 +87,7 @@ impl fmt::Display for Signal {
     }
 }
 
-/// Calls back for each signal, from the moment it is made until it is dropped.
+/// A thread that calls a callback for each signal, until the `SignalThread` is dropped.
 #[derive(Debug)]
 pub(crate) struct SignalThread {
     handle: Handle,
@@ -86,14 +95,18 @@ pub(crate) struct SignalThread {
 }
 
 impl SignalThread {
-    /// Listens to these signals, except for those that are ignored since the process began.
+    /// Starts to listen to these signals, except for those that have been ignored since the process began.
+    ///
+    /// # Errors
+    ///
+    /// If there is no descriptor for the socket pair, no signal handler can be set, or no thread can be started.
     pub(crate) fn new(
         signals: &[Signal],
         mut on_signal: impl FnMut(Signal) + Send + 'static,
     ) -> io::Result<SignalThread> {
         let dispositions = Dispositions::of_this_thread();
         let heard = not_ignored(signals, &dispositions);
-        // The pipe comes first: from its being there, no signal is swallowed.
+        // Set the handlers and the socket pair first, so that no signal is lost from here on.
         let mut incoming = Signals::new(heard.iter().map(|signal| signal.number()))?;
         listen(&heard)?;
         let thread = SignalThread { handle: incoming.handle(), listened_to: heard };
@@ -102,9 +115,9 @@ impl SignalThread {
         thread::Builder::new().name("signals".to_owned()).spawn(body)?;
         for signal in signals {
             if !thread.listened_to.contains(signal) {
-                journal::info!("{signal}: stays ignored, as it was when the process began");
+                journal::info!("{signal}: stays ignored, because it was ignored when the process began");
             } else if dispositions.blocked.has(*signal) {
-                journal::warn!("{signal}: is blocked, as it was when the process began, and does not arrive");
+                journal::warn!("{signal}: does not arrive, because it was blocked when the process began");
             }
         }
         Ok(thread)
@@ -113,28 +126,28 @@ impl SignalThread {
 
 impl Drop for SignalThread {
     fn drop(&mut self) {
-        // The thread is not joined: it may be in a user's code, and ends when that returns.
+        // The thread is not joined, because it may be in a user's code. It ends when that code returns.
         self.handle.close();
         listen_no_more(&self.listened_to);
     }
 }
 
-/// What is known of each signal that somebody has wanted to listen to.
+/// Each signal that somebody has wanted to listen to, by its number.
 static KNOWN: Mutex<BTreeMap<i32, Known>> = Mutex::new(BTreeMap::new());
 
 enum Known {
-    /// Since the process began.
+    /// The signal has been ignored since the process began.
     Ignored,
-    /// How many listen to it, and what the signal's default depends on.
+    /// `signal-hook` has a handler for the signal. While `nobody` is true, the handler does what the signal does by default.
     Listened { listeners: usize, nobody: Arc<AtomicBool> },
 }
 
-/// Those of the signals that were not ignored when the process began, each once.
+/// The signals that were not ignored when the process began, without duplicates.
 fn not_ignored(signals: &[Signal], dispositions: &Dispositions) -> Vec<Signal> {
     let mut known = lock(&KNOWN);
     let mut heard = Vec::new();
     for &signal in signals {
-        // While nobody has listened to a signal, it is as the process has inherited it.
+        // Until somebody listens to a signal, its disposition is the inherited one.
         if dispositions.ignored.has(signal) {
             known.entry(signal.number()).or_insert(Known::Ignored);
         }
@@ -146,8 +159,10 @@ fn not_ignored(signals: &[Signal], dispositions: &Dispositions) -> Vec<Signal> {
     heard
 }
 
-/// Notes one listener more. `signal-hook` leaves its handler in place when nobody listens any more, where it would swallow
-/// the signal; while there is no listener, a signal does what it does by default.
+/// Counts one listener more for each signal.
+///
+/// `signal-hook` leaves its handler in place when the last listener is gone, and the handler alone would swallow the signal. So
+/// a second handler (`register_conditional_default`) does what the signal does by default while there is no listener.
 fn listen(signals: &[Signal]) -> io::Result<()> {
     let mut known = lock(&KNOWN);
     for signal in signals {
@@ -167,7 +182,7 @@ fn listen(signals: &[Signal]) -> io::Result<()> {
     Ok(())
 }
 
-/// Notes one listener less.
+/// Counts one listener less for each signal.
 fn listen_no_more(signals: &[Signal]) {
     let mut known = lock(&KNOWN);
     for signal in signals {

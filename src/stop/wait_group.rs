@@ -1,17 +1,17 @@
-//! Counts what is still at work, so that a stop knows when the last of it is done.
+//! Counts running work, so that a stop knows when nothing is left.
 //!
-//! One word holds the count and, in its lowest bit, whether somebody waits. Guards only touch that word; the lock
-//! behind it is for waiters, and for the one drop that has to wake them.
+//! One atomic word holds the count and, in its lowest bit, whether somebody waits. Taking and dropping a guard only changes this
+//! word. Waiters take a lock, and so does the one drop that has to wake them.
 //!
 //! ```text
-//!                guard()                        drop                      register (under the lock)
+//!                guard()                        drop                  register (while holding the lock)
 //!   n ─────────────────────> n+1     n+1 ─────────────────> n       n>0 ──────────────────────> n>0, WAITING
 //!                                    1, WAITING ──────────> 0
 //! ```
 //!
-//! The last step is what everything rests on: the count reaches zero and the bit is cleared in one go. So, seen from
-//! under the lock, a cleared bit means that everybody in the queue has had their zero, even if the thread that
-//! brought it about has not come to the lock yet, and even if new guards exist by now.
+//! The last transition is essential: one atomic operation takes the count to zero and clears the bit. So a thread that holds the
+//! lock and finds the bit cleared knows that the count was zero for all waiters in the waiters. This holds even if the thread that
+//! dropped the last guard has not locked the waiters yet, and even if new guards exist by then.
 
 use std::{
     fmt, mem,
@@ -28,25 +28,38 @@ const WAITING: usize = 1;
 /// One guard.
 const ONE: usize = 2;
 
-type Callback = Box<dyn FnOnce() + Send>;
+type ZeroCallback = Box<dyn FnOnce() + Send>;
 
-/// A counter of running work that can be waited for.
+/// Counts running work, so that others can wait until there is none.
 ///
-/// Every [`WaitGuard`] counts one from [`guard`](WaitGroup::guard) until it is dropped, be it by a return, a `?` or a
-/// panic. Clones are handles of the same counter. Taking a guard and dropping it are one atomic operation each on
-/// the counter, and never take a lock; only the drop that reaches zero does, and only if somebody waits.
+/// Each [`WaitGuard`] counts as one, from [`guard`](WaitGroup::guard) until it is dropped. A return, a `?` and a panic all drop it.
+/// A clone of the group is another handle of the same counter. In a [`Group`](crate::Group), a wait group can be drained
+/// between two stages.
 ///
-/// The count may leave zero again: the counter is not used up. Whoever waited while it was zero returns, even if
-/// new guards came before that thread got to run; whoever begins to wait after they came waits for the next zero.
+/// # Guaranteed
+///
+/// - Taking or dropping a guard is one atomic operation on the counter, and takes no lock. Only the drop of the last guard takes
+///   a lock, and only if somebody waits.
+/// - What a thread did before it dropped its guard is visible to a thread that has waited for zero.
+/// - The counter can leave zero and reach it again, as often as needed. A thread that was waiting when the counter reached zero
+///   returns, even if new guards exist by then.
+///
+/// # Not guaranteed
+///
+/// - [`count`](WaitGroup::count) and [`is_zero`](WaitGroup::is_zero) are snapshots: the count may change at once.
+///
+/// # Your part
+///
+/// Take a guard *before* the work starts, usually before the thread that does it is spawned. A guard that is taken later leaves
+/// a gap, in which the count may be zero too early.
 ///
 /// # In comparison
 ///
-/// * [`std::sync::Barrier`] waits until a number fixed beforehand has *arrived*, and everybody waits; here the number
-///   changes all the time, and those who work never wait.
-/// * crossbeam's `WaitGroup` is a guard and the waiter in one: `wait` consumes it, so it can neither be asked twice
-///   nor be given up at a deadline, and it cannot call back.
-/// * Go's `sync.WaitGroup` has explicit `Add` and `Done`: a forgotten `Done` waits for ever, and one too many panics.
-///   A guard can do neither.
+/// | type | difference |
+/// | --- | --- |
+/// | [`std::sync::Barrier`] | waits until a fixed number of threads has *arrived*, and each of them waits |
+/// | crossbeam's `WaitGroup` | `wait` consumes the handle, has no deadline, and calls no callback |
+/// | Go's `sync.WaitGroup` | `Add` and `Done` are explicit: a missing `Done` waits for ever, one too many panics |
 ///
 /// # Examples
 ///
@@ -58,7 +71,7 @@ type Callback = Box<dyn FnOnce() + Send>;
 /// for _ in 0..3 {
 ///     let guard = work.guard();
 ///     thread::spawn(move || {
-///         // ... and when this is over, by whatever way:
+///         // The work is here. A return, a `?` or a panic drops the guard.
 ///         drop(guard);
 ///     });
 /// }
@@ -67,10 +80,10 @@ type Callback = Box<dyn FnOnce() + Send>;
 /// ```
 #[derive(Clone, Default)]
 pub struct WaitGroup {
-    shared: Arc<Shared>,
+    guards: Arc<Guards>,
 }
 
-/// Counts one in its [`WaitGroup`] until it is dropped. A clone counts another one.
+/// Counts as one in its [`WaitGroup`] until it is dropped. A clone counts as another one.
 ///
 /// # Examples
 ///
@@ -83,78 +96,83 @@ pub struct WaitGroup {
 /// assert!(group.is_zero());
 /// ```
 pub struct WaitGuard {
-    shared: Arc<Shared>,
+    guards: Arc<Guards>,
 }
 
+/// The state that all handles and guards of one group share.
 #[derive(Default)]
-struct Shared {
+struct Guards {
     /// Guards times [`ONE`], plus [`WAITING`].
     state: AtomicUsize,
-    queue: Mutex<Queue>,
+    waiters: Mutex<Waiters>,
     zero: Condvar,
 }
 
 #[derive(Default)]
-struct Queue {
-    /// Rises with every zero that somebody waited for: a waiter is done when it is no longer the one it came in.
+struct Waiters {
+    /// Grows with each zero that somebody waited for. A waiter returns when the generation is not the one in which it began to
+    /// wait.
     generation: u64,
-    /// Callbacks of this generation, which wait for a zero.
-    registered: Vec<Callback>,
-    /// Callbacks of former generations, which the drop that reached zero has yet to collect.
-    due: Vec<Callback>,
+    /// Callbacks of this generation: they wait for the next zero.
+    registered: Vec<ZeroCallback>,
+    /// Callbacks of former generations: the drop that reached zero is going to take and call them.
+    due: Vec<ZeroCallback>,
 }
 
 impl WaitGroup {
-    /// A counter at zero.
+    /// Makes a counter at zero.
     pub fn new() -> WaitGroup {
         WaitGroup::default()
     }
 
-    /// Counts one more, until the guard is dropped.
+    /// Adds one to the count, until the returned guard is dropped.
     pub fn guard(&self) -> WaitGuard {
-        WaitGuard::new(&self.shared)
+        WaitGuard::new(&self.guards)
     }
 
-    /// Counts one more, but not from zero: for whoever must not revive what has ended.
+    /// Adds one to the count, but not to a count of zero: a caller must not add work after all work has ended.
     #[cfg(not(loom))]
     pub(crate) fn guard_unless_zero(&self) -> Option<WaitGuard> {
         let add = |state| (state >= ONE).then_some(state + ONE);
-        let shared = Arc::clone(&self.shared);
-        shared.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, add).ok()?;
-        Some(WaitGuard { shared })
+        let guards = Arc::clone(&self.guards);
+        guards.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, add).ok()?;
+        Some(WaitGuard { guards })
     }
 
-    /// How many guards there are. A snapshot: it may be outdated when it is looked at.
+    /// The number of guards. A snapshot: the number may have changed when the caller sees it.
     pub fn count(&self) -> usize {
-        self.shared.state.load(Ordering::Acquire) / ONE
+        self.guards.state.load(Ordering::Acquire) / ONE
     }
 
-    /// Whether there is no guard. What was done before the last of them was dropped is visible after `true`.
+    /// Whether there is no guard. If this returns `true`, the caller sees all that was done before the last guard was dropped.
     pub fn is_zero(&self) -> bool {
         self.count() == 0
     }
 
-    /// Blocks until there is no guard; not at all if there is none now.
+    /// Blocks until there is no guard. Returns at once if there is none.
     pub fn wait(&self) {
         self.wait_until(None);
     }
 
-    /// As [`wait`](WaitGroup::wait), but gives up at the deadline: `true` if zero was reached, `false` if not. A
-    /// deadline in the past asks without blocking.
+    /// Blocks until there is no guard, but not longer than until `deadline`. Returns `true` if the count was zero, and `false` if
+    /// the deadline passed first. With a deadline in the past, this does not block.
     pub fn wait_deadline(&self, deadline: Instant) -> bool {
         self.wait_until(Some(deadline))
     }
 
-    /// As [`wait_deadline`](WaitGroup::wait_deadline), that much time from now. A time-out beyond what an
-    /// [`Instant`] can tell is none.
+    /// Blocks until there is no guard, but for at most `timeout`: see [`wait_deadline`](WaitGroup::wait_deadline). If the end of
+    /// the time-out is more than an [`Instant`] can hold, this waits without a limit.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         self.wait_until(Instant::now().checked_add(timeout))
     }
 
-    /// Has the callback run once when there is no guard: here and now if there is none, or else by whoever drops the
-    /// last one, on that thread, which it should not keep for long. No lock is held meanwhile, so it may use this
-    /// group like anybody else. Callbacks run in the order in which they were registered. A panic in one is caught
-    /// and logged.
+    /// Registers a callback that runs once when there is no guard. If there is none now, the callback runs now, on this thread.
+    /// Otherwise it runs on the thread that drops the last guard.
+    ///
+    /// **Guaranteed:** callbacks run in the order in which they were registered. No lock is held, so a callback may use this
+    /// group. A panic of a callback is caught and logged.
+    ///
+    /// **Your part:** the callback must be short and must not block, because that thread has work of its own.
     ///
     /// # Examples
     ///
@@ -167,11 +185,11 @@ impl WaitGroup {
     /// assert_eq!(receiver.recv(), Ok("all done"));
     /// ```
     pub fn on_zero(&self, callback: impl FnOnce() + Send + 'static) {
-        let mut queue = lock(&self.shared.queue);
-        if self.shared.register(&mut queue).is_some() {
-            queue.registered.push(Box::new(callback));
+        let mut waiters = lock(&self.guards.waiters);
+        if self.guards.register(&mut waiters).is_some() {
+            waiters.registered.push(Box::new(callback));
         } else {
-            drop(queue);
+            drop(waiters);
             run_callback(callback);
         }
     }
@@ -180,53 +198,55 @@ impl WaitGroup {
         if self.is_zero() {
             return true;
         }
-        let mut queue = lock(&self.shared.queue);
-        let Some(generation) = self.shared.register(&mut queue) else { return true };
+        let mut waiters = lock(&self.guards.waiters);
+        let Some(generation) = self.guards.register(&mut waiters) else { return true };
         loop {
-            self.shared.settle(&mut queue);
-            if queue.generation != generation {
+            self.guards.settle(&mut waiters);
+            if waiters.generation != generation {
                 return true;
             }
-            queue = match wait(&self.shared.zero, queue, deadline) {
-                Ok(queue) => queue,
+            waiters = match wait(&self.guards.zero, waiters, deadline) {
+                Ok(waiters) => waiters,
                 Err(_) => return false,
             };
         }
     }
 }
 
-impl Shared {
-    /// Makes the next zero come to the lock, and tells the generation that it will end; `None` if it is zero now.
-    fn register(&self, queue: &mut Queue) -> Option<u64> {
+impl Guards {
+    /// Sets [`WAITING`], so that the drop that reaches zero takes the lock. Returns the current generation, which that drop ends.
+    /// `None` if the count is zero now.
+    fn register(&self, waiters: &mut Waiters) -> Option<u64> {
         let set = |state| (state >= ONE).then_some(state | WAITING);
         let state = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, set).ok()?;
         if state & WAITING == 0 {
-            // There may be some in the queue whose zero is not settled; the bit is about to mean other ones.
-            queue.advance();
+            // A cleared bit means that the waiters that are registered have had their zero, though no thread has settled it.
+            // From now on the bit stands for new waiters, so settle the earlier ones first.
+            waiters.advance();
         }
-        Some(queue.generation)
+        Some(waiters.generation)
     }
 
-    /// Lets those who have had their zero go.
-    fn settle(&self, queue: &mut Queue) {
+    /// Ends the generation, if the count was zero since its first waiter registered.
+    fn settle(&self, waiters: &mut Waiters) {
         if self.state.load(Ordering::Acquire) & WAITING == 0 {
-            queue.advance();
+            waiters.advance();
         }
     }
 
-    /// Zero was reached while somebody waited.
+    /// Wakes the waiters and calls the callbacks, after a drop that reached zero while somebody waited.
     #[cold]
     fn reached_zero(&self) {
-        let mut queue = lock(&self.queue);
-        self.settle(&mut queue);
-        let due = mem::take(&mut queue.due);
-        drop(queue);
+        let mut waiters = lock(&self.waiters);
+        self.settle(&mut waiters);
+        let due = mem::take(&mut waiters.due);
+        drop(waiters);
         self.zero.notify_all();
         due.into_iter().for_each(run_callback);
     }
 }
 
-impl Queue {
+impl Waiters {
     fn advance(&mut self) {
         self.generation += 1;
         self.due.append(&mut self.registered);
@@ -234,28 +254,29 @@ impl Queue {
 }
 
 impl WaitGuard {
-    fn new(shared: &Arc<Shared>) -> WaitGuard {
-        let shared = Arc::clone(shared);
-        shared.state.fetch_add(ONE, Ordering::Relaxed);
-        WaitGuard { shared }
+    fn new(guards: &Arc<Guards>) -> WaitGuard {
+        let guards = Arc::clone(guards);
+        guards.state.fetch_add(ONE, Ordering::Relaxed);
+        WaitGuard { guards }
     }
 }
 
 impl Clone for WaitGuard {
     fn clone(&self) -> WaitGuard {
-        WaitGuard::new(&self.shared)
+        WaitGuard::new(&self.guards)
     }
 }
 
 impl Drop for WaitGuard {
     fn drop(&mut self) {
         const LAST_WAITED_FOR: usize = ONE | WAITING;
-        // Release: what was done under this guard. Acquire: what was done under the others, for the callbacks.
-        let previous = self.shared.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |state| {
+        // Release: publishes what this thread did. Acquire: makes visible what the threads of the other guards did, for the
+        // callbacks.
+        let previous = self.guards.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |state| {
             Some(if state == LAST_WAITED_FOR { 0 } else { state - ONE })
         });
         if previous == Ok(LAST_WAITED_FOR) {
-            self.shared.reached_zero();
+            self.guards.reached_zero();
         }
     }
 }

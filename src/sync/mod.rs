@@ -1,6 +1,8 @@
 //! The synchronisation primitives of this crate, in one place, so that a build with `--cfg loom` runs the
 //! very same code under loom's model checker.
 
+#[cfg(any(not(loom), test))]
+mod answer_state;
 #[cfg(loom)]
 mod visible_arc;
 #[cfg(any(not(loom), test))]
@@ -10,15 +12,20 @@ mod work_queue;
 
 #[cfg(not(loom))]
 pub(crate) use self::{
+    answer_state::{Abandoned, AnswerState, Withdrawal},
     wake_flag::WakeFlag,
-    work_queue::{Bounds, Standing, WorkQueue},
+    work_queue::{Bounds, QueueStatus, WorkQueue},
 };
 
+#[cfg(all(loom, test))]
+use loom::sync::atomic::fence;
 #[cfg(loom)]
 pub(crate) use loom::sync::{
     Condvar, Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
+#[cfg(not(loom))]
+use std::sync::atomic::fence;
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, Weak,

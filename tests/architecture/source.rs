@@ -52,13 +52,7 @@ pub(crate) enum Target {
 impl Source {
     /// The library of this package.
     pub(crate) fn of_this_crate() -> Source {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let files = rust_files(&root).into_iter().map(|path| {
-            let name = path.strip_prefix(&root).expect("it was found there").to_string_lossy().into_owned();
-            let text = fs::read_to_string(&path).expect("a source file can be read");
-            (name, text)
-        });
-        Source::parse(files)
+        Source::parse(library_files())
     }
 
     /// A crate that consists of these files: their names below `src`, and their texts.
@@ -66,11 +60,8 @@ impl Source {
         let mut source = Source::default();
         for (file, text) in files {
             let module = module_of(&file);
-            let is_program = file == "main.rs" || module.first().is_some_and(|first| first == "cli");
-            if !is_program {
-                let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
-                source.add(module, &format!("src/{file}"), &parsed.items);
-            }
+            let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
+            source.add(module, &format!("src/{file}"), &parsed.items);
         }
         source
     }
@@ -257,7 +248,7 @@ fn segments(path: &syn::Path) -> Segments {
     path.segments.iter().map(|segment| segment.ident.to_string()).collect()
 }
 
-fn attributes(item: &Item) -> &[Attribute] {
+pub(crate) fn attributes(item: &Item) -> &[Attribute] {
     match item {
         Item::Mod(item) => &item.attrs,
         Item::Fn(item) => &item.attrs,
@@ -270,7 +261,7 @@ fn attributes(item: &Item) -> &[Attribute] {
 }
 
 /// Whether the compiler sees it only in a test, under loom, or for the benchmarks.
-fn is_for_tests(attributes: &[Attribute]) -> bool {
+pub(crate) fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().filter(|attribute| attribute.path().is_ident("cfg")).any(|attribute| {
         let condition = quoted(attribute);
         let is_negated = condition.starts_with("not");
@@ -286,12 +277,25 @@ fn quoted(attribute: &Attribute) -> String {
     }
 }
 
-fn module_of(file: &str) -> Segments {
+pub(crate) fn module_of(file: &str) -> Segments {
     let mut path: Segments = file.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
     if path.last().is_some_and(|last| last == "mod" || last == "lib") {
         path.pop();
     }
     path
+}
+
+/// The files of the library: their names below `src`, and their texts. The program's files are left out, and so are unit
+/// tests and loom models that have a file of their own.
+pub(crate) fn library_files() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = rust_files(&root).into_iter().map(|path| {
+        let name = path.strip_prefix(&root).expect("it was found there").to_string_lossy().into_owned();
+        let text = fs::read_to_string(&path).expect("a source file can be read");
+        (name, text)
+    });
+    let is_test = |name: &str| name.ends_with("/tests.rs") || name.ends_with("/models.rs");
+    files.filter(|(name, _)| name != "main.rs" && !name.starts_with("cli/") && !is_test(name)).collect()
 }
 
 pub(crate) fn rust_files(root: &Path) -> Vec<PathBuf> {

@@ -24,7 +24,7 @@ fn sources(folder: &str) -> Vec<PathBuf> {
 
 /// The code of a file: comments and unit tests left out.
 fn code(path: &Path) -> String {
-    if path.file_name() == Some(OsStr::new("tests.rs")) {
+    if ["tests.rs", "models.rs"].iter().any(|tests| path.file_name() == Some(OsStr::new(tests))) {
         return String::new();
     }
     let text = fs::read_to_string(path).unwrap();

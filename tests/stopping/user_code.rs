@@ -177,10 +177,20 @@ fn leaves_something_on_its_thread(gate: &Gate) -> impl Fn(&Request) -> &'static 
 
 #[test]
 fn a_thread_local_that_blocks_when_it_is_dropped_holds_no_stop_and_is_named() {
-    for target in ["/pool", "/inline"] {
+    for target in ["/pool", "/inline", "/detached"] {
         let (gate, held) = gate();
         let leave = leaves_something_on_its_thread(&gate);
-        let routes = Router::new().get("/pool", leave.clone()).get("/inline", route(leave).inline());
+        let detached = gate.clone();
+        let detach = move |request: &Request| {
+            let gate = detached.clone();
+            let leave = move |_: &_| LEFT_ON_THE_THREAD.set(Some(HoldsWhenDropped(gate)));
+            assert!(request.server().detach("leaves", leave).is_ok());
+            "left"
+        };
+        let routes = Router::new()
+            .get("/pool", leave.clone())
+            .get("/inline", route(leave).inline())
+            .get("/detached", detach);
         let (server, address) = serve(routes);
         assert_eq!(Client::once(address, get(target)).text(), "left");
         let began = Instant::now();
@@ -192,7 +202,11 @@ fn a_thread_local_that_blocks_when_it_is_dropped_holds_no_stop_and_is_named() {
         assert!(!report.is_clean(), "{target}: {report}");
         assert_eq!(report.stragglers.len(), 1, "{target}: {report}");
         let straggler = report.stragglers[0].to_string();
-        let thread = if target == "/pool" { "tested worker" } else { "event loop" };
+        let thread = match target {
+            "/pool" => "tested worker",
+            "/inline" => "event loop",
+            _ => "tested detached",
+        };
         assert!(straggler.contains(thread) && straggler.contains("its thread does not end"), "{straggler}");
         // The next run has threads of its own.
         server.start().unwrap();

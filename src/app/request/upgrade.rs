@@ -1,4 +1,4 @@
-//! Requests that ask for another protocol (RFC 9110 section 7.8).
+//! Requests whose client asks for another protocol (RFC 9110 section 7.8).
 
 use super::Request;
 use crate::{
@@ -12,18 +12,21 @@ use crate::{
 };
 
 impl Request {
-    /// Switches the connection to another protocol, if the client asked for that: the response is 101, and once it is
-    /// written, `handler` has the connection to itself, on a thread of its own. If the client did not ask for it, the
-    /// response is 426, which names the protocol; a handler that has something to say to such clients looks at
-    /// [`Request::wants_upgrade`] first.
+    /// Switches the connection to another protocol, if the client asks for that. The response is 101. Once it is written,
+    /// `handler` has the connection to itself, on a thread of its own.
     ///
-    /// `protocol` is the name as it stands in the Upgrade field, such as `websocket`. What else the protocol wants in the
-    /// response is added to it with [`Response::header`].
+    /// If the client does not ask for that protocol, the response is 426, which names the protocol. To answer such clients in
+    /// another way, ask [`Request::wants_upgrade`] first.
+    ///
+    /// `protocol` is the name in the Upgrade field, such as `websocket`. Add further fields that the protocol needs with
+    /// [`Response::header`].
     ///
     /// # At a stop
     ///
-    /// The context that the handler is given hints when the drain begins, and ends with the grace period; then the socket
-    /// is shut down, so that a read returns. The stop waits for the handler, and names one that does not return.
+    /// The handler's context hints when the drain begins ([`Context::stopping`]), and ends with the grace period. Then the
+    /// socket is shut down, so that a read returns. The stop waits for the handler, and names one that does not return.
+    ///
+    /// As many upgraded connections may be open as the server may have workers. Beyond that, the response is 503.
     ///
     /// ```
     /// use softstop::{Request, Router, body::Upgraded};
@@ -46,7 +49,7 @@ impl Request {
     ///
     /// # Panics
     ///
-    /// If `protocol` is no token (RFC 9110 section 5.6.2), with a version behind a slash if need be.
+    /// If `protocol` is not a token (RFC 9110 section 5.6.2), or a token with a version behind a slash.
     #[must_use]
     #[track_caller]
     pub fn upgrade(
@@ -61,8 +64,8 @@ impl Request {
         Response::switching(StatusCode::SWITCHING_PROTOCOLS, protocol, Body::Upgrade(upgrade))
     }
 
-    /// Whether the client asks for that protocol: by its name in Upgrade, and `upgrade` in Connection. HTTP/1.0 cannot, and
-    /// one that has not sent its content yet has to do so first.
+    /// Whether the client asks for that protocol, by its name in Upgrade, and by `upgrade` in Connection. An HTTP/1.0 client
+    /// cannot ask. A client whose content has not come yet has to send the content first.
     #[must_use]
     pub fn wants_upgrade(&self, protocol: &str) -> bool {
         let lists = |field: &str, wanted: &str| {

@@ -20,7 +20,7 @@ use super::{
     deadlines::Deadlines,
     listener::Listener,
     loop_context::LoopContext,
-    mailbox::{Inbox, Mailbox, Post, mailbox},
+    mailbox::{Inbox, Mailbox, mailbox},
     table::{Table, slot_of},
 };
 use crate::{
@@ -54,6 +54,8 @@ pub(crate) enum Message {
     Answered(Token, Box<Request>),
     /// A handler that reads its content itself wants more of it.
     ContentWanted(Token),
+    /// A sender of the stream that this connection sends has something, or has ended.
+    Fed(Token),
 }
 
 pub(crate) struct EventLoop {
@@ -61,7 +63,7 @@ pub(crate) struct EventLoop {
     events: Events,
     inbox: Inbox<Message>,
     /// What was in the mailbox the last time: empty by now.
-    read: Post<Message>,
+    read: Vec<Message>,
     table: Table<Connection>,
     deadlines: Deadlines,
     /// Connections whose turn's budget was used up.
@@ -112,7 +114,7 @@ impl EventLoop {
             poll: ground.poll,
             events: Events::with_capacity(EVENTS_A_TURN),
             inbox: ground.inbox,
-            read: Post::default(),
+            read: Vec::new(),
             table: Table::new(),
             deadlines: Deadlines::new(),
             again: Vec::new(),
@@ -220,21 +222,18 @@ impl EventLoop {
     }
 
     fn read_post(&mut self) {
-        let mut post = self.inbox.exchange(std::mem::take(&mut self.read));
-        post.messages.drain(..).for_each(|message| self.on_message(message));
-        for connection in post.due.drain(..) {
-            self.deal_with(connection, Connection::on_fed);
-        }
+        let mut messages = self.inbox.exchange(std::mem::take(&mut self.read));
+        messages.drain(..).for_each(|message| self.on_message(message));
         // A loop that was held up may have been sent tens of thousands.
-        post.messages.shrink_to(KEPT_MESSAGES);
-        post.due.shrink_to(KEPT_MESSAGES);
-        self.read = post;
+        messages.shrink_to(KEPT_MESSAGES);
+        self.read = messages;
     }
 
     fn on_message(&mut self, message: Message) {
         match message {
             Message::Accepted(stream, peer, in_flight) => self.add(stream, peer, in_flight),
             Message::ContentWanted(connection) => self.deal_with(connection, Connection::on_content_wanted),
+            Message::Fed(connection) => self.deal_with(connection, Connection::on_fed),
             Message::Answered(connection, mut request) if self.table.get_mut(connection).is_none() => {
                 if let Some(response) = request.answer.take() {
                     self.loop_context.let_go_of(response, &request.exchange);
@@ -413,7 +412,7 @@ impl EventLoop {
     /// Closes whatever there is: the listeners, the connections, and those that are on their way here.
     fn close_all(&mut self) {
         self.drop_listeners();
-        for message in self.inbox.exchange(Post::default()).messages {
+        for message in self.inbox.exchange(Vec::new()) {
             if let Message::Accepted(stream, peer, in_flight) = message {
                 self.add(stream, peer, in_flight);
             }

@@ -19,7 +19,7 @@ use crate::{
     http::Head,
     metrics::Tally,
     observe::{ConnectionId, Event},
-    stop::{Cause, Drain, Phase},
+    stop::{Cause, Phase, StopProgress},
 };
 
 /// Requests that are kept to be used again: as many as a full pool with its default of 512 workers has in its hands. What
@@ -38,7 +38,7 @@ pub(crate) struct LoopContext {
     /// Read once a turn.
     pub(crate) now: Instant,
     /// How far the stop has come.
-    pub(crate) drain: Drain,
+    pub(crate) drain: StopProgress,
     /// This loop is the only one to add to it.
     pub(crate) tally: Arc<Tally>,
     pub(crate) date: Date,
@@ -76,7 +76,7 @@ impl LoopContext {
             dispatcher,
             mailbox,
             now: Instant::now(),
-            drain: Drain::Running,
+            drain: StopProgress::Running,
             tally,
             date: Date::new(),
             scratch: vec![0; SCRATCH],

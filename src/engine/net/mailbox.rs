@@ -1,9 +1,10 @@
-//! How other threads reach a loop: put a message in, and wake the loop only if no wake is under way already. A burst of
-//! answers from the pool costs one system call, and one lock on the loop's side.
-//! (How no message is left without a wake: see [`WakeFlag`]. Why there is a lock: see [`WorkQueue`](crate::sync::WorkQueue).)
+//! How other threads reach a loop: a thread puts a message in, and wakes the loop only if no wake is pending. A burst of
+//! answers from the pool costs one system call, and the loop takes all messages with one lock.
+//! ([`WakeFlag`] shows why no message is left without a wake. [`WorkQueue`](crate::sync::WorkQueue) says why there is a lock.)
 //!
-//! It has no bound of its own, as those who send are bounded: each request on the pool has one answer, each connection that is
-//! given to a loop is one of those that there may be, and each has itself noted once, or asks once for more of its content.
+//! The mailbox has no bound of its own, because the senders are bounded. Each request on the pool has one answer. Each
+//! connection that is given to a loop is one of those that the server may have. Each connection has at most one message about
+//! its stream and one about its request's content until the loop has looked.
 
 use std::{io, sync::Arc};
 
@@ -25,31 +26,17 @@ pub(crate) struct Inbox<M>(Arc<Shared<M>>);
 #[derive(Debug)]
 struct Shared<M> {
     /// None once the loop has ended.
-    post: Mutex<Option<Post<M>>>,
+    messages: Mutex<Option<Vec<M>>>,
     flag: WakeFlag,
     waker: Waker,
-}
-
-/// What has come for a loop.
-#[derive(Debug)]
-pub(crate) struct Post<M> {
-    pub(crate) messages: Vec<M>,
-    /// Connections that have something to do.
-    pub(crate) due: Vec<Token>,
 }
 
 /// A mailbox for the loop whose poll `registry` belongs to; `token` is the event it gets when woken.
 pub(crate) fn mailbox<M>(registry: &Registry, token: Token) -> io::Result<(Mailbox<M>, Inbox<M>)> {
     let waker = Waker::new(registry, token)?;
-    let post = Mutex::new(Some(Post::default()));
-    let shared = Arc::new(Shared { post, flag: WakeFlag::new(), waker });
+    let messages = Mutex::new(Some(Vec::new()));
+    let shared = Arc::new(Shared { messages, flag: WakeFlag::new(), waker });
     Ok((Mailbox(Arc::clone(&shared)), Inbox(shared)))
-}
-
-impl<M> Default for Post<M> {
-    fn default() -> Self {
-        Post { messages: Vec::new(), due: Vec::new() }
-    }
 }
 
 impl<M> Clone for Mailbox<M> {
@@ -59,23 +46,14 @@ impl<M> Clone for Mailbox<M> {
 }
 
 impl<M> Mailbox<M> {
-    /// Puts a message in, or hands it back if there is no loop any more. Never blocks.
+    /// Puts a message in, or hands the message back if the loop has ended. Never blocks.
     pub(crate) fn send(&self, message: M) -> Result<(), M> {
-        match &mut *lock(&self.0.post) {
-            Some(post) => post.messages.push(message),
+        match &mut *lock(&self.0.messages) {
+            Some(messages) => messages.push(message),
             None => return Err(message),
         }
         self.wake();
         Ok(())
-    }
-
-    /// Notes that a connection has something to do. Never blocks, whoever calls it; it must not be called again for the
-    /// same thing before the loop has looked.
-    pub(crate) fn note(&self, connection: Token) {
-        if let Some(post) = &mut *lock(&self.0.post) {
-            post.due.push(connection);
-        }
-        self.wake();
     }
 
     /// Lets the loop take a turn.
@@ -83,29 +61,30 @@ impl<M> Mailbox<M> {
         if self.0.flag.raise()
             && let Err(error) = self.0.waker.wake()
         {
-            // An eventfd can only refuse a write when its counter is full, and then the loop is woken anyway.
+            // An eventfd refuses a write only when its counter is full, and then the loop is woken anyway.
             journal::debug!("waking an event loop: {error}");
         }
     }
 }
 
 impl<M> Inbox<M> {
-    /// To be called when the loop was woken, before [`exchange`](Inbox::exchange).
+    /// Has the next message wake the loop again. The loop calls this when it was woken, before
+    /// [`exchange`](Inbox::exchange).
     pub(crate) fn lower(&self) {
         self.0.flag.lower();
     }
 
-    /// Takes all that has come, and leaves an empty post, whose buffers are used again.
-    pub(crate) fn exchange(&self, empty: Post<M>) -> Post<M> {
-        debug_assert!(empty.messages.is_empty() && empty.due.is_empty(), "post that nobody would read");
-        lock(&self.0.post).replace(empty).unwrap_or_default()
+    /// Takes all messages, and leaves an empty vector, whose buffer is used again.
+    pub(crate) fn exchange(&self, empty: Vec<M>) -> Vec<M> {
+        debug_assert!(empty.is_empty(), "messages that nobody would read");
+        lock(&self.0.messages).replace(empty).unwrap_or_default()
     }
 }
 
 impl<M> Drop for Inbox<M> {
     fn drop(&mut self) {
-        // What is in there may wake others when it is dropped, so not under the lock.
-        let unread = lock(&self.0.post).take();
+        // Dropped after unlocking: the drop of a message may wake other threads.
+        let unread = lock(&self.0.messages).take();
         drop(unread);
     }
 }
@@ -129,8 +108,8 @@ mod tests {
             poll.poll(&mut events, HUNG).unwrap();
             assert_eq!(events.iter().count(), 1);
             inbox.lower();
-            let taken = inbox.exchange(Post::default());
-            assert_eq!(taken.messages, (0..5).map(|n| round * 10 + n).collect::<Vec<_>>());
+            let taken = inbox.exchange(Vec::new());
+            assert_eq!(taken, (0..5).map(|n| round * 10 + n).collect::<Vec<_>>());
         }
     }
 
@@ -150,7 +129,7 @@ mod tests {
                 poll.poll(&mut events, HUNG).unwrap();
                 assert!(!events.is_empty(), "hung: a message without a wake after {received}");
                 inbox.lower();
-                received += inbox.exchange(Post::default()).messages.len();
+                received += inbox.exchange(Vec::new()).len();
             }
         });
     }
@@ -161,10 +140,8 @@ mod tests {
         let (mailbox, inbox) = mailbox(poll.registry(), WAKE).unwrap();
         let unread = Arc::new(());
         assert!(mailbox.send(Arc::clone(&unread)).is_ok());
-        mailbox.note(Token(0));
         drop(inbox);
         assert_eq!(Arc::strong_count(&unread), 1);
         assert!(mailbox.send(Arc::clone(&unread)).is_err());
-        mailbox.note(Token(0));
     }
 }

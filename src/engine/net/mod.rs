@@ -10,10 +10,10 @@ mod listener;
 mod loop_context;
 pub(crate) mod mailbox;
 mod output;
-mod pace;
 mod sock_diag;
 mod socket_writer;
 pub(crate) mod table;
+mod throughput;
 
 pub(crate) use event_loop::{EventLoop, Ground, LoopReport, Message};
 #[cfg(test)]

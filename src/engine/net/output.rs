@@ -1,32 +1,32 @@
-//! The bytes a connection owes its peer. Heads and small contents stand in one buffer, so that all answers to one read
-//! leave in one write; a large content follows from where it is, uncopied.
+//! The bytes that a connection owes its client. Heads and small contents stand in one buffer, so that all answers to one read
+//! leave in one write. A large content follows the buffer without being copied.
 
 use std::io::{self, IoSlice, Write};
 
 use crate::body::Body;
 
-/// Beyond this, no further response is made until what is there has left: a client that does not read must not make
-/// the server keep its answers.
+/// From this size on, no further response is made until the buffer has left. Otherwise a client that does not read could make
+/// the server keep any number of answers.
 const ENOUGH: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) buffer: Vec<u8>,
-    /// Written after the buffer.
+    /// A content that is written after the buffer.
     large: Body,
-    /// How many bytes of both have left.
+    /// The number of bytes, of both, that have left.
     sent: usize,
     /// Whether the socket took no more at the last flush.
     blocked: bool,
 }
 
-/// How far a flush came.
+/// The result of a flush.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Flushed {
     All,
     /// The socket takes no more for now.
     Blocked {
-        /// What it took before.
+        /// The number of bytes that the socket took in this flush.
         bytes: usize,
     },
 }
@@ -49,20 +49,20 @@ impl Output {
         !self.large.is_empty() || self.buffer.len() >= ENOUGH
     }
 
-    /// Content that is to follow the head which was encoded last.
+    /// Adds the content that follows the head which was encoded last.
     pub(crate) fn follow(&mut self, body: Body) {
         debug_assert!(self.large.is_empty(), "one large content at a time");
         self.large = body;
     }
 
-    /// Leaves out the first bytes of what was just encoded: the peer has them already. None, if an earlier response is
-    /// still on its way: nothing is sent ahead then.
+    /// Leaves out the first bytes of the response that was just encoded, because the client has them already. `bytes` is zero if
+    /// an earlier response is still on its way, because nothing is sent ahead then.
     pub(crate) fn skip(&mut self, bytes: usize) {
         debug_assert!(bytes == 0 || self.sent == 0, "sent ahead of bytes that are owed");
         self.sent += bytes;
     }
 
-    /// Writes until all has left or the socket is full.
+    /// Writes until everything has left or the socket is full.
     pub(crate) fn flush(&mut self, mut socket: impl Write) -> io::Result<Flushed> {
         let mut bytes = 0;
         while self.sent < self.length() {
@@ -104,7 +104,7 @@ impl Output {
 mod tests {
     use super::*;
 
-    /// Takes so many bytes a write, then blocks for ever.
+    /// Takes at most `width` bytes a write, `room` bytes in all, and then blocks for ever.
     struct Narrow {
         taken: Vec<u8>,
         width: usize,

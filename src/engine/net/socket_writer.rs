@@ -1,6 +1,8 @@
-//! Every write to a connection's socket. A write to a peer that is gone is an error: it never raises SIGPIPE, whose default
-//! is the end of the process. And the last bytes of a connection leave in one packet with its FIN, which is one packet less
-//! to send, to receive and to acknowledge.
+//! Every write to a connection's socket. There are two reasons for a type of its own:
+//!
+//! - A write to a client that is gone is an error, but never raises SIGPIPE, which ends a process by default.
+//! - The last bytes of a connection leave in one packet with the FIN. That is one packet less to send, to receive and to
+//!   acknowledge.
 
 use std::{
     ffi::c_int,
@@ -13,21 +15,21 @@ use socket2::SockRef;
 /// Writes to a connection's socket.
 pub(super) struct SocketWriter<'a> {
     pub(super) socket: &'a TcpStream,
-    pub(super) next: Next,
+    pub(super) following: Following,
 }
 
-/// What the caller does when everything is written.
+/// What follows the bytes of a write.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
-    /// It keeps the connection.
-    Open,
-    /// It shuts the write side down, or closes the socket. Either makes the kernel send what it holds back.
+pub(super) enum Following {
+    /// The caller keeps the connection, and may write more later.
+    More,
+    /// The caller shuts the write side down, or closes the socket. Either makes the kernel send the bytes that it holds back.
     Fin,
 }
 
-// Flags of send(2), which no dependency of this crate exports. Those of Linux are the same on every architecture.
+// Flags of send(2), which no dependency of this crate exports. On Linux they are the same for every architecture.
 
-/// MSG_NOSIGNAL. The systems of Apple have no such flag: there the socket has an option, see `listener::accept`.
+/// MSG_NOSIGNAL. The systems of Apple have no such flag, but an option of the socket: see `listener::accept`.
 const NO_SIGNAL: c_int = if cfg!(any(target_os = "linux", target_os = "android")) {
     0x4000
 } else if cfg!(target_os = "freebsd") {
@@ -37,14 +39,14 @@ const NO_SIGNAL: c_int = if cfg!(any(target_os = "linux", target_os = "android")
 } else {
     0
 };
-/// MSG_MORE: there is more to send. Elsewhere the FIN has a packet of its own.
+/// MSG_MORE: the kernel waits for more. Where there is no such flag, the FIN has a packet of its own.
 const MORE: c_int = if cfg!(any(target_os = "linux", target_os = "android")) { 0x8000 } else { 0 };
 
 impl SocketWriter<'_> {
     fn flags(&self) -> c_int {
-        match self.next {
-            Next::Open => NO_SIGNAL,
-            Next::Fin => NO_SIGNAL | MORE,
+        match self.following {
+            Following::More => NO_SIGNAL,
+            Following::Fin => NO_SIGNAL | MORE,
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-/// Why a [`Context`](crate::Context) ended. The first cause is the one that stays.
+/// Why a [`Context`](crate::Context) ended. The first cause of a context stays its cause.
+///
+/// A cause is an error, so a handler can return it with `?`. [`Other`](Cause::Other) is made from a text.
 ///
 /// # Examples
 ///
@@ -16,13 +18,13 @@ use std::{error::Error, fmt, sync::Arc};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The client has closed or reset its connection: nobody will read the answer.
+    /// The client has reset or lost its connection, so no client will read the response.
     ClientGone,
-    /// The server is being stopped.
+    /// A stop of the server has begun, or its grace period is over.
     Stopping,
     /// The deadline of the context, or of one above it, has passed.
     DeadlineExceeded,
-    /// Whatever the caller of [`Context::cancel`](crate::Context::cancel) says.
+    /// The text that a program gave to [`Context::cancel`](crate::Context::cancel).
     Other(Arc<str>),
 }
 

@@ -1,18 +1,19 @@
-//! The tree behind the contexts: who ends whom.
+//! The tree of nodes behind the contexts. Each context is a handle of one node.
 //!
-//! A node points up at those it ends with, and owns them; they point down at it weakly, from a place that it gives
-//! back when it is dropped. So whoever holds a leaf has all that can end it, and whatever nobody holds is gone.
+//! A child owns its parents (`Arc`). A parent refers to its children weakly, from a slot that the child gives back when it is
+//! dropped. So a handle of a leaf keeps alive all nodes that can end the leaf, and a node without handles is freed.
 //!
 //! ```text
 //!        parent                Alive { watchers: children, callbacks } ──── end(cause) ────> Ended(cause)
 //!       ▲      ┊ Weak
-//!   Arc │      ▼               ending: 1. this node, then all below it, one lock at a time
-//!        child                         2. the callbacks of all of them, with no lock held
+//!   Arc │      ▼               end: 1. ends this node, then all nodes below it, one lock at a time
+//!        child                      2. calls the callbacks of all of them, with no lock held
 //! ```
 //!
-//! No two locks are ever held at once, neither of two nodes nor of a node and the timer. That no child is missed
-//! follows from one rule: a child is linked only after it exists, under the parent's lock, and if the parent turns
-//! out to have ended, the child is ended by whoever makes it.
+//! A thread never holds two locks at once: neither those of two nodes, nor those of a node and the timer.
+//!
+//! No child is missed when a parent ends, because of one rule. The maker of a child links it after the child exists, while
+//! holding the parent's lock. If the parent has ended by then, the maker ends the child.
 
 use std::{convert::Infallible, mem, sync::atomic, time::Instant};
 
@@ -20,6 +21,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::{
     cause::Cause,
+    hint::Hint,
     slab::Slab,
     timer::{self, Alarm},
 };
@@ -29,68 +31,60 @@ use crate::{
     sync::{Arc, AtomicBool, Condvar, Mutex, Ordering, Weak, lock, wait},
 };
 
-/// A user's. Dropped uncalled, it may block and panic as when it is called, and a loop may be the one to drop it.
+/// A user's callback. If it is dropped uncalled, the values that it owns are dropped. Such a drop may block or panic, and an
+/// event loop may be the thread that drops it, so `Drop` hands the callback to `dispose`.
 pub(super) struct Callback(Option<Function>);
 
 type Function = Box<dyn FnOnce(&Cause) + Send>;
 
 pub(super) struct Node {
-    /// Whether the state is `Ended`, for those who only ask that.
+    /// Whether the state is `Ended`: a question that needs no lock.
     ended: AtomicBool,
     state: Mutex<State>,
-    /// Notified when the node ends, if somebody is waiting for that.
+    /// Notified when the node ends, if a thread waits for the end.
     changed: Condvar,
     parents: [Option<Link>; 2],
     hint: Hint,
     deadline: Deadline,
-    /// Whether there are callbacks that nobody can call off any more.
+    /// Whether there are callbacks whose registrations were forgotten, so that no registration can call them off.
     has_forgotten: AtomicBool,
 }
 
 enum State {
     Alive {
         watchers: Slab<Watcher>,
-        /// Whether a thread sleeps until the end: waking nobody is a system call, too.
+        /// Whether a thread waits for the end. If none does, `notify_all` is left out, because it is a system call.
         awaited: bool,
-        /// The channel that disconnects at the end, from when it is asked for.
+        /// The channel that disconnects at the end. `None` until `done` is called.
         done: Option<Box<(Sender<Infallible>, Receiver<Infallible>)>>,
     },
     Ended(Cause),
 }
 
-/// What is told that a node has ended.
+/// A part of the tree or a callback that is told when a node ends.
 pub(super) enum Watcher {
     Child(Weak<Node>),
     Callback(Callback),
 }
 
-/// The way up, and the place below that node which is given back at the end.
+/// A link from a child up to a parent, with the child's slot in the parent.
 struct Link {
     parent: Arc<Node>,
-    /// Written once, by the maker of the child, before anybody could drop it; read by its drop, after all else (the
-    /// count of an `Arc` orders the two). Means nothing if the parent had ended before, and does no harm then.
-    place: atomic::AtomicUsize,
-}
-
-/// Where a node learns that a stop has begun.
-pub(super) enum Hint {
-    /// Nothing above it gives hints.
-    None,
-    /// From one that ends with this node, or before it.
-    Own(Arc<Node>),
-    /// From that of a node above, which may outlive this one.
-    Inherited(Arc<Node>),
+    /// The maker of the child writes the slot once, before another thread can drop the child. The child's drop reads it. The
+    /// reference count of the `Arc` orders the two. If the parent had ended before, the slot has no meaning, and `unwatch`
+    /// ignores it.
+    slot: atomic::AtomicUsize,
 }
 
 enum Deadline {
     Never,
-    /// A parent's, which ends this node as well.
+    /// The deadline of a parent, which ends this node too.
     Inherited(Instant),
     Own(Alarm),
 }
 
 impl Node {
-    /// A node that ends when one of the parents does, or at the deadline.
+    /// Makes a node that ends when one of the parents ends, or at the deadline.
     pub(super) fn new(parents: [Option<&Arc<Node>>; 2], hint: Hint, deadline: Option<Instant>) -> Arc<Node> {
         let inherited = parents.iter().flatten().filter_map(|parent| parent.deadline()).min();
         let deadline = match (deadline, inherited) {
@@ -108,11 +102,11 @@ impl Node {
             deadline,
             has_forgotten: AtomicBool::new(false),
         });
-        // Armed before it is linked: whatever ends the node from now on finds the alarm and disarms it.
+        // Arm the alarm before linking the node: a parent that ends the node from now on finds the alarm and disarms it.
         let expired = node.alarm().is_some_and(|alarm| !timer::arm(alarm, &node));
         for link in node.parents.iter().flatten() {
             match link.parent.watch(Watcher::Child(Arc::downgrade(&node))) {
-                Ok(place) => link.place.store(place, Ordering::Relaxed),
+                Ok(slot) => link.slot.store(slot, Ordering::Relaxed),
                 Err((_, cause)) => _ = node.end(cause),
             }
         }
@@ -122,8 +116,7 @@ impl Node {
         node
     }
 
-    /// Has somebody told of the end, and says by which place to call it off. If it is the end already, hands the
-    /// watcher back, with the cause.
+    /// Adds a watcher and returns its slot. If the node has ended, returns the watcher and the cause.
     pub(super) fn watch(&self, watcher: Watcher) -> Result<usize, (Watcher, Cause)> {
         match &mut *lock(&self.state) {
             State::Alive { watchers, .. } => Ok(watchers.insert(watcher)),
@@ -131,20 +124,22 @@ impl Node {
         }
     }
 
-    /// Takes a watcher back, unless the end was faster. The caller drops it: a callback may own anything.
-    pub(super) fn unwatch(&self, place: usize) -> Option<Watcher> {
+    /// Removes a watcher, unless the node has ended. The caller drops the watcher, without the lock, because a callback may own
+    /// any value.
+    pub(super) fn unwatch(&self, slot: usize) -> Option<Watcher> {
         match &mut *lock(&self.state) {
-            State::Alive { watchers, .. } => watchers.remove(place),
+            State::Alive { watchers, .. } => watchers.remove(slot),
             State::Ended(_) => None,
         }
     }
 
-    /// A registration is given up: its callback stays as long as the node.
+    /// Notes that a registration was forgotten: its callback stays as long as the node.
     pub(super) fn note_forgotten(&self) {
         self.has_forgotten.store(true, Ordering::Release);
     }
 
-    /// Drops all callbacks. Only for who knows that there are no registrations, and no children: they hold the node.
+    /// Drops all watchers, if a registration was forgotten. The caller must hold the only handle: then there are no children and
+    /// no registrations, because each of them holds the node.
     #[cfg(not(loom))]
     pub(super) fn drop_forgotten(&self) {
         if !self.has_forgotten.swap(false, Ordering::AcqRel) {
@@ -157,7 +152,7 @@ impl Node {
         drop(watchers);
     }
 
-    /// Ends this node and all below it; `false` if it had ended before.
+    /// Ends this node and all nodes below it. Returns `false` if the node had ended before.
     pub(super) fn end(&self, cause: Cause) -> bool {
         let Some(watchers) = self.finish(&cause) else { return false };
         let mut open = vec![watchers];
@@ -166,7 +161,7 @@ impl Node {
             for watcher in watchers {
                 match watcher {
                     Watcher::Child(child) => {
-                        // One that has ended before has its own cause, and has told those below.
+                        // A child that has ended before has a cause of its own, and has told the nodes below it.
                         let below = child.upgrade().and_then(|child| child.finish(&cause));
                         open.extend(below.filter(|watchers| watchers.len() > 0));
                     }
@@ -180,7 +175,7 @@ impl Node {
         true
     }
 
-    /// Ends this node alone and hands out whom to tell; `None` if it had ended before.
+    /// Ends this node alone and returns its watchers, which the caller tells. `None` if the node had ended before.
     fn finish(&self, cause: &Cause) -> Option<Slab<Watcher>> {
         let mut state = lock(&self.state);
         if let State::Ended(_) = *state {
@@ -218,7 +213,7 @@ impl Node {
         }
     }
 
-    /// Blocks until the end; `None` if the deadline of the wait came first.
+    /// Blocks until the node ends. `None` if the deadline of the wait passed first.
     pub(super) fn wait(&self, deadline: Option<Instant>) -> Option<Cause> {
         let mut state = lock(&self.state);
         loop {
@@ -230,7 +225,7 @@ impl Node {
         }
     }
 
-    /// A channel that disconnects at the end; the same one every time, as long as it has not come.
+    /// A channel that disconnects when the node ends. Each call returns the same channel until then.
     pub(super) fn done(&self) -> Receiver<Infallible> {
         match &mut *lock(&self.state) {
             State::Alive { done, .. } => {
@@ -259,10 +254,10 @@ impl Node {
         }
     }
 
-    /// Lets go of all that this node owns, and collects what nobody else does.
+    /// Releases all nodes that this one owns. Those that no other handle holds go to `orphans`.
     fn release(&mut self, orphans: &mut Vec<Node>) {
         for link in self.parents.iter_mut().filter_map(Option::take) {
-            link.parent.unwatch(link.place.into_inner());
+            link.parent.unwatch(link.slot.into_inner());
             orphans.extend(Arc::into_inner(link.parent));
         }
         if let Hint::Own(hint) | Hint::Inherited(hint) = mem::replace(&mut self.hint, Hint::None) {
@@ -272,7 +267,7 @@ impl Node {
 }
 
 impl Drop for Node {
-    /// Drops a chain of any length without recursion: what it would drop is emptied first.
+    /// Drops a chain of any length without recursion. Each node is emptied before it is dropped, so its own drop finds nothing.
     fn drop(&mut self) {
         if let Some(alarm) = self.alarm().filter(|_| !self.has_ended()) {
             timer::disarm(alarm);
@@ -307,80 +302,9 @@ impl Drop for Callback {
 
 impl Link {
     fn to(parent: &Arc<Node>) -> Link {
-        Link { parent: Arc::clone(parent), place: atomic::AtomicUsize::new(0) }
-    }
-}
-
-impl Hint {
-    pub(super) fn node(&self) -> Option<&Arc<Node>> {
-        match self {
-            Hint::None => None,
-            Hint::Own(node) | Hint::Inherited(node) => Some(node),
-        }
-    }
-
-    /// For a node below one with this hint.
-    pub(super) fn inherit(&self) -> Hint {
-        self.node().map_or(Hint::None, |node| Hint::Inherited(Arc::clone(node)))
-    }
-
-    /// For a node below two.
-    pub(super) fn merge(&self, other: &Hint) -> Hint {
-        match (self.node(), other.node()) {
-            (Some(one), Some(two)) if !Arc::ptr_eq(one, two) => {
-                Hint::Inherited(Node::new([Some(one), Some(two)], Hint::None, None))
-            }
-            (Some(_), _) => self.inherit(),
-            (None, _) => other.inherit(),
-        }
+        Link { parent: Arc::clone(parent), slot: atomic::AtomicUsize::new(0) }
     }
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    fn child(parent: &Arc<Node>) -> Arc<Node> {
-        Node::new([Some(parent), None], Hint::None, None)
-    }
-
-    fn watchers(node: &Node) -> usize {
-        match &*lock(&node.state) {
-            State::Alive { watchers, .. } => watchers.len(),
-            State::Ended(_) => 0,
-        }
-    }
-
-    #[test]
-    fn a_dropped_child_is_forgotten_by_both_parents() {
-        let (one, two) =
-            (Node::new([None, None], Hint::None, None), Node::new([None, None], Hint::None, None));
-        let kept = child(&one);
-        let merged = Node::new([Some(&one), Some(&two)], Hint::None, None);
-        assert_eq!((watchers(&one), watchers(&two)), (2, 1));
-        drop(merged);
-        assert_eq!((watchers(&one), watchers(&two)), (1, 0));
-        drop(kept);
-        assert_eq!(watchers(&one), 0);
-    }
-
-    #[test]
-    fn whoever_frees_a_chain_unlinks_every_link() {
-        let root = Node::new([None, None], Hint::None, None);
-        let leaf = (0..10).fold(child(&root), |parent, _| child(&parent));
-        assert_eq!(watchers(&root), 1);
-        drop(leaf);
-        assert_eq!(watchers(&root), 0);
-        assert_eq!(Arc::strong_count(&root), 1);
-    }
-
-    #[test]
-    fn a_node_and_its_hint_do_not_keep_each_other() {
-        let hint = Node::new([None, None], Hint::None, None);
-        let node = Node::new([None, None], Hint::Own(Arc::clone(&hint)), None);
-        let below = Node::new([Some(&node), None], node.hint().inherit(), None);
-        assert_eq!(Arc::strong_count(&hint), 3);
-        drop((node, below));
-        assert_eq!(Arc::strong_count(&hint), 1);
-    }
-}
+mod tests;

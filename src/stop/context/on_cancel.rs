@@ -1,12 +1,15 @@
-//! What a callback on the end of a context is called off by.
+//! The registration of a callback on the end of a context. Dropping it calls the callback off.
 
 use std::fmt;
 
 use super::node::Node;
 use crate::sync::Arc;
 
-/// A callback that [`Context::on_cancel`](crate::Context::on_cancel) has registered. Dropping it before the context ends calls the callback
-/// off; it keeps the context, but does not keep a callback back that is about to run or running in another thread.
+/// The registration of a callback: see [`Context::on_cancel`](crate::Context::on_cancel).
+///
+/// Dropping the registration before the context ends calls the callback off. Dropping it while another thread ends the context
+/// does not stop a callback that is about to run or running, and does not wait for it. A registration keeps its context in
+/// memory.
 ///
 /// # Examples
 ///
@@ -24,23 +27,24 @@ use crate::sync::Arc;
 /// context.cancel("over");
 /// assert_eq!(receiver.iter().collect::<Vec<_>>(), ["kept"]);
 /// ```
-#[must_use = "dropping the registration calls the callback off; `forget` it to keep it"]
+#[must_use = "dropping the registration calls the callback off; `forget` keeps the callback"]
 pub struct OnCancel {
-    /// Where to call it off, if it is to be.
+    /// The context's node and the callback's slot in it. `None`: there is nothing to call off.
     registered: Option<(Arc<Node>, usize)>,
 }
 
 impl OnCancel {
-    pub(super) fn registered(node: Arc<Node>, place: usize) -> OnCancel {
-        OnCancel { registered: Some((node, place)) }
+    pub(super) fn registered(node: Arc<Node>, slot: usize) -> OnCancel {
+        OnCancel { registered: Some((node, slot)) }
     }
 
-    /// The context has ended before: there is nothing left to call off.
+    /// For a context that had ended before: the callback has run.
     pub(super) fn over() -> OnCancel {
         OnCancel { registered: None }
     }
 
-    /// Leaves the callback to the context: it runs when that ends, and goes with it if it never does.
+    /// Gives up the right to call the callback off. The callback runs when the context ends. If the context is freed without
+    /// having ended, the callback is dropped.
     pub fn forget(mut self) {
         if let Some((node, _)) = self.registered.take() {
             node.note_forgotten();
@@ -50,8 +54,8 @@ impl OnCancel {
 
 impl Drop for OnCancel {
     fn drop(&mut self) {
-        if let Some((node, place)) = self.registered.take() {
-            node.unwatch(place);
+        if let Some((node, slot)) = self.registered.take() {
+            node.unwatch(slot);
         }
     }
 }

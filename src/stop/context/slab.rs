@@ -1,36 +1,36 @@
-//! A bag whose elements are put in and taken out in constant time, by the place they were given.
+//! A slab: elements are inserted and removed in constant time, by a slot number.
 
-/// Reuses the places of what was taken out, so it is never larger than it once had to be.
+/// Vacant slots are used again, so the slab never has more slots than it once had elements.
 pub(super) struct Slab<T> {
-    places: Vec<Option<T>>,
+    slots: Vec<Option<T>>,
     vacant: Vec<usize>,
 }
 
 impl<T> Slab<T> {
     pub(super) const fn new() -> Slab<T> {
-        Slab { places: Vec::new(), vacant: Vec::new() }
+        Slab { slots: Vec::new(), vacant: Vec::new() }
     }
 
-    /// Puts an element in and tells its place.
+    /// Inserts an element and returns its slot.
     pub(super) fn insert(&mut self, element: T) -> usize {
-        if let Some(place) = self.vacant.pop() {
-            self.places[place] = Some(element);
-            place
+        if let Some(slot) = self.vacant.pop() {
+            self.slots[slot] = Some(element);
+            slot
         } else {
-            self.places.push(Some(element));
-            self.places.len() - 1
+            self.slots.push(Some(element));
+            self.slots.len() - 1
         }
     }
 
-    /// Takes out the element that was given this place.
-    pub(super) fn remove(&mut self, place: usize) -> Option<T> {
-        let element = self.places.get_mut(place)?.take()?;
-        self.vacant.push(place);
+    /// Removes the element in this slot.
+    pub(super) fn remove(&mut self, slot: usize) -> Option<T> {
+        let element = self.slots.get_mut(slot)?.take()?;
+        self.vacant.push(slot);
         Some(element)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.places.len() - self.vacant.len()
+        self.slots.len() - self.vacant.len()
     }
 }
 
@@ -39,7 +39,7 @@ impl<T> IntoIterator for Slab<T> {
     type IntoIter = std::iter::Flatten<std::vec::IntoIter<Option<T>>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.places.into_iter().flatten()
+        self.slots.into_iter().flatten()
     }
 }
 
@@ -48,23 +48,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_given_again_once_it_is_vacant() {
+    fn a_vacant_slot_is_used_again() {
         let mut slab = Slab::new();
-        let places = ["a", "b", "c"].map(|element| slab.insert(element));
-        assert_eq!(slab.remove(places[1]), Some("b"));
-        assert_eq!(slab.remove(places[1]), None);
-        assert_eq!(slab.insert("d"), places[1]);
+        let slots = ["a", "b", "c"].map(|element| slab.insert(element));
+        assert_eq!(slab.remove(slots[1]), Some("b"));
+        assert_eq!(slab.remove(slots[1]), None);
+        assert_eq!(slab.insert("d"), slots[1]);
         assert_eq!(slab.remove(99), None);
         assert_eq!(slab.into_iter().collect::<Vec<_>>(), ["a", "d", "c"]);
     }
 
     #[test]
-    fn a_million_passers_by_take_one_place() {
+    fn a_million_elements_one_after_the_other_use_one_slot() {
         let mut slab = Slab::new();
-        for passer_by in 0..1_000_000 {
-            let place = slab.insert(passer_by);
-            assert_eq!(place, 0);
-            assert_eq!(slab.remove(place), Some(passer_by));
+        for element in 0..1_000_000 {
+            let slot = slab.insert(element);
+            assert_eq!(slot, 0);
+            assert_eq!(slab.remove(slot), Some(element));
         }
         assert_eq!(slab.len(), 0);
     }

@@ -1,21 +1,24 @@
-//! The one thread that ends contexts when their time is up.
+//! The one thread that ends contexts when their deadlines pass.
 //!
 //! ```text
-//!            the first deadline is armed            its time, or an earlier one is armed
-//!   Absent ──────────────────────────────> Awake <──────────────────────────────────────── Asleep
-//!     ▲                                    │   │                                              ▲
-//!     └──────── none left, for LINGER ─────┘   └── until the next deadline, or for LINGER ────┘
+//!            the first deadline is armed         a deadline passes, or an earlier one is armed
+//!   Absent ──────────────────────────────> Awake <──────────────────────────────────────────── Asleep
+//!     ▲                                    │   │                                                  ▲
+//!     └─────── no deadline for IDLE_TIME ──┘   └── until the next deadline, or for IDLE_TIME ─────┘
 //! ```
 //!
-//! Most deadlines never come: the work they bound is done before. So taking one away does not wake the thread, which
-//! may then wake up once for nothing, unless it was the last one. Then the thread stays for another moment, so that
-//! a server with one request at a time does not start a thread for each.
+//! Most deadlines never pass, because the work that they bound ends before. So disarming a deadline does not wake the thread.
+//! The thread may then wake up once without a deadline that has passed. Disarming the last deadline does wake the thread if it
+//! would sleep for longer than [`IDLE_TIME`].
 //!
-//! The lock is never held together with a node's, nor while a context ends.
+//! The thread outlives the last deadline by [`IDLE_TIME`], so that a server with one request at a time does not start a thread
+//! for each request.
+//!
+//! No thread holds the timer's lock together with a node's lock, or while a context ends.
 
 use std::{
     collections::BTreeMap,
-    // Neither the thread nor the clock is part of loom's models.
+    // The primitives of `std`, because loom models neither this thread nor the clock.
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -31,7 +34,7 @@ use crate::{
 };
 
 /// How long the thread waits for another deadline after the last one.
-const LINGER: Duration = Duration::from_millis(500);
+const IDLE_TIME: Duration = Duration::from_millis(500);
 
 static TIMER: Timer = Timer {
     schedule: Mutex::new(Schedule {
@@ -44,27 +47,27 @@ static TIMER: Timer = Timer {
 
 struct Timer {
     schedule: Mutex<Schedule>,
-    /// Tells the sleeping thread that it would sleep for too long.
+    /// Wakes the thread when it would sleep for too long.
     changed: Condvar,
 }
 
 struct Schedule {
     deadlines: BTreeMap<Alarm, Weak<Node>>,
     thread: Thread,
-    /// Starts of the thread that failed.
+    /// How often the thread could not be started.
     failures: Repeated,
 }
 
 enum Thread {
     Absent,
-    /// It will look at the schedule before it sleeps.
+    /// The thread looks at the schedule before it sleeps.
     Awake,
     Asleep {
         until: Instant,
     },
 }
 
-/// A deadline in the schedule: in order of time, and distinct from all others.
+/// A deadline in the schedule. Alarms are in order of time, and no two are equal, because each has a number.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Alarm {
     instant: Instant,
@@ -82,7 +85,7 @@ impl Alarm {
     }
 }
 
-/// Has the node end at the alarm's time; `false` if that has passed, and nothing is going to happen.
+/// Schedules the end of the node. Returns `false`, and schedules nothing, if the deadline has passed.
 pub(super) fn arm(alarm: &Alarm, node: &Arc<Node>) -> bool {
     if alarm.instant <= Instant::now() {
         return false;
@@ -92,11 +95,11 @@ pub(super) fn arm(alarm: &Alarm, node: &Arc<Node>) -> bool {
     match schedule.thread {
         Thread::Absent => match thread::Builder::new().name("softstop-timer".into()).spawn(run) {
             Ok(_) => schedule.thread = Thread::Awake,
-            // The next deadline tries again, for this one as well.
+            // The next deadline tries again, and the thread then watches this one too.
             Err(error) => {
                 if let Some(times) = schedule.failures.count(Instant::now()) {
                     journal::error!(
-                        "no thread that watches the deadlines ({times} since the last line): {error}"
+                        "the thread that watches deadlines cannot be started ({times} times since the last line): {error}"
                     );
                 }
             }
@@ -107,13 +110,13 @@ pub(super) fn arm(alarm: &Alarm, node: &Arc<Node>) -> bool {
     true
 }
 
-/// Calls the alarm off.
+/// Removes the alarm from the schedule.
 pub(super) fn disarm(alarm: &Alarm) {
     let mut schedule = lock();
     schedule.deadlines.remove(alarm);
     if let Thread::Asleep { until } = schedule.thread
         && schedule.deadlines.is_empty()
-        && until > Instant::now() + LINGER
+        && until > Instant::now() + IDLE_TIME
     {
         TIMER.changed.notify_one();
     }
@@ -141,7 +144,7 @@ fn run() {
             }
             next.key().instant
         } else {
-            *idle_until.get_or_insert(now + LINGER)
+            *idle_until.get_or_insert(now + IDLE_TIME)
         };
         if until <= now {
             schedule.thread = Thread::Absent;

@@ -12,53 +12,56 @@
 //! The quiet period is therefore twice the longest of the last 8 to 15 pauses, plus 250 ms, and at most
 //! [`StopPolicy::quiet`](crate::StopPolicy::quiet). While fewer than 8 pauses are known, the quiet period is that bound.
 //!
-//! - **The longest, not the last one.** With think times of 0 to 200 ms over a path of 50 ms, the last pause is a bad
-//!   guess: twice that pause is too short for one connection in seven. Twice the longest of 8 is too short for one in
-//!   thirty thousand, before the 250 ms are added.
+//! - **The longest pause, not the last one.** Take think times of 0 to 200 ms over a path with a round trip of 50 ms. Twice
+//!   the last pause is too short for one connection in seven. Twice the longest of 8 pauses is too short for one in thirty
+//!   thousand, even before the 250 ms are added.
 //! - **No separate term for the round trip.** Each pause contains a round trip, so twice a pause is at least two of them.
 //! - **250 ms for one lost packet.** A kernel repeats a packet one round trip and at least 200 ms later. A client that
 //!   answers at once over 50 ms has a quiet period of 100 ms without this term. It would lose each request that needs
 //!   a repetition.
 //!
-//! The repetition of a lost response takes as long, and the client pauses only after it. A connection whose last response
-//! is not acknowledged when its quiet period is over therefore has the bound as its quiet period: see
-//! `Connection::end_quiet`.
+//! A lost response is repeated as late as a lost request, and the client's pause begins only after the repetition. So the bound
+//! is the quiet period of a connection whose last response is not acknowledged in time: see `Connection::end_quiet`.
 //!
-//! **What remains possible:** a request that crosses our FIN on the way is lost, with this rule as with each other rule.
-//! It has to be sent within the quiet period, or less than half a round trip after it, and to arrive after the quiet period.
-//! The simulation (`simulation/rhythm.rs`) counts, in 100 stops of 32 clients over 50 ms:
+//! **What remains possible:** a request that crosses the server's FIN on the network is lost. No rule avoids this. The client
+//! sends such a request within the quiet period, or less than half a round trip after it, and the request arrives after the
+//! quiet period. The simulation (`simulation/rhythm.rs`) counts the lost requests in 100 stops of 32 clients over a path
+//! with a round trip of 50 ms:
 //!
-//! | think time | packets lost | requests lost | with 100 ms for everybody |
+//! | think time | packets lost | requests lost | requests lost with 100 ms for all connections |
 //! | --- | --- | --- | --- |
 //! | 0 to 200 ms | none | 0 | 1,151 |
 //! | none | 1 % | 8 | 197 |
 //! | 0 to 200 ms | 1 % | 2 | 1,203 |
 //!
-//! A client whose pause is more than twice as long as each of its last 8 is lost, too, if the stop comes in just this pause.
-//! Only a lame duck phase that is longer than the longest pause avoids all of these: each client then
-//! gets `Connection: close` in a response.
+//! A client may also pause for more than twice as long as in its last 8 pauses. If a stop comes in this pause, its request is
+//! lost too. Only a lame duck phase that is longer than the longest pause avoids all of these losses: each client then
+//! gets `Connection: close` in a response. (docs/glossary.md explains lame duck and quiet period.)
 
 use std::time::Duration;
 
-/// So many pauses make a window: enough that the longest of them is near the longest that the client makes, and few
-/// enough that a client that has become quicker is known to be quick soon.
+/// The number of pauses in a window. The longest of so many pauses is near the longest that the client ever makes. With more
+/// pauses, a client that has become quicker would be taken for a slow one for longer.
 const WINDOW: u8 = 8;
-/// What one repetition of a lost packet adds to a pause: Linux waits for a round trip and 200 ms at least, other
-/// kernels are near that, and timers are late.
+/// How much one repetition of a lost packet adds to a pause. Linux waits for a round trip and at least 200 ms, other kernels
+/// wait for about as long, and timers are late.
 const REPETITION: Duration = Duration::from_millis(250);
 
-/// The longest pauses of the current window and of the one before, in milliseconds: six bytes, as each connection has one.
+/// The longest pause of the current window and of the window before, in milliseconds. Six bytes, because each connection has
+/// a rhythm.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Rhythm {
-    /// Of the last complete window. Zero: no window is complete. (A pause lasts for at least 1 ms.)
+    /// The longest pause of the last complete window. Zero means that no window is complete, because a pause counts as 1 ms
+    /// at least.
     before: u16,
+    /// The longest pause of the window that is not complete yet.
     current: u16,
-    /// Pauses in the current window.
+    /// The number of pauses in the current window.
     count: u8,
 }
 
 impl Rhythm {
-    /// The client has begun with its next request, so long after its last response was written.
+    /// Adds a pause: the time from the last byte of a response to the first byte of the next request.
     pub(crate) fn note(&mut self, pause: Duration) {
         let rounded_up = pause.as_micros().div_ceil(1_000);
         self.current = self.current.max(u16::try_from(rounded_up).unwrap_or(u16::MAX).max(1));

@@ -1,8 +1,9 @@
-//! The decisions of a stop in a simulated world, in virtual time: random clients, handlers, delays and stops, and what has
-//! to hold whatever they do.
+//! The decisions of a stop, tested in a simulated world. Clients, handlers, delays and stops are random, and time is virtual:
+//! the clock is a queue of events, so a simulated second takes microseconds.
 //!
-//! [`world`] is the world: loops that ask [`Drain`](super::Drain) what to do as the real ones do. [`oracle`] says when
-//! each thing has to happen. Its clock is a queue of events; a second of it takes microseconds.
+//! - [`world`] has loops that ask [`StopProgress`](super::StopProgress) for actions and verdicts, as real loops do.
+//! - [`oracle`] computes when each action has to happen, from the policies alone, and fails if an action comes too early or too
+//!   late.
 
 mod oracle;
 mod rhythm;
@@ -12,55 +13,60 @@ use std::time::Duration;
 
 use super::super::StopPolicy;
 
-/// Times are in milliseconds, short and round, so that things often happen at the same time.
+/// A time in milliseconds. The values are short and round, so that events often happen at the same time.
 type Milliseconds = u64;
 
 #[derive(Debug, Clone)]
 struct Scenario {
     loops: usize,
     workers: usize,
-    /// The first one, and others that may make it stricter.
+    /// The first stop, and further stops that may make it stricter.
     stops: Vec<(Milliseconds, StopPolicy)>,
     clients: Vec<Client>,
-    /// How long it takes a loop to wake up, and how long a turn takes: one after the other, again and again.
+    /// How long a loop takes to wake up, and how long a turn takes. The world uses the values one after the other, and then
+    /// from the beginning again.
     delays: Vec<Milliseconds>,
 }
 
 #[derive(Debug, Clone)]
 struct Client {
     connects: Milliseconds,
-    /// Each comes so long after the one before it, whether or not anything has been answered: pipelining is the rule.
-    pieces: Vec<(Milliseconds, Piece)>,
-    /// Whether it reads what it is sent. If not, its first response never leaves.
+    /// How long after the one before each of them arrives. The client does not wait for responses, so it often pipelines.
+    arrivals: Vec<(Milliseconds, Arrival)>,
+    /// Whether the client reads. If not, its first response is never written whole.
     reads: bool,
-    /// How long after its last response, or one that says close, it closes; never, if it does not say.
+    /// How long the client waits after its last response, or after a response with `Connection: close`, before it closes.
+    /// `None`: the client never closes.
     closes: Option<Milliseconds>,
 }
 
-/// What arrives at once.
+/// What arrives at the server at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Piece {
+enum Arrival {
     /// The beginning of a head.
-    Part,
-    /// The rest of a head, or all of it, of a request without content.
-    Request(Handler),
-    /// The rest of a head, or all of it, of a request with content.
+    PartOfHead,
+    /// The rest of a head, or a whole head, of a request without content.
+    Request(HandlerPlan),
+    /// The rest of a head, or a whole head, of a request with content.
     Head,
-    /// The content.
-    Content(Handler),
-    /// The end.
+    /// The whole content of a request.
+    Content(HandlerPlan),
+    /// The client's FIN.
     Fin,
 }
 
+/// What a handler is going to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Handler {
+enum HandlerPlan {
+    /// The loop runs the handler, which returns at once.
     Inline,
-    /// Returns after so long.
+    /// The handler returns after this time.
     Takes(Milliseconds),
-    /// Returns so long after it has been told that the stop has begun.
+    /// The handler returns this long after the hint that a stop has begun.
     OnHint(Milliseconds),
-    /// Returns so long after it has been cancelled.
+    /// The handler returns this long after its context was cancelled.
     OnCancel(Milliseconds),
+    /// The handler never returns.
     Never,
 }
 
@@ -88,46 +94,46 @@ mod tests {
         })
     }
 
-    fn handler() -> impl Strategy<Value = Handler> {
+    fn handler() -> impl Strategy<Value = HandlerPlan> {
         let takes = || select(&[0, 1, 10, 100, 1_000][..]);
         prop_oneof![
-            4 => Just(Handler::Inline),
-            4 => takes().prop_map(Handler::Takes),
-            1 => takes().prop_map(Handler::OnHint),
-            1 => takes().prop_map(Handler::OnCancel),
-            1 => Just(Handler::Never),
+            4 => Just(HandlerPlan::Inline),
+            4 => takes().prop_map(HandlerPlan::Takes),
+            1 => takes().prop_map(HandlerPlan::OnHint),
+            1 => takes().prop_map(HandlerPlan::OnCancel),
+            1 => Just(HandlerPlan::Never),
         ]
     }
 
-    /// A pause, perhaps a slow head, perhaps a content.
-    fn request() -> impl Strategy<Value = Vec<(Milliseconds, Piece)>> {
+    /// A pause, then a head, which may come in two parts, then perhaps a content.
+    fn request() -> impl Strategy<Value = Vec<(Milliseconds, Arrival)>> {
         let pause = || select(&[0, 0, 1, 10, 50, 100, 150, 400][..]);
         let slow_head = option::weighted(0.3, select(&[1, 10, 100, 1_500, 9_000][..]));
         let content = option::weighted(0.3, select(&[0, 10, 100, 9_000][..]));
         (pause(), slow_head, content, handler()).prop_map(|(pause, slow_head, content, handler)| {
-            let mut pieces = Vec::new();
-            pieces.extend(slow_head.map(|_| (pause, Piece::Part)));
+            let mut arrivals = Vec::new();
+            arrivals.extend(slow_head.map(|_| (pause, Arrival::PartOfHead)));
             let rest = slow_head.unwrap_or(pause);
             match content {
-                None => pieces.push((rest, Piece::Request(handler))),
-                Some(after) => pieces.extend([(rest, Piece::Head), (after, Piece::Content(handler))]),
+                None => arrivals.push((rest, Arrival::Request(handler))),
+                Some(after) => arrivals.extend([(rest, Arrival::Head), (after, Arrival::Content(handler))]),
             }
-            pieces
+            arrivals
         })
     }
 
     fn client() -> impl Strategy<Value = Client> {
         let closes = option::weighted(0.7, select(&[0, 1, 100][..]));
-        // Some have a rhythm by the time of the stop.
-        let quick = || (select(&[1, 2, 10][..]), Just(Handler::Inline));
-        let quick = quick().prop_map(|(pause, handler)| vec![(pause, Piece::Request(handler))]);
+        // Some clients have made enough requests before the stop that their rhythm is known.
+        let quick = || (select(&[1, 2, 10][..]), Just(HandlerPlan::Inline));
+        let quick = quick().prop_map(|(pause, handler)| vec![(pause, Arrival::Request(handler))]);
         let history = prop_oneof![4 => Just(Vec::new()), 1 => vec(quick, 8..40)];
         let requests = (history, vec(request(), 0..6));
         let requests = requests.prop_map(|(history, requests)| [history, requests].concat());
         (0..600_u64, requests, prop::bool::weighted(0.9), closes).prop_map(
             |(connects, requests, reads, closes)| Client {
                 connects,
-                pieces: requests.concat(),
+                arrivals: requests.concat(),
                 reads,
                 closes,
             },
@@ -149,7 +155,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
         #[test]
-        fn whatever_happens_a_stop_keeps_its_promises(scenario in scenario()) {
+        fn a_stop_keeps_its_promises_in_every_scenario(scenario in scenario()) {
             World::new(&scenario, Instant::now()).run();
         }
     }

@@ -1,11 +1,18 @@
-//! When each phase of a stop ends: a policy, turned into times once somebody has asked for the stop.
+//! When each phase of a stop ends. A policy has lengths; from the instant at which somebody asks for the stop, a timeline has
+//! instants.
+//!
+//! ```text
+//!   asked           lame_duck_until      drain_until        cancel_until
+//!     |--- lame_duck ----|----- grace ------|-- cancel_grace ---|
+//!         LameDuck             Draining          Cancelling         Stopped
+//! ```
 
 use std::time::{Duration, Instant};
 
 use super::{Phase, Rhythm};
 use crate::stop::StopPolicy;
 
-/// A stop that has been asked for, in absolute times: until when each phase may last.
+/// The instants at which each phase of one stop ends at the latest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timeline {
     asked: Instant,
@@ -40,13 +47,13 @@ impl Timeline {
         self.keep_listener &= other.keep_listener;
     }
 
-    /// Makes the grace period and the whole stop last until then at least.
+    /// Makes the grace period last until `drain_until` at least, and the whole stop until `cancel_until` at least.
     pub(super) fn extend(&mut self, drain_until: Instant, cancel_until: Instant) {
         self.drain_until = self.drain_until.max(drain_until);
         self.cancel_until = self.cancel_until.max(cancel_until);
     }
 
-    /// What is left of it at `now`, for somebody who is told to stop only then.
+    /// The rest of this timeline at `now`, as a policy for a server that is told to stop only then.
     pub(crate) fn left(&self, now: Instant) -> StopPolicy {
         let from = |begin: Instant, until: Instant| until.saturating_duration_since(begin.max(now));
         StopPolicy {
@@ -67,22 +74,22 @@ impl Timeline {
         self.asked
     }
 
-    /// When the listener began to close.
+    /// When the drain begins: from then on no new client is accepted.
     pub(crate) fn drain_began(&self) -> Instant {
         self.lame_duck_until
     }
 
-    /// When requests in flight have had their time.
+    /// When the grace period is over: requests in flight have had their time.
     pub(crate) fn drain_until(&self) -> Instant {
         self.drain_until
     }
 
-    /// When the last phase is over, whatever still runs.
+    /// When the last phase is over. What still runs then is left behind.
     pub(crate) fn end(&self) -> Instant {
         self.cancel_until
     }
 
-    /// The phase that the clock alone gives.
+    /// The phase at `now` by the clock alone. (A phase may end earlier, because nothing is in flight.)
     pub(crate) fn phase(&self, now: Instant) -> Phase {
         match () {
             () if now < self.lame_duck_until => Phase::LameDuck,
@@ -97,13 +104,14 @@ impl Timeline {
         [self.lame_duck_until, self.drain_until, self.cancel_until].into_iter().find(|&until| now < until)
     }
 
-    /// Until when a connection that owes nothing may still send a request: to the end of its quiet period, which is as
-    /// long as its rhythm says, counted from its last byte (or from its accept). Never past the grace period.
+    /// Until when a quiet connection may still send a request: the end of its quiet period, but not later than the end of the
+    /// grace period. The quiet period depends on the connection's rhythm. The last byte on the connection, or its accept,
+    /// begins the quiet period.
     pub(crate) fn quiet_until(&self, last_byte: Instant, rhythm: Rhythm) -> Instant {
         later(last_byte, rhythm.quiet(self.quiet)).min(self.drain_until)
     }
 
-    /// The phases by the clock alone, of a stop that came to its end at `ended`, and how long each lasted.
+    /// The phases of a stop that was over at `ended`, by the clock alone, and how long each lasted.
     pub(crate) fn phases(&self, ended: Instant) -> Vec<(Phase, Duration)> {
         let last = self.phase(ended);
         let entered = [Phase::LameDuck, Phase::Draining, Phase::Cancelling]
@@ -114,7 +122,7 @@ impl Timeline {
         phase_lengths(&entered, ended)
     }
 
-    /// When a phase begins. A stop that becomes stricter later does not change the beginning of a phase that was entered.
+    /// When a phase begins. A stricter stop that comes later does not change the beginning of a phase that was entered.
     pub(crate) fn beginning_of(&self, phase: Phase) -> Instant {
         match phase {
             Phase::Running | Phase::LameDuck => self.asked,
@@ -125,7 +133,7 @@ impl Timeline {
     }
 }
 
-/// How long each phase lasted that was entered at these times, in a stop that came to its end at `ended`.
+/// How long each phase lasted. `entered` has the beginning of each phase, and the stop was over at `ended`.
 pub(crate) fn phase_lengths(entered: &[(Phase, Instant)], ended: Instant) -> Vec<(Phase, Duration)> {
     let ends = entered.iter().skip(1).map(|&(_, next)| next).chain([ended]);
     let length = |(&(phase, from), until): (&(Phase, Instant), Instant)| {
@@ -134,7 +142,7 @@ pub(crate) fn phase_lengths(entered: &[(Phase, Instant)], ended: Instant) -> Vec
     entered.iter().zip(ends).map(length).collect()
 }
 
-/// `at + by`, or, where that is past what the clock can hold, a time that this process will not live to see.
+/// `at + by`. If the sum is more than an `Instant` can hold: an instant a century away, which no process reaches.
 pub(super) fn later(at: Instant, by: Duration) -> Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
     at.checked_add(by).unwrap_or_else(|| at + CENTURY)
@@ -193,7 +201,7 @@ mod tests {
         assert_eq!(line.quiet_until(young, fresh), asked + Duration::from_millis(960));
         assert_eq!(line.quiet_until(young, quick), asked + Duration::from_millis(230));
         let strict = Timeline::new(&StopPolicy::default().grace(Duration::ZERO), asked);
-        assert_eq!(strict.quiet_until(young, fresh), asked, "never past the grace period");
+        assert_eq!(strict.quiet_until(young, fresh), asked, "not later than the grace period");
     }
 
     #[test]
@@ -202,14 +210,14 @@ mod tests {
         let line = Timeline::new(&StopPolicy::default().grace(second(5)), asked);
         let entered = [Phase::Draining, Phase::Cancelling].map(|phase| (phase, line.beginning_of(phase)));
         assert_eq!(phase_lengths(&entered[..1], asked + second(2)), [(Phase::Draining, second(2))]);
-        // Longer than the policy allows, if the process was held up.
+        // A phase may last longer than the policy allows, because the process was held up.
         let whole = [(Phase::Draining, second(5)), (Phase::Cancelling, second(4))];
         assert_eq!(phase_lengths(&entered, asked + second(9)), whole);
         assert_eq!(phase_lengths(&[], asked), []);
     }
 
     #[test]
-    fn what_is_left_of_it_after_some_time() {
+    fn the_rest_of_a_timeline_is_a_policy_with_the_same_end() {
         let asked = Instant::now();
         let policy = StopPolicy::default().lame_duck(second(2)).grace(second(5)).cancel_grace(second(1));
         let line = Timeline::new(&policy, asked);

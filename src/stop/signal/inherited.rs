@@ -1,26 +1,27 @@
-//! What the process has inherited: signals that are ignored, as `nohup` has it, and signals that are blocked.
+//! The signal dispositions that the process has inherited: signals that are ignored (for instance by `nohup`), and signals that
+//! are blocked.
 //!
-//! Linux tells both in `/proc`. Where there is no `/proc`, nothing is known to be ignored or blocked.
+//! Linux shows both in `/proc` (proc_pid_status(5)). Where there is no `/proc`, all signals count as neither ignored nor blocked.
 
 use std::fs;
 
 use super::Signal;
 
-/// The signals of a mask of the kernel.
+/// A set of signals, as a mask of the kernel: bit 0 is signal 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Mask(u64);
 
 /// How the kernel treats signals for the calling thread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Dispositions {
-    /// For the whole process.
+    /// The signals that the whole process ignores.
     pub(super) ignored: Mask,
-    /// For this thread, and for those that it starts.
+    /// The signals that are blocked for this thread, and for the threads that it starts.
     pub(super) blocked: Mask,
 }
 
 impl Dispositions {
-    /// Of the calling thread.
+    /// Reads the dispositions of the calling thread.
     pub(super) fn of_this_thread() -> Dispositions {
         let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
         Dispositions::parse(&status)
@@ -37,7 +38,7 @@ impl Dispositions {
 
 impl Mask {
     pub(super) fn has(self, signal: Signal) -> bool {
-        // Signals are numbered from 1.
+        // Signal numbers begin with 1.
         self.0 & 1 << (signal.number() - 1) != 0
     }
 }

@@ -1,37 +1,74 @@
 //! The bytes of a connection: out of the socket into the HTTP core, and out of the output buffer into the socket.
+//!
+//! ```text
+//!   drive:  flush (what an earlier event has left), then again and again
+//!
+//!             take in ------------------------------------------> flush
+//!             a request's bytes:  receive, process                the socket takes all of it, or no more for now
+//!             a stream's content: pull
+//!
+//!           until there is nothing to take in, the socket is full, or the budget of the turn is used up
+//! ```
 
 use std::{
     io::{self, Read},
-    net::Shutdown,
+    ops::ControlFlow::{self, Break, Continue},
 };
 
-use super::{Activity, Connection, Flow, Input, Persistence, Plan, ReadSide, StopWaits, streaming::Pulled};
+use super::{Activity, Behind, Connection, Flow, Input, Persistence, Plan, ReadSide, streaming::Pulled};
 use crate::{
     engine::net::{
         loop_context::LoopContext,
         output::Flushed,
-        pace::Pace,
-        socket_writer::{Next, SocketWriter},
+        socket_writer::{Following, SocketWriter},
+        throughput::Throughput,
     },
     http::{Event, ReadPhase, Refusal, StatusCode},
     observe,
     stop::CloseReason,
 };
 
-/// Requests answered in one go before the loop's other connections have their turn.
+/// Requests that are answered in one go before the loop's other connections have their turn.
 const REQUESTS_A_TURN: usize = 128;
-/// Bytes read in one go, for the same reason.
+/// Bytes that are read in one go, for the same reason.
 pub(super) const BYTES_A_TURN: usize = 256 * 1024;
-/// Bytes read at a time to complete a message that has begun.
+/// Bytes that are read at a time to complete a message that has begun.
 const PIECE: usize = 4 * 1024;
+
+/// What a connection may still take in before the others have their turn.
+struct Budget {
+    requests: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    fn is_used_up(&self) -> bool {
+        self.requests == 0 || self.bytes == 0
+    }
+
+    fn spend(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
 
 impl Connection {
     /// Goes on until the connection has to wait for something.
     pub(crate) fn drive(&mut self, loop_context: &mut LoopContext) -> Flow {
         self.borrow_buffer(loop_context);
-        let flow = self.drive_with_buffer(loop_context);
+        let mut budget = Budget { requests: REQUESTS_A_TURN, bytes: BYTES_A_TURN };
+        // An earlier event may have left a response. Nothing is taken in before the client has taken that.
+        let mut step = self.write_out(loop_context);
+        let flow = loop {
+            if let Break(flow) = step {
+                break flow;
+            }
+            step = match self.take_in(&mut budget, loop_context) {
+                Continue(()) => self.write_out(loop_context),
+                Break(flow) => Break(flow),
+            };
+        };
         if self.output.is_empty() {
-            // What has two takes the larger one: a connection that waits keeps none.
+            // Give the buffer back to the loop, which keeps the larger of the two. A waiting connection owns no buffer.
             let buffer = std::mem::take(&mut self.output.buffer);
             if buffer.capacity() > loop_context.output.capacity() {
                 loop_context.output = buffer;
@@ -40,100 +77,88 @@ impl Connection {
         flow
     }
 
-    /// Takes the loop's buffer to encode responses to, unless there is one already.
+    /// Takes the loop's buffer to encode responses to, unless the connection has a buffer already.
     pub(super) fn borrow_buffer(&mut self, loop_context: &mut LoopContext) {
         if self.output.buffer.capacity() == 0 {
             std::mem::swap(&mut self.output.buffer, &mut loop_context.output);
         }
     }
 
-    fn drive_with_buffer(&mut self, loop_context: &mut LoopContext) -> Flow {
-        let mut requests = REQUESTS_A_TURN;
-        let mut bytes = BYTES_A_TURN;
-        loop {
-            match self.flush(loop_context) {
-                Ok(Flushed::All) => {}
-                Ok(Flushed::Blocked { .. }) => return Flow::Wait,
-                Err(_) => return self.client_gone(),
+    /// One step towards the output: from the socket or from a stream, whichever the connection waits for.
+    fn take_in(&mut self, budget: &mut Budget, loop_context: &mut LoopContext) -> ControlFlow<Flow> {
+        match (&self.activity, &self.persistence) {
+            (Activity::Streaming(_), _) => self.take_content(budget, loop_context),
+            (Activity::Upgrading { .. }, _) => Break(Flow::HandOver),
+            (Activity::Handling { incoming: Some(pipe), .. }, _) if !pipe.is_paused() => {
+                self.take_requests(budget, loop_context)
             }
-            if let Activity::Streaming(_) = self.activity {
-                match self.pull(loop_context) {
-                    Pulled::Bytes(count) => bytes = bytes.saturating_sub(count),
-                    Pulled::Nothing => return Flow::Wait,
-                    Pulled::Cut => return Flow::Close(self.reason_to_cut(loop_context)),
-                }
-                if bytes == 0 {
-                    return Flow::Again;
-                }
-                continue;
+            (Activity::Handling { .. }, _) => Break(Flow::Wait),
+            (Activity::Lingering { reason, .. }, _) => Break(self.discard(*reason, loop_context)),
+            (_, Persistence::CloseWhenSent(reason)) => self.finish(*reason, loop_context),
+            (_, Persistence::KeepAlive) => self.take_requests(budget, loop_context),
+        }
+    }
+
+    /// Pulls the next piece of the content that is sent.
+    fn take_content(&mut self, budget: &mut Budget, loop_context: &mut LoopContext) -> ControlFlow<Flow> {
+        match self.pull(loop_context) {
+            Pulled::Bytes(count) => budget.spend(count),
+            Pulled::Nothing => return Break(Flow::Wait),
+            Pulled::Cut => return Break(Flow::Close(self.reason_to_cut(loop_context))),
+        }
+        if budget.bytes == 0 { Break(Flow::Again) } else { Continue(()) }
+    }
+
+    /// Deals with the requests that came before and had to wait, or receives bytes and deals with these.
+    fn take_requests(&mut self, budget: &mut Budget, loop_context: &mut LoopContext) -> ControlFlow<Flow> {
+        if budget.is_used_up() {
+            return Break(Flow::Again);
+        }
+        if let Input::Backlog(backlog) = &mut self.input {
+            let backlog = std::mem::take(backlog);
+            self.process_owned(backlog, budget, loop_context);
+            return Continue(());
+        }
+        match self.receive(budget, loop_context) {
+            Ok(0) if self.http.phase() == ReadPhase::Idle => {
+                return Break(Flow::Close(CloseReason::PeerClosed));
             }
-            if let Activity::Upgrading { .. } = self.activity {
-                return Flow::HandOver;
+            Ok(0) => {
+                let refusal =
+                    Refusal::new(StatusCode::BAD_REQUEST, "the request ended before it was complete");
+                self.refuse(&refusal, CloseReason::ClientGone, loop_context);
             }
-            match (&self.activity, &self.persistence) {
-                (Activity::Handling { incoming: Some(pipe), .. }, _) if !pipe.is_paused() => {}
-                (Activity::Handling { .. } | Activity::Streaming(_) | Activity::Upgrading { .. }, _) => {
-                    return Flow::Wait;
-                }
-                (Activity::Lingering { reason, .. }, _) => {
-                    let reason = *reason;
-                    return self.discard(reason, loop_context);
-                }
-                (_, Persistence::CloseWhenSent(reason)) => {
-                    let reason = *reason;
-                    if matches!(self.read, ReadSide::Ended) || self.may_close_outright(loop_context) {
-                        return Flow::Close(reason);
-                    }
-                    if self.stream.shutdown(Shutdown::Write).is_err() {
-                        return Flow::Close(reason);
-                    }
-                    let input = std::mem::replace(&mut self.input, Input::Empty);
-                    let nothing_came_behind = self.http.is_answered_whole() && matches!(input, Input::Empty);
-                    let stop_waits =
-                        if nothing_came_behind { StopWaits::ForAcknowledgement } else { StopWaits::ForPeer };
-                    self.activity = Activity::Lingering { reason, stop_waits };
-                    self.since = loop_context.now;
-                    continue;
-                }
-                (_, Persistence::KeepAlive) => {}
+            Ok(count) => budget.spend(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Break(Flow::Wait),
+            Err(_) if self.http.phase() == ReadPhase::Idle => {
+                return Break(Flow::Close(CloseReason::PeerClosed));
             }
-            if requests == 0 || bytes == 0 {
-                return Flow::Again;
-            }
-            if let Input::Backlog(backlog) = &mut self.input {
-                let backlog = std::mem::take(backlog);
-                self.process_owned(backlog, &mut requests, loop_context);
-                continue;
-            }
-            match self.receive(&mut requests, loop_context) {
-                Ok(0) if self.http.phase() == ReadPhase::Idle => return Flow::Close(CloseReason::PeerClosed),
-                Ok(0) => {
-                    let refusal =
-                        Refusal::new(StatusCode::BAD_REQUEST, "the request ended before it was complete");
-                    self.refuse(&refusal, CloseReason::ClientGone, loop_context);
-                }
-                Ok(count) => bytes = bytes.saturating_sub(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flow::Wait,
-                Err(_) if self.http.phase() == ReadPhase::Idle => {
-                    return Flow::Close(CloseReason::PeerClosed);
-                }
-                Err(_) => return Flow::Close(CloseReason::ClientGone),
-            }
+            Err(_) => return Break(Flow::Close(CloseReason::ClientGone)),
+        }
+        Continue(())
+    }
+
+    /// Flushes, and ends the turn if the socket takes no more.
+    fn write_out(&mut self, loop_context: &mut LoopContext) -> ControlFlow<Flow> {
+        match self.flush(loop_context) {
+            Ok(Flushed::All) => Continue(()),
+            Ok(Flushed::Blocked { .. }) => Break(Flow::Wait),
+            Err(_) => Break(self.client_gone()),
         }
     }
 
     pub(super) fn flush(&mut self, loop_context: &mut LoopContext) -> io::Result<Flushed> {
-        // A response may have left before its end was known.
+        // `owed` counts a response whose bytes may all have left before its end was known.
         if self.output.is_empty() && self.owed == 0 {
             return Ok(Flushed::All);
         }
-        // What the kernel takes at once says nothing about the client.
+        // Bytes that the kernel takes at once do not show that the client takes any.
         let was_blocked = self.output.is_blocked();
-        let next = match self.persistence {
-            Persistence::KeepAlive => Next::Open,
-            Persistence::CloseWhenSent(_) => Next::Fin,
+        let following = match self.persistence {
+            Persistence::KeepAlive => Following::More,
+            Persistence::CloseWhenSent(_) => Following::Fin,
         };
-        let flushed = self.output.flush(SocketWriter { socket: &self.stream, next })?;
+        let flushed = self.output.flush(SocketWriter { socket: &self.stream, following })?;
         match flushed {
             Flushed::All => {
                 loop_context.tally.completed.add(self.owed);
@@ -144,35 +169,35 @@ impl Connection {
                 self.owed = 0;
                 self.since = loop_context.now;
             }
-            Flushed::Blocked { .. } if !was_blocked => self.pace = Pace::new(loop_context.now),
+            Flushed::Blocked { .. } if !was_blocked => self.throughput = Throughput::new(loop_context.now),
             Flushed::Blocked { bytes: 0 } => {}
-            Flushed::Blocked { bytes } => self.pace.add(bytes, loop_context.now),
+            Flushed::Blocked { bytes } => self.throughput.add(bytes, loop_context.now),
         }
         Ok(flushed)
     }
 
-    /// Reads once, and deals with what came. `Ok(0)` is the end of the stream.
-    fn receive(&mut self, requests: &mut usize, loop_context: &mut LoopContext) -> io::Result<usize> {
+    /// Reads once, and deals with the bytes that came. `Ok(0)` is the end of the stream.
+    fn receive(&mut self, budget: &mut Budget, loop_context: &mut LoopContext) -> io::Result<usize> {
         match std::mem::replace(&mut self.input, Input::Empty) {
             Input::Empty => {
                 let mut scratch = std::mem::take(&mut loop_context.scratch);
                 let result = self.read(&mut scratch);
                 if let Ok(count @ 1..) = result {
                     self.note_pause(loop_context);
-                    let (consumed, wants_more) = self.process(&scratch[..count], requests, loop_context);
+                    let (consumed, wants_more) = self.process(&scratch[..count], budget, loop_context);
                     self.keep(scratch[consumed..count].to_vec(), wants_more);
                 }
                 loop_context.scratch = scratch;
                 result
             }
-            // What is there already stays where it is: a peer that sends byte by byte must not have it copied each time.
+            // The earlier bytes stay where they are. A client that sends byte by byte must not cause a copy each time.
             Input::Partial(mut input) | Input::Backlog(mut input) => {
                 let carried = input.len();
                 input.resize(carried + PIECE, 0);
                 let result = self.read(&mut input[carried..]);
                 input.truncate(carried + *result.as_ref().unwrap_or(&0));
                 match result {
-                    Ok(1..) => self.process_owned(input, requests, loop_context),
+                    Ok(1..) => self.process_owned(input, budget, loop_context),
                     _ => self.input = Input::Partial(input),
                 }
                 result
@@ -180,15 +205,15 @@ impl Connection {
         }
     }
 
-    /// Notes how long the client has paused, if the bytes that have just come begin a further request. What came in the
-    /// turn in which the response was written had been sent before the response arrived: this was no pause.
+    /// Notes how long the client has paused, if the bytes that have just come begin a further request. Bytes that come in the
+    /// turn in which the response was written are no pause, because the client sent them before the response arrived.
     fn note_pause(&mut self, loop_context: &LoopContext) {
         if self.answered > 0 && self.since < loop_context.now && self.http.phase() == ReadPhase::Idle {
             self.rhythm.note(loop_context.now - self.since);
         }
     }
 
-    /// One read, and what it says about the next one.
+    /// One read. Its result decides whether there is more to read before the next edge.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.read {
             ReadSide::Waiting => return Err(io::ErrorKind::WouldBlock.into()),
@@ -218,14 +243,14 @@ impl Connection {
         }
     }
 
-    fn process_owned(&mut self, mut input: Vec<u8>, requests: &mut usize, loop_context: &mut LoopContext) {
-        let (consumed, wants_more) = self.process(&input, requests, loop_context);
+    fn process_owned(&mut self, mut input: Vec<u8>, budget: &mut Budget, loop_context: &mut LoopContext) {
+        let (consumed, wants_more) = self.process(&input, budget, loop_context);
         input.drain(..consumed);
         self.keep(input, wants_more);
     }
 
-    /// Keeps what was not consumed. If the connection is about to close, nothing reads it any more, but that it came matters to
-    /// the lingering close.
+    /// Keeps the bytes that were not consumed. If the connection is about to close, nothing reads them any more. But a lingering
+    /// close has to know that they came.
     fn keep(&mut self, rest: Vec<u8>, wants_more: bool) {
         self.input = match self.persistence {
             _ if rest.is_empty() => Input::Empty,
@@ -233,27 +258,6 @@ impl Connection {
             Persistence::KeepAlive if wants_more => Input::Partial(rest),
             Persistence::KeepAlive => Input::Backlog(rest),
         };
-    }
-
-    /// Whether there is nothing to linger for: the client has said that nothing follows, and nothing has come. To close over
-    /// as much as a stray empty line would be a reset, and take the response from the client's hands; hence the look. During a
-    /// stop the process may end next, and its host with it: then the client's kernel has to confirm that the response has
-    /// arrived.
-    fn may_close_outright(&mut self, loop_context: &mut LoopContext) -> bool {
-        if !self.http.nothing_follows() || loop_context.run.is_stopping() {
-            return false;
-        }
-        if let ReadSide::Waiting = self.read {
-            self.read = ReadSide::Ready;
-        }
-        let mut scratch = std::mem::take(&mut loop_context.scratch);
-        let looked = self.read(&mut scratch);
-        loop_context.scratch = scratch;
-        match looked {
-            Ok(0) => true,
-            Ok(_) => false,
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-        }
     }
 
     fn takes_input(&self) -> bool {
@@ -264,12 +268,12 @@ impl Connection {
         }
     }
 
-    /// Takes requests out of `input` for as long as they can be dealt with: how many bytes were consumed, and whether
-    /// it takes more input to go on.
+    /// Takes requests out of `input` for as long as they can be dealt with. Returns the number of bytes that were consumed,
+    /// and whether the next step needs more input.
     fn process(
         &mut self,
         input: &[u8],
-        requests: &mut usize,
+        budget: &mut Budget,
         loop_context: &mut LoopContext,
     ) -> (usize, bool) {
         let limits = loop_context.config.limits.clone();
@@ -279,7 +283,7 @@ impl Connection {
             let can_go_on = self.takes_input()
                 && matches!(self.persistence, Persistence::KeepAlive)
                 && !self.output.is_full()
-                && *requests > 0;
+                && budget.requests > 0;
             if !can_go_on {
                 return (consumed, false);
             }
@@ -306,19 +310,20 @@ impl Connection {
                 Event::Head => self.on_head(loop_context),
                 Event::Data(range) => {
                     self.since = loop_context.now;
-                    self.pace.add(range.len(), loop_context.now);
+                    self.throughput.add(range.len(), loop_context.now);
                     match &mut self.activity {
                         Activity::Content { request, plan: Plan::Handle(_) } => {
                             request.add_to_body(&rest[range]);
                         }
                         Activity::Handling { incoming: Some(pipe), .. } => pipe.push(&rest[range]),
-                        // An answer that is known before the content needs none of it.
+                        // The answer was known before the content, and needs none of it.
                         _ => {}
                     }
                 }
                 Event::End => {
-                    *requests -= 1;
-                    self.on_complete(consumed == input.len(), loop_context);
+                    budget.requests -= 1;
+                    let behind = if consumed == input.len() { Behind::Nothing } else { Behind::More };
+                    self.on_complete(behind, loop_context);
                 }
             }
         }

@@ -1,7 +1,9 @@
-//! How a connection ends: by its peer, by the clock, by the stop, or after its last response.
+//! How a connection ends: by its client, by the clock, by the stop, or after its last response.
 
 use std::{
-    io::{self, Write},
+    io,
+    net::Shutdown,
+    ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,24 +11,25 @@ use std::{
 use socket2::SockRef;
 
 use super::{
-    Activity, Connection, Flow, Input, PREFIX, ReadSide, StopWaits, bytes::BYTES_A_TURN, streaming::Streaming,
+    Activity, Connection, Flow, Input, ReadSide, StopWaits, bytes::BYTES_A_TURN, refusals::withdraw,
+    streaming::Streaming,
 };
 use crate::{
     engine::{
         net::{
             loop_context::LoopContext,
             sock_diag::{TcpState, state_of, unacknowledged},
-            socket_writer::{Next, SocketWriter},
         },
-        run::Run,
+        run::{NotSpawned, Run, UserCode},
     },
     http::{ReadPhase, Transfer},
     isolation::journal,
     observe::{ConnectionId, Event},
-    stop::{Cause, CloseReason, Phase, Rhythm, Standing, Straggler, Stuck, Verdict},
+    stop::{Cause, CloseReason, ConnectionState, Phase, Rhythm, Straggler, Stuck, Verdict},
+    sync::Abandoned,
 };
 
-/// An upgraded connection is one of the server's to its end: their number bounds the threads.
+/// Counts an upgraded connection among the server's connections until its handler has returned.
 struct Counted(Arc<Run>, usize);
 
 impl Drop for Counted {
@@ -36,40 +39,41 @@ impl Drop for Counted {
 }
 
 impl Connection {
-    /// Closes it, whatever it is at. What the stop cuts off is named.
+    /// Closes the connection in any state. If the stop cuts something off, that is returned as a straggler.
     pub(crate) fn close(self, reason: CloseReason, loop_context: &mut LoopContext) -> Option<Straggler> {
-        let mut aborted = self.owed;
-        let mut straggler = None;
-        let now = loop_context.now;
-        let unfinished = |request: String, began: Instant, stuck| {
-            let age = now.saturating_duration_since(began);
-            Some(Straggler { request, peer: Some(self.peer), age, stuck })
-        };
+        let stuck = self.cut_off(reason, loop_context);
+        let straggler = stuck
+            .filter(|_| reason == CloseReason::Aborted)
+            .and_then(|stuck| self.straggler(stuck, loop_context.now));
+        let unanswered = matches!(
+            self.activity,
+            Activity::Content { .. } | Activity::Handling { .. } | Activity::Streaming(_)
+        );
+        loop_context.tally.aborted.add(self.owed + u64::from(unanswered));
+        loop_context.tally.closed(reason);
+        loop_context.observe(&Event::ConnectionClosed { connection: self.id(loop_context), reason });
+        drop(self.stream);
+        // The guard is dropped after the socket is closed: a thread that sees zero in flight sees every socket closed.
+        drop(self.in_flight);
+        straggler
+    }
+
+    /// Ends the request or the response that is under way, and says at which point. None if nothing is under way.
+    fn cut_off(&self, reason: CloseReason, loop_context: &mut LoopContext) -> Option<Stuck> {
         match &self.activity {
-            Activity::Content { request, .. } => {
-                aborted += 1;
-                straggler = unfinished(request.exchange.to_string(), request.exchange.began, Stuck::Reading);
-            }
+            Activity::Content { .. } => Some(Stuck::Reading),
             Activity::Handling { exchange, incoming, .. } => {
-                exchange.client_gone();
-                // One that no worker has begun with is not begun any more.
-                let has_begun = !exchange.claim();
-                let stuck = if has_begun { Stuck::Handling } else { Stuck::Waiting };
-                if reason == CloseReason::Aborted && exchange.name_once() {
-                    straggler = unfinished(exchange.to_string(), exchange.began, stuck);
-                }
+                exchange.abandon(Abandoned::ClientGone);
+                let has_begun = withdraw(exchange, loop_context).has_begun();
                 if let Some(pipe) = incoming {
                     pipe.fail(io::ErrorKind::ConnectionReset, "the client is gone");
                 }
-                aborted += 1;
-                if has_begun && exchange.cancel_once() {
-                    loop_context.tally.cancelled.add(1);
-                }
+                Some(if has_begun { Stuck::Handling } else { Stuck::Waiting })
             }
             Activity::Streaming(streaming) => {
                 let Streaming { exchange, stream, transfer, .. } = &**streaming;
                 loop_context.in_user_code(|_| {
-                    exchange.client_gone();
+                    exchange.abandon(Abandoned::ClientGone);
                     stream.discard(match reason {
                         CloseReason::Aborted => Cause::Stopping,
                         CloseReason::BodyFailed => Cause::from("the body was cut off"),
@@ -77,93 +81,105 @@ impl Connection {
                     });
                 });
                 loop_context.have_read(stream, exchange);
-                let stuck = if self.output.is_empty() { Stuck::Streaming } else { Stuck::Writing };
-                if reason == CloseReason::Aborted && exchange.name_once() {
-                    straggler = unfinished(exchange.to_string(), exchange.began, stuck);
-                }
                 if let Transfer::UntilClose = transfer {
                     self.reset_when_closed();
                 }
-                aborted += 1;
+                Some(if self.output.is_empty() { Stuck::Streaming } else { Stuck::Writing })
             }
-            Activity::Receiving if !self.output.is_empty() => {
-                straggler = unfinished("a response".to_owned(), self.since, Stuck::Writing);
-            }
-            Activity::Receiving if self.http.phase() == ReadPhase::InHead => {
-                straggler = unfinished("a request head".to_owned(), self.since, Stuck::Reading);
-            }
-            Activity::Receiving if matches!(self.input, Input::Backlog(_)) => {
-                straggler = unfinished("pipelined requests".to_owned(), self.since, Stuck::Waiting);
-            }
-            Activity::Receiving | Activity::Upgrading { .. } | Activity::Lingering { .. } => {}
+            Activity::Receiving if !self.output.is_empty() => Some(Stuck::Writing),
+            Activity::Receiving if self.http.phase() == ReadPhase::InHead => Some(Stuck::Reading),
+            Activity::Receiving if matches!(self.input, Input::Backlog(_)) => Some(Stuck::Waiting),
+            Activity::Receiving | Activity::Upgrading { .. } | Activity::Lingering { .. } => None,
         }
-        loop_context.tally.aborted.add(aborted);
-        loop_context.tally.closed(reason);
-        loop_context.observe(&Event::ConnectionClosed { connection: self.id(loop_context), reason });
-        drop(self.stream);
-        // Last, so that whoever sees zero sees every socket closed.
-        drop(self.in_flight);
-        straggler.filter(|_| reason == CloseReason::Aborted)
     }
 
-    /// What a stop has to know of it.
-    pub(crate) fn standing(&self) -> Standing {
+    /// What the connection was `stuck` in, for a report. None if a report names that request already.
+    fn straggler(&self, stuck: Stuck, now: Instant) -> Option<Straggler> {
+        let exchange = match &self.activity {
+            Activity::Content { request, .. } => Some(&request.exchange),
+            Activity::Handling { exchange, .. } => Some(exchange),
+            Activity::Streaming(streaming) => Some(&streaming.exchange),
+            Activity::Receiving | Activity::Upgrading { .. } | Activity::Lingering { .. } => None,
+        };
+        let (request, began) = match (exchange, stuck) {
+            (Some(exchange), _) if exchange.name() => (exchange.to_string(), exchange.began),
+            (Some(_), _) => return None,
+            (None, Stuck::Writing) => ("a response".to_owned(), self.since),
+            (None, Stuck::Reading) => ("a request head".to_owned(), self.since),
+            (None, _) => ("pipelined requests".to_owned(), self.since),
+        };
+        let age = now.saturating_duration_since(began);
+        Some(Straggler { request, peer: Some(self.peer), age, stuck })
+    }
+
+    /// What the decisions of a stop need to know about the connection.
+    pub(crate) fn standing(&self) -> ConnectionState {
         let since = self.since;
         match (&self.activity, &self.input) {
-            (Activity::Lingering { reason, .. }, _) => Standing::Lingering(*reason),
-            _ if !self.output.is_empty() => Standing::InFlight,
-            // Whole requests may stand in a backlog that one turn could not deal with.
-            (Activity::Receiving, Input::Backlog(_)) => Standing::InFlight,
+            (Activity::Lingering { reason, .. }, _) => ConnectionState::Lingering(*reason),
+            _ if !self.output.is_empty() => ConnectionState::InFlight,
+            // A backlog may hold whole requests, which one turn had no time for.
+            (Activity::Receiving, Input::Backlog(_)) => ConnectionState::InFlight,
             (Activity::Receiving, _) if self.http.phase() == ReadPhase::Idle => {
-                Standing::Quiet { since, rhythm: self.rhythm }
+                ConnectionState::Quiet { since, rhythm: self.rhythm }
             }
-            (Activity::Receiving, _) => Standing::InHead { since },
+            (Activity::Receiving, _) => ConnectionState::InHead { since },
             (
                 Activity::Content { .. }
                 | Activity::Handling { .. }
                 | Activity::Streaming(_)
                 | Activity::Upgrading { .. },
                 _,
-            ) => Standing::InFlight,
+            ) => ConnectionState::InFlight,
         }
     }
 
-    /// Gives it to its handler, on a thread of its own, with what was read already.
+    /// Gives the connection to its handler, on a thread of its own, with the bytes that were read already.
     pub(crate) fn hand_over(self, loop_context: &mut LoopContext) {
         let Activity::Upgrading { exchange, upgrade } = self.activity else { return };
         let early = match self.input {
             Input::Empty => Vec::new(),
             Input::Partial(bytes) | Input::Backlog(bytes) => bytes,
         };
-        let reason = CloseReason::Upgraded;
         let connection = ConnectionId { loop_number: loop_context.number, token: self.token.0 };
         let counted = Counted(Arc::clone(&loop_context.run), loop_context.number);
         let stream = self.stream.into();
-        let handled = loop_context.dispatcher.spawn(&exchange, self.in_flight, move || {
+        let code = UserCode::Upgraded(exchange);
+        let spawned = loop_context.run.spawn(code, self.in_flight, move || {
             let _counted = counted;
             if let Err(error) = upgrade.run(stream, early) {
                 journal::warn!("a connection could not be handed over: {error}");
             }
         });
-        let reason = if handled { reason } else { CloseReason::Failed };
+        let reason = match spawned {
+            Ok(()) => CloseReason::Upgraded,
+            Err(NotSpawned::Full) => CloseReason::Failed,
+            Err(NotSpawned::Io(error)) => {
+                loop_context.dispatcher.warn_of_lack("no thread for an upgraded connection", &error);
+                CloseReason::Failed
+            }
+        };
         loop_context.tally.closed(reason);
         loop_context.observe(&Event::ConnectionClosed { connection, reason });
     }
 
-    /// Makes the close a reset, so that the client does not take it for the end of what it reads.
+    /// Makes the close a reset, so that the client does not take the close for the end of the content.
     fn reset_when_closed(&self) {
         if let Err(error) = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)) {
             journal::debug!("a response that was cut off may look whole: {error}");
         }
     }
 
-    /// Reads once more, whether or not there was an edge: before the clock has its way, or since it has waited to be accepted.
+    /// Reads once more, whether or not there was an edge: before a deadline closes the connection, or because the connection
+    /// has waited to be accepted.
     ///
-    /// A connection that is owed nothing is closed outright if there is nothing, without lingering. To linger is to spare
-    /// the peer a reset that takes a response from its hands (RFC 9112 section 9.6), and none is on its way: the last
-    /// one left an idle or quiet period ago. A request that is sent in the moment between this read and the close is
-    /// lost either way, as a lingering close would read it only to forget it; and a stop would have to wait for each
-    /// idle peer that does not close before it is about to use the connection again, as most do not.
+    /// A connection that owes nothing is then closed without lingering, for these reasons:
+    ///
+    /// - Lingering prevents a reset that destroys a response on its way (RFC 9112 section 9.6). None is on its way, because the
+    ///   last one left an idle or quiet period ago.
+    /// - A request that the client sends between this read and the close is lost either way. A lingering close would read that
+    ///   request only to discard it.
+    /// - A stop would have to wait for each idle client that keeps its socket open, and most do.
     pub(crate) fn look_again(&mut self, loop_context: &mut LoopContext) -> Flow {
         if let ReadSide::Waiting = self.read {
             self.read = ReadSide::Ready;
@@ -171,7 +187,7 @@ impl Connection {
         self.drive(loop_context)
     }
 
-    /// The peer has reset the connection, or closed it in both directions.
+    /// The client has reset the connection, or closed it in both directions.
     pub(super) fn client_gone(&self) -> Flow {
         Flow::Close(match self.activity {
             Activity::Lingering { reason, .. } => reason,
@@ -179,37 +195,15 @@ impl Connection {
         })
     }
 
-    /// Sends the next byte of the response's first ones ahead. A client that has only closed its side takes it; one
-    /// that is gone makes its kernel answer with a reset, which arrives as the next event. TCP has no other way to
-    /// tell the two apart, as both send the same FIN.
+    /// Ends a lingering close (see docs/glossary.md) during a drain, on two conditions. The client's kernel has acknowledged our
+    /// FIN, and with it the whole response. And the client has sent nothing that would make our close a reset.
     ///
-    /// Of a response in chunks it is the next chunk's size, which may have any number of leading zeros (RFC 9112 section
-    /// 7.1).
-    pub(super) fn probe(&mut self, loop_context: &LoopContext) -> Flow {
-        let (probes, byte) = match &mut self.activity {
-            Activity::Handling { probes, .. } => {
-                let byte = PREFIX[*probes];
-                (probes, byte)
-            }
-            Activity::Streaming(streaming) => (&mut streaming.probes, b'0'),
-            _ => return Flow::Wait,
-        };
-        let mut writer = SocketWriter { socket: &self.stream, next: Next::Open };
-        match writer.write(&[byte]) {
-            Ok(sent) => *probes += sent,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return self.client_gone(),
-        }
-        self.since = loop_context.now;
-        Flow::Wait
-    }
-
-    /// Ends a lingering close if the client's kernel has acknowledged our FIN, and with it the whole response, and if the client
-    /// has sent nothing that a close would answer with a reset. Only during a drain: outside a stop a lingering connection
-    /// costs next to nothing, but a stop would wait for each client that keeps its socket open after its last response.
+    /// Outside a stop nothing is asked, because a lingering connection costs next to nothing. A stop would have to wait for each
+    /// client that keeps its socket open after its last response.
     ///
-    /// No timer is needed: the FIN and its acknowledgement each give an edge, and what lingers when the drain begins is asked
-    /// about once. Where the kernel does not answer the question, the connection lingers as it does outside a stop.
+    /// No timer is needed. The FIN and its acknowledgement each cause an edge, and connections that linger already when the
+    /// drain begins are asked about once. If the kernel does not answer the question, the connection lingers as it does outside
+    /// a stop.
     pub(super) fn end_linger(&mut self, loop_context: &mut LoopContext) -> Flow {
         let Activity::Lingering { reason, stop_waits: StopWaits::ForAcknowledgement } = self.activity else {
             return Flow::Wait;
@@ -217,7 +211,7 @@ impl Connection {
         if loop_context.phase() < Phase::Draining || !self.is_fin_acknowledged() {
             return Flow::Wait;
         }
-        // Something may have come meanwhile.
+        // The client may have sent something meanwhile.
         match self.look_again(loop_context) {
             Flow::Wait
                 if matches!(self.activity, Activity::Lingering { stop_waits: StopWaits::ForPeer, .. }) =>
@@ -235,7 +229,7 @@ impl Connection {
     ///
     /// The kernel is asked only about connections that are younger than that. Where it does not answer, the rhythm decides.
     pub(super) fn end_quiet(&mut self, loop_context: &LoopContext) -> Flow {
-        let longest = Standing::Quiet { since: self.since, rhythm: Rhythm::default() };
+        let longest = ConnectionState::Quiet { since: self.since, rhythm: Rhythm::default() };
         let is_response_under_way = || {
             let queued = self.stream.local_addr().and_then(|local| unacknowledged(local, self.peer));
             matches!(queued, Ok(Some(1..)))
@@ -254,8 +248,50 @@ impl Connection {
         matches!(state, Ok(Some(TcpState::FinWait2)))
     }
 
-    /// The lingering close: reads and forgets, so that nothing that arrives late makes the kernel answer with a reset,
-    /// which would take the response from the peer's hands (RFC 9112 section 9.6).
+    /// Ends our side of the connection after its last response, and decides whether to linger.
+    pub(super) fn finish(
+        &mut self,
+        reason: CloseReason,
+        loop_context: &mut LoopContext,
+    ) -> ControlFlow<Flow> {
+        if matches!(self.read, ReadSide::Ended)
+            || self.may_close_outright(loop_context)
+            || self.stream.shutdown(Shutdown::Write).is_err()
+        {
+            return ControlFlow::Break(Flow::Close(reason));
+        }
+        let input = std::mem::replace(&mut self.input, Input::Empty);
+        let nothing_came_behind = self.http.is_answered_whole() && matches!(input, Input::Empty);
+        let stop_waits = if nothing_came_behind { StopWaits::ForAcknowledgement } else { StopWaits::ForPeer };
+        self.activity = Activity::Lingering { reason, stop_waits };
+        self.since = loop_context.now;
+        ControlFlow::Continue(())
+    }
+
+    /// Whether lingering has no purpose: the client has announced that nothing follows, and nothing has come. This reads once,
+    /// because closing over as little as a stray empty line would cause a reset, which destroys the response on its way.
+    ///
+    /// Never during a stop. The process may end next, and its host with it, so the client's kernel has to confirm first that the
+    /// response has arrived.
+    fn may_close_outright(&mut self, loop_context: &mut LoopContext) -> bool {
+        if !self.http.nothing_follows() || loop_context.run.is_stopping() {
+            return false;
+        }
+        if let ReadSide::Waiting = self.read {
+            self.read = ReadSide::Ready;
+        }
+        let mut scratch = std::mem::take(&mut loop_context.scratch);
+        let looked = self.read(&mut scratch);
+        loop_context.scratch = scratch;
+        match looked {
+            Ok(0) => true,
+            Ok(_) => false,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Reads and discards during a lingering close. Bytes that were not read when the socket is closed make the kernel send a
+    /// reset, which destroys a response on its way (RFC 9112 section 9.6).
     pub(super) fn discard(&mut self, reason: CloseReason, loop_context: &mut LoopContext) -> Flow {
         let mut scratch = std::mem::take(&mut loop_context.scratch);
         let mut budget = BYTES_A_TURN;

@@ -1,5 +1,6 @@
-//! Requests that the loop answers itself: what is the peer's fault, what there is no room for, and what took too long.
-//! Hooks of the user's make these responses, so each is made in one place, [`Connection::refusal`].
+//! Requests that the loop answers in a handler's stead: the client broke the protocol, there is no room or no time for a
+//! handler, or the handler took too long. The user's hooks have a say in these responses, so one function makes them all:
+//! [`Connection::refusal`].
 
 use std::{io, sync::Arc};
 
@@ -12,21 +13,31 @@ use crate::{
         request::Exchange,
         response::Response,
     },
-    engine::{net::loop_context::LoopContext, pool},
-    http::{Refusal, Respond, body_is_separate},
+    engine::net::loop_context::LoopContext,
+    http::{Refusal, Respond, StatusCode, body_is_separate},
     isolation::{contain::catch, journal},
     stop::CloseReason,
+    sync::{Abandoned, Withdrawal},
 };
 
-/// Whether the answer may be remade by the builder's `on_refusal`.
+/// The maker of a refusal's first answer. Only the server's own answer goes through the builder's `on_refusal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
     Server,
     Route,
 }
 
+/// Takes a request back from the workers. A handler that has begun runs on, and counts as cancelled from now on.
+pub(super) fn withdraw(exchange: &Exchange, loop_context: &LoopContext) -> Withdrawal {
+    let withdrawal = exchange.withdraw();
+    if withdrawal == Withdrawal::Cancelled {
+        loop_context.tally.cancelled.add(1);
+    }
+    withdrawal
+}
+
 impl Connection {
-    /// Answers what is the peer's fault; nothing that follows is read as a request.
+    /// Refuses a request that breaks the protocol, or did not come in time. Nothing that follows is read as a request.
     pub(super) fn refuse(&mut self, refusal: &Refusal, reason: CloseReason, loop_context: &mut LoopContext) {
         let activity = std::mem::replace(&mut self.activity, Activity::Receiving);
         let exchange = match &activity {
@@ -41,17 +52,16 @@ impl Connection {
             exchange.map(|exchange| &**exchange),
         );
         if let Activity::Handling { exchange, incoming: Some(pipe), .. } = &activity {
-            // Its handler is still at it; its answer will find nobody waiting for it.
+            // The handler runs on. Nobody will wait for its answer.
             let kind = match reason {
                 CloseReason::RequestTimeout => io::ErrorKind::TimedOut,
                 CloseReason::ClientGone => io::ErrorKind::ConnectionReset,
                 _ => io::ErrorKind::InvalidData,
             };
-            // In this order: when a handler sees its read fail, its context has ended.
-            exchange.client_gone();
+            // The context ends first, so that a handler whose read fails finds its context ended.
+            exchange.abandon(Abandoned::ClientGone);
             pipe.fail(kind, refusal.reason());
-            let has_begun = !exchange.claim();
-            loop_context.tally.cancelled.add(u64::from(has_begun && exchange.cancel_once()));
+            withdraw(exchange, loop_context);
         }
         let response = self.refusal(refused, Origin::Server, loop_context);
         let options = Respond { date: loop_context.date.at(loop_context.now), close: true };
@@ -69,14 +79,27 @@ impl Connection {
         }
     }
 
-    /// The response to a request for which there is no room, or no time any more.
-    pub(super) fn overloaded(
+    /// Counts a request that no handler has seen as rejected, and makes the response to it.
+    pub(super) fn reject(
         &self,
         kind: RefusalKind,
         exchange: &Exchange,
         loop_context: &LoopContext,
     ) -> Response {
-        let refused = RefusedRequest::new(kind, pool::overloaded(), self.peer, Some(exchange));
+        loop_context.tally.rejected.add(1);
+        self.unavailable(kind, exchange, loop_context)
+    }
+
+    /// The response where there is no room, or no time any more (RFC 9110 section 15.6.4).
+    pub(super) fn unavailable(
+        &self,
+        kind: RefusalKind,
+        exchange: &Exchange,
+        loop_context: &LoopContext,
+    ) -> Response {
+        let text = "too busy at the moment, try again in a second\n";
+        let answer = (StatusCode::SERVICE_UNAVAILABLE, text).into_response().header("Retry-After", "1");
+        let refused = RefusedRequest::new(kind, answer, self.peer, Some(exchange));
         self.refusal(refused, Origin::Server, loop_context)
     }
 
@@ -98,19 +121,18 @@ impl Connection {
             })
         });
         let refused = RefusedRequest::new(RefusalKind::TimeLimit, answer, self.peer, Some(&exchange));
-        // What the handler has asked to be called at the end of its context runs here.
-        loop_context.in_user_code(|_| exchange.time_out());
+        // The end of the context runs the handler's callbacks on this thread.
+        loop_context.in_user_code(|_| exchange.abandon(Abandoned::TimedOut));
         if let Some(pipe) = incoming {
             pipe.fail(io::ErrorKind::TimedOut, "the time for this request is over");
         }
-        let has_begun = !exchange.claim();
+        withdraw(&exchange, loop_context);
         loop_context.tally.timed_out.add(1);
-        loop_context.tally.cancelled.add(u64::from(has_begun && exchange.cancel_once()));
         let response = self.refusal(refused, origin, loop_context);
         self.answer(response, &exchange, probes, loop_context)
     }
 
-    /// Has the response to a refused request made by those who have a say in it.
+    /// Makes the response to a refused request: by the builder's `on_refusal` if it has a say, and by the route's wrappers.
     fn refusal(&self, refused: RefusedRequest<'_>, origin: Origin, loop_context: &LoopContext) -> Response {
         let refused = if self.http.is_head_request() { refused.without_content() } else { refused };
         let hook = match origin {

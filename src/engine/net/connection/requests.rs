@@ -1,8 +1,8 @@
-//! The requests of a connection: from their head to the encoded response.
+//! The requests of a connection, from the head to the encoded response.
 
 use std::sync::Arc;
 
-use super::{Activity, Connection, Persistence, Plan, ReadSide};
+use super::{Activity, Behind, Connection, Persistence, Plan, ReadSide};
 use crate::{
     app::{
         handler::{Content, Place},
@@ -14,7 +14,7 @@ use crate::{
     },
     body::{Body, pipe::Pipe},
     engine::{
-        net::{event_loop::Message, loop_context::LoopContext, pace::Pace},
+        net::{event_loop::Message, loop_context::LoopContext, throughput::Throughput},
         pool::{self, Job, Reply},
     },
     http::{After, Framing, Respond, StatusCode, body_is_separate},
@@ -24,38 +24,28 @@ use crate::{
 };
 
 impl Connection {
+    /// A head has been parsed. Its route decides how the content is read.
     pub(super) fn on_head(&mut self, loop_context: &mut LoopContext) {
         let mut request = loop_context.take_request(self.peer, self.id(loop_context), self.answered);
         let plan = match request.route(&loop_context.router) {
             Found::Route(route) => {
                 let content = loop_context.router.get_route(route).content;
                 if content == Content::Unwanted && request.exchange.head.expects_continue() {
-                    return self.handle(request, route, false, loop_context);
+                    return self.handle(request, route, Behind::More, loop_context);
                 }
                 Plan::Handle(route)
             }
             Found::Answer(response) if request.exchange.head.expects_continue() => {
-                // The client has been spared its content, so there is none to read past (RFC 9110 section 10.1.1).
-                self.respond(response, &request.exchange, false, loop_context);
+                // The client does not send its content after a final status (RFC 9110 section 10.1.1). So there is none to skip.
+                self.respond(response, &request.exchange, Behind::More, loop_context);
                 loop_context.recycle(request);
                 return;
             }
             Found::Answer(response) => Plan::Answer(Box::new(response)),
         };
-        let limits = &loop_context.config.limits;
-        let (content, limit) = match &plan {
-            Plan::Answer(_) => (Content::Buffered, limits.body_bytes),
-            Plan::Handle(id) => {
-                let route = loop_context.router.get_route(*id);
-                let default = match route.content {
-                    Content::Buffered | Content::Unwanted => limits.body_bytes,
-                    Content::Streamed => u64::MAX,
-                };
-                (route.content, route.body_limit.unwrap_or(default))
-            }
-        };
+        let (content, limit) = content_of(&plan, loop_context);
         let has_content = request.exchange.head.framing() != Framing::None;
-        self.pace = Pace::new(loop_context.now);
+        self.throughput = Throughput::new(loop_context.now);
         if let Err(refusal) = self.http.read_body(limit) {
             self.activity = Activity::Content { request, plan };
             return self.refuse(&refusal, CloseReason::Refused, loop_context);
@@ -68,18 +58,18 @@ impl Connection {
         }
     }
 
-    /// Gives a request to a worker whose handler reads the content itself.
+    /// Submits a request whose handler reads the content itself.
     fn submit_streamed(&mut self, mut request: Box<Request>, route: RouteId, loop_context: &mut LoopContext) {
         let (mailbox, token) = (loop_context.mailbox.clone(), self.token);
         let resume = move || drop(mailbox.send(Message::ContentWanted(token)));
-        // A client that waits for a go-ahead gets it when the handler asks for the first byte.
+        // A client that waits for 100 (Continue) gets it when the handler asks for the first byte.
         let pipe = Arc::new(Pipe::new(self.http.wants_continue(), resume));
         request.pipe = Some(Arc::clone(&pipe));
-        self.submit(request, route, Some(pipe), false, loop_context);
+        self.submit(request, route, Some(pipe), Behind::More, loop_context);
     }
 
-    /// The request is there, whole. `last`: nothing is buffered behind it.
-    pub(super) fn on_complete(&mut self, last: bool, loop_context: &mut LoopContext) {
+    /// The whole request is there.
+    pub(super) fn on_complete(&mut self, behind: Behind, loop_context: &mut LoopContext) {
         if let Activity::Handling { incoming, .. } = &mut self.activity {
             if let Some(pipe) = incoming.take() {
                 pipe.complete();
@@ -91,45 +81,51 @@ impl Connection {
         let Activity::Content { request, plan } = activity else { return };
         let route = match plan {
             Plan::Answer(response) => {
-                self.respond(*response, &request.exchange, last, loop_context);
+                self.respond(*response, &request.exchange, behind, loop_context);
                 return loop_context.recycle(request);
             }
             Plan::Handle(route) => route,
         };
-        self.handle(request, route, last, loop_context);
+        self.handle(request, route, behind, loop_context);
     }
 
-    /// Runs the handler, or has it run.
-    fn handle(&mut self, request: Box<Request>, route: RouteId, last: bool, loop_context: &mut LoopContext) {
+    /// Runs an inline handler, or submits the request to the pool.
+    fn handle(
+        &mut self,
+        request: Box<Request>,
+        route: RouteId,
+        behind: Behind,
+        loop_context: &mut LoopContext,
+    ) {
         if loop_context.router.get_route(route).place == Place::Inline {
             let response = loop_context.in_user_code(|loop_context| {
                 pool::answer(&loop_context.config, &loop_context.router, route, &request)
             });
-            self.respond(response, &request.exchange, last, loop_context);
+            self.respond(response, &request.exchange, behind, loop_context);
             return loop_context.recycle(request);
         }
-        self.submit(request, route, None, last, loop_context);
+        self.submit(request, route, None, behind, loop_context);
     }
 
+    /// Submits a request to the pool, unless the stop or a full queue is in the way.
     fn submit(
         &mut self,
         request: Box<Request>,
         route: RouteId,
         incoming: Option<Arc<Pipe>>,
-        last: bool,
+        behind: Behind,
         loop_context: &mut LoopContext,
     ) {
         if loop_context.drain.cancels(request.exchange.on_stop) {
-            // Nobody would begin with it, or it would be told to end at once.
-            loop_context.tally.rejected.add(1);
-            let response = self.overloaded(RefusalKind::Stopping, &request.exchange, loop_context);
-            self.respond(response, &request.exchange, last, loop_context);
+            // No worker would begin with the request, or the handler's context would end at once.
+            let response = self.reject(RefusalKind::Stopping, &request.exchange, loop_context);
+            self.respond(response, &request.exchange, behind, loop_context);
             return loop_context.recycle(request);
         }
         let exchange = Arc::clone(&request.exchange);
         let limit = loop_context.router.get_route(route).limit.as_ref();
         let due = limit.and_then(|limit| Some((loop_context.now.checked_add(limit.after)?, route)));
-        // Before: a worker may be faster than what comes after.
+        // Emit the event before submitting: a worker may start at once, and observers must see `HandlerQueued` first.
         let (connection, number) = exchange.id();
         loop_context.observe(&Event::HandlerQueued { connection, request: number });
         let reply = Reply {
@@ -143,9 +139,8 @@ impl Connection {
                 self.since = loop_context.now;
             }
             Err(job) => {
-                loop_context.tally.rejected.add(1);
-                let response = self.overloaded(RefusalKind::Overloaded, &exchange, loop_context);
-                self.respond(response, &exchange, last, loop_context);
+                let response = self.reject(RefusalKind::Overloaded, &exchange, loop_context);
+                self.respond(response, &exchange, behind, loop_context);
                 drop(exchange);
                 if let Some(request) = job.into_request() {
                     loop_context.recycle(request);
@@ -154,17 +149,18 @@ impl Connection {
         }
     }
 
+    /// Encodes a response, or its head, into the output buffer.
     pub(super) fn respond(
         &mut self,
         response: Response,
         exchange: &Arc<Exchange>,
-        last: bool,
+        behind: Behind,
         loop_context: &mut LoopContext,
     ) {
-        // While stopping, the last response says so; what has come in behind a request is still answered first.
-        // (Asked anew, as an inline handler may have stopped its own server just now.)
+        // During a stop, the last response says `Connection: close`. Requests that have come behind this one are answered first.
+        // (The run is asked here, because an inline handler may have stopped its own server just now.)
         let stopping = loop_context.run.is_stopping()
-            && last
+            && behind == Behind::Nothing
             && matches!(self.read, ReadSide::Waiting | ReadSide::Ended);
         let enough =
             loop_context.config.max_requests_per_connection.is_some_and(|most| self.answered + 1 >= most);
@@ -196,8 +192,8 @@ impl Connection {
         self.answered(then, loop_context);
     }
 
-    /// Status 101 and a handler for what follows it belong together: one without the other would leave the two sides with
-    /// two ideas of what is spoken on the connection (RFC 9110 section 7.8).
+    /// The response itself, unless it must not be sent. Status 101 and a handler for the new protocol belong together: with
+    /// only one of them, client and server would speak different protocols (RFC 9110 section 7.8). And a handler needs a thread.
     fn checked(
         &self,
         response: Response,
@@ -206,10 +202,10 @@ impl Connection {
     ) -> Response {
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switches == matches!(response.body(), Body::Upgrade(_)) {
-            let has_room = !switches || loop_context.dispatcher.may_spawn();
+            let has_room = !switches || loop_context.run.may_upgrade();
             return match has_room {
                 true => response,
-                false => self.overloaded(RefusalKind::Overloaded, exchange, loop_context),
+                false => self.unavailable(RefusalKind::Overloaded, exchange, loop_context),
             };
         }
         journal::error!(
@@ -220,7 +216,7 @@ impl Connection {
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
 
-    /// The response is in the output buffer, whole.
+    /// The whole response is in the output buffer.
     pub(super) fn answered(&mut self, then: Persistence, loop_context: &LoopContext) {
         self.owed += 1;
         self.answered += 1;
@@ -232,5 +228,21 @@ impl Connection {
         loop_context.tally.responded(status);
         let (connection, request) = (self.id(loop_context), self.answered);
         loop_context.observe(&Event::ResponseMade { connection, request, status });
+    }
+}
+
+/// How a request's content is read, and how long it may be.
+fn content_of(plan: &Plan, loop_context: &LoopContext) -> (Content, u64) {
+    let default = loop_context.config.limits.body_bytes;
+    match plan {
+        Plan::Answer(_) => (Content::Buffered, default),
+        Plan::Handle(route) => {
+            let route = loop_context.router.get_route(*route);
+            let default = match route.content {
+                Content::Buffered | Content::Unwanted => default,
+                Content::Streamed => u64::MAX,
+            };
+            (route.content, route.body_limit.unwrap_or(default))
+        }
     }
 }

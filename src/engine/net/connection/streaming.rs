@@ -1,12 +1,12 @@
 //! A response whose content is sent bit by bit: out of its [`Stream`] into the output buffer, as the socket has room.
 //!
 //! ```text
-//!   a sender has something -> on_fed -> drive: flush, pull, flush ... until nothing is there, or the socket is full
+//!   a sender has something -> on_fed -> drive: pull, flush, pull, flush ... until the stream is empty, or the socket is full
 //!
-//!                          its senders have finished, or the drain has waited a second for that
+//!                          the senders have finished, or the drain has waited a second for that
 //!   Streaming -------------------------------------------------------------------------------> the next request
-//!        |     it was aborted, or is not as long as declared
-//!        +---------------------------------------------------> cut
+//!        |     the content was aborted, or is not as long as declared
+//!        +-----------------------------------------------------------> cut
 //! ```
 
 use std::{
@@ -14,35 +14,35 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Activity, Connection, Flow, PREFIX, Persistence, ReadSide};
+use super::{Activity, Connection, Flow, Persistence, ReadSide, probe::Ahead};
 use crate::{
     app::request::Exchange,
     body::stream::{Rest, Stream},
-    engine::net::{deadlines::Kind, loop_context::LoopContext},
+    engine::net::{deadlines::Kind, event_loop::Message, loop_context::LoopContext},
     http::Transfer,
     isolation::journal,
     stop::{Cause, CloseReason, OnStop, Phase},
 };
 
-/// The most that is made one chunk: what a socket usually takes at once.
-const PIECE: usize = 64 * 1024;
-/// How long senders may take to come to an end when the drain begins: long enough for a last message, as short as for
-/// the rest of a head.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The most bytes in one chunk. A socket usually takes as many at once.
+pub(super) const PIECE: usize = 64 * 1024;
+/// The time that senders have for their final flush when the drain begins: long enough for a last message, and as short as
+/// the time for the rest of a head.
+const FINAL_FLUSH: Duration = Duration::from_secs(1);
 
-/// What a connection knows of the stream that it sends.
+/// The stream that a connection sends.
 pub(super) struct Streaming {
     pub(super) exchange: Arc<Exchange>,
     pub(super) stream: Stream,
     pub(super) transfer: Transfer,
-    /// What becomes of the connection afterwards.
+    /// Whether there is a next request after the end of the stream.
     then: Persistence,
     /// Digits of the next chunk's size that were sent ahead: see [`Connection::probe`].
     pub(super) probes: usize,
     began: Instant,
 }
 
-/// What was there to send.
+/// What a pull has found.
 pub(super) enum Pulled {
     Bytes(usize),
     Nothing,
@@ -61,7 +61,7 @@ impl Connection {
         loop_context: &LoopContext,
     ) {
         let (mailbox, token) = (loop_context.mailbox.clone(), self.token);
-        if !stream.attach(move || mailbox.note(token)) {
+        if !stream.attach(move || drop(mailbox.send(Message::Fed(token)))) {
             journal::error!(
                 "the content of {exchange} is being sent already: make a stream for each response"
             );
@@ -76,7 +76,7 @@ impl Connection {
         self.since = loop_context.now;
     }
 
-    /// A sender has something, or has ended. (It may have been one of an earlier response, and this a false alarm.)
+    /// A sender has something, or has ended. (The sender may belong to an earlier response. Then there is nothing to do.)
     pub(crate) fn on_fed(&mut self, loop_context: &mut LoopContext) -> Flow {
         match self.activity {
             Activity::Streaming(_) => self.drive(loop_context),
@@ -84,7 +84,7 @@ impl Connection {
         }
     }
 
-    /// The drain begins: the senders are told, and a lingering close may be over.
+    /// The drain begins. The senders hear of it, and a lingering close may be over.
     pub(crate) fn on_drain(&mut self, loop_context: &mut LoopContext) -> Flow {
         match &self.activity {
             Activity::Streaming(streaming) => {
@@ -95,10 +95,10 @@ impl Connection {
         }
     }
 
-    /// Moves what is there to the output buffer, or ends the response.
+    /// Moves the next piece of the content to the output buffer, or ends the response.
     pub(super) fn pull(&mut self, loop_context: &mut LoopContext) -> Pulled {
         let Activity::Streaming(streaming) = &mut self.activity else { return Pulled::Nothing };
-        if streaming.last_words(loop_context).is_some_and(|until| until <= loop_context.now) {
+        if streaming.final_flush(loop_context).is_some_and(|until| until <= loop_context.now) {
             loop_context.in_user_code(|_| streaming.stream.close(Cause::Stopping));
         }
         let transfer = streaming.transfer;
@@ -114,7 +114,8 @@ impl Connection {
         match rest {
             Rest::Cut => Pulled::Cut,
             Rest::Nothing if bytes == 0 => Pulled::Nothing,
-            // Until the last byte is written, to be cut means to be reset.
+            // The connection stays in `Streaming` until everything is written. If the stream is cut before, `close` must
+            // reset, or the client would take the part for the whole.
             Rest::End if transfer == Transfer::UntilClose && !self.output.is_empty() => Pulled::Bytes(bytes),
             Rest::End => {
                 transfer.end(&mut self.output.buffer);
@@ -125,8 +126,8 @@ impl Connection {
         }
     }
 
-    /// The reason to close it for when its content can never be whole: whether or not its senders were quick to obey, it was
-    /// the stop that cut them off.
+    /// The reason for the close when the content can never be whole. If the stop has cancelled the request, the stop is the
+    /// reason, even if the senders ended by themselves just before.
     pub(super) fn reason_to_cut(&self, loop_context: &LoopContext) -> CloseReason {
         match &self.activity {
             Activity::Streaming(streaming) if loop_context.drain.cancels(streaming.exchange.on_stop) => {
@@ -145,7 +146,7 @@ impl Connection {
         }
     }
 
-    /// The grace period is over: what can be ended is ended; for the rest the senders hear of it.
+    /// The grace period is over. A content that can end early ends. Otherwise the senders have their contexts cancelled.
     pub(super) fn cancel_stream(&mut self, loop_context: &mut LoopContext) -> Flow {
         if let Activity::Streaming(streaming) = &self.activity {
             loop_context.in_user_code(|_| {
@@ -161,38 +162,37 @@ impl Connection {
 }
 
 impl Streaming {
-    /// Whether what has been sent by then can be ended as if it were all: not if there is a length that says otherwise, nor
-    /// if it comes from a reader, which does not hear that it should come to an end.
+    /// Whether the content can end before its senders end it. A content of declared length cannot. Nor can one that comes from
+    /// a reader, because a reader is not told to come to an end.
     fn can_end_early(&self) -> bool {
         !self.stream.is_read() && !matches!(self.transfer, Transfer::Length(_))
     }
 
-    /// Until when the senders may go on, once the drain has begun. One whose length is declared
-    /// has the grace period, and so has one whose route wants it so.
-    fn last_words(&self, loop_context: &LoopContext) -> Option<Instant> {
+    /// The end of the senders' final flush, once the drain has begun. None for a content that has the whole grace period:
+    /// its length is declared, or its route asks for that.
+    fn final_flush(&self, loop_context: &LoopContext) -> Option<Instant> {
         let timeline = loop_context.drain.timeline().filter(|_| loop_context.phase() >= Phase::Draining)?;
         if !self.can_end_early() || self.exchange.on_stop == OnStop::Finish {
             return None;
         }
-        let until = timeline.drain_began().max(self.began) + LAST_WORDS;
+        let until = timeline.drain_began().max(self.began) + FINAL_FLUSH;
         Some(until.min(timeline.drain_until()))
     }
 
-    /// What it waits for while there is nothing to write.
+    /// The next deadline while there is nothing to write.
     pub(super) fn deadline(
         &self,
         read: &ReadSide,
         since: Instant,
         loop_context: &LoopContext,
     ) -> Option<(Kind, Instant)> {
-        let last_words = self.last_words(loop_context).map(|until| (Kind::LastWords, until));
+        let final_flush = self.final_flush(loop_context).map(|until| (Kind::LastWords, until));
         let probe = match (read, self.transfer) {
-            (ReadSide::HangingUp | ReadSide::Ended, Transfer::Chunked) if self.probes < PREFIX.len() => {
-                let first = loop_context.config.timeouts.half_close_probe;
-                since.checked_add(first.saturating_mul(1 << self.probes)).map(|at| (Kind::Probe, at))
+            (ReadSide::HangingUp | ReadSide::Ended, Transfer::Chunked) => {
+                Ahead::ChunkSize.due(self.probes, since, loop_context)
             }
             _ => None,
         };
-        last_words.into_iter().chain(probe).min_by_key(|(_, at)| *at)
+        final_flush.into_iter().chain(probe).min_by_key(|(_, at)| *at)
     }
 }

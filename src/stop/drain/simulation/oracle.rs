@@ -1,19 +1,21 @@
-//! When things have to happen during a stop, worked out anew from the policies alone, and the complaint if they do not.
+//! When each action of a stop has to happen. The oracle computes this from the policies alone, by code of its own, and panics
+//! if an action comes too early or too late.
 
 use std::{
     fmt,
     time::{Duration, Instant},
 };
 
-use super::{Handler, Scenario, milliseconds};
+use super::{HandlerPlan, Scenario, milliseconds};
 use crate::stop::{Phase, StopPolicy, drain::Action};
 
-/// How long a head may still take when the drain begins, as promised.
+/// How long an incomplete head may still take when the drain begins, as the documentation promises.
 const HEAD: Duration = Duration::from_secs(1);
 
 pub(super) struct Oracle {
     stops: Vec<(Instant, StopPolicy)>,
-    /// How late a loop can be: it may be in a turn, then has to wake up, and acts at the end of its next turn.
+    /// How late a loop may be. It may be in the middle of a turn; then it has to wake up; then it acts at the end of its next
+    /// turn.
     slack: Duration,
 }
 
@@ -27,7 +29,7 @@ impl Oracle {
         self.stops.push((asked, *policy));
     }
 
-    /// Neither before its phase has begun by the strictest of the stops, nor later than the loop could do it.
+    /// Checks that a loop carries an action out when its phase has begun by the strictest stop, and not later than the loop can.
     pub(super) fn action(&self, action: Action, now: Instant) {
         let due = match action {
             Action::Announce(Phase::LameDuck) => self.asked(),
@@ -46,52 +48,52 @@ impl Oracle {
         self.not_after(due, now, action);
     }
 
-    /// The stop ends as soon as nothing is left, though not before the drain.
+    /// Checks that the stop ends as soon as nothing is in flight, but not before the drain begins.
     pub(super) fn ended(&self, nothing_left: Option<Instant>, now: Instant) {
         let due = nothing_left.expect("something is left").max(self.drain_began());
         Oracle::not_before(due, now, "the end of the stop");
         self.not_after(due, now, "the end of the stop");
     }
 
-    /// The stop has come to its bound, so there must have been something left until just now.
+    /// Checks a stop that has come to its bound: something must have been in flight until just now.
     pub(super) fn was_needed(&self, nothing_left: Option<Instant>, now: Instant) {
         if let Some(at) = nothing_left {
             self.not_after(at.max(self.drain_began()), now, "the end of the stop");
         }
     }
 
-    /// `since`: its last byte, or its accept. `pauses`: all that its client has made.
+    /// `since` is the last byte on the connection, or its accept. `pauses` are all pauses of its client.
     pub(super) fn closed_as_quiet(&self, since: Instant, pauses: &[Duration], now: Instant) {
         Oracle::not_before(self.quiet_until(since, pauses), now, "the close of a quiet connection");
         self.was_quiet(since, pauses, now);
     }
 
-    /// A connection that is still there, and quiet, is so rightly.
+    /// Checks that a quiet connection which is still open is not open for too long.
     pub(super) fn was_quiet(&self, since: Instant, pauses: &[Duration], now: Instant) {
-        // One that comes when the time is over, or a stop that is stricter, can only be acted upon from then on.
+        // The loop cannot close a connection before it has accepted it, nor obey a stricter stop before it was asked for.
         let latest = self.quiet_until(since, pauses).max(self.last_asked()).max(since);
         self.not_after(latest, now, "the close of a quiet connection");
     }
 
-    /// `since`: when the head began.
+    /// `since` is when the first byte of the head arrived.
     pub(super) fn refused_in_head(&self, since: Instant, now: Instant) {
         Oracle::not_before(self.head_until(since), now, "a head's time-out");
         self.was_in_head(since, now);
     }
 
-    /// A head that has not come to its end is rightly waited for.
+    /// Checks that the loop does not wait for an incomplete head for too long.
     pub(super) fn was_in_head(&self, since: Instant, now: Instant) {
         self.not_after(self.head_until(since).max(self.last_asked()), now, "a head's time-out");
     }
 
-    /// A handler that had not returned when the stop was over: it was not told in time what it waits for, or ignored it.
-    pub(super) fn handler_was_told_nothing(&self, handler: Handler, began: Instant, ended: Instant) {
+    /// Checks a handler that had not returned when the stop was over: it must have had no reason to return before.
+    pub(super) fn handler_was_told_nothing(&self, handler: HandlerPlan, began: Instant, ended: Instant) {
         let due = match handler {
-            Handler::Never => return,
-            Handler::Inline => began,
-            Handler::Takes(after) => began + milliseconds(after),
-            Handler::OnHint(after) => began.max(self.drain_began()) + milliseconds(after),
-            Handler::OnCancel(after) => began.max(self.drain_until()) + milliseconds(after),
+            HandlerPlan::Never => return,
+            HandlerPlan::Inline => began,
+            HandlerPlan::Takes(after) => began + milliseconds(after),
+            HandlerPlan::OnHint(after) => began.max(self.drain_began()) + milliseconds(after),
+            HandlerPlan::OnCancel(after) => began.max(self.drain_until()) + milliseconds(after),
         };
         assert!(ended <= due + self.slack, "{handler:?} was not told");
     }
@@ -107,7 +109,7 @@ impl Oracle {
     }
 
     fn quiet_until(&self, since: Instant, pauses: &[Duration]) -> Instant {
-        // Whole windows of eight pauses: the last one counts, with what came after it.
+        // Windows of eight pauses: the last complete window counts, and the pauses after it.
         let counted = &pauses[(pauses.len() / 8).saturating_sub(1) * 8..];
         let longest = counted.iter().max().filter(|_| pauses.len() >= 8);
         let own = longest.map_or(Duration::MAX, |longest| *longest * 2 + Duration::from_millis(250));

@@ -1,5 +1,6 @@
-//! Clients that pause, over a path with a round trip and losses: how many requests cross the FIN of a stop, by the rhythm
-//! of each connection and by one quiet period for everybody. In virtual time; the random numbers are always the same.
+//! How many requests cross the FIN of a stop on the network. The clients pause between their requests; the path has a round
+//! trip, and loses packets. Two rules are compared: a quiet period by the rhythm of each connection, and one quiet period for
+//! all connections. Time is virtual, and the random numbers are the same in every run.
 
 use std::time::Duration;
 
@@ -10,15 +11,15 @@ const STOPS: u64 = 100;
 const CLIENTS: u64 = 32;
 const BOUND: Duration = Duration::from_secs(1);
 const ONE_WAY: Milliseconds = 25;
-/// The least time that Linux adds to a round trip before it repeats a packet.
+/// The shortest time that Linux adds to a round trip before it repeats a packet.
 const LEAST_REPETITION: Milliseconds = 200;
-/// The stop comes between this moment and a second later.
+/// The stop comes between this instant and a second later.
 const WARM: Milliseconds = 10_000;
 
 /// A path and its clients.
 struct Path {
     longest_think_time: Milliseconds,
-    /// Of a thousand packets, so many get lost.
+    /// How many of a thousand packets are lost.
     lost_packets: u64,
     random: u64,
 }
@@ -45,7 +46,7 @@ impl Path {
         takes
     }
 
-    /// Whether a stop loses the request of one client, whose connection closes so long after the last response.
+    /// Whether a stop loses the request of one client. `quiet` is the quiet period of the client's connection.
     fn is_lost(&mut self, quiet: impl Fn(Rhythm) -> Duration) -> bool {
         let stop = WARM + self.below(1_000);
         let mut rhythm = Rhythm::default();
@@ -64,7 +65,7 @@ impl Path {
         }
     }
 
-    /// Requests lost in all stops: by the rhythm of each connection, and with a tenth of a second for everybody.
+    /// The requests that are lost in all stops: with quiet periods by rhythm, and with 100 ms for all connections.
     fn lost(&mut self) -> (usize, usize) {
         let mut count =
             |quiet: fn(Rhythm) -> Duration| (0..STOPS * CLIENTS).filter(|_| self.is_lost(quiet)).count();

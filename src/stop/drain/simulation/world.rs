@@ -1,5 +1,5 @@
-//! The world that a stop happens in: a listener with its accept queue, loops, connections, workers, clients. Where
-//! something goes wrong, it panics.
+//! The simulated world of a stop: a listener with its accept queue, loops, connections, workers and clients. The world panics
+//! when a rule is broken.
 
 mod connections;
 mod loops;
@@ -10,25 +10,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Client, Handler, Piece, Scenario, milliseconds, oracle::Oracle};
+use super::{Arrival, Client, HandlerPlan, Scenario, milliseconds, oracle::Oracle};
 use crate::stop::{
     CloseReason,
-    drain::{Action, Drain, Rhythm, Timeline},
+    drain::{Action, Rhythm, StopProgress, Timeline},
     report::Closes,
 };
 
-/// Connections accepted, and pieces of one connection dealt with, in one turn.
+/// The most connections that a loop accepts in one turn, and the most arrivals of one connection that it handles.
 const A_TURN: usize = 3;
-/// How long a lingering close waits for the client's own.
+/// How long a lingering close waits until the client closes.
 const LINGER: Duration = Duration::from_secs(2);
-/// More events than any scenario has: a loop spins.
+/// More events than any scenario has. A world with more has a loop that spins.
 const SPINS: usize = 100_000;
 
 #[derive(Debug, Clone, Copy)]
-enum Event {
+enum WorldEvent {
     Stop(usize),
     Connect(usize),
-    Arrive(usize, Piece),
+    Arrive(usize, Arrival),
     HandlerReturns(usize),
     TurnBegins(usize),
     TurnEnds(usize),
@@ -38,7 +38,7 @@ pub(super) struct World<'a> {
     scenario: &'a Scenario,
     oracle: Oracle,
     now: Instant,
-    events: BTreeMap<(Instant, usize), Event>,
+    events: BTreeMap<(Instant, usize), WorldEvent>,
     scheduled: usize,
     delays_used: usize,
     timeline: Option<Timeline>,
@@ -47,11 +47,11 @@ pub(super) struct World<'a> {
     loops: Vec<Loop>,
     connections: Vec<Connection<'a>>,
     jobs: VecDeque<usize>,
-    /// The handlers that have not returned: of which connection, and since when.
-    running: Vec<(usize, Handler, Instant)>,
+    /// The handlers that have not returned: the connection, the plan, and when the handler began.
+    running: Vec<(usize, HandlerPlan, Instant)>,
     hinted: bool,
     cancelled: bool,
-    /// When nothing was left.
+    /// When nothing was in flight any more.
     zero_at: Option<Instant>,
     tally: Tally,
 }
@@ -73,11 +73,11 @@ enum Listener {
 }
 
 struct Loop {
-    drain: Drain,
+    progress: StopProgress,
     sleep: Sleep,
-    /// The clock's last reading, at the beginning of a turn.
+    /// The loop's last reading of the clock, at the beginning of its turn.
     clock: Instant,
-    /// Connections that have been given to it, and those whose handlers have returned.
+    /// Connections that the accepting loop has given to this one, and connections whose handlers have returned.
     inbox: Vec<usize>,
     done: Vec<Action>,
     cancelled_at: Option<Instant>,
@@ -85,12 +85,14 @@ struct Loop {
 
 #[derive(PartialEq, Eq)]
 enum Sleep {
-    /// Until then, or for ever.
+    /// Until this instant, or for ever.
     Until(Option<Instant>),
-    /// In a turn, and whether it was woken meanwhile.
+    /// In a turn.
     Awake {
+        /// Whether another thread has woken the loop during this turn.
         woken: bool,
     },
+    /// The loop has left for good.
     Left,
 }
 
@@ -98,31 +100,31 @@ struct Connection<'a> {
     client: &'a Client,
     state: State,
     owner: usize,
-    /// Arrived, not read.
-    kernel: VecDeque<Piece>,
-    /// Whether something has arrived that the loop has not been told of.
+    /// Bytes that have arrived and that the loop has not read.
+    kernel: VecDeque<Arrival>,
+    /// Whether bytes have arrived of which the kernel has not told the loop.
     edge: bool,
-    /// Whether the loop was told of something that it has not read.
+    /// Whether the kernel has told the loop of bytes that the loop has not read.
     ready: bool,
-    /// Read, not dealt with.
-    input: VecDeque<Piece>,
+    /// Bytes that the loop has read and not handled.
+    input: VecDeque<Arrival>,
     since: Instant,
     rhythm: Rhythm,
-    /// The client's pauses, of which `rhythm` remembers less.
+    /// All pauses of the client. `rhythm` keeps only the longest ones.
     pauses: Vec<Duration>,
-    /// The deadline that its loop has set.
+    /// The deadline that the loop has set.
     armed: Option<Instant>,
-    /// Whether the client knows that nothing it sends will be answered any more.
+    /// Whether the client knows that the server will not answer a further request.
     told: bool,
     answered: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// The client has not connected yet, or was not heard when it tried.
+    /// The client has not connected yet, or the listener has refused it.
     Nowhere,
     InAcceptQueue,
-    /// On its way to its loop.
+    /// Accepted, and in the inbox of its loop.
     Accepted,
     Open(Activity),
     Closed,
@@ -133,10 +135,10 @@ enum Activity {
     Receiving,
     InHead,
     Content,
-    /// For a worker.
-    Waiting(Handler),
+    /// The request waits for a worker.
+    Waiting(HandlerPlan),
     Handling,
-    /// The client does not take the response.
+    /// The client does not read the response.
     Writing,
     Lingering(CloseReason),
 }
@@ -144,7 +146,7 @@ enum Activity {
 impl<'a> World<'a> {
     pub(super) fn new(scenario: &'a Scenario, start: Instant) -> World<'a> {
         let make_loop = |_| Loop {
-            drain: Drain::Running,
+            progress: StopProgress::Running,
             sleep: Sleep::Until(None),
             clock: start,
             inbox: Vec::new(),
@@ -186,15 +188,15 @@ impl<'a> World<'a> {
             tally: Tally::default(),
         };
         for (number, (asked, _)) in scenario.stops.iter().enumerate() {
-            world.after(milliseconds(*asked), Event::Stop(number));
+            world.after(milliseconds(*asked), WorldEvent::Stop(number));
         }
         for (number, client) in scenario.clients.iter().enumerate() {
-            world.after(milliseconds(client.connects), Event::Connect(number));
+            world.after(milliseconds(client.connects), WorldEvent::Connect(number));
         }
         world
     }
 
-    /// Lets everything happen, and looks at what it came to.
+    /// Runs all events, and checks the result.
     pub(super) fn run(mut self) {
         let mut ended = None;
         while let Some(((at, _), event)) = self.events.pop_first() {
@@ -217,9 +219,9 @@ impl<'a> World<'a> {
         }
     }
 
-    fn happen(&mut self, event: Event) {
+    fn happen(&mut self, event: WorldEvent) {
         match event {
-            Event::Stop(number) => {
+            WorldEvent::Stop(number) => {
                 let (_, policy) = &self.scenario.stops[number];
                 if self.loops.iter().all(|each| each.sleep == Sleep::Left) {
                     return;
@@ -229,28 +231,28 @@ impl<'a> World<'a> {
                 self.oracle.stop(policy, self.now);
                 self.wake_all();
             }
-            Event::Connect(number) => self.connect(number),
-            Event::Arrive(number, piece) => self.arrive(number, piece),
-            Event::HandlerReturns(number) => {
+            WorldEvent::Connect(number) => self.connect(number),
+            WorldEvent::Arrive(number, arrival) => self.arrive(number, arrival),
+            WorldEvent::HandlerReturns(number) => {
                 self.running.retain(|(of, ..)| *of != number);
                 let owner = self.connections[number].owner;
                 self.loops[owner].inbox.push(number);
                 self.wake(owner);
                 self.work();
             }
-            Event::TurnBegins(number) => {
+            WorldEvent::TurnBegins(number) => {
                 if self.loops[number].sleep == Sleep::Until(Some(self.now)) {
                     self.begin_turn(number);
                 }
             }
-            Event::TurnEnds(number) => self.end_turn(number),
+            WorldEvent::TurnEnds(number) => self.end_turn(number),
         }
     }
 
     // ---- clients --------------------------------------------------------------------------------------------------
 
     fn connect(&mut self, number: usize) {
-        // Once the listener closes, whoever comes is not heard.
+        // A closing listener refuses new clients.
         if self.listener != Listener::Open {
             return;
         }
@@ -258,11 +260,11 @@ impl<'a> World<'a> {
         self.connections[number].state = State::InAcceptQueue;
         self.accept_queue.push_back(number);
         let mut at = Duration::ZERO;
-        for &(pause, piece) in &client.pieces {
+        for &(pause, arrival) in &client.arrivals {
             at += milliseconds(pause);
-            self.after(at, Event::Arrive(number, piece));
+            self.after(at, WorldEvent::Arrive(number, arrival));
         }
-        if client.pieces.is_empty() {
+        if client.arrivals.is_empty() {
             self.client_closes(number);
         }
         self.wake(0);
@@ -270,17 +272,17 @@ impl<'a> World<'a> {
 
     fn client_closes(&mut self, number: usize) {
         if let Some(after) = self.connections[number].client.closes {
-            self.after(milliseconds(after), Event::Arrive(number, Piece::Fin));
+            self.after(milliseconds(after), WorldEvent::Arrive(number, Arrival::Fin));
         }
     }
 
-    fn arrive(&mut self, number: usize, piece: Piece) {
+    fn arrive(&mut self, number: usize, arrival: Arrival) {
         let connection = &mut self.connections[number];
         let gone = matches!(connection.state, State::Nowhere | State::Closed);
-        if gone || connection.told && piece != Piece::Fin {
+        if gone || connection.told && arrival != Arrival::Fin {
             return;
         }
-        connection.kernel.push_back(piece);
+        connection.kernel.push_back(arrival);
         connection.edge = true;
         if let State::Open(_) = connection.state {
             let owner = connection.owner;
@@ -290,7 +292,7 @@ impl<'a> World<'a> {
 
     // ---- bookkeeping ----------------------------------------------------------------------------------------------
 
-    /// Notes when nothing is left, which is then told to all loops.
+    /// Notes when nothing is in flight any more, and wakes all loops then.
     fn look_for_zero(&mut self) {
         if self.timeline.is_some() && self.zero_at.is_none() && self.in_flight() == 0 {
             self.zero_at = Some(self.now);
@@ -298,7 +300,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What a stop has to wait for.
+    /// The number of things that a stop waits for.
     fn in_flight(&self) -> usize {
         let is_there =
             |connection: &&Connection<'_>| matches!(connection.state, State::Accepted | State::Open(_));
@@ -318,11 +320,11 @@ impl<'a> World<'a> {
         milliseconds(self.scenario.delays[self.delays_used % self.scenario.delays.len()])
     }
 
-    fn after(&mut self, after: Duration, event: Event) {
+    fn after(&mut self, after: Duration, event: WorldEvent) {
         self.schedule(self.now + after, event);
     }
 
-    fn schedule(&mut self, at: Instant, event: Event) {
+    fn schedule(&mut self, at: Instant, event: WorldEvent) {
         self.scheduled += 1;
         self.events.insert((at, self.scheduled), event);
     }

@@ -1,5 +1,5 @@
-//! The connections: they deal with what arrives as the real ones do, and ask [`Drain`](crate::stop::drain::Drain) how long
-//! they may stay.
+//! The connections. They handle arrivals as real connections do, and
+//! [`StopProgress::verdict`](crate::stop::drain::StopProgress::verdict) says how long they may stay.
 
 use std::time::Instant;
 
@@ -7,8 +7,8 @@ use super::{A_TURN, Activity, LINGER, State, World};
 use crate::stop::{
     CloseReason,
     drain::{
-        Standing, Verdict,
-        simulation::{Handler, Milliseconds, Piece},
+        ConnectionState, Verdict,
+        simulation::{Arrival, HandlerPlan, Milliseconds},
     },
 };
 
@@ -25,13 +25,13 @@ impl World<'_> {
         self.connections[number].armed = self.deadline(number);
     }
 
-    /// Deals with what the loop knows to have arrived.
+    /// Handles the arrivals that the kernel has told the loop of.
     pub(super) fn drive(&mut self, number: usize) {
-        self.deal_with_input(number);
+        self.handle_input(number);
         self.arm(number);
     }
 
-    fn deal_with_input(&mut self, number: usize) {
+    fn handle_input(&mut self, number: usize) {
         for _ in 0..A_TURN {
             let connection = &mut self.connections[number];
             let clock = self.loops[connection.owner].clock;
@@ -42,38 +42,38 @@ impl World<'_> {
             if connection.input.is_empty() && std::mem::take(&mut connection.ready) {
                 connection.input.append(&mut connection.kernel);
                 let is_further = activity == Activity::Receiving && connection.answered > 0;
-                let begins = !matches!(connection.input.front(), None | Some(Piece::Fin));
+                let begins = !matches!(connection.input.front(), None | Some(Arrival::Fin));
                 if is_further && begins && connection.since < clock {
                     let pause = clock - connection.since;
                     connection.rhythm.note(pause);
                     connection.pauses.push(pause);
                 }
             }
-            let Some(piece) = connection.input.pop_front() else { return };
-            match (activity, piece) {
-                (Activity::Lingering(reason), Piece::Fin) => self.close(number, reason),
+            let Some(arrival) = connection.input.pop_front() else { return };
+            match (activity, arrival) {
+                (Activity::Lingering(reason), Arrival::Fin) => self.close(number, reason),
                 (Activity::Lingering(_), _) => {}
-                (Activity::Receiving, Piece::Part) => {
+                (Activity::Receiving, Arrival::PartOfHead) => {
                     connection.state = State::Open(Activity::InHead);
                     connection.since = clock;
                 }
-                (Activity::Receiving, Piece::Fin) => self.close(number, CloseReason::PeerClosed),
-                (Activity::Receiving | Activity::InHead, Piece::Request(handler)) => {
+                (Activity::Receiving, Arrival::Fin) => self.close(number, CloseReason::PeerClosed),
+                (Activity::Receiving | Activity::InHead, Arrival::Request(handler)) => {
                     self.tally.received += 1;
                     self.handle(number, handler);
                 }
-                (Activity::Receiving | Activity::InHead, Piece::Head) => {
+                (Activity::Receiving | Activity::InHead, Arrival::Head) => {
                     self.tally.received += 1;
                     connection.state = State::Open(Activity::Content);
                     connection.since = clock;
                 }
-                (Activity::Content, Piece::Content(handler)) => self.handle(number, handler),
-                (activity, piece) => panic!("{piece:?} to one in {activity:?}"),
+                (Activity::Content, Arrival::Content(handler)) => self.handle(number, handler),
+                (activity, arrival) => panic!("{arrival:?} came to a connection in {activity:?}"),
             }
         }
     }
 
-    /// Whether there is something left that one turn could not deal with.
+    /// Whether the loop has read arrivals that it could not handle in one turn.
     pub(super) fn has_backlog(&self, number: usize) -> bool {
         let connection = &self.connections[number];
         let takes_input = matches!(
@@ -83,8 +83,8 @@ impl World<'_> {
         takes_input && !connection.input.is_empty()
     }
 
-    fn handle(&mut self, number: usize, handler: Handler) {
-        if handler == Handler::Inline {
+    fn handle(&mut self, number: usize, handler: HandlerPlan) {
+        if handler == HandlerPlan::Inline {
             return self.respond(number);
         }
         let connection = &mut self.connections[number];
@@ -94,7 +94,7 @@ impl World<'_> {
         self.work();
     }
 
-    /// Answers the request; the last response of a stop says close.
+    /// Answers the request. During a stop, the last response says `Connection: close`.
     pub(super) fn respond(&mut self, number: usize) {
         let connection = &mut self.connections[number];
         let is_last = connection.input.is_empty() && !connection.ready;
@@ -111,30 +111,31 @@ impl World<'_> {
             return self.client_closes(number);
         }
         connection.state = State::Open(Activity::Receiving);
-        let has_content =
-            |(_, piece): &&(Milliseconds, Piece)| matches!(piece, Piece::Request(_) | Piece::Content(_));
-        if connection.answered == connection.client.pieces.iter().filter(has_content).count() {
+        let ends_request = |(_, arrival): &&(Milliseconds, Arrival)| {
+            matches!(arrival, Arrival::Request(_) | Arrival::Content(_))
+        };
+        if connection.answered == connection.client.arrivals.iter().filter(ends_request).count() {
             self.client_closes(number);
         }
     }
 
-    pub(super) fn standing(&self, number: usize) -> Standing {
+    pub(super) fn connection_state(&self, number: usize) -> ConnectionState {
         let connection = &self.connections[number];
         let since = connection.since;
         match connection.state {
-            State::Open(Activity::Lingering(reason)) => Standing::Lingering(reason),
+            State::Open(Activity::Lingering(reason)) => ConnectionState::Lingering(reason),
             State::Open(Activity::Receiving) if connection.input.is_empty() => {
-                Standing::Quiet { since, rhythm: connection.rhythm }
+                ConnectionState::Quiet { since, rhythm: connection.rhythm }
             }
-            State::Open(Activity::InHead) if connection.input.is_empty() => Standing::InHead { since },
-            _ => Standing::InFlight,
+            State::Open(Activity::InHead) if connection.input.is_empty() => ConnectionState::InHead { since },
+            _ => ConnectionState::InFlight,
         }
     }
 
     fn deadline(&self, number: usize) -> Option<Instant> {
         let connection = &self.connections[number];
-        let standing = self.standing(number);
-        match (connection.state, self.loops[connection.owner].drain.verdict(standing)) {
+        let connection_state = self.connection_state(number);
+        match (connection.state, self.loops[connection.owner].progress.verdict(connection_state)) {
             (State::Open(Activity::Lingering(_)), _) => Some(connection.since + LINGER),
             (State::Open(_), Verdict::CloseAt(at) | Verdict::RefuseAt(at)) => Some(at),
             _ => None,
@@ -153,23 +154,27 @@ impl World<'_> {
         }
         let connection = &self.connections[number];
         let (since, owner) = (connection.since, connection.owner);
-        let standing = self.standing(number);
-        let reason = match (standing, self.loops[owner].drain.verdict(standing)) {
-            (Standing::Lingering(reason), _) => reason,
+        let connection_state = self.connection_state(number);
+        let reason = match (connection_state, self.loops[owner].progress.verdict(connection_state)) {
+            (ConnectionState::Lingering(reason), _) => reason,
             (_, Verdict::CloseAt(_)) => CloseReason::Drained,
             (_, Verdict::RefuseAt(_)) => CloseReason::RequestTimeout,
             (_, Verdict::Keep) => panic!("no deadline"),
         };
-        match standing {
-            Standing::Quiet { .. } => {
+        match connection_state {
+            ConnectionState::Quiet { .. } => {
                 self.oracle.closed_as_quiet(since, &self.connections[number].pauses, self.now);
             }
-            Standing::InHead { .. } => self.oracle.refused_in_head(since, self.now),
-            Standing::InFlight => panic!("closed while it is owed something"),
-            Standing::Lingering(_) => {}
+            ConnectionState::InHead { .. } => self.oracle.refused_in_head(since, self.now),
+            ConnectionState::InFlight => panic!("closed although its client waits for a response"),
+            ConnectionState::Lingering(_) => {}
         }
-        let is_told = matches!(standing, Standing::Lingering(_));
-        assert!(is_told || connection.kernel.is_empty(), "what had arrived is lost: {:?}", connection.kernel);
+        let is_told = matches!(connection_state, ConnectionState::Lingering(_));
+        assert!(
+            is_told || connection.kernel.is_empty(),
+            "the server has lost what had arrived: {:?}",
+            connection.kernel
+        );
         self.close(number, reason);
     }
 

@@ -1,11 +1,12 @@
-//! The loops: they take turns as the real ones do, and do what [`Drain`](crate::stop::drain::Drain) says.
+//! The loops. They take turns as real loops do, and carry out the actions that
+//! [`StopProgress::advance`](crate::stop::drain::StopProgress::advance) returns.
 
 use std::time::Instant;
 
-use super::{A_TURN, Activity, Connection, Event, Listener, Sleep, State, World};
+use super::{A_TURN, Activity, Connection, Listener, Sleep, State, World, WorldEvent};
 use crate::stop::{
     CloseReason, Phase,
-    drain::{Action, Standing},
+    drain::{Action, ConnectionState},
 };
 
 impl World<'_> {
@@ -19,10 +20,10 @@ impl World<'_> {
             connection.ready |= std::mem::take(&mut connection.edge);
         }
         if let Some(timeline) = self.timeline {
-            for action in self.loops[number].drain.advance(timeline, now) {
+            for action in self.loops[number].progress.advance(timeline, now) {
                 self.act(number, action);
             }
-            if self.loops[number].drain.phase() == Phase::Stopped {
+            if self.loops[number].progress.phase() == Phase::Stopped {
                 self.loops[number].sleep = Sleep::Left;
                 return;
             }
@@ -43,10 +44,10 @@ impl World<'_> {
             self.accept();
         }
         let takes = self.delay();
-        self.after(takes, Event::TurnEnds(number));
+        self.after(takes, WorldEvent::TurnEnds(number));
     }
 
-    /// The deadlines, some time after the loop was told of what has arrived.
+    /// Handles the deadlines, which come some time after the arrivals in a turn.
     pub(super) fn end_turn(&mut self, number: usize) {
         let clock = self.loops[number].clock;
         for connection in self.owned(number) {
@@ -57,8 +58,8 @@ impl World<'_> {
         }
         self.look_for_zero();
         let this = &self.loops[number];
-        if this.drain.is_complete(self.in_flight() == 0) {
-            assert!(self.zero_at.is_some(), "a loop has left though something is in flight");
+        if this.progress.is_complete(self.in_flight() == 0) {
+            assert!(self.zero_at.is_some(), "a loop has left although something is in flight");
             self.oracle.ended(self.zero_at, self.now);
             self.loops[number].sleep = Sleep::Left;
             return;
@@ -72,7 +73,7 @@ impl World<'_> {
         } else {
             let armed = |connection: usize| self.connections[connection].armed;
             let deadlines = self.owned(number).into_iter().filter_map(armed);
-            deadlines.chain(this.drain.next(clock)).min()
+            deadlines.chain(this.progress.next(clock)).min()
         };
         self.loops[number].sleep = Sleep::Until(None);
         if let Some(next) = next {
@@ -112,32 +113,35 @@ impl World<'_> {
     fn cut_off(&mut self, number: usize) {
         self.oracle.was_needed(self.zero_at, self.now);
         if number == 0 {
-            assert!(self.listener != Listener::Open, "the listener has been forgotten");
+            assert!(self.listener != Listener::Open, "the listener is still open at the end of the stop");
             self.listener = Listener::Closed;
             self.accept_queue
                 .drain(..)
                 .for_each(|connection| self.connections[connection].state = State::Closed);
         }
-        // Those on their way to this loop are never counted as opened.
+        // A connection in the inbox of this loop was never counted as opened.
         for connection in self.connections.iter_mut().filter(|connection| connection.owner == number) {
             if connection.state == State::Accepted {
                 connection.state = State::Closed;
             }
         }
         for connection in self.owned(number) {
-            let standing = self.standing(connection);
+            let connection_state = self.connection_state(connection);
             if let State::Open(Activity::Waiting(_)) = self.connections[connection].state {
                 self.jobs.retain(|job| *job != connection);
                 let rejected_at = self.loops[number].cancelled_at;
                 let since = self.connections[connection].since;
-                assert!(rejected_at.is_some_and(|at| since >= at), "it waited for a worker until the end");
+                assert!(
+                    rejected_at.is_some_and(|at| since >= at),
+                    "a request waited for a worker until the end of the stop"
+                );
             }
-            match standing {
-                Standing::Quiet { since, .. } => {
+            match connection_state {
+                ConnectionState::Quiet { since, .. } => {
                     self.oracle.was_quiet(since, &self.connections[connection].pauses, self.now);
                 }
-                Standing::InHead { since } => self.oracle.was_in_head(since, self.now),
-                Standing::InFlight | Standing::Lingering(_) => {}
+                ConnectionState::InHead { since } => self.oracle.was_in_head(since, self.now),
+                ConnectionState::InFlight | ConnectionState::Lingering(_) => {}
             }
             let State::Open(activity) = self.connections[connection].state else { continue };
             let expected = match activity {
@@ -145,9 +149,9 @@ impl World<'_> {
                 Activity::Receiving if self.connections[connection].input.is_empty() => CloseReason::Drained,
                 _ => CloseReason::Aborted,
             };
-            assert_eq!(standing.reason_at_the_end(), expected, "{activity:?}");
+            assert_eq!(connection_state.reason_at_the_end(), expected, "{activity:?}");
             self.tally.aborted += u64::from(is_owed(activity));
-            self.close(connection, standing.reason_at_the_end());
+            self.close(connection, connection_state.reason_at_the_end());
         }
     }
 
@@ -169,7 +173,7 @@ impl World<'_> {
             } else {
                 assert!(
                     self.loops[owner].sleep != Sleep::Left,
-                    "a loop has left though somebody is still accepted"
+                    "a loop has left although connections are still accepted"
                 );
                 self.loops[owner].inbox.push(connection);
                 self.wake(owner);
@@ -198,12 +202,12 @@ impl World<'_> {
             && until.is_none_or(|until| at < until)
         {
             *until = Some(at);
-            self.schedule(at, Event::TurnBegins(number));
+            self.schedule(at, WorldEvent::TurnBegins(number));
         }
     }
 }
 
-/// Whether a request has been read that has not been answered.
+/// Whether the loop has read a request and not answered it.
 fn is_owed(activity: Activity) -> bool {
     match activity {
         Activity::Receiving | Activity::InHead | Activity::Lingering(_) => false,

@@ -1,22 +1,22 @@
-//! How fast the peer has to be: neither may it pause for long, nor may it be slower than a minimum rate on the whole. A
-//! client that sends or takes a byte now and then keeps a connection busy otherwise, for as long as it likes.
+//! The least throughput that a client must have: it may not pause for long, and its average may not be below a minimum rate.
+//! Without the second bound, a client that sends or takes one byte now and then would keep a connection for ever.
 
 use std::{
     num::NonZeroU64,
     time::{Duration, Instant},
 };
 
-/// What has moved since something began to move.
+/// How much a client has sent or taken of one content or response, and when.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
+pub(crate) struct Throughput {
     began: Instant,
     moved: Instant,
     bytes: u64,
 }
 
-impl Pace {
-    pub(crate) fn new(now: Instant) -> Pace {
-        Pace { began: now, moved: now, bytes: 0 }
+impl Throughput {
+    pub(crate) fn new(now: Instant) -> Throughput {
+        Throughput { began: now, moved: now, bytes: 0 }
     }
 
     pub(crate) fn add(&mut self, bytes: usize, now: Instant) {
@@ -24,14 +24,15 @@ impl Pace {
         self.moved = now;
     }
 
-    /// Does not count the time since the last byte: it was not the peer that paused.
+    /// Does not count the time since the last byte, because the server made the client wait.
     pub(crate) fn excuse(&mut self, now: Instant) {
         self.began += now.saturating_duration_since(self.moved);
         self.moved = now;
     }
 
-    /// Until when the next byte has to move: `pause` after the last one, and so that, after a first `pause`, it comes to
-    /// `rate` bytes a second in all, if there is a rate.
+    /// The time until which the next byte has to move. The earlier of two times counts: `pause` after the last byte, and the
+    /// time at which the average rate would fall below `rate` bytes a second. The average is counted from a first `pause` on.
+    /// Without a rate, only the pause counts.
     pub(crate) fn due(&self, pause: Duration, rate: Option<NonZeroU64>) -> Option<Instant> {
         let by_pause = self.moved.checked_add(pause)?;
         let Some(rate) = rate else { return Some(by_pause) };
@@ -54,17 +55,21 @@ mod tests {
     #[test]
     fn a_pause_is_bounded_and_so_is_slowness() {
         let begin = Instant::now();
-        let mut pace = Pace::new(begin);
-        assert_eq!(pace.due(second(30), RATE), Some(begin + second(30)));
+        let mut fast = Throughput::new(begin);
+        assert_eq!(fast.due(second(30), RATE), Some(begin + second(30)));
         // Fast enough: only the pause counts.
-        pace.add(1_000_000, begin + second(10));
-        assert_eq!(pace.due(second(30), RATE), Some(begin + second(40)));
-        // A byte every 20 s: no pause is too long, but the whole is too slow.
-        let mut slow = Pace::new(begin);
+        fast.add(1_000_000, begin + second(10));
+        assert_eq!(fast.due(second(30), RATE), Some(begin + second(40)));
+        // One byte in 20 s: the pause is short enough, but the average is too low.
+        let mut slow = Throughput::new(begin);
         slow.add(1, begin + second(20));
         assert_eq!(slow.due(second(30), RATE), Some(begin + second(30)));
         slow.excuse(begin + second(25));
-        assert_eq!(slow.due(second(30), RATE), Some(begin + second(35)), "five seconds were not its fault");
+        assert_eq!(
+            slow.due(second(30), RATE),
+            Some(begin + second(35)),
+            "the client did not cause five seconds"
+        );
         // Without a rate only the pause counts.
         assert_eq!(slow.due(second(30), None), Some(begin + second(55)));
     }

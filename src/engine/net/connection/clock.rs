@@ -1,0 +1,113 @@
+//! The deadlines of a connection: computed from its state, and acted on when they are over.
+
+use std::time::Instant;
+
+use super::{Activity, Connection, Flow, ReadSide, probe::Ahead};
+use crate::{
+    engine::net::{deadlines::Kind, loop_context::LoopContext, output::Flushed},
+    http::{ReadPhase, Refusal, StatusCode},
+    stop::{CloseReason, Verdict},
+};
+
+impl Connection {
+    /// The deadline that the loop has set for the connection is over, unless it has moved meanwhile.
+    pub(crate) fn on_deadline(&mut self, loop_context: &mut LoopContext) -> Flow {
+        let Some((kind, at)) = self.deadline(loop_context) else { return Flow::Wait };
+        if at > loop_context.now {
+            return Flow::Wait;
+        }
+        if let Kind::Header | Kind::Body | Kind::Idle | Kind::Quiet = kind {
+            // The bytes it waits for may have come since the kernel woke the loop, or while another connection held the loop.
+            let flow = self.look_again(loop_context);
+            if flow != Flow::Wait || self.deadline(loop_context) != Some((kind, at)) {
+                return flow;
+            }
+        }
+        match kind {
+            Kind::Header if self.http.phase() == ReadPhase::Idle => Flow::Close(CloseReason::IdleTimeout),
+            Kind::Header | Kind::Body => {
+                let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time");
+                self.refuse(&refusal, CloseReason::RequestTimeout, loop_context);
+                self.drive(loop_context)
+            }
+            Kind::Idle => Flow::Close(CloseReason::IdleTimeout),
+            Kind::Quiet => self.end_quiet(loop_context),
+            Kind::Route => self.time_out(loop_context),
+            Kind::Write => self.end_write(loop_context),
+            Kind::Linger => match self.activity {
+                Activity::Lingering { reason, .. } => Flow::Close(reason),
+                _ => Flow::Wait,
+            },
+            Kind::Probe => self.probe(loop_context),
+            Kind::LastWords => self.drive(loop_context),
+        }
+    }
+
+    /// The client seems to take nothing. The kernel reports room only when there is plenty, and a slow client takes bytes
+    /// all the same. So the loop writes once more before it closes the connection.
+    fn end_write(&mut self, loop_context: &mut LoopContext) -> Flow {
+        match self.flush(loop_context) {
+            Ok(Flushed::Blocked { .. })
+                if self.peer_deadline(loop_context).is_none_or(|(_, at)| at <= loop_context.now) =>
+            {
+                Flow::Close(CloseReason::WriteTimeout)
+            }
+            Ok(_) => self.drive(loop_context),
+            Err(_) => self.client_gone(),
+        }
+    }
+
+    /// The next deadline, and what the connection waits for until then.
+    pub(crate) fn deadline(&self, loop_context: &LoopContext) -> Option<(Kind, Instant)> {
+        let handler = match &self.activity {
+            Activity::Handling { due: Some((at, _)), .. } => Some((Kind::Route, *at)),
+            _ => None,
+        };
+        // The handler's limit comes first of two at the same time, so that it holds whatever the client does.
+        handler.into_iter().chain(self.peer_deadline(loop_context)).min_by_key(|(_, at)| *at)
+    }
+
+    /// The deadline for the client alone, without that of the handler.
+    fn peer_deadline(&self, loop_context: &LoopContext) -> Option<(Kind, Instant)> {
+        let timeouts = &loop_context.config.timeouts;
+        let (kind, wait) = match &self.activity {
+            Activity::Lingering { .. } => (Kind::Linger, timeouts.linger),
+            _ if !self.output.is_empty() => {
+                return Some((Kind::Write, self.throughput.due(timeouts.write, timeouts.write_rate)?));
+            }
+            Activity::Content { .. } => return Some((Kind::Body, self.content_due(loop_context)?)),
+            // While a handler does not read, the client cannot send: it has no deadline.
+            Activity::Handling { incoming: Some(pipe), .. } if pipe.is_paused() => return None,
+            Activity::Handling { incoming: Some(_), .. } => {
+                return Some((Kind::Body, self.content_due(loop_context)?));
+            }
+            Activity::Handling { probes, .. } => match self.read {
+                ReadSide::HangingUp | ReadSide::Ended => {
+                    return Ahead::Head.due(*probes, self.since, loop_context);
+                }
+                ReadSide::Waiting | ReadSide::Ready | ReadSide::Urgent => return None,
+            },
+            Activity::Upgrading { .. } => return None,
+            Activity::Streaming(streaming) => {
+                return streaming.deadline(&self.read, self.since, loop_context);
+            }
+            Activity::Receiving => match loop_context.drain.verdict(self.standing()) {
+                Verdict::CloseAt(at) => return Some((Kind::Quiet, at)),
+                Verdict::RefuseAt(at) => {
+                    let own = self.since.checked_add(timeouts.header);
+                    return Some((Kind::Header, own.map_or(at, |own| own.min(at))));
+                }
+                Verdict::Keep if self.http.phase() == ReadPhase::Idle && self.answered > 0 => {
+                    (Kind::Idle, timeouts.idle)
+                }
+                Verdict::Keep => (Kind::Header, timeouts.header),
+            },
+        };
+        Some((kind, self.since.checked_add(wait)?))
+    }
+
+    fn content_due(&self, loop_context: &LoopContext) -> Option<Instant> {
+        let timeouts = &loop_context.config.timeouts;
+        self.throughput.due(timeouts.body, timeouts.body_rate)
+    }
+}
