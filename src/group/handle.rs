@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::lifecycle::{Lifecycle, tell};
+use super::lifecycle::{GroupLifecycle, tell};
 use crate::stop::StopPolicy;
 
 /// Stops a [`Group`](super::Group) from anywhere: a handler, a task, another thread. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct GroupHandle {
-    pub(super) lifecycle: Arc<Lifecycle>,
+    pub(super) lifecycle: Arc<GroupLifecycle>,
 }
 
 impl GroupHandle {

@@ -35,7 +35,7 @@ use crate::{
 const SLACK: Duration = Duration::from_millis(50);
 
 #[derive(Default)]
-pub(super) struct Lifecycle {
+pub(super) struct GroupLifecycle {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -107,7 +107,7 @@ impl State {
     }
 }
 
-impl Lifecycle {
+impl GroupLifecycle {
     pub(super) fn policy(&self) -> StopPolicy {
         lock(&self.state).policy
     }
@@ -256,7 +256,7 @@ impl Lifecycle {
     }
 
     /// Starts the drains of the current step, given with their numbers, all at once, each on a thread of its own.
-    pub(super) fn start_drains(self: &Arc<Lifecycle>, drains: Vec<(usize, String, Arc<dyn Drain>)>) {
+    pub(super) fn start_drains(self: &Arc<GroupLifecycle>, drains: Vec<(usize, String, Arc<dyn Drain>)>) {
         let deadline = {
             let mut state = lock(&self.state);
             let Progress::Stopping(schedule) = &state.progress else { return };
@@ -303,8 +303,10 @@ fn without_keeping(policy: StopPolicy) -> StopPolicy {
     StopPolicy { keep_listener: false, ..policy }
 }
 
-impl fmt::Debug for Lifecycle {
+impl fmt::Debug for GroupLifecycle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lifecycle").field("progress", &lock(&self.state).progress).finish_non_exhaustive()
+        f.debug_struct("GroupLifecycle")
+            .field("progress", &lock(&self.state).progress)
+            .finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error, sync::Arc, thread};
 
-use super::{Member, TaskOutcome, lifecycle::Lifecycle};
+use super::{Member, TaskOutcome, lifecycle::GroupLifecycle};
 use crate::{isolation::contain::catch, stop::Context};
 
 /// A body of a task, ready to run on its thread.
@@ -36,7 +36,7 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> TaskResult for Result<(), E> {
 }
 
 /// Starts all tasks, each with a child of the context of its stage.
-pub(super) fn start(tasks: Vec<Member<TaskBody>>, lifecycle: &Arc<Lifecycle>, stages: &[Context]) {
+pub(super) fn start(tasks: Vec<Member<TaskBody>>, lifecycle: &Arc<GroupLifecycle>, stages: &[Context]) {
     lifecycle.expect_tasks(tasks.iter().map(|task| task.stage));
     for (number, Member { name, stage, part: body }) in tasks.into_iter().enumerate() {
         let context = stages[stage].child();

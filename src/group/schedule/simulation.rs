@@ -32,7 +32,7 @@ fn milliseconds(count: Milliseconds) -> Duration {
     Duration::from_millis(count)
 }
 
-/// Plays a stop as `Lifecycle` does, event by event, and lets the oracle watch.
+/// Plays a stop as `GroupLifecycle` does, event by event, and lets the oracle watch.
 struct World<'a> {
     scenario: &'a Scenario,
     epoch: Instant,

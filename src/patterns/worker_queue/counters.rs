@@ -4,23 +4,23 @@ use crate::patterns::ItemFate;
 
 /// How many entries there are (`queued`, `running`), and how many there have been.
 #[derive(Clone, Copy, Default)]
-pub(in crate::patterns) struct Counters {
-    pub(in crate::patterns) queued: u64,
-    pub(in crate::patterns) running: u64,
-    pub(in crate::patterns) finished: u64,
-    pub(in crate::patterns) failed: u64,
-    pub(in crate::patterns) panicked: u64,
+pub(in super::super) struct Counters {
+    pub(in super::super) queued: u64,
+    pub(in super::super) running: u64,
+    pub(in super::super) finished: u64,
+    pub(in super::super) failed: u64,
+    pub(in super::super) panicked: u64,
     /// Taken back by their callers before they began.
-    pub(in crate::patterns) taken_back: u64,
-    pub(in crate::patterns) not_begun: u64,
+    pub(in super::super) taken_back: u64,
+    pub(in super::super) not_begun: u64,
     /// Of those that failed, panicked or were not begun: kept by the hook.
-    pub(in crate::patterns) kept: u64,
+    pub(in super::super) kept: u64,
     /// Never taken.
-    pub(in crate::patterns) refused: u64,
+    pub(in super::super) refused: u64,
 }
 
 /// How an entry ended that a worker has begun.
-pub(in crate::patterns) enum Fate {
+pub(in super::super) enum Fate {
     Finished,
     TakenBack,
     Failed(ItemFate),
