@@ -1,7 +1,8 @@
-//! What an idle connection costs: resident memory of the program, after one request on each connection.
+//! Measures the memory of an idle connection: the resident memory of the server after one request on each connection.
 //!
-//! `cargo bench --bench idle_connections [-- --runs N]`. Linux only, whose /proc tells how much memory is resident. The
-//! server is a process of its own; this one is the clients. What the kernel holds for a socket is not in the figure.
+//! Run `cargo bench --bench idle_connections [-- --runs N]`. The bench needs Linux, because /proc tells how much memory is
+//! resident. The server is a process of its own, and this process has the clients. The memory of the kernel for a socket is not
+//! included.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -16,9 +17,9 @@ use std::{
 use softstop::{Request, Router, Server, route};
 
 const CROWDS: [usize; 3] = [1_000, 5_000, 10_000];
-/// Bytes an idle connection may take.
+/// The most bytes that an idle connection should take.
 const TARGET: f64 = 512.0;
-/// Set where this program has already made room for as many descriptors as it may.
+/// The environment variable that says that this program has raised its limit of descriptors already.
 const RAISED: &str = "SOFTSTOP_BENCH_DESCRIPTORS_RAISED";
 
 fn main() {
@@ -65,11 +66,11 @@ fn serve(handler: &str) {
     server.wait();
 }
 
-/// Resident bytes of a new server, without and with so many connections.
+/// Resident bytes of a new server, without and with this many connections.
 fn measure(handler: &str, crowd: usize) -> (usize, usize) {
     let mut process = Process::start(handler);
     let address = process.address();
-    // What the first request of each loop and of the pool needs is no connection's.
+    // The first requests of the loops and of the pool allocate memory that belongs to no connection.
     let warm: Vec<TcpStream> = (0..8).map(|_| greeted(address)).collect();
     let before = process.resident();
     let clients: Vec<TcpStream> = (0..crowd).map(|_| greeted(address)).collect();
@@ -78,7 +79,7 @@ fn measure(handler: &str, crowd: usize) -> (usize, usize) {
     (before, with)
 }
 
-/// A connection on which one request has been answered.
+/// A connection that has got one answer.
 fn greeted(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();

@@ -1,10 +1,9 @@
-//! How long a stop takes that has nothing to wait for: of an idle server, of one with thousands of idle connections, and
-//! from the last response in flight to the return of `stop`.
+//! Measures stops that have nothing to wait for: of an idle server, of a server with thousands of idle connections, and from
+//! the last response in flight to the return of `stop`.
 //!
-//! `cargo bench --bench stop_idle [-- --rounds N --crowd N]`. Linux only. Server and measurement are this process; the clients of the crowds are
-//! another one, which does not react to anything. What it costs at least to close so many sockets is measured beside it,
-//! in turn with it: a bare loop per core, each with its share of the same kind of connections, that does nothing but
-//! close them.
+//! Run `cargo bench --bench stop_idle [-- --rounds N --crowd N]` on Linux. The server and the measurement are in this process.
+//! The clients are in another process, which reacts to nothing. For comparison, the bench measures the least cost of closing
+//! as many sockets, in turn with the stops: one bare loop per core closes its share of such connections, and does nothing else.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -22,15 +21,15 @@ use std::{
 use mio::{Interest, Poll, Token};
 use softstop::{Request, Router, Server, StopPolicy, route};
 
-/// How many connections, if there are descriptors for them, and in what time a stop should be done.
+/// Numbers of connections, as far as there are descriptors, and the time in which a stop should be over.
 const CROWDS: [(usize, &str); 2] = [(5_000, "10 ms"), (20_000, "")];
-/// Descriptors for everything but connections.
+/// Descriptors for everything except connections.
 const SPARE_DESCRIPTORS: usize = 100;
 const ROUNDS: usize = 200;
 const ROUNDS_OF_A_CROWD: usize = 7;
-/// Set where this program has already made room for as many descriptors as it may.
+/// The environment variable that says that this program has raised its limit of descriptors already.
 const RAISED: &str = "SOFTSTOP_BENCH_DESCRIPTORS_RAISED";
-/// Longer than a quiet period, and than a server that somebody has just connected to looks for handshakes.
+/// Longer than a quiet period, and longer than a server with recent clients looks for half-open handshakes.
 const UNTIL_IDLE: Duration = Duration::from_millis(1_600);
 
 fn main() {
@@ -71,7 +70,7 @@ fn main() {
     }
 }
 
-/// How many descriptors a process may have.
+/// The most descriptors of a process.
 fn descriptors() -> usize {
     let limits = fs::read_to_string("/proc/self/limits").unwrap();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
@@ -79,7 +78,7 @@ fn descriptors() -> usize {
 }
 
 fn times(rounds: usize, measure: impl Fn() -> Duration) -> Vec<Duration> {
-    // The first one is for whatever is done only once.
+    // The first round does the work that is done only once, and is not counted.
     (0..=rounds).map(|_| measure()).skip(1).collect()
 }
 
@@ -117,7 +116,7 @@ fn stop_of_an_idle_server() -> Duration {
     took
 }
 
-/// From when the client has read the whole response, which is the last thing that the stop waits for.
+/// The time from the moment the client has read the whole response. The stop waits for nothing else after it.
 fn lag_behind_the_last_response() -> Duration {
     let (entered, is_entered) = mpsc::channel();
     let (release, released) = crossbeam_channel::bounded::<()>(1);
@@ -203,7 +202,7 @@ fn greet(mut stream: TcpStream) -> TcpStream {
 
 // ---- clients --------------------------------------------------------------------------------------------------------
 
-/// A process with so many connections, on each of which one request has been answered.
+/// A process with this many connections. Each of them has got one answer.
 struct Clients(Child);
 
 impl Clients {
@@ -213,7 +212,7 @@ impl Clients {
         Clients(clients.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
     }
 
-    /// Until all of them are there.
+    /// Waits until all connections are established.
     fn wait(&mut self) {
         let mut line = String::new();
         BufReader::new(self.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -231,12 +230,12 @@ impl Drop for Clients {
 fn hold(address: SocketAddr, crowd: usize) {
     let clients: Vec<TcpStream> = (0..crowd).map(|_| greeted(address)).collect();
     println!("connected");
-    // Until this process is killed, or the one that has begun it is gone.
+    // Until this process is killed, or its parent has ended.
     io::stdin().read_to_end(&mut Vec::new()).unwrap();
     drop(clients);
 }
 
-/// A connection on which one request has been answered.
+/// A connection that has got one answer.
 fn greeted(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();

@@ -1,9 +1,9 @@
-//! Parts of the server that nobody outside needs, opened for this package's own benchmarks (`benches/internals`) and for
-//! nothing else: no promise of stability, no documentation for users, and not there unless the feature `internals` is on.
+//! Private parts of the server, opened for this package's own benchmarks (`benches/internals`) and for nothing else. They exist
+//! only with the feature `internals`. There is no promise of stability, and no documentation for users.
 //!
-//! Each part is wrapped, with the few operations that are measured, so that the part itself stays as private as it is. What a
-//! part is made of in the server and cannot be had here (connections, above all) is stood in for, and it says so.
-#![allow(missing_debug_implementations, reason = "nobody prints what is measured")]
+//! Each part is wrapped, with the few operations that are measured, so the part itself stays private. Some things of the server
+//! do not exist here, above all connections. The comments say what takes their place.
+#![allow(missing_debug_implementations, reason = "the benchmarks print none of them")]
 
 use std::{
     hint::black_box,
@@ -23,7 +23,7 @@ use crate::{
     config::{Config, Timeouts},
     engine::{
         net::{
-            self, Ground, Message,
+            self, LoopMessage,
             deadlines::{self, Kind},
             mailbox,
             table::{self, slot_of},
@@ -57,14 +57,15 @@ pub fn mailbox() -> io::Result<(Mailbox, Sleeper)> {
 }
 
 impl Mailbox {
-    /// From another thread: leaves a message, and wakes the loop unless that has been done already.
+    /// From another thread: leaves a message, and wakes the loop unless a wake-up is pending.
     pub fn send(&self, message: u64) {
         assert!(self.0.send(message).is_ok(), "the loop is there as long as its mailbox");
     }
 }
 
 impl Sleeper {
-    /// Sleeps until it is woken and there are messages, as a loop does it: the flag is lowered, then it looks. The last of them.
+    /// Sleeps until there are messages, and takes all of them. Lowers the flag before it looks, as a loop does. Returns the last
+    /// message.
     pub fn receive(&mut self) -> io::Result<u64> {
         loop {
             self.poll.poll(&mut self.events, None)?;
@@ -75,7 +76,7 @@ impl Sleeper {
         }
     }
 
-    /// Takes all messages without having slept: the last of them.
+    /// Takes all messages without sleeping. Returns the last one.
     pub fn take(&mut self) -> Option<u64> {
         let mut messages = self.inbox.exchange(std::mem::take(&mut self.messages));
         let last = messages.pop();
@@ -84,7 +85,7 @@ impl Sleeper {
         last
     }
 
-    /// Has the next send wake the loop again.
+    /// Makes the next send wake the loop again.
     pub fn lower(&self) {
         self.inbox.lower();
     }
@@ -92,11 +93,11 @@ impl Sleeper {
 
 // ---- deadlines ----------------------------------------------------------------------------------------------------
 
-/// The deadlines of a loop's connections, by the slot numbers of these.
+/// The deadlines of a loop's connections, by the connections' slot numbers.
 pub struct Deadlines(deadlines::Deadlines);
 
 impl Deadlines {
-    /// None at first.
+    /// No deadline is set.
     pub fn none() -> Deadlines {
         Deadlines(deadlines::Deadlines::new())
     }
@@ -121,7 +122,7 @@ impl Deadlines {
         self.0.next()
     }
 
-    /// Takes out one that is over.
+    /// Removes one deadline that is over, and returns its slot.
     pub fn pop_expired(&mut self, now: Instant) -> Option<usize> {
         self.0.pop_expired(now)
     }
@@ -129,16 +130,16 @@ impl Deadlines {
 
 // ---- table --------------------------------------------------------------------------------------------------------
 
-/// A loop's table, with values that cost nothing to move: what is measured is the table alone. A key is a token's number.
+/// A loop's table, with values that cost nothing to move, so that the table alone is measured. A key is a token's number.
 pub struct Table(table::Table<u64>);
 
 impl Table {
-    /// An empty one.
+    /// An empty table.
     pub fn empty() -> Table {
         Table(table::Table::new())
     }
 
-    /// Puts a value into the slot that was vacated last: its key.
+    /// Puts a value into the slot that was vacated last. Returns its key.
     pub fn insert(&mut self, value: u64) -> usize {
         self.0.insert_with(|_| value).0
     }
@@ -148,7 +149,7 @@ impl Table {
         self.0.get_mut(Token(key))
     }
 
-    /// Takes a value out.
+    /// Removes a value.
     pub fn remove(&mut self, key: usize) -> Option<u64> {
         self.0.remove(Token(key))
     }
@@ -156,7 +157,7 @@ impl Table {
 
 // ---- router -------------------------------------------------------------------------------------------------------
 
-/// A router as a server has it, and where a request keeps what the router found out.
+/// A router as a server has it, with the place where a request keeps what the router has found.
 pub struct Routes {
     router: Router,
     parameters: Vec<Range<usize>>,
@@ -169,7 +170,7 @@ impl Routes {
         Routes { router: router.finish(), parameters: Vec::new(), path_number: None }
     }
 
-    /// How many parameters the route has; none if the router answers by itself, with an answer that is made and dropped.
+    /// The number of parameters that the route has. `None` if the router answers by itself; the answer is dropped.
     pub fn find(&mut self, head: &Head) -> Option<usize> {
         self.parameters.clear();
         match self.router.find(head, &mut self.parameters, &mut self.path_number) {
@@ -181,20 +182,20 @@ impl Routes {
 
 // ---- drain --------------------------------------------------------------------------------------------------------
 
-/// How a connection stands when a stop comes.
+/// What a connection is doing when a stop comes: [`stop::Standing`] without its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// Between two requests.
     Quiet,
-    /// In the head of one.
+    /// A request's head is there in part.
     InHead,
-    /// In one, or in its response.
+    /// A request or its response is under way.
     InFlight,
-    /// Waiting for its peer's close.
+    /// The server has closed its side, and waits for the client's close.
     Lingering,
 }
 
-/// A loop in a stop: its connections, of which there is no more than how they stand and since when, and their deadlines.
+/// A loop in a stop. A connection is only what it is doing, and since when. The deadlines are real.
 pub struct Draining {
     drain: StopProgress,
     timeline: Timeline,
@@ -208,8 +209,8 @@ struct StandIn {
 }
 
 impl Draining {
-    /// A stop has been asked for, and the loop has seen it. Each connection has stood so for another time, of up to ten
-    /// seconds, in no order.
+    /// A stop was asked for, and the loop has seen it. The connections have been doing what they do for different times of up to
+    /// ten seconds, in no order.
     pub fn new(standings: impl IntoIterator<Item = Standing>) -> Draining {
         let asked = Instant::now() + Duration::from_secs(10);
         let mut draining = Draining {
@@ -233,7 +234,7 @@ impl Draining {
         draining
     }
 
-    /// From running to draining: the number of actions that this takes.
+    /// From running to draining. Returns the number of actions that the loop has to do.
     pub fn begin(&mut self) -> usize {
         self.drain = StopProgress::Running;
         self.advance()
@@ -245,14 +246,14 @@ impl Draining {
         self.drain.advance(timeline, timeline.asked()).count()
     }
 
-    /// What `Action::Hint` is for connections that do not stream: a look at each. The number of those in flight.
+    /// What `Action::Hint` costs for connections that do not stream: a look at each. Returns the number of those in flight.
     pub fn hint(&mut self) -> usize {
         let is_in_flight = |connection: &mut StandIn| connection.standing == stop::ConnectionState::InFlight;
         let tokens = self.connections.tokens();
         tokens.into_iter().filter(|&token| self.connections.get_mut(token).is_some_and(is_in_flight)).count()
     }
 
-    /// What `Action::Review` decides, without any deadline being set: the number of those that have to go.
+    /// What `Action::Review` decides, without setting a deadline. Returns the number of connections that have to go.
     pub fn decide(&mut self) -> usize {
         let mut leaving = 0;
         for token in self.connections.tokens() {
@@ -280,7 +281,7 @@ impl Draining {
 }
 
 impl StandIn {
-    /// As a connection that streams nothing and has nothing to write computes it.
+    /// The deadline of a connection that streams nothing and has nothing to write.
     fn deadline(&self, drain: &StopProgress) -> Option<(Kind, Instant)> {
         let timeouts = Timeouts::default();
         let (kind, wait) = match (drain.verdict(self.standing), self.standing) {
@@ -300,15 +301,16 @@ impl StandIn {
 
 // ---- pool ---------------------------------------------------------------------------------------------------------
 
-/// A pool of one worker, whose answers go into the mailbox of a loop that never looks: the way there is measured, and the
-/// loop's wake with the mailbox.
+/// A pool of one worker. Its answers go into the mailbox of a loop that never looks, because the way to the worker is measured
+/// here, and the wake-up of a loop is measured with the mailbox.
 pub struct Pool {
     pool: Arc<crate::engine::pool::Pool>,
     dispatcher: Dispatcher,
     router: Arc<Router>,
     server: Server,
     in_flight: WaitGroup,
-    answers: (Ground, net::Mailbox<Message>),
+    /// The mailbox that the answers go to, and its loop's end, which is never read.
+    answers: (net::Mailbox<LoopMessage>, mailbox::Inbox<LoopMessage>, Poll),
 }
 
 /// A request that has been read and routed.
@@ -329,13 +331,13 @@ impl Pool {
             router,
             server: Server::builder().build(),
             in_flight: WaitGroup::new(),
-            answers: Ground::new()?,
+            answers: answers()?,
         })
     }
 
-    /// So many requests, and a mailbox for their answers; what the last one holds is dropped.
+    /// Makes so many requests, and a mailbox for their answers. The answers in the last mailbox are dropped.
     pub fn prepare(&mut self, requests: usize) -> io::Result<Vec<Routed>> {
-        self.answers = Ground::new()?;
+        self.answers = answers()?;
         let limits = Limits::default();
         let mut routed = |_| {
             let handle = self.server.handle();
@@ -352,12 +354,12 @@ impl Pool {
         Ok((0..requests).map(&mut routed).collect())
     }
 
-    /// One turn of a loop that queues these requests, and the wait until the last of their answers is in the mailbox.
+    /// One turn of a loop that queues these requests. Then waits until the last answer is in the mailbox.
     pub fn answer(&mut self, requests: impl IntoIterator<Item = Routed>) {
         let now = Instant::now();
         for Routed { request, route } in requests {
             let reply = Reply {
-                mailbox: self.answers.1.clone(),
+                mailbox: self.answers.0.clone(),
                 connection: Token(0),
                 in_flight: self.in_flight.guard(),
             };
@@ -367,6 +369,11 @@ impl Pool {
         self.dispatcher.end_turn(now);
         self.in_flight.wait();
     }
+}
+
+fn answers() -> io::Result<(net::Mailbox<LoopMessage>, mailbox::Inbox<LoopMessage>, Poll)> {
+    let (poll, inbox, mailbox) = net::poll_and_mailbox()?;
+    Ok((mailbox, inbox, poll))
 }
 
 impl Drop for Pool {

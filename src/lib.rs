@@ -43,7 +43,12 @@
 //! A stop: a signal, a handler, a [`ServerHandle`] or a [`Group`] → a timeline is set and the loops are woken → each loop
 //! drains → the [`WaitGroup`] reaches zero → the threads are joined → [`StopReport`](report::StopReport).
 #![warn(clippy::print_stdout)]
+// docs.rs marks every item with the feature that the item needs. Only a nightly compiler has this.
+#![cfg_attr(docsrs, feature(doc_cfg), doc(auto_cfg(hide(loom))))]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+
+#[cfg(not(unix))]
+compile_error!("softstop needs a Unix system: it is tested on Linux, and compiled for FreeBSD and macOS");
 
 // Under loom only what it models is built, and what that needs: loom's primitives work nowhere else.
 #[cfg_attr(loom, allow(dead_code, unused_imports, unused_macros, reason = "the models use a part of it"))]

@@ -1,17 +1,20 @@
 //! A logger that does not come back, as one does that writes to a pipe which nobody reads: it holds words, and nothing else.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "support/program.rs"]
+mod program;
 mod support;
 
 use std::{
     io::{BufRead, BufReader, ErrorKind, Write},
     os::{fd::OwnedFd, unix::net::UnixStream},
-    process::{Child, Command, Stdio},
+    process::Stdio,
     sync::{Mutex, OnceLock},
     time::Instant,
 };
 
 use log::{LevelFilter, Log, Metadata, Record};
+use program::{Process, Program};
 use softstop::{Request, Router, StopPolicy, middleware::access_log, route};
 use support::{
     HUNG, NOISE,
@@ -98,17 +101,6 @@ fn it_holds_no_start_no_loop_and_no_stop_and_its_lines_come_in_order() {
     }
 }
 
-/// Ends with the test at the latest.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Both fail only if it has ended already.
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
-}
-
 /// Leaves room for nothing more.
 fn fill(mut pipe: &UnixStream) {
     pipe.set_nonblocking(true).unwrap();
@@ -124,14 +116,12 @@ fn a_program_that_fails_ends_though_nobody_reads_its_standard_error() {
     let (_ours, theirs) = UnixStream::pair().unwrap();
     fill(&theirs);
     let any = "127.0.0.1:0";
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 12; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_softstop"), "--loops", "1"]);
-    command.args(["--hello", any, "--name", any, "--echo", any]).env_remove("SOFTSTOP_LOG");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(OwnedFd::from(theirs));
-    let mut program = Running(command.spawn().unwrap());
+    let mut command = Program::command_under(&["sh", "-c", "ulimit -n 12; exec \"$0\" \"$@\""]);
+    command.args(["--loops", "1", "--hello", any, "--name", any, "--echo", any]);
+    command.stdout(Stdio::null()).stderr(OwnedFd::from(theirs));
+    let mut program = Process(command.spawn().unwrap());
     drop(command);
-    until("the program ends", || program.0.try_wait().unwrap().is_some());
-    assert_eq!(program.0.wait().unwrap().code(), Some(1));
+    assert_eq!(program.wait().code(), Some(1));
 }
 
 #[test]
@@ -139,10 +129,10 @@ fn a_program_whose_standard_error_nobody_reads_stops_as_usual() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_read_timeout(Some(HUNG)).unwrap();
     let any = "127.0.0.1:0";
-    let mut command = Command::new(env!("CARGO_BIN_EXE_softstop"));
-    command.args(["--hello", any, "--name", any, "--echo", any, "--lame-duck", "5s", "--log", "trace"]);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(OwnedFd::from(theirs.try_clone().unwrap()));
-    let mut program = Running(command.spawn().unwrap());
+    let mut command = Program::command(&["--hello", any, "--name", any, "--echo", any]);
+    command.args(["--lame-duck", "5s", "--log", "trace"]);
+    command.stdout(Stdio::null()).stderr(OwnedFd::from(theirs.try_clone().unwrap()));
+    let mut program = Process(command.spawn().unwrap());
     drop(command);
     let mut addresses = Vec::new();
     for line in BufReader::new(&ours).lines() {
@@ -155,12 +145,10 @@ fn a_program_whose_standard_error_nobody_reads_stops_as_usual() {
     }
     // From here on nobody reads.
     fill(&theirs);
-    let mut kill = Command::new("kill");
-    assert!(kill.args(["-s", "TERM", &program.0.id().to_string()]).status().unwrap().success());
+    program.signal("TERM");
     for address in addresses {
         until("the server has heard of the stop", || Client::once(address, get("/readyz")).status == 503);
     }
     // The lame duck is over, and everybody has gone.
-    until("the program ends", || program.0.try_wait().unwrap().is_some());
-    assert_eq!(program.0.wait().unwrap().code(), Some(0));
+    assert_eq!(program.wait().code(), Some(0));
 }

@@ -1,4 +1,4 @@
-//! A browser's own `EventSource`: it comes back to a server that was restarted, and misses nothing that the hub holds.
+//! The `EventSource` of a real browser reconnects to a restarted server, and misses no event that the hub holds.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
@@ -17,7 +17,7 @@ use softstop::{
 };
 use support::soon;
 
-/// Tells the server what it sees, one after the other.
+/// A page that tells the server which events it sees, in their order.
 const PAGE: &str = "<!doctype html><script>
 let told = Promise.resolve();
 new EventSource('/events').onmessage = event => {
@@ -34,7 +34,7 @@ impl Browser {
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
             .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
             .arg(format!("--user-data-dir={}", profile.display()))
-            // It exits by itself otherwise.
+            // Without this option the browser exits by itself.
             .arg("--remote-debugging-port=0")
             .arg(format!("http://{address}/"))
             .stdout(Stdio::null())
@@ -97,6 +97,6 @@ fn a_browser_misses_nothing_over_a_restart() {
     assert!(seen.try_recv().is_err(), "nothing twice");
     drop(browser);
     server.stop(StopPolicy::default());
-    // Whatever of the browser is left may still write to it.
+    // Processes of the browser that still run may write to the folder.
     _ = fs::remove_dir_all(&profile);
 }

@@ -1,7 +1,6 @@
 //! Reports and pictures go wherever a path leads: files, links, pipes, devices, and what the process has open already.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[allow(dead_code, reason = "stopped by a request here")]
 #[path = "support/program.rs"]
 mod program;
 mod support;
@@ -15,7 +14,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use program::Program;
+use program::{PROGRAM, Program};
 use serde_json::Value;
 use support::{
     client::{Client, get, post},
@@ -190,7 +189,7 @@ fn a_file_is_replaced_at_once_where_its_links_lead_and_keeps_its_mode() {
 /// Runs the program as somebody who may not do everything, if this is somebody who may.
 fn as_ordinary_user(folder: &Folder, arguments: &[&str]) -> Output {
     let program = folder.path("softstop");
-    fs::copy(env!("CARGO_BIN_EXE_softstop"), &program).unwrap();
+    fs::copy(PROGRAM, &program).unwrap();
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
     let mut command = if is_root {
         let mut command = Command::new("setpriv");

@@ -64,38 +64,62 @@ fn a_response_takes_no_field_that_could_break_it() {
 #[test]
 fn a_router_takes_no_route_that_conflicts() {
     let rows = [
-        (Method::Get, "/known", "has a route already"),
-        (Method::Get, "/users/{other}", "cannot be added"),
-        (Method::Put, "/users/{other}", "cannot be added"),
-        (Method::Get, "/files/{*other}", "cannot be added"),
-        (Method::Get, "users", "does not begin with a slash"),
-        (Method::Get, "", "does not begin with a slash"),
-        (Method::Get, "*", "does not begin with a slash"),
-        (Method::Get, "/{", "cannot be added"),
-        (Method::Get, "/{}", "cannot be added"),
-        (Method::Get, "/{*rest}/more", "cannot be added"),
-        (Method::Other, "/other", "use Router::any"),
+        ("GET", "/known", true, "has a route already"),
+        ("PURGE", "/known", true, "has a route already"),
+        ("GET", "/users/{other}", true, "conflicts with the path \"/users/{id}\""),
+        ("PUT", "/users/{other}", true, "conflicts with the path \"/users/{id}\""),
+        ("GET", "/files/{*other}", true, "conflicts with the path \"/files/{*path}\""),
+        ("GET", "users", false, "does not begin with a slash"),
+        ("GET", "", false, "does not begin with a slash"),
+        ("GET", "*", false, "does not begin with a slash"),
+        ("GET", "/search?q=1", false, "Request::query"),
+        ("GET", "/{", false, "between matching braces"),
+        ("GET", "/}", false, "between matching braces"),
+        ("GET", "/{}", false, "between matching braces"),
+        ("GET", "/{a}{b}", false, "can have one parameter"),
+        ("GET", "/{*rest}/more", false, "only the last segment"),
+        (Method::Other.as_str(), "/other", false, "use Router::any"),
+        ("CONNECT", "/other", false, "has no path"),
+        ("BREW TEA", "/other", false, "no token"),
+        ("/path", "GET", false, "no token"),
     ];
-    for (method, path, words) in rows {
+    for (method, path, is_conflict, words) in rows {
         let known = || {
             Router::new()
                 .get("/known", hello)
+                .route("PURGE", "/known", hello)
                 .get("/users/{id}", hello)
                 .get("/files/{*path}", route(hello).inline())
         };
-        let error = known().try_route(method, path, hello).unwrap_err().to_string();
-        assert!(error.contains(words) && error.contains(&format!("{path:?}")), "{error}");
+        let mut router = known();
+        let error = router.try_route(method, path, hello).unwrap_err();
+        assert_eq!((error.method(), error.path(), error.is_conflict()), (Some(method), path, is_conflict));
+        assert_eq!(format!("{router:?}"), format!("{:?}", known()), "nothing was added");
+        let error = error.to_string();
+        assert!(error.contains(words), "{error}");
+        assert!(error.starts_with(&format!("{method} {path:?} cannot be added: ")), "{error}");
         assert_eq!(panic_of(|| known().route(method, path, hello)), error);
-        if method == Method::Get {
+        if method == "GET" {
             assert_eq!(panic_of(|| known().get(path, hello)), error);
         }
     }
-    assert!(
-        panic_of(|| Router::new().any("/", hello).any("/", hello)).contains("already has a route for any")
+    assert_eq!(
+        panic_of(|| Router::new().any("/", hello).any("/", hello)),
+        "any method of \"/\" cannot be added: it has a route already"
     );
     assert!(panic_of(|| Router::new().any("no slash", hello)).contains("does not begin with a slash"));
     // No conflict: other methods, and any method beside some.
-    let _ = Router::new().get("/", hello).post("/", hello).put("/", hello).delete("/", hello).any("/", hello);
+    let _ = Router::new()
+        .get("/", hello)
+        .head("/", hello)
+        .post("/", hello)
+        .put("/", hello)
+        .patch("/", hello)
+        .delete("/", hello)
+        .options("/", hello)
+        .route("get", "/", hello)
+        .route(Method::Trace, "/", hello)
+        .any("/", hello);
 }
 
 #[test]

@@ -10,7 +10,7 @@
 //! ```
 
 use std::env;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -20,8 +20,9 @@ use probe::exchange::Report;
 use probe::expect::Verdict;
 use program::{Process, Program};
 
-#[path = "real_clients/program.rs"]
+#[path = "support/program.rs"]
 mod program;
+mod support;
 
 mod probe {
     pub(crate) mod case;
@@ -63,10 +64,9 @@ fn servers() -> Servers {
     if let (Some(hello), Some(name), Some(echo)) = (named("HELLO"), named("NAME"), named("ECHO")) {
         return Servers { hello, name, echo, _process: None };
     }
-    let Program { hello, name, echo, log, process } = Program::start([(Ipv4Addr::LOCALHOST, 0).into(); 3]);
-    // Nobody reads on; the program is still read from.
-    drop(log);
-    Servers { hello, name, echo, _process: Some(process) }
+    let mut program = Program::start(&[]);
+    let [hello, name, echo] = program.addresses();
+    Servers { hello, name, echo, _process: Some(program.process) }
 }
 
 #[test]

@@ -311,9 +311,8 @@ fn a_signal_at_any_moment_of_its_start_ends_it() {
     let any = "127.0.0.1:0";
     for start in 0..STARTS {
         let turns = (start * 200).to_string();
-        let program = env!("CARGO_BIN_EXE_softstop");
-        let mut command = Command::new("sh");
-        command.args(["-c", SCRIPT, program, &turns, "serve", "--hello", any, "--name", any, "--echo", any]);
+        let mut command = Program::command_under(&["sh", "-c", SCRIPT]);
+        command.args([&turns, "serve", "--hello", any, "--name", any, "--echo", any]);
         command.env("SOFTSTOP_LOG", "info");
         let output = soon(&in_background(move || command.output().unwrap()));
         let log = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -7,7 +7,7 @@ mod support;
 
 use std::process::Command;
 
-use program::Program;
+use program::{FREE, Program};
 use support::client::{Client, get};
 
 /// A client whose request is with a worker for so many milliseconds.
@@ -53,9 +53,7 @@ fn signals_that_come_together_are_one_press() {
 
 /// The program under another one, which changes what it inherits.
 fn start_under(wrapper: &[&str]) -> Program {
-    let mut command = Command::new(wrapper[0]);
-    command.args(&wrapper[1..]).arg(env!("CARGO_BIN_EXE_softstop"));
-    Program::start_as(command, &[])
+    Program::start_as(Program::command_under(wrapper), &[], FREE)
 }
 
 #[test]

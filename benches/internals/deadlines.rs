@@ -1,5 +1,5 @@
-//! What every request does to its connection's deadline, by the number of connections that have one: it has to cost the
-//! same with one as with ten thousand, but for the processor's caches.
+//! Measures the change of a connection's deadline, which every request makes. Apart from the caches of the processor, the
+//! cost must not depend on the number of connections.
 
 use std::{
     hint::black_box,
@@ -10,12 +10,12 @@ use criterion::{BenchmarkId, Criterion};
 use softstop::internals::Deadlines;
 
 const CROWDS: [usize; 2] = [1, 10_000];
-/// Coprime with both, so that the connections come in turn, but not as they lie in memory.
+/// Coprime with both numbers of connections, so that the bench visits all connections, but not in the order of memory.
 const STRIDE: usize = 7919;
-/// After whatever a crowd begins with.
+/// Later than all deadlines at the beginning.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// The connections in turn, and times that go on, as new deadlines belong after the old ones.
+/// All connections one after the other, with growing times, because new deadlines are later than old ones.
 struct Turns {
     slot: usize,
     at: Instant,
@@ -58,7 +58,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             });
         });
         group.bench_function(BenchmarkId::new("leave as it is", crowd), |bencher| {
-            // Whatever happens to a connection, its deadline is set again; often it is the one that it has.
+            // After every event the loop sets the deadline of the connection again, often to the same value.
             let (slot, at) = turns.next();
             deadlines.set_idle(slot, at);
             bencher.iter(|| deadlines.set_idle(black_box(slot), black_box(at)));

@@ -1,5 +1,5 @@
-//! What a stop has a loop decide, for ten thousand connections: the phases, a look at each connection, and its deadline.
-//! The time that a whole stop takes, sockets included, is measured by `micro` and `stop_idle`.
+//! Measures the decisions of one loop during a stop, for ten thousand connections: the phases, the verdict on each connection,
+//! and its deadline. `micro` and `stop_idle` measure whole stops with sockets.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use softstop::internals::{Draining, Standing};

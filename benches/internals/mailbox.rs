@@ -1,4 +1,4 @@
-//! How another thread reaches a loop, with and without a system call.
+//! Measures how another thread reaches a loop, with and without a system call.
 
 use std::{
     thread,
@@ -8,15 +8,15 @@ use std::{
 use criterion::Criterion;
 use softstop::internals::mailbox;
 
-/// Messages that are sent before the loop looks.
+/// Messages that are sent before the loop takes them.
 const BURST: u64 = 1024;
-/// Ends the thread that echoes.
+/// The message that ends the echoing thread.
 const END: u64 = 0;
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("mailbox");
 
-    // Both are loops: a round trip is two messages, two wakes and two returns from a poll, and nothing else.
+    // Both threads are loops. A round trip is two messages, two wakes and two returns from a poll.
     let (to_other, mut other) = mailbox().unwrap();
     let (to_this, mut this) = mailbox().unwrap();
     let echo = thread::spawn(move || {
@@ -34,7 +34,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     echo.join().unwrap();
 
     let (mailbox, mut inbox) = mailbox().unwrap();
-    // With the system call, which finds nobody asleep.
+    // Makes the system call, but no thread sleeps.
     group.bench_function("send that wakes, and take", |bencher| {
         bencher.iter(|| {
             inbox.lower();
@@ -42,7 +42,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             inbox.take().unwrap()
         });
     });
-    // From the first of these on the flag is up: nobody lowers it.
+    // The first message sets the flag, and no thread clears it.
     group.bench_function("send when a wake is pending", |bencher| {
         bencher.iter_custom(|sends| {
             let mut took = Duration::ZERO;

@@ -1,13 +1,12 @@
-//! What the parts cost that no user gets to see: where `micro` has to take the difference of two ways through the public
-//! API, this measures the part itself.
+//! Measures private parts. `micro` can only measure the difference of two paths through the public API. This bench measures
+//! the part itself.
 //!
-//! `cargo bench --bench internals --features internals [-- FILTER]`, for instance `-- deadlines`; each is compared with the
-//! run before. The feature opens `softstop::internals`, which exists for this alone. Wait groups and contexts are public,
-//! and measured in `micro`.
+//! Run `cargo bench --bench internals --features internals [-- FILTER]`, for instance `-- deadlines`. Criterion compares each
+//! figure with the run before. The feature opens `softstop::internals`, which exists for this purpose only. Wait groups and
+//! contexts are public, so `micro` measures them.
 //!
-//! Where one thread wakes another (`mailbox/round trip`, `pool`), the figure is one of two, several times apart: the one of
-//! two threads that share a core, or the one of a core that has to be woken, as the scheduler likes. To compare two runs of
-//! these, hold them on one core: `taskset -c 0 cargo bench ...`.
+//! If one thread wakes another (`mailbox/round trip`, `pool`), the scheduler decides between two very different figures: both
+//! threads share a core, or another core has to be woken. To compare two runs, use one core: `taskset -c 0 cargo bench ...`.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

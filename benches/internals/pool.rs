@@ -1,17 +1,17 @@
-//! The way of a request to a worker and of its answer into the mailbox, without parser, socket and the loop's own wake.
+//! Measures the path of a request to a worker and of its answer into the mailbox, without parser, socket and wake of the loop.
 
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use softstop::{Request, Router, internals::Pool};
 
-/// Requests that are made before they are dispatched, and not measured.
+/// Requests that are made in advance, which is not measured.
 const PREPARED: u64 = 1024;
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut pool = Pool::new(Router::new().get("/", |_: &Request| "ok")).unwrap();
     let mut group = criterion.benchmark_group("pool/dispatch in one turn");
-    // One is the wakes of two threads above all; of sixteen the wakes are the smaller part.
+    // With one request the wakes of two threads dominate. With sixteen they are the smaller part.
     for depth in [1, 16] {
         group.throughput(Throughput::Elements(depth));
         group.bench_function(BenchmarkId::from_parameter(depth), |bencher| {

@@ -1,4 +1,4 @@
-//! From a head that has been read to its route, among a hundred.
+//! Measures the lookup of a route among a hundred, for a head that has been read.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use softstop::{
     internals::Routes,
 };
 
-/// Beside the four that are looked up: such as an interface of a service has them.
+/// Routes beside the four that are looked up, as in the API of a service.
 const OTHERS: usize = 96;
 
 pub(crate) fn bench(criterion: &mut Criterion) {

@@ -1,5 +1,5 @@
-//! How a loop finds the connection that an event is about. The values are numbers here: to move a connection in or out
-//! comes on top.
+//! Measures how a loop finds the connection of an event. The values are numbers here, so the cost of moving a connection in
+//! or out is not included.
 
 use std::hint::black_box;
 
@@ -7,7 +7,7 @@ use criterion::{BenchmarkId, Criterion};
 use softstop::internals::Table;
 
 const CROWDS: [usize; 2] = [1, 10_000];
-/// Coprime with both, so that the values come in turn, but not as they lie in memory.
+/// Coprime with both sizes, so that the bench visits all values, but not in the order of memory.
 const STRIDE: usize = 7919;
 
 pub(crate) fn bench(criterion: &mut Criterion) {

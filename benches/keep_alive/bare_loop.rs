@@ -1,4 +1,5 @@
-//! The limit for any epoll server: a loop that parses nothing and answers every read with a constant.
+//! The limit for any server on epoll: a loop that parses nothing and answers every read with a constant. `benches/keep_alive`
+//! runs the loop in its own process, and `benches/compare` builds a peer of this file.
 
 use std::{
     collections::HashMap,
@@ -14,8 +15,10 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
     Date: Sat, 21 Nov 2026 22:00:00 GMT\r\n\r\n\
     Hello, world!";
 
-/// Serves for ever, on one thread.
-pub(crate) fn serve(listener: std::net::TcpListener) -> io::Result<()> {
+/// Serves for ever, on one thread. The loop cannot tell requests apart, so the caller says how many of them arrive in one
+/// read: more than one if the load pipelines.
+pub(crate) fn serve(listener: std::net::TcpListener, requests_a_read: usize) -> io::Result<()> {
+    let answer = ANSWER.repeat(requests_a_read);
     listener.set_nonblocking(true)?;
     let mut listener = TcpListener::from_std(listener);
     let mut poll = Poll::new()?;
@@ -35,12 +38,12 @@ pub(crate) fn serve(listener: std::net::TcpListener) -> io::Result<()> {
                     next += 1;
                 }
             } else if let Some(stream) = connections.get_mut(&event.token()) {
-                let done = match stream.read(&mut scratch) {
+                let is_over = match stream.read(&mut scratch) {
                     Ok(0) => true,
-                    Ok(_) => stream.write_all(ANSWER).is_err(),
+                    Ok(_) => stream.write_all(&answer).is_err(),
                     Err(error) => error.kind() != io::ErrorKind::WouldBlock,
                 };
-                if done {
+                if is_over {
                     connections.remove(&event.token());
                 }
             }

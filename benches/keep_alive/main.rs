@@ -1,8 +1,8 @@
-//! Keep-alive requests: what softstop costs beside the bare loop, and its pool beside its inline handlers.
+//! Compares the cost of kept-alive requests: softstop with the bare loop, and its worker pool with its inline handlers.
 //!
-//! `cargo bench --bench keep_alive [-- --rounds N --seconds N --connections N]`. Needs `wrk` (Debian: apt-get install
-//! wrk) and Linux, whose /proc tells how much processor time a server took. Each server is a process of its own, on one
-//! loop; the rounds are interleaved (A B C A B C ...), and medians are shown with their spread.
+//! Run `cargo bench --bench keep_alive [-- --rounds N --seconds N --connections N]`. The bench needs `wrk` (Debian: apt-get
+//! install wrk) and Linux, because /proc tells how much processor time a server has used. Each server is a process of its
+//! own, on one loop. The rounds are interleaved (A B C A B C ...). The table shows medians with their spread.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -18,7 +18,7 @@ use std::{
 use softstop::{Request, Router, Server, route};
 
 const SERVERS: [&str; 3] = ["bare loop", "softstop, inline", "softstop, pool"];
-/// Clock ticks a second in /proc: a constant of the kernel's interface on every architecture Linux runs on today.
+/// Clock ticks a second in /proc. The number is part of the kernel's interface, and the same on every architecture.
 const TICKS: f64 = 100.0;
 
 fn main() {
@@ -33,7 +33,7 @@ fn main() {
     let (rounds, seconds) = (option("--rounds", 5), option("--seconds", 3));
     let connections = option("--connections", 64);
     if Command::new("wrk").arg("--version").output().is_err() {
-        println!("keep_alive: not measured, as wrk is not installed (Debian: apt-get install wrk)");
+        println!("keep_alive: not measured, because wrk is not installed (Debian: apt-get install wrk)");
         return;
     }
     println!("{rounds} rounds of {seconds} s each, wrk -t1 -c{connections}\n");
@@ -64,7 +64,7 @@ fn serve(kind: &str) {
     if kind == SERVERS[0] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         println!("{}", listener.local_addr().unwrap());
-        return bare_loop::serve(listener).unwrap();
+        return bare_loop::serve(listener, 1).unwrap();
     }
     let hello = |_: &Request| "Hello, world!";
     let routes = Router::new();

@@ -9,7 +9,7 @@ use softstop::{
 };
 
 const SHORT: &str = "GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n";
-/// What a browser sends.
+/// The request of a browser.
 const BROWSER: &str = "GET /articles/2026/how-to-stop?from=front&page=2 HTTP/1.1\r\n\
     Host: www.example.org\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\

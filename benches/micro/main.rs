@@ -1,9 +1,9 @@
-//! What the parts cost, one by one: where `keep_alive` says that a request got slower, this says which part of it did.
+//! Measures the parts one by one. If `keep_alive` says that requests got slower, this bench says which part did.
 //!
-//! `cargo bench --bench micro [-- FILTER]`, for instance `-- context`; each is compared with the run before. Everything is
-//! measured through the public API, so a part that has none (mailbox, pool, a connection's deadlines, the drain
-//! decisions) is measured in the shortest way through it: the difference between two of the figures is the part's, as a
-//! user pays for it. `internals` measures such a part alone.
+//! Run `cargo bench --bench micro [-- FILTER]`, for instance `-- context`. Criterion compares each figure with the run before.
+//! Everything is measured through the public API. A private part (mailbox, pool, deadlines of connections, decisions of a drain)
+//! is measured by the shortest path through the API. The difference between two figures is the cost of the part for a user.
+//! `internals` measures such a part alone.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! Routing, by a server whose only difference is how many routes it has: 64 requests in one write, so that system calls are the
-//! smaller part. What one lookup costs is the difference to a single route, divided by 64.
+//! Measures routing by the number of routes of a server. The client sends 64 requests in one write, so that system calls are
+//! the smaller part. The cost of one lookup is the difference to a single route, divided by 64.
 
 use criterion::{Criterion, Throughput};
 use softstop::{Request, Router, route};

@@ -1,7 +1,7 @@
-//! A request and its answer over a socket: inline, on the pool, and in batches.
+//! Measures a request and its answer over a socket: inline, on the pool, and in batches.
 //!
-//! Pool less inline is the way to a worker and back: the queue, the worker's wake, the mailbox and the loop's wake. In a batch
-//! the wakes are shared. Every request arms and cancels its connection's deadlines.
+//! The difference between pool and inline is the path to a worker and back: the queue, the wake of the worker, the mailbox and
+//! the wake of the loop. A batch shares the wakes. Every request arms and cancels the deadlines of its connection.
 
 use criterion::{Criterion, Throughput};
 use softstop::{Request, Router, route};

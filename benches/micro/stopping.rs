@@ -1,8 +1,8 @@
-//! A stop, by the number of idle connections: each of them is decided on, closed and lingered for. It has to grow linearly
-//! at most.
+//! Measures a stop by the number of idle connections. The loop decides on each connection, closes it and lingers. The time must
+//! grow linearly at most.
 //!
-//! Both ends are in this process, so there are as many as the usual 1024 descriptors allow. What one connection costs is
-//! the difference of two figures, divided by that of their numbers; the client's close of each is in it.
+//! Both ends are in this process, so the usual 1024 descriptors bound the number of connections. The cost of one connection
+//! is the difference of two figures, divided by the difference of their numbers. It includes the close by the client.
 
 use std::{
     io::Read,
@@ -16,12 +16,12 @@ use softstop::{Request, Router, StopPolicy, route};
 use crate::support::{Asking, serve};
 
 const CROWDS: [usize; 4] = [0, 1, 100, 400];
-/// So that no connection is young when the stop comes: what is waited for otherwise is the client's last request.
+/// Without a quiet period, because otherwise the stop would wait for a last request of young connections.
 const NO_QUIET: Duration = Duration::ZERO;
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("stop/idle connections");
-    // A stop is milliseconds, and starting again is as much.
+    // A stop takes milliseconds, and so does the next start.
     group.sampling_mode(SamplingMode::Flat).sample_size(20);
     for crowd in CROWDS {
         group.bench_function(BenchmarkId::from_parameter(crowd), |bencher| {
@@ -31,11 +31,11 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// How long a stop takes with so many connections, on each of which a request has been answered.
+/// How long a stop takes with this many connections. Each of them has got one answer before.
 fn stop(crowd: usize) -> Duration {
     let (server, address) = serve(Router::new().get("/", route(|_: &Request| "ok").inline()));
     let clients: Vec<TcpStream> = (0..crowd).map(|_| Asking::new(address, "/", 1).into_stream()).collect();
-    // Whoever is closed closes, too; the order is that in which they came.
+    // The clients close their side, in the order of their connections.
     let closing = std::thread::spawn(move || {
         for mut client in clients {
             assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);

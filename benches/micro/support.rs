@@ -1,4 +1,4 @@
-//! A server with one loop, and a client that asks on one connection and waits for each answer.
+//! A server with one loop, and a client that sends on one connection and waits for each answer.
 
 use std::{
     io::{Read, Write},
@@ -7,7 +7,7 @@ use std::{
 
 use softstop::{Router, Server};
 
-/// A server is stopped by its drop.
+/// Starts a server. Its drop stops the server.
 pub(crate) fn serve(routes: Router) -> (Server, SocketAddr) {
     let server = Server::builder().listen("127.0.0.1:0").loops(1).routes(routes).build();
     server.start().unwrap();
@@ -15,7 +15,7 @@ pub(crate) fn serve(routes: Router) -> (Server, SocketAddr) {
     (server, address)
 }
 
-/// A kept connection, on which every answer is as long as the first.
+/// A kept connection. Every answer must be as long as the first one.
 pub(crate) struct Asking {
     stream: TcpStream,
     requests: Vec<u8>,
@@ -23,13 +23,13 @@ pub(crate) struct Asking {
 }
 
 impl Asking {
-    /// `depth` requests in one write, and their answers.
+    /// A connection that sends `depth` requests in one write, and reads their answers.
     pub(crate) fn new(address: SocketAddr, target: &str, depth: usize) -> Asking {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         let request = format!("GET {target} HTTP/1.1\r\nHost: bench\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
-        // One write of the server on the loopback is one read of its client, as long as it is small.
+        // On the loopback, the client reads a small write of the server in one piece.
         let mut answer = [0; 4096];
         let length = stream.read(&mut answer).unwrap();
         let text = String::from_utf8_lossy(&answer[..length]).into_owned();

@@ -1,13 +1,13 @@
-//! The wait group, and contexts: made, asked, ended.
+//! Measures wait groups and contexts: making, asking and ending them.
 
 use std::{hint::black_box, time::Duration};
 
 use criterion::{BatchSize, Criterion, Throughput};
 use softstop::{Cause, Context, WaitGroup};
 
-/// Contexts under one that is ended: requests in flight when a stop loses its patience.
+/// Children of a context that is cancelled, like the requests in flight when the grace period of a stop ends.
 const CHILDREN: usize = 1000;
-/// Longer than a bench: such a deadline is armed and cancelled, and never passes.
+/// Longer than a bench, so the deadline is armed and cancelled, and never passes.
 const HOUR: Duration = Duration::from_secs(3600);
 
 pub(crate) fn bench(criterion: &mut Criterion) {
@@ -37,7 +37,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.bench_function("register a callback and call it off", |bencher| {
         bencher.iter(|| root.on_cancel(|_| {}));
     });
-    // The timer's thread is there all the time, as where many requests have a deadline.
+    // The thread of the timer exists all the time, as in a server whose requests have deadlines.
     let _other = root.with_timeout(HOUR);
     group.bench_function("arm a deadline and cancel it", |bencher| bencher.iter(|| root.with_timeout(HOUR)));
     group.throughput(Throughput::Elements(CHILDREN as u64));

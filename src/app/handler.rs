@@ -21,6 +21,11 @@ use crate::app::{into_response::IntoResponse, request::Request, response::Respon
 ///
 /// A handler may block, unless its route is [inline](crate::routing::Route::inline). The server answers 500 if a handler
 /// panics; the panic ends nothing else.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a handler",
+    label = "not a handler",
+    note = "a handler is a function or a closure `|request: &Request| ..` that returns something that implements `IntoResponse`"
+)]
 pub trait Handler: Send + Sync + 'static {
     /// The answer to `request`.
     fn handle(&self, request: &Request) -> Response;

@@ -1,4 +1,4 @@
-//! What can stand for a response, so that handlers can return what they have at hand.
+//! The conversions to a response, so that a handler can return a text, bytes, a status, or a `Result`.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,7 +9,17 @@ use crate::{
     http::{Refusal, StatusCode},
 };
 
-/// A value that can be turned into a response.
+/// A value that can be turned into a response. A handler returns one.
+///
+/// | value | response |
+/// | --- | --- |
+/// | `&'static str`, `String`, `Cow<'static, str>` | 200 with a text |
+/// | `Vec<u8>`, `&'static [u8]`, `Arc<Vec<u8>>` | 200 with bytes |
+/// | `()` | 204 |
+/// | [`StatusCode`] | this status without content |
+/// | `(StatusCode, value)` | the response of the value, with this status |
+/// | `Result<value, value>` | the response of the value that is there |
+/// | [`Response`] | itself |
 ///
 /// ```
 /// use softstop::{IntoResponse, StatusCode};
@@ -22,6 +32,41 @@ use crate::{
 /// let response = parsed.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string())).into_response();
 /// assert_eq!(response.body().as_slice(), b"invalid digit found in string");
 /// ```
+///
+/// # If the compiler refuses a handler
+///
+/// | what it says | what to write |
+/// | --- | --- |
+/// | "implementation of `FnOnce` is not general enough", "type annotations needed" | `\|request: &Request\| ..`, or [`route(\|request\| ..)`](crate::route()) |
+/// | "lifetime may not live long enough", "one type is more general than the other" | return an owned `String`: a response cannot borrow from its request |
+/// | "`Vec<i32>` cannot be sent as a response" | return one of the values above |
+///
+/// So these two are refused:
+///
+/// ```compile_fail
+/// # use softstop::{Request, Router};
+/// let router = Router::new().get("/", |request| "Hello, world!"); // no type
+/// ```
+///
+/// ```compile_fail
+/// # use softstop::{Request, Router};
+/// let router = Router::new().get("/", |request: &Request| request.path()); // borrowed
+/// ```
+///
+/// And these compile:
+///
+/// ```
+/// # use softstop::{Request, Router, route};
+/// let router = Router::new()
+///     .get("/", |request: &Request| "Hello, world!")
+///     .get("/path", route(|request| request.path().to_owned()));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent as a response",
+    label = "a handler that returns `{Self}`",
+    note = "return a text (`String`, `&'static str`), bytes (`Vec<u8>`), a `StatusCode`, `(StatusCode, content)`, `()`, or a `Response`",
+    note = "for a text that is borrowed from the request, return an owned `String`"
+)]
 pub trait IntoResponse {
     /// Makes the response.
     fn into_response(self) -> Response;
@@ -67,7 +112,7 @@ impl IntoResponse for Vec<u8> {
     }
 }
 
-/// 200 with bytes of no particular type, which are not copied.
+/// 200 with bytes of no particular type. The bytes are not copied.
 impl IntoResponse for Arc<Vec<u8>> {
     fn into_response(self) -> Response {
         Response::of_type(BINARY, self.into())
@@ -81,21 +126,21 @@ impl IntoResponse for &'static [u8] {
     }
 }
 
-/// No content. Informational codes panic, as in [`Response::new`].
+/// No content. An informational code panics, like in [`Response::new`].
 impl IntoResponse for StatusCode {
     fn into_response(self) -> Response {
         Response::new(self)
     }
 }
 
-/// The response with another status. Informational codes panic, as in [`Response::new`].
+/// The response with another status. An informational code panics, like in [`Response::new`].
 impl<T: IntoResponse> IntoResponse for (StatusCode, T) {
     fn into_response(self) -> Response {
         self.1.into_response().with_status(self.0)
     }
 }
 
-/// Whichever of the two it is.
+/// The response of the value or of the error.
 impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
     fn into_response(self) -> Response {
         match self {

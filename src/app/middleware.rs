@@ -1,13 +1,13 @@
-//! What stands around handlers: sees each request before they do and each response after them.
+//! Wrappers stand around handlers: they see each request before the handler and each response after it.
 //!
 //! ```text
 //!   request  ->  last added  ->  ...  ->  first added  ->  handler
 //!                                                             |
-//!   response <-  last added  <-  ...  <-  first added  <------+   (a panic becomes a 500 at the first that lets it)
+//!   response <-  last added  <-  ...  <-  first added  <------+   (a panic becomes a 500 at the first wrapper that calls `run`)
 //! ```
 //!
-//! Wrappers are put around a handler once, when the router is given to its server: a wrapped route is a handler like any
-//! other, and one that is not wrapped costs nothing for their sake.
+//! Wrappers are put around a handler once, when the router is given to its server. A wrapped route is a handler like any
+//! other, so a route without wrappers pays nothing for them.
 
 mod access_log;
 mod attachments;
@@ -29,15 +29,16 @@ use crate::{
     },
 };
 
-/// Stands around handlers, once it has been given to [`Route::wrap`](crate::routing::Route::wrap) or
-/// [`Router::wrap`](crate::Router::wrap). Every `Fn(&Request, &Next) -> impl IntoResponse` does; implement it for a type
-/// of your own where a closure gets too long.
+/// Stands around handlers, once a program gives it to [`Route::wrap`](crate::routing::Route::wrap) or
+/// [`Router::wrap`](crate::Router::wrap). Every `Fn(&Request, &Next) -> impl IntoResponse` is a wrapper. Implement the
+/// trait for a type of your own where a closure gets too long.
 ///
-/// It runs where the handler runs: around an [inline](crate::routing::Route::inline) one on the event loop, where it must not block.
+/// A wrapper runs where the handler runs. Around an [inline](crate::routing::Route::inline) handler it runs on the event
+/// loop, so there it must not block.
 ///
 /// # Examples
 ///
-/// A number for each request, which the handler can see and the client is told:
+/// A number for each request. The handler can read it, and the client gets it in a field:
 ///
 /// ```
 /// use softstop::{middleware::Next, Request, Router};
@@ -57,7 +58,7 @@ use crate::{
 /// # let _ = router;
 /// ```
 ///
-/// Who may call at all, and from which pages a browser may (a wrapper need not go on to the handler):
+/// Credentials, and the pages from which a browser may call. A wrapper need not go on to the handler:
 ///
 /// ```
 /// use softstop::{IntoResponse, middleware::Next, Request, Router, StatusCode};
@@ -73,8 +74,8 @@ use crate::{
 /// # let _ = router;
 /// ```
 ///
-/// What a panic said, to where it is collected, and an answer of one's own. Close to the handler, that is added first:
-/// what stands inside of it has made a 500 of the panic already.
+/// A report of each panic, and an answer of one's own. Add such a wrapper first, because a wrapper inside of it has made a
+/// 500 of the panic already:
 ///
 /// ```
 /// use softstop::{IntoResponse, middleware::Next, Request, Router, StatusCode};
@@ -89,19 +90,20 @@ use crate::{
 /// # let _ = router;
 /// ```
 pub trait Wrap: Send + Sync + 'static {
-    /// The answer to `request`; usually what `next` makes of it, with something added.
+    /// Answers `request`, usually with the response of `next` and something added.
     fn handle(&self, request: &Request, next: &Next) -> Response;
 
-    /// The answer to a request that the server answers itself, in place of the handler: `response`, with something added.
-    /// Without this method it is `response`, unchanged.
+    /// Adds something to `response`, with which the server answers a request in place of the handler. An implementation
+    /// without this method leaves `response` unchanged.
     ///
-    /// - It is called for 413, 408 and 400 on the content of a request, for the 503 of a full queue and of a stop, and for
-    ///   the answer at a [time limit](crate::routing::Route::timeout). A wrapper of the outermost [`Router`](crate::Router) is also told
-    ///   of requests of which no route is known: malformed ones, and those whose head is too large or too slow.
+    /// - The loop calls it for 413, 408 and 400 on the content of a request, for the 503 of a full queue and of a stop, and
+    ///   for the answer at a [time limit](crate::routing::Route::timeout). For a wrapper of the outermost
+    ///   [`Router`](crate::Router) it also calls it for requests without a known route: malformed ones, and those whose head
+    ///   is too large or too slow.
     /// - It runs on the event loop, so it must not block. In particular it must not wait for a lock that `handle` holds:
     ///   at a time limit, `handle` of the same request may still be running.
-    /// - A panic is logged, and the server's own answer is sent. So it is for a response that is not in memory. A status
-    ///   that is no error is replaced by that of the server's own answer.
+    /// - If it panics, or returns a response that is not in memory, the loop logs that and sends the server's own answer.
+    /// - A status that is no error is replaced by the status of the server's own answer.
     ///
     /// ```
     /// use softstop::{middleware::{Next, RefusedRequest, Wrap}, Request, Response};
@@ -138,22 +140,22 @@ where
     }
 }
 
-/// What a wrapper stands around: the handler, or the wrapper that was added before it.
+/// The handler that a wrapper stands around, or the wrapper that was added before it.
 pub struct Next {
     handler: Box<dyn Handler>,
 }
 
 impl Next {
-    /// Goes on with the request. A panic is logged and becomes a 500, so there is always a response to come back with.
+    /// Goes on with the request, and returns the response. A panic of the handler is logged and becomes a 500.
     pub fn run(&self, request: &Request) -> Response {
         self.try_run(request).unwrap_or_else(|panic| panic.answer(request))
     }
 
-    /// Goes on with the request.
+    /// Goes on with the request, like [`Next::run`].
     ///
     /// # Errors
     ///
-    /// If the handler panicked. Nothing has been logged then: that is left to the caller.
+    /// If the handler panicked. Nothing is logged then; the caller decides what to do with the panic.
     pub fn try_run(&self, request: &Request) -> Result<Response, HandlerPanic> {
         run(&*self.handler, request)
     }
@@ -165,25 +167,25 @@ impl fmt::Debug for Next {
     }
 }
 
-/// A handler's panic, as a wrapper meets it in [`Next::try_run`].
+/// The panic of a handler: the error of [`Next::try_run`].
 pub struct HandlerPanic {
     caught: Caught,
 }
 
 impl HandlerPanic {
-    /// What the panic said, as far as it said it with a text.
+    /// The message of the panic, if it is a text.
     #[must_use]
     pub fn text(&self) -> &str {
         self.caught.text()
     }
 
-    /// The panic itself, for [`std::panic::resume_unwind`].
+    /// The payload of the panic, for [`std::panic::resume_unwind`].
     #[must_use]
     pub fn into_payload(self) -> Box<dyn Any + Send> {
         self.caught.into_payload()
     }
 
-    /// What becomes of one that nobody else takes care of.
+    /// Logs the panic, and makes the 500.
     pub(crate) fn answer(self, request: &Request) -> Response {
         journal::error!(
             "the handler of {} {} panicked: {}",
@@ -207,13 +209,13 @@ impl fmt::Display for HandlerPanic {
     }
 }
 
-/// Runs a handler.
+/// Runs a handler, and catches its panic.
 pub(crate) fn run(handler: &dyn Handler, request: &Request) -> Result<Response, HandlerPanic> {
-    // Unwind safety: the request is recycled or dropped next, and a handler's own state is its own business.
+    // Unwind safety: the request is recycled or dropped next. A handler's state is the responsibility of the handler.
     catch(|| handler.handle(request)).map_err(|caught| HandlerPanic { caught })
 }
 
-/// A handler with something around it.
+/// A handler with a wrapper around it.
 pub(crate) struct Wrapped {
     wrapper: Arc<dyn Wrap>,
     next: Next,

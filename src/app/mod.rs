@@ -1,4 +1,4 @@
-//! What programs are written against: requests and responses, handlers and routes, and what stands around them.
+//! The types that programs use: requests and responses, handlers and routes, wrappers and server-sent events.
 
 pub mod events;
 pub(crate) mod handler;

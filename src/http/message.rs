@@ -54,7 +54,7 @@ impl Method {
         }
     }
 
-    pub(super) fn from_token(token: &[u8]) -> Self {
+    pub(crate) fn from_token(token: &[u8]) -> Self {
         match token {
             b"GET" => Method::Get,
             b"HEAD" => Method::Head,
@@ -67,6 +67,13 @@ impl Method {
             b"PATCH" => Method::Patch,
             _ => Method::Other,
         }
+    }
+}
+
+/// [`Method::as_str`].
+impl AsRef<str> for Method {
+    fn as_ref(&self) -> &str {
+        self.as_str()
     }
 }
 

@@ -1,5 +1,8 @@
-//! Watching a server at work: what an [`Observer`] is told, and when. Nobody has to guess from the outside why a stop
-//! took as long as it did.
+//! Watching a server at work: the server tells an [`Observer`] what happens, when it happens. So an operator sees why a
+//! stop took as long as it did.
+//!
+//! An [`Event`] of this module is something that happened in a server. Do not confuse it with
+//! [`events::Event`](crate::events::Event), a server-sent event, which a handler sends to a client.
 //!
 //! ```text
 //!   Started ... StopAsked, PhaseEntered { Draining }, ListenerClosed, ... PhaseEntered { Cancelling }, ... Stopped
@@ -11,8 +14,8 @@
 //!   ConnectionClosed
 //! ```
 //!
-//! A [`Recorder`] is an observer that writes all of it down. Its [`Recording`] is a value to be looked at by programs, or
-//! by people: [`Recording::to_svg`] draws it.
+//! A [`Recorder`] is an observer that keeps all events. Its [`Recording`] is plain data for programs;
+//! [`Recording::to_svg`] draws it for people.
 
 mod parse;
 mod recorder;
@@ -30,15 +33,17 @@ use crate::{
     stop::{CloseReason, ListenerEnd, Phase, StopPolicy},
 };
 
-/// Is told what happens in a server, as it happens: see [`ServerBuilder::observer`](crate::ServerBuilder::observer).
+/// Hears what happens in a server, when it happens: see [`ServerBuilder::observer`](crate::ServerBuilder::observer).
 ///
-/// It is called on the event loops and on the workers, by several of them at once, so it must be quick and must not
-/// block: a loop waits for whatever it waits for. If it blocks all the same, it holds neither the stop beyond its bound nor the
-/// caller who asks for the stop, and the report names it ([`Stuck::Observing`](crate::report::Stuck::Observing)). What concerns the whole server
-/// (`Started`, `StopAsked`, `PhaseEntered`, `ListenerClosed`, `Stopped`) is told by one loop at a time, in order, and may
-/// therefore come a moment after [`Server::start`](crate::Server::start) or [`ServerHandle::request_stop`](crate::ServerHandle::request_stop) has
-/// returned; all of it has come when [`Server::wait`](crate::Server::wait) has returned and the report is clean. A server without an observer
-/// pays one comparison an event.
+/// - The event loops and the workers call it, several of them at once. So it must be quick and must not block, because a
+///   loop waits until it returns.
+/// - An observer that blocks all the same does not hold a stop beyond its bound, nor the caller who asks for the stop. The
+///   report names it ([`Stuck::Observing`](crate::report::Stuck::Observing)).
+/// - One loop at a time tells the events of the whole server (`Started`, `StopAsked`, `PhaseEntered`, `ListenerClosed`,
+///   `Stopped`), in order. So they may come a moment after [`Server::start`](crate::Server::start) or
+///   [`ServerHandle::request_stop`](crate::ServerHandle::request_stop) has returned.
+/// - All events have come when [`Server::wait`](crate::Server::wait) has returned and the report is clean.
+/// - A server without an observer pays one comparison for each event.
 ///
 /// ```
 /// use softstop::observe::{Event, Observer};
@@ -54,126 +59,126 @@ use crate::{
 /// }
 /// ```
 pub trait Observer: Send + Sync + 'static {
-    /// Something has happened just now in the server of that name.
+    /// Called when `event` has just happened in the server named `server`.
     fn observe(&self, server: &str, event: &Event<'_>);
 }
 
-/// What can happen in a server. Requests of a connection are numbered from 0.
+/// Something that happened in a server. The requests of a connection are numbered from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// It listens, and serves from now on.
+    /// The server listens, and serves from now on.
     Started {
-        /// Since when.
+        /// When the server began to serve.
         at: Instant,
     },
-    /// Somebody asked for a stop; more may come, and make it stricter.
+    /// Somebody asked for a stop. Later ones may make the stop stricter.
     StopAsked {
-        /// What was asked for.
+        /// The policy that was asked for.
         policy: StopPolicy,
-        /// When.
+        /// When the stop was asked for.
         at: Instant,
     },
     /// The stop has come to its next phase.
     PhaseEntered {
-        /// Which one. [`Phase::Stopped`] is [`Event::Stopped`].
+        /// The new phase. [`Phase::Stopped`] has its own event, [`Event::Stopped`].
         phase: Phase,
-        /// When the phase began, which is a little earlier than the event, and much earlier if the loops were held up. A
+        /// When the phase began. This is a little earlier than the event, and much earlier if the loops were held up. A
         /// [`StopReport`](crate::report::StopReport) counts from the same time.
         since: Instant,
     },
-    /// The listener is closed, or kept for the next start; from now on nobody is accepted.
+    /// The listener is closed, or kept for the next start. The server accepts no connection from now on.
     ListenerClosed {
-        /// Connections that were taken out of the accept queue after the drain had begun.
+        /// Connections that the server took out of the accept queue after the drain had begun.
         rescued: u64,
-        /// How the listeners ended: whether they were kept, and whether clients can have been reset.
+        /// How the listeners ended: whether they were kept, and whether clients may have been reset.
         end: ListenerEnd,
     },
     /// A listener failed while the server was running or stopping: the kernel does not accept from it any more, for
     /// instance because an administrator has destroyed the socket. [`OnListenerFailure`](crate::OnListenerFailure) says
     /// what follows.
     ListenerFailed {
-        /// Where it listened.
+        /// The address of the listener.
         address: SocketAddr,
-        /// What the operating system answered.
+        /// The error of the operating system.
         error: io::ErrorKind,
     },
-    /// A connection was accepted.
+    /// The server accepted a connection.
     ConnectionOpened {
-        /// Which one.
+        /// The new connection.
         connection: ConnectionId,
         /// The other end.
         peer: SocketAddr,
     },
-    /// The head of a request is there. Its content may still be on its way.
+    /// The head of a request is there. The client may still be sending the content.
     RequestRead {
-        /// On which connection.
+        /// The connection of the request.
         connection: ConnectionId,
-        /// Its number on the connection.
+        /// The number of the request on its connection.
         request: u64,
         /// The method, as the client wrote it.
         method: &'a str,
         /// The target, as the client wrote it.
         target: &'a str,
     },
-    /// It has arrived as far as its handler wants it before it begins, and waits for a worker. Inline handlers, which
-    /// need none, have no such event.
+    /// As much of the request is there as its handler needs to begin, and the request waits for a worker. An inline handler
+    /// needs no worker, so its request has no such event.
     HandlerQueued {
-        /// On which connection.
+        /// The connection of the request.
         connection: ConnectionId,
-        /// Its number on the connection.
+        /// The number of the request on its connection.
         request: u64,
     },
-    /// Its handler is called. Requests that no handler is for have no such event.
+    /// The handler of the request is called. A request without a handler has no such event.
     HandlerStarted {
-        /// On which connection.
+        /// The connection of the request.
         connection: ConnectionId,
-        /// Its number on the connection.
+        /// The number of the request on its connection.
         request: u64,
     },
-    /// Its handler has returned.
+    /// The handler of the request has returned.
     HandlerFinished {
-        /// On which connection.
+        /// The connection of the request.
         connection: ConnectionId,
-        /// Its number on the connection.
+        /// The number of the request on its connection.
         request: u64,
     },
-    /// Its response has been made, be it by its handler or by the server.
+    /// The handler or the server has made the response of the request.
     ResponseMade {
-        /// On which connection.
+        /// The connection of the request.
         connection: ConnectionId,
-        /// Its number on the connection.
+        /// The number of the request on its connection.
         request: u64,
-        /// What the client is going to be told.
+        /// The status of the response.
         status: StatusCode,
     },
-    /// All responses made so far were handed to the kernel, whole. The last bytes of a connection may still wait there for its
-    /// close, which follows at once: an observer that blocks delays them.
+    /// The loop handed all responses that were made so far to the kernel, whole. The last bytes of a connection may wait
+    /// in the kernel for the close, which follows at once. So an observer that blocks here delays them.
     ResponsesWritten {
-        /// On which connection.
+        /// The connection.
         connection: ConnectionId,
-        /// The number of the last of their requests.
+        /// The number of the last request that is answered.
         through: u64,
     },
-    /// A connection was closed. What was owed and not written by now is lost.
+    /// A connection was closed. A response that is not written by now is lost.
     ConnectionClosed {
-        /// Which one.
+        /// The connection.
         connection: ConnectionId,
-        /// Why.
+        /// Why it was closed.
         reason: CloseReason,
     },
-    /// All loops have left; what still runs was left behind.
+    /// All loops have returned. A handler that still runs is left behind.
     Stopped {
-        /// When the last one left.
+        /// When the last loop returned.
         at: Instant,
     },
 }
 
-/// Tells the connections of one run of a server apart.
+/// Identifies a connection within one run of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId {
     pub(crate) loop_number: usize,
-    /// Slot and generation: unique as long as no slot has had two thousand million tenants.
+    /// Slot and generation: unique as long as no slot has had two thousand million connections.
     pub(crate) token: usize,
 }
 

@@ -1,9 +1,9 @@
-//! Writing down what an observer is told, so cheaply that a server can be recorded while it serves: one short lock an
-//! event, no copying that grows with what there is already.
+//! A recorder keeps what an observer is told. It is cheap enough to record a server while it serves: one short lock for
+//! each event, and no copying that grows with the number of events.
 //!
 //! ```text
-//!   event -> page -> page -> ... -> page        full pages are shared, not copied, with whoever asks for a recording
-//!            oldest: thrown away                the newest one is being filled
+//!   event -> page -> page -> ... -> page        a recording shares the full pages, and copies the newest one only
+//!            oldest: dropped                    newest: being filled
 //! ```
 
 use std::{
@@ -22,17 +22,17 @@ use crate::{
 };
 
 /// How many events are kept: some 150,000 requests, and some 100 MB of memory at most. When there are more, the oldest
-/// go, as what one wants to see, the stop, comes last.
+/// are dropped, because the stop, which people want to see, comes last.
 const EVENTS: usize = 1_000_000;
-/// Events are thrown away by the page. Small enough to fill one, or free one, within the time of a few requests.
+/// Events are dropped by the page. A page is small enough to be filled or freed within the time of a few requests.
 const PAGE: usize = 4096;
-/// What is kept of a method and a target together: more than a picture can show, and a client may send kilobytes.
+/// How many bytes of a method and a target are kept: more than a picture can show. A client may send kilobytes.
 const LINE_BYTES: usize = 256;
 
-/// An [`Observer`] that writes down what it is told, for a [`Recording`].
+/// An [`Observer`] that keeps every event, for a [`Recording`].
 ///
-/// Clones write to the same place, so one recorder can be given to several servers, which it tells apart by their
-/// names. It keeps the last million events, which take up to about 100 MB; older ones are dropped, and counted.
+/// Clones share their events, so a program can give one recorder to several servers. The recorder tells the servers apart
+/// by their names. It keeps the last million events, which take up to about 100 MB. Older ones are dropped, and counted.
 ///
 /// ```
 /// use softstop::{Router, Server, StopPolicy, route, observe::Recorder};
@@ -45,7 +45,7 @@ const LINE_BYTES: usize = 256;
 /// server.stop(StopPolicy::default());
 /// let recording = recorder.recording();
 /// assert!(recording.servers[0].runs[0].is_clean());
-/// let picture = recording.to_svg(); // to be written to a file
+/// let picture = recording.to_svg(); // for a file
 /// # assert!(picture.starts_with("<svg"));
 /// # Ok(())
 /// # }
@@ -63,24 +63,24 @@ pub struct Recorder {
 
 #[derive(Default)]
 struct Notes {
-    /// As many as a program has servers: named by the program, never by a peer.
+    /// The names of the servers. The program gives these names, never a client, so there are few.
     servers: Vec<Arc<str>>,
     full: VecDeque<Arc<Vec<Entry>>>,
     filling: Vec<Entry>,
     dropped: u64,
 }
 
-/// One event, as it is kept.
+/// One event in the form in which it is kept.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    /// Since the recorder was made, in nanoseconds: half as large as a `Duration`, and good for centuries.
+    /// Nanoseconds since the recorder was made: half as large as a `Duration`, and enough for centuries.
     pub(super) at: u64,
-    /// Index of its name.
+    /// The index of the server's name.
     pub(super) server: u32,
     pub(super) note: Note,
 }
 
-/// [`Event`], owned.
+/// An [`Event`] that borrows nothing.
 #[derive(Debug, Clone)]
 pub(super) enum Note {
     Started,
@@ -106,7 +106,7 @@ impl Recorder {
         Recorder::with_capacity(EVENTS)
     }
 
-    /// One that keeps so many events, at least 1, instead of a million.
+    /// An empty recorder that keeps `events` events, at least 1, instead of a million.
     #[must_use]
     pub fn with_capacity(events: usize) -> Recorder {
         // A short recording must not lose a large part of itself at once.
@@ -120,10 +120,9 @@ impl Recorder {
         }
     }
 
-    /// What has been written down so far. The recorder goes on.
+    /// Makes a recording of the events so far. The recorder goes on.
     ///
-    /// It takes milliseconds for each hundred thousand events, on the thread that asks for it; the servers wait for
-    /// none of it.
+    /// The call takes milliseconds for each hundred thousand events. The servers do not wait for it.
     #[must_use]
     pub fn recording(&self) -> Recording {
         let (servers, pages, dropped, until) = {
@@ -146,12 +145,12 @@ impl Default for Recorder {
 impl Observer for Recorder {
     fn observe(&self, server: &str, event: &Event<'_>) {
         let note = Note::of(event);
-        // Freed behind the lock.
+        // Freed after unlocking.
         let _oldest = {
             let mut notes = lock(&self.notes);
             let server = notes.number(server);
-            // In here, so that the order of the entries is the order of their times. An event that a report counts from too has
-            // the time that the report has.
+            // The clock is read while holding the lock, so that the entries are in the order of their times. An event from
+            // which a report counts too has the time of the report.
             let since = time_of(event).map(|at| at.saturating_duration_since(self.began));
             let at = nanoseconds(since.unwrap_or_else(|| self.began.elapsed()));
             notes.write(Entry { at, server, note }, self)
@@ -169,7 +168,7 @@ impl Notes {
         u32::try_from(number).expect("no program has four thousand million servers")
     }
 
-    /// Writes an entry, and returns the page that had to go for it.
+    /// Writes an entry. Returns the page that was dropped for it, so that the caller frees the page after unlocking.
     fn write(&mut self, entry: Entry, bounds: &Recorder) -> Option<Arc<Vec<Entry>>> {
         let mut oldest = None;
         if self.filling.len() == bounds.page {
@@ -195,7 +194,7 @@ impl Note {
             Event::ListenerFailed { address, .. } => Note::ListenerFailed { address },
             Event::ConnectionOpened { connection, peer } => Note::ConnectionOpened { connection, peer },
             Event::RequestRead { connection, request, method, target } => {
-                // Neither has a space in it, so they can be taken apart again.
+                // Neither has a space in it, so a reader can split the line again.
                 let mut line = format!("{method} {target}");
                 let end = (0..=LINE_BYTES).rev().find(|&end| line.is_char_boundary(end)).unwrap_or(0);
                 line.truncate(end);
@@ -214,7 +213,7 @@ impl Note {
     }
 }
 
-/// When an event happened, as far as it says so.
+/// When an event happened, if the event carries its time.
 fn time_of(event: &Event<'_>) -> Option<Instant> {
     match *event {
         Event::Started { at } | Event::StopAsked { at, .. } | Event::Stopped { at } => Some(at),
@@ -262,7 +261,7 @@ mod tests {
         let target = "/".to_owned() + &"\u{20ac}".repeat(200);
         let connection = ConnectionId { loop_number: 0, token: 0 };
         let event = Event::RequestRead { connection, request: 0, method: "GET", target: &target };
-        let Note::RequestRead { line, .. } = Note::of(&event) else { panic!("it is one") };
+        let Note::RequestRead { line, .. } = Note::of(&event) else { panic!("no request was read") };
         assert!(line.len() <= LINE_BYTES && line.len() > LINE_BYTES - 4 && line.starts_with("GET /\u{20ac}"));
     }
 

@@ -1,5 +1,5 @@
-//! A recording: what happened in one or several servers, put in order. It is plain data; the events that it is made of are
-//! understood once, when it is made.
+//! A recording is what happened in one or several servers, put in order. It is plain data: the events are interpreted
+//! once, when the recording is made.
 //!
 //! ```text
 //!   Recording
@@ -10,8 +10,8 @@
 //!           Request            read, queued, handler started, finished, response made, written
 //! ```
 //!
-//! All times are counted from when the [`Recorder`](super::Recorder) was made. A time that is `None` was not recorded: it lies
-//! before the recording's beginning or after its end, or what it stands for did not happen.
+//! All times are counted from when the [`Recorder`](super::Recorder) was made. A time that is `None` was not recorded: it
+//! lies before the recording's beginning or after its end, or the event did not happen.
 
 use std::{
     fmt,
@@ -24,49 +24,49 @@ use crate::{
     stop::{self, CloseReason, ListenerEnd, StopPolicy, Stuck},
 };
 
-/// What a [`Recorder`](super::Recorder) has written down.
+/// The events that a [`Recorder`](super::Recorder) kept, put in order.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Recording {
-    /// When the recorder was made: what all other times are counted from.
+    /// When the recorder was made. All other times are counted from it.
     pub began: SystemTime,
-    /// The first event that was kept.
+    /// When the first event happened that was kept.
     pub from: Duration,
     /// When the recording was taken from the recorder.
     pub until: Duration,
-    /// How many events there were before `from`, and are lost.
+    /// How many events before `from` were dropped.
     pub dropped: u64,
-    /// The servers, in the order in which something happened in them first.
+    /// The servers, in the order of their first events.
     pub servers: Vec<Server>,
 }
 
-/// What happened in the server of a name.
+/// What happened in one server.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Server {
-    /// Its name.
+    /// The name of the server.
     pub name: String,
-    /// Its runs, one after the other.
+    /// The runs of the server, one after the other.
     pub runs: Vec<Run>,
 }
 
-/// From a start to the end of its stop.
+/// One run of a server: from a start to the end of its stop.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Run {
-    /// When it said that it serves. Its first connection may be older, if it was quick.
+    /// When the server told its start. A connection of a quick client may be older.
     pub started: Option<Duration>,
-    /// Every time that somebody asked for a stop.
+    /// The stops that were asked for.
     pub stops: Vec<StopAsked>,
     /// The phases of the stop, one after the other.
     pub phases: Vec<Phase>,
     /// When the listener was closed. `None` also if the stop allowed no time for it, as [`StopPolicy::now`] does.
     pub listener_closed: Option<ListenerClosed>,
-    /// Listeners that failed: when, and where they listened.
+    /// The listeners that failed: when, and their addresses.
     pub listener_failures: Vec<(Duration, SocketAddr)>,
-    /// When all loops had left. Handlers that run on after it were left behind.
+    /// When all loops had returned. Handlers that ran on after this time were left behind.
     pub ended: Option<Duration>,
-    /// Its connections, in the order of their first event.
+    /// The connections of the run, in the order of their first events.
     pub connections: Vec<Connection>,
 }
 
@@ -74,9 +74,9 @@ pub struct Run {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StopAsked {
-    /// When.
+    /// When the stop was asked for.
     pub at: Duration,
-    /// What was asked for.
+    /// The policy that was asked for.
     pub policy: StopPolicy,
 }
 
@@ -84,11 +84,11 @@ pub struct StopAsked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Phase {
-    /// Which one.
+    /// The phase.
     pub phase: stop::Phase,
-    /// When the first loop came to it.
+    /// When the phase began.
     pub from: Duration,
-    /// When the next one or the end followed; `None` if it is not over.
+    /// When the next phase or the end followed. `None` if the phase is not over.
     pub until: Option<Duration>,
 }
 
@@ -96,11 +96,11 @@ pub struct Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListenerClosed {
-    /// When.
+    /// When the listener was closed.
     pub at: Duration,
-    /// Connections that were taken out of the accept queue after the drain had begun.
+    /// Connections that the server took out of the accept queue after the drain had begun.
     pub rescued: u64,
-    /// How it ended: whether it was kept, and whether clients can have been reset.
+    /// How the listener ended: whether it was kept, and whether clients may have been reset.
     pub end: ListenerEnd,
 }
 
@@ -108,13 +108,13 @@ pub struct ListenerClosed {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Connection {
-    /// The other end; `None` if its opening was not recorded.
+    /// The other end. `None` if the opening was not recorded.
     pub peer: Option<SocketAddr>,
-    /// When it was accepted.
+    /// When the server accepted the connection.
     pub opened: Option<Duration>,
-    /// When it was closed, and why.
+    /// When the connection was closed, and why.
     pub closed: Option<(Duration, CloseReason)>,
-    /// Its requests, in the order of their numbers.
+    /// The requests of the connection, in the order of their numbers.
     pub requests: Vec<Request>,
 }
 
@@ -122,50 +122,50 @@ pub struct Connection {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Request {
-    /// Its number on the connection, from 0.
+    /// The number of the request on its connection, from 0.
     pub number: u64,
-    /// Method and target with a space between them, as the client wrote them; cut off after 256 bytes. Made of whatever a
-    /// client may send: to be escaped where it is shown. `None` if it could not be understood.
+    /// Method and target with a space between them, as the client wrote them, cut off after 256 bytes. `None` if the request
+    /// was malformed. The text may hold any bytes that a client may send, so escape it where you show it.
     pub line: Option<String>,
-    /// When its head was there.
+    /// When the head was there.
     pub read: Option<Duration>,
-    /// When it had arrived, and waited for a worker. Inline handlers need none.
+    /// When the request began to wait for a worker. An inline handler needs no worker.
     pub queued: Option<Duration>,
-    /// When its handler was called.
+    /// When the handler was called.
     pub handler_started: Option<Duration>,
-    /// When its handler returned.
+    /// When the handler returned.
     pub handler_finished: Option<Duration>,
-    /// When its response was made.
+    /// When the response was made.
     pub made: Option<Duration>,
-    /// When its response had been handed to the kernel, whole.
+    /// When the loop had handed the whole response to the kernel.
     pub written: Option<Duration>,
-    /// When it was over: written, or its connection closed.
+    /// When the request was over: its response was written, or its connection was closed.
     pub ended: Option<Duration>,
     /// The status of the response.
     pub status: Option<StatusCode>,
-    /// What became of it.
+    /// What became of the request.
     pub outcome: Outcome,
-    /// Whether its handler was still running when the server had stopped.
+    /// Whether the handler was still running when the server had stopped.
     pub left_behind: bool,
 }
 
-/// What became of a request. A [`StopReport`](crate::report::StopReport) counts the same: its `completed` are `Completed` and
-/// `Rejected` here, its `aborted` are `ClientGone` and `Aborted`, and `Refused` is in neither.
+/// What became of a request. A [`StopReport`](crate::report::StopReport) counts the same in fewer words: its `completed` are
+/// `Completed` and `Rejected` here, its `aborted` are `ClientGone` and `Aborted`. It counts `Refused` in neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The whole response was handed to the kernel, whatever its status.
+    /// The loop handed the whole response to the kernel, whatever its status.
     Completed,
-    /// Answered 503 without its handler: the queue was full, or the stop came before a worker did.
+    /// The server answered 503 without the handler: the queue was full, or the stop came before a worker was free.
     Rejected,
-    /// Malformed, too large or too slow, and told so.
+    /// The request was malformed, too large or too slow, and the server said so.
     Refused,
-    /// Its connection ended before its response was written, but not because of a stop: the client went, or did not take the
-    /// response in time. Where it was then.
+    /// The connection ended before the response was written, but not because of a stop: the client went away, or did not take
+    /// the response in time. The value says how far the request had come.
     ClientGone(Stuck),
-    /// The stop's time was over. Where it was then.
+    /// The time of the stop was over. The value says how far the request had come.
     Aborted(Stuck),
-    /// The recording ends before it does. Where it was then.
+    /// The recording ends before the request. The value says how far the request had come.
     Unfinished(Stuck),
 }
 
@@ -188,13 +188,13 @@ impl Run {
         self.connections.iter().flat_map(|connection| &connection.requests)
     }
 
-    /// When it was first asked to stop.
+    /// When the run was first asked to stop.
     #[must_use]
     pub fn stop_asked(&self) -> Option<Duration> {
         self.stops.first().map(|stop| stop.at)
     }
 
-    /// Whether it stopped and nothing was cut off, as far as the recording knows: see
+    /// Whether the run stopped and nothing was cut off, as far as the recording knows: see
     /// [`StopReport::is_clean`](crate::report::StopReport::is_clean).
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -207,13 +207,13 @@ impl Run {
 }
 
 impl Request {
-    /// Whether the stop did not wait for it any longer.
+    /// Whether the stop ended before the request.
     #[must_use]
     pub fn is_straggler(&self) -> bool {
         self.left_behind || matches!(self.outcome, Outcome::Aborted(_))
     }
 
-    /// The first that was recorded of it.
+    /// The first time that was recorded of the request.
     #[must_use]
     pub fn began(&self) -> Option<Duration> {
         [self.read, self.queued, self.handler_started, self.handler_finished, self.made, self.written]

@@ -1,4 +1,4 @@
-//! Made-up events, for tests: what a recorder would have written down, at times that the test says.
+//! Made-up events for tests: what a recorder would have kept, at times that the test chooses.
 
 use std::{
     sync::Arc,
@@ -58,7 +58,7 @@ impl Script {
         self.at(at, Note::RequestRead { connection: id(connection), request, line: line.into() })
     }
 
-    /// A request's way through the pool, as far as it has times for it: queued, started, finished and made, written.
+    /// The steps of a request through the pool, one for each time: queued, started, finished and made, written.
     pub(super) fn handle(&mut self, connection: usize, request: u64, times: &[u64]) -> &mut Script {
         let connection = id(connection);
         let status = StatusCode::OK;
@@ -96,13 +96,13 @@ impl Script {
         self.at(at, Note::ListenerClosed { rescued: 0, end: ListenerEnd::Refused })
     }
 
-    /// What comes of it, with the events in the order of their times.
+    /// The recording of the events in the order of their times.
     pub(super) fn recording(&mut self, until: u64) -> Recording {
         self.entries.sort_by_key(|entry| entry.at);
         self.recording_from(0, until)
     }
 
-    /// The same without the first events, and in the order in which they were written.
+    /// The recording without the first events, in the order in which the test wrote them.
     pub(super) fn recording_from(&self, first: usize, until: u64) -> Recording {
         let entries = self.entries[first..].iter();
         let dropped = self.dropped + first as u64;

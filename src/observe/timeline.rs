@@ -1,5 +1,5 @@
-//! A recording as a picture: what a stop did, at a glance. SVG that stands alone, without scripts and fonts of its own, in
-//! the light or dark colours that its reader prefers.
+//! A recording as a picture, which shows at a glance how a stop went. The SVG stands alone: it has no scripts and no fonts,
+//! and follows the light or dark colours that its reader prefers.
 //!
 //! ```text
 //!   title     the verdict, the counts, what is left out; the legend
@@ -7,7 +7,7 @@
 //!   panels    one for each server: its phases, and its requests on the lanes of their connections, or as a band
 //! ```
 //!
-//! It is written by hand, as it is a few rectangles, lines and texts, and the library is to have few dependencies.
+//! This module writes the SVG by hand, because it is a few rectangles, lines and texts, and the library has few dependencies.
 
 mod band;
 mod lanes;
@@ -33,20 +33,21 @@ use self::{
 use super::recording::Recording;
 
 const WIDTH: f64 = 1000.0;
-/// Where time begins and ends, from left to right.
+/// The positions at which the shown time begins and ends, from left to right.
 const LEFT: f64 = 128.0;
 const RIGHT: f64 = 980.0;
-/// Where the panels begin.
+/// The position at which the panels begin.
 const TOP: f64 = 168.0;
 const GAP: f64 = 14.0;
-/// Servers that have a panel: what a page can hold, and a bound for the size of the picture.
+/// How many servers have a panel: as many as fit on a page. This also bounds the size of the picture.
 const SERVERS: usize = 12;
 
 impl Recording {
-    /// Draws the last stop of all servers, and what came shortly before it, as an SVG of less than a megabyte.
+    /// Draws the last stop of all servers, and the moments before it, as an SVG of less than a megabyte. Without a stop,
+    /// the picture shows the last ten seconds.
     ///
-    /// What clients have sent is in it, escaped and shortened. Up to some hundred requests have a bar each; more are drawn
-    /// as a band, with bars for those that were cut off and the longest. Without a stop, it is the last ten seconds.
+    /// Up to some hundred requests have a bar each. More are drawn as a band, with bars for the requests that were cut off
+    /// and for the longest ones. Texts of clients are escaped and shortened.
     #[must_use]
     pub fn to_svg(&self) -> String {
         let window = Window::of(self);
@@ -64,7 +65,7 @@ impl Recording {
         draw_head(&mut svg, &summary, left_out);
         draw_legend(&mut svg, &panels);
         draw_axis(&mut svg, &window, bottom);
-        // Behind the panels, so that it crosses no text.
+        // Drawn before the panels, so that no line crosses a text.
         draw_stops(&mut svg, self, &window, bottom);
         let mut y = TOP;
         for panel in &panels {
@@ -106,12 +107,12 @@ fn draw_head(svg: &mut Svg, summary: &Summary, left_out: usize) {
     svg.text("quiet", (24.0, 74.0), Anchor::Start, &words::shortened(&shown, 150));
 }
 
-/// The colours that occur, the parts of a bar, and the mark of the listener.
+/// Explains the colours that occur, the parts of a bar, and the mark of the listener.
 fn draw_legend(svg: &mut Svg, panels: &[Panel<'_>]) {
-    /// Of the outcomes, and, as both do not fit side by side, of the rest.
+    /// The heights of two lines, because the outcomes and the rest do not fit side by side.
     const OUTCOMES: f64 = 96.0;
     const PARTS: f64 = 115.0;
-    /// Of a character, generously.
+    /// The width of a character, rounded up.
     const CHARACTER: f64 = 5.9;
     let looks: BTreeSet<Look> = panels.iter().flat_map(Panel::looks).collect();
     let mut x = 24.0;
@@ -161,7 +162,7 @@ fn draw_axis(svg: &mut Svg, window: &Window, bottom: f64) {
     svg.line("base", (LEFT, bottom), (RIGHT, bottom));
 }
 
-/// A line for each time that a stop was asked for, as far as one can tell them apart.
+/// Draws a line for each stop that was asked for. Lines that lie too close together are one.
 fn draw_stops(svg: &mut Svg, recording: &Recording, window: &Window, bottom: f64) {
     const FLAG: &str = "stop asked for";
     const FLAG_WIDTH: f64 = 90.0;

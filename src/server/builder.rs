@@ -1,8 +1,8 @@
 //! How a program configures a server. The defaults, and the reason for each, are in [`config`](crate::config).
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 
-use super::{Control, Server, ServerHandle, State};
+use super::{Lifecycle, Server, ServerHandle};
 use crate::{
     app::{
         into_response::IntoResponse,
@@ -194,13 +194,7 @@ impl ServerBuilder {
     /// The server. [`start`](Server::start) starts it.
     #[must_use]
     pub fn build(self) -> Server {
-        let config = Arc::new(self.config);
-        let control = Arc::new(Control {
-            config: Arc::clone(&config),
-            history: Mutex::default(),
-            state: Mutex::new(State::New { stop: None }),
-            started: Condvar::new(),
-        });
-        Server { handle: ServerHandle { control }, config, router: Arc::new(self.router) }
+        let lifecycle = Arc::new(Lifecycle::new(Arc::new(self.config)));
+        Server { handle: ServerHandle { lifecycle }, router: Arc::new(self.router) }
     }
 }

@@ -1,55 +1,47 @@
-//! The remote control of a server.
+//! The remote control of a server: what a handler, a signal or another thread does with it.
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    sync::{Arc, PoisonError},
-};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
-use super::{
-    Control, State,
-    live::{Live, Past},
-};
+use super::lifecycle::{Lifecycle, Snapshot};
 use crate::{
-    engine::net::Listener,
+    engine::run::Run,
     error::Error,
     metrics::Metrics,
     refused::Refused,
     stop::{Context, Phase, StopPolicy, StopReport},
-    sync::lock,
 };
 
-/// Controls a [`Server`](crate::Server) from anywhere: from a handler, a signal, another thread. Cheap to clone; stays valid over all
-/// starts and stops of its server.
+/// The remote control of a [`Server`](crate::Server): stops the server, waits for its end and asks how it is doing, from any
+/// thread.
+///
+/// A handle stays valid over all starts and stops of its server, and after the server is dropped. To clone a handle is cheap.
+/// Only the [`Server`](crate::Server) itself can start.
 #[derive(Clone)]
 pub struct ServerHandle {
-    pub(super) control: Arc<Control>,
+    pub(super) lifecycle: Arc<Lifecycle>,
 }
 
 impl ServerHandle {
     /// The server's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.control.config.name
+        &self.lifecycle.config.name
     }
 
-    /// Asks the server to stop, and returns at once. May be called from anywhere, a handler of the same server
-    /// included (its response is still delivered), and as often as you like: the strictest policy wins, in every phase.
+    /// Asks the server to stop, and returns at once. Never blocks.
     ///
-    /// Of a server that has never been started the stop is remembered, and its first start is stopped at once. One that
-    /// has been stopped stays stopped: the stop is counted once, and does not reach the next start. (If it has kept its
-    /// listeners, and this policy does not, they are closed.)
+    /// You may call it on any thread, and as often as you like: in every phase the strictest policy wins. A handler of the same
+    /// server may call it, too, and its response is still delivered.
+    ///
+    /// | the server | what happens |
+    /// | --- | --- |
+    /// | has never been started | its first start succeeds, and stops at once |
+    /// | is being started | it stops as soon as it serves |
+    /// | runs | it stops |
+    /// | is stopping | the stop becomes stricter, if this policy is |
+    /// | has stopped | nothing; the next start is not affected. Kept listeners are closed, unless this policy keeps them, too |
     pub fn request_stop(&self, policy: StopPolicy) {
-        let live = match &mut *lock(&self.control.state) {
-            State::New { stop } | State::Starting { stop, .. } => {
-                *stop = Some(stop.map_or(policy, |known| known.stricter(&policy)));
-                return;
-            }
-            State::Running(live) => Arc::clone(live),
-            State::Stopped(past) => return past.close_listeners(&policy),
-        };
-        // Behind the lock, as this logs, and a logger may ask for the phase.
-        live.run.stop(&policy);
+        self.lifecycle.request_stop(&policy);
     }
 
     /// Runs `body` on a thread of its own, for work that outlives its request but not the server: a stop waits for it as
@@ -88,58 +80,41 @@ impl ServerHandle {
         name: impl Into<String>,
         body: F,
     ) -> Result<(), Refused<F>> {
-        let run = match &*lock(&self.control.state) {
-            State::Running(live) => Some(Arc::clone(&live.run)),
-            State::New { .. } | State::Starting { .. } | State::Stopped(_) => None,
-        };
-        match run {
+        match self.lifecycle.run() {
             Some(run) => run.detach(name.into(), body),
             None => Err(Refused::Stopping(body)),
         }
     }
 
-    /// Where the server is between its start and its end. [`Phase::Stopped`] before the first start too.
+    /// The phase that the server is in. [`Phase::Stopped`] also before the first start.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        match &*lock(&self.control.state) {
-            State::Running(live) => live.run.phase(),
-            State::New { .. } | State::Starting { .. } | State::Stopped(_) => Phase::Stopped,
-        }
+        self.lifecycle.run().map_or(Phase::Stopped, |run| run.phase())
     }
 
-    /// Whether the server should be sent requests: it is running, and nobody has asked it to stop. What a readiness
-    /// check answers.
+    /// Whether clients should send requests to the server: it runs, and no stop was asked for. This is the answer to a readiness
+    /// check.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.phase() == Phase::Running
     }
 
-    /// The addresses it listens on, in the order they were given (IPv4 first where one means both families), with the ports that the system chose for port 0.
-    /// Empty unless it runs, or has kept its listeners ([`StopPolicy::keep_listener`]).
+    /// The addresses that the server listens on, with the ports that the system chose for port 0. The order is that of
+    /// [`ServerBuilder::listen`](crate::ServerBuilder::listen); where one address means both families, IPv4 comes first.
+    ///
+    /// Empty unless the server runs, or has kept its listeners ([`StopPolicy::keep_listener`]).
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        match &*lock(&self.control.state) {
-            State::Running(live) => live.addresses.clone(),
-            State::Stopped(past) => past.listeners.iter().flat_map(Listener::local_addr).collect(),
-            _ => Vec::new(),
-        }
+        self.lifecycle.addresses()
     }
 
-    /// How the server is doing: what it has counted since its first start, and what it is at just now. Costs nothing to
-    /// the requests that are served meanwhile; see [`Metrics`].
+    /// How the server is doing: what it has counted since its first start, and what it is doing just now. The call costs the
+    /// requests that are served meanwhile nothing: see [`Metrics`].
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        let (live, starts, mut totals) = {
-            let state = lock(&self.control.state);
-            let live = if let State::Running(live) = &*state { Some(Arc::clone(live)) } else { None };
-            let history = lock(&self.control.history);
-            (live, history.starts, history.totals)
-        };
-        let config = &self.control.config;
-        let (run, pool) = (live.as_ref().map(|live| &live.run), live.as_ref().map(|live| &live.pool));
-        if let Some(run) = run {
-            totals += run.totals();
-        }
+        let config = &self.lifecycle.config;
+        let Snapshot { run, starts, totals } = self.lifecycle.snapshot();
+        let (run, pool) = (run.as_ref(), run.as_ref().map(|run| &run.pool));
         Metrics {
             name: config.name.clone(),
             phase: run.map_or(Phase::Stopped, |run| run.phase()),
@@ -161,73 +136,38 @@ impl ServerHandle {
 
     /// Whether both control one server.
     pub(crate) fn is_same(&self, other: &ServerHandle) -> bool {
-        Arc::ptr_eq(&self.control, &other.control)
+        Arc::ptr_eq(&self.lifecycle, &other.lifecycle)
     }
 
     /// Waits until the server has stopped; see [`Server::wait`](crate::Server::wait).
     pub fn wait(&self) -> StopReport {
-        match self.running() {
-            Some(live) => self.report_of(&live),
-            None => match &*lock(&self.control.state) {
-                State::Stopped(past) => past.report.clone(),
-                _ => StopReport::idle(&self.control.config.name),
-            },
+        match self.lifecycle.run_after_start() {
+            Some(run) => self.report_of(&run),
+            None => self.lifecycle.last_report(),
         }
     }
 
-    /// The run that is under way, or is about to be.
-    pub(super) fn running(&self) -> Option<Arc<Live>> {
-        let mut state = lock(&self.control.state);
-        loop {
-            match &*state {
-                State::New { .. } | State::Stopped(_) => return None,
-                State::Running(live) => return Some(Arc::clone(live)),
-                State::Starting { .. } => {
-                    state = self.control.started.wait(state).unwrap_or_else(PoisonError::into_inner);
-                }
-            }
-        }
-    }
-
-    /// Waits for the end of a run, unless that would be to wait for the calling thread itself.
-    pub(super) fn report_of(&self, live: &Arc<Live>) -> StopReport {
-        if live.is_own_thread() {
+    /// Waits for the end of a run, unless the calling thread is one of the run's own: it would wait for itself.
+    pub(super) fn report_of(&self, run: &Arc<Run>) -> StopReport {
+        if run.is_own_thread() {
             let advice = "waiting on one of the server's own threads would wait for itself: use ServerHandle::request_stop there";
-            let failure = Some(Error::misuse(format!("{}: {advice}", self.control.config.name)));
-            return StopReport { failure, ..StopReport::idle(&self.control.config.name) };
+            let failure = Some(Error::misuse(format!("{}: {advice}", self.name())));
+            return StopReport { failure, ..StopReport::idle(self.name()) };
         }
-        self.collect(live)
+        self.lifecycle.close(run)
     }
 
     /// Calls back when the run that is under way has ended; at once if there is none.
     pub(crate) fn when_stopped(&self, callback: Box<dyn FnOnce() + Send>) {
-        let run = match &*lock(&self.control.state) {
-            State::Running(live) => Some(Arc::clone(&live.run)),
-            _ => None,
-        };
-        match run {
+        match self.lifecycle.run() {
             Some(run) => run.when_ended(callback),
             None => callback(),
         }
     }
 
-    /// Whether the run that is under way has come to an end that nobody asked for.
+    /// Whether the run that is under way has failed.
     pub(crate) fn has_failed(&self) -> bool {
-        matches!(&*lock(&self.control.state), State::Running(live) if live.run.failure().is_some())
-    }
-
-    /// Joins what the run has left and keeps its report.
-    pub(super) fn collect(&self, live: &Arc<Live>) -> StopReport {
-        let report = live.finish();
-        let mut state = lock(&self.control.state);
-        if let State::Running(current) = &*state
-            && Arc::ptr_eq(current, live)
-        {
-            *state =
-                State::Stopped(Box::new(Past { report: report.clone(), listeners: live.take_listeners() }));
-            lock(&self.control.history).totals += live.run.totals();
-        }
-        report
+        self.lifecycle.run().is_some_and(|run| run.failure().is_some())
     }
 }
 

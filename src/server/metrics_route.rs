@@ -14,8 +14,8 @@ pub struct MetricsRoute {
     further: Vec<ServerHandle>,
 }
 
-/// Answers with the metrics of the server that is asked, and of [others](MetricsRoute::and), for Prometheus to
-/// scrape. They are read where they are counted, so it is fit to be [inline](crate::routing::Route::inline).
+/// Answers with the metrics of the server that gets the request, and of [others](MetricsRoute::and), for Prometheus to
+/// scrape. To read the metrics does not block, so the route may be [inline](crate::routing::Route::inline).
 ///
 /// ```
 /// use softstop::{Request, Router, Server, route, routing::{IntoRoute, metrics_route}};
@@ -33,7 +33,7 @@ pub fn metrics_route() -> MetricsRoute {
 }
 
 impl MetricsRoute {
-    /// Answers with the metrics of this server too. One that has been named already is not named twice.
+    /// Adds the metrics of this server. A server that is named twice is listed once.
     pub fn and(mut self, server: ServerHandle) -> MetricsRoute {
         self.further.push(server);
         self

@@ -1,5 +1,4 @@
-//! Listeners that end in another way than by a stop, or are not this process's alone: only from inside can a test have a
-//! second descriptor of one.
+//! What only a test inside the crate can do to a server: have a second descriptor of its listeners, and make a loop panic.
 
 use std::{
     io::{Read, Write},
@@ -13,8 +12,8 @@ use socket2::SockRef;
 use super::*;
 use crate::observe::Event;
 use crate::{
-    OnListenerFailure,
-    engine::net::Holder,
+    ErrorKind, OnListenerFailure,
+    engine::net::{Holder, LoopMessage},
     observe::Observer,
     route,
     stop::{ListenerEnd, Phase},
@@ -33,8 +32,8 @@ impl Observer for Failures {
     }
 }
 
-/// A running server with a listener of each family, held as `holder` says; second descriptors of its listeners; and the
-/// addresses of those that fail.
+/// A running server with a listener of each family, whose holder is `holder`. Returns the server, second descriptors of its
+/// listeners, and the addresses of listeners that fail.
 fn serve(choice: OnListenerFailure, holder: Holder) -> (Server, Vec<TcpListener>, Receiver<SocketAddr>) {
     let (sender, failures) = channel();
     let routes = Router::new().get("/", route(|_| "served").inline());
@@ -47,10 +46,10 @@ fn serve(choice: OnListenerFailure, holder: Holder) -> (Server, Vec<TcpListener>
         .on_listener_failure(choice)
         .observer(Failures(sender))
         .build();
-    let mut binding = server.bind().unwrap();
-    binding.listeners.iter_mut().for_each(|listener| listener.holder = holder);
-    let others = binding.listeners.iter().map(|listener| listener.socket.try_clone().unwrap()).collect();
-    binding.serve(None).unwrap();
+    let mut start = server.bind().unwrap();
+    start.listeners.iter_mut().for_each(|listener| listener.holder = holder);
+    let others = start.listeners.iter().map(|listener| listener.socket.try_clone().unwrap()).collect();
+    start.serve(None).unwrap();
     (server, others, failures)
 }
 
@@ -130,7 +129,8 @@ fn a_listener_that_fails_while_it_closes_is_named_in_the_report() {
     assert_eq!((report.listener_failures.len(), report.failure.is_none()), (1, true), "{report}");
 }
 
-/// It is neither bound nor filtered, so the others hear new clients; nor emptied, so they have those who wait.
+/// The listener is neither bound away nor filtered, so the other holders still get new clients. Its accept queue is not emptied,
+/// so they get the clients that wait.
 #[test]
 fn a_listener_that_others_hold_is_left_as_it_is() {
     let (server, others, _) = serve(OnListenerFailure::Fail, Holder::Shared);
@@ -163,4 +163,50 @@ fn a_listener_that_others_hold_can_be_kept_and_left_later() {
     others[1].set_nonblocking(false).unwrap();
     let _client = connect(address);
     others[1].accept().unwrap();
+}
+
+#[test]
+fn a_loop_that_panics_ends_the_server_with_a_defect_and_the_server_can_start_again() {
+    let (server, _, _) = serve(OnListenerFailure::Fail, Holder::Alone);
+    let mut client = connect(server.addresses()[0]);
+    assert_served(&mut client);
+    let run = server.handle.lifecycle.run().unwrap();
+    assert!(run.loops()[0].mailbox.send(LoopMessage::Panic).is_ok());
+    let report = server.wait();
+    let failure = report.failure.as_ref().unwrap();
+    assert_eq!(failure.kind(), ErrorKind::Defect, "{failure}");
+    assert!(
+        failure.to_string().starts_with("tested: an event loop panicked: as the test wants"),
+        "{failure}"
+    );
+    assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "the connection is closed");
+    server.start().unwrap();
+    assert_served(&mut connect(server.addresses()[0]));
+}
+
+/// A report is made once. Every caller that waits for a run gets it, and the next start gets the kept listeners.
+#[test]
+fn all_that_wait_for_a_run_get_its_report_and_the_next_start_its_listeners() {
+    let (server, _, _) = serve(OnListenerFailure::Fail, Holder::Alone);
+    let addresses = server.addresses();
+    assert_served(&mut connect(addresses[0]));
+    let waiters: Vec<_> = (0..4)
+        .map(|_| {
+            let handle = server.handle();
+            std::thread::spawn(move || handle.wait())
+        })
+        .collect();
+    let run = server.handle.lifecycle.run().unwrap();
+    server.handle().request_stop(StopPolicy::default().keep_listener());
+    let reports: Vec<_> = waiters.into_iter().map(|waiter| waiter.join().unwrap()).collect();
+    for report in &reports {
+        assert_eq!((report.requests.completed, report.listener), (1, Some(ListenerEnd::Kept)), "{report}");
+    }
+    assert!(Arc::ptr_eq(&run.close(), &run.close()));
+    assert_eq!(server.addresses(), addresses);
+    server.start().unwrap();
+    assert_eq!(server.addresses(), addresses);
+    // A caller that still has the closed run does not disturb the next one.
+    assert_eq!(server.handle.lifecycle.close(&run).requests.completed, 1);
+    assert!(server.handle().is_ready());
 }

@@ -62,8 +62,7 @@ fn strategies_can_be_chosen_and_are_told_as_a_table() {
 #[test]
 fn few_descriptors_are_few_connections() {
     let flood = r#"ulimit -n 64; exec "$0" bench accept --rate 100000 --seconds 0.2 --closes 0 --json"#;
-    let mut command = Command::new("sh");
-    command.args(["-c", flood, env!("CARGO_BIN_EXE_softstop")]);
+    let mut command = Program::command_under(&["sh", "-c", flood]);
     let output = soon(&in_background(move || command.output().unwrap()));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{errors}");

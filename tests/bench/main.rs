@@ -5,7 +5,6 @@ mod accept;
 mod interrupted;
 mod load;
 mod peers;
-#[allow(dead_code, reason = "the program is run to its end here")]
 #[path = "../support/program.rs"]
 mod program;
 mod refused;

@@ -1,9 +1,10 @@
 //! What cannot be measured is refused, and at once.
 
-use std::{net::TcpListener, process::Command};
+use std::net::TcpListener;
 
 use crate::{
     peers::peer,
+    program::Program,
     run,
     support::{in_background, soon},
 };
@@ -67,8 +68,8 @@ fn what_cannot_come_to_an_end_does_not_begin() {
 fn connections_that_cannot_be_had_are_not_waited_for() {
     let url = format!("http://{}/", peer(&["HTTP/1.1 204 No Content\r\n\r\n"], false));
     let load = r#"ulimit -n 64; exec "$0" bench load "$1" --connections 100 --rate 1 --seconds 60"#;
-    let mut command = Command::new("sh");
-    command.args(["-c", load, env!("CARGO_BIN_EXE_softstop"), &url]);
+    let mut command = Program::command_under(&["sh", "-c", load]);
+    command.arg(&url);
     let output = soon(&in_background(move || command.output().unwrap()));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{errors}");

@@ -3,6 +3,10 @@
 
 mod command_line;
 mod matrix;
+#[path = "../support/program.rs"]
+mod program;
 mod reports;
 mod run;
 mod servers;
+#[path = "../support/mod.rs"]
+mod support;

@@ -3,11 +3,13 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
 use serde_json::Value;
+
+use crate::program::Program;
 
 /// A run that has ended.
 pub(crate) struct Run {
@@ -26,9 +28,7 @@ pub(crate) fn temporary(name: &str) -> PathBuf {
 }
 
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_softstop"));
-    command.arg("check").args(arguments).env_remove("SOFTSTOP_LOG").stdin(Stdio::null());
-    command
+    Program::command(&[&["check"], arguments].concat())
 }
 
 pub(crate) fn text(output: &Output) -> String {

@@ -1,5 +1,6 @@
 //! Good servers: softstop's own.
 
+use crate::program::PROGRAM;
 use crate::run::{Run, check, example};
 
 /// The checks for which the program's hello has no route.
@@ -17,8 +18,7 @@ fn a_quick_look_at_the_program_passes() {
 #[test]
 fn the_url_says_which_of_three_servers_is_judged() {
     let any = "127.0.0.1:0";
-    let program = env!("CARGO_BIN_EXE_softstop");
-    let server = [program, "serve", "--hello", any, "--name", any, "--echo", "127.0.0.1:{port}"];
+    let server = [PROGRAM, "serve", "--hello", any, "--name", any, "--echo", "127.0.0.1:{port}"];
     let only =
         ["--only", "slow-body,expect-continue", "--post", "/", "--url", "http://127.0.0.1:{port}/healthz"];
     let run = check(&only, &server);
@@ -55,8 +55,7 @@ fn the_target_passes_everything() {
 /// Judges hello, one of the three servers of the program.
 fn serve(options: &[&str], arguments: &[&str]) -> Run {
     let any = "127.0.0.1:0";
-    let program = env!("CARGO_BIN_EXE_softstop");
-    let server = [program, "serve", "--hello", "127.0.0.1:{port}", "--name", any, "--echo", any];
+    let server = [PROGRAM, "serve", "--hello", "127.0.0.1:{port}", "--name", any, "--echo", any];
     let routes = ["--slow", "/sleep?ms=600", "--says", "hello: listening on"];
     check(&[options, &routes].concat(), &[&server, arguments].concat())
 }

@@ -2,16 +2,14 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, ErrorKind},
+    io::ErrorKind,
     net::SocketAddr,
-    process::{Child, Command, Stdio},
-    sync::mpsc,
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use crate::{
     client::{Client, HUNG},
+    program::{self, FREE},
     stage::{alone, wait_until},
 };
 
@@ -20,77 +18,43 @@ const CLIENTS: usize = 100;
 /// Clock ticks a second in /proc: a constant of the kernel's interface.
 const TICKS: f64 = 100.0;
 
-/// The program, which ends with its owner.
+/// The program with few descriptors.
 struct Program {
-    process: Child,
+    running: program::Program,
     hello: SocketAddr,
-    /// Reads to the end; how many lines told of pauses.
-    log: Option<JoinHandle<usize>>,
 }
 
 impl Program {
     fn start() -> Program {
         let limited = format!("ulimit -n {DESCRIPTORS}; exec \"$0\" \"$@\"");
-        let any = "127.0.0.1:0";
-        let mut process = Command::new("sh")
-            .args(["-c", &limited, env!("CARGO_BIN_EXE_softstop")])
-            .args(["serve", "--hello", any, "--name", any, "--echo", any, "--loops", "1"])
-            .env("SOFTSTOP_LOG", "info")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(process.stderr.take().unwrap());
-        let (found, addresses) = mpsc::channel();
-        // It reads to the end, so that the program never waits for its reader.
-        let log = thread::spawn(move || {
-            let mut pauses = 0;
-            for line in log.lines().map_while(Result::ok) {
-                pauses +=
-                    usize::from(line.contains("accepting pauses") || line.contains("accepting has paused"));
-                if let Some((before, address)) = line.split_once(": listening on ") {
-                    let is_hello = before.ends_with("hello");
-                    found.send((is_hello, address.trim().parse().unwrap())).unwrap();
-                }
-            }
-            pauses
-        });
-        // All three have the descriptors that they need before any is taken by a client.
-        let listening: Vec<_> = (0..3).map(|_| addresses.recv_timeout(HUNG).unwrap()).collect();
-        let hello = listening.into_iter().find(|(is_hello, _)| *is_hello).unwrap().1;
-        Program { process, hello, log: Some(log) }
+        let command = program::Program::command_under(&["sh", "-c", &limited]);
+        let mut running = program::Program::start_as(command, &["--loops", "1"], FREE);
+        // All three servers have the descriptors that they need before a client takes any.
+        let [hello, ..] = running.addresses();
+        Program { running, hello }
     }
 
     /// Those below the limit: what it inherited may lie above.
     fn descriptors(&self) -> usize {
-        let open = fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap();
+        let open = fs::read_dir(format!("/proc/{}/fd", self.running.id())).unwrap();
         let number = |entry: std::io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
         open.filter_map(number).filter(|number: &usize| *number < DESCRIPTORS).count()
     }
 
-    /// Ends it; how many lines of its log told of pauses.
+    /// Kills the program: how many lines of its log told of pauses.
     fn end(mut self) -> usize {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        self.log.take().unwrap().join().unwrap()
+        self.running.process.0.kill().unwrap();
+        let (_, log) = self.running.wait();
+        let is_pause =
+            |line: &&str| line.contains("accepting pauses") || line.contains("accepting has paused");
+        log.lines().filter(is_pause).count()
     }
 
     fn processor_seconds(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.running.id())).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         let ticks = |field: usize| fields[field].parse::<f64>().unwrap();
         (ticks(11) + ticks(12)) / TICKS
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // Both fail only where it has ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        // The next test counts descriptors: the log's must be gone.
-        if let Some(log) = self.log.take() {
-            log.join().unwrap();
-        }
     }
 }
 
@@ -121,8 +85,7 @@ fn without_descriptors_a_stop_answers_whom_it_has_and_then_who_waits() {
             client
         })
         .collect();
-    let id = program.process.id().to_string();
-    assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+    program.running.signal("TERM");
     for mut client in inside {
         let answer = client.answer();
         assert_eq!((answer.text(), answer.close), ("slept", true));
@@ -132,14 +95,7 @@ fn without_descriptors_a_stop_answers_whom_it_has_and_then_who_waits() {
         assert_greeted(&mut client);
         client.assert_ended();
     }
-    let began = Instant::now();
-    let status = loop {
-        match program.process.try_wait().unwrap() {
-            Some(status) => break status,
-            None => assert!(began.elapsed() < HUNG, "it does not end"),
-        }
-        thread::yield_now();
-    };
+    let (status, _) = program.running.wait();
     assert_eq!(status.code(), Some(0));
 }
 
@@ -186,7 +142,7 @@ fn without_descriptors_it_serves_whom_it_has_and_waits_for_room() {
     let mut last = Client::connect(program.hello);
     ask(&last);
     assert_greeted(&mut last);
-    assert!(program.process.try_wait().unwrap().is_none(), "it still runs");
+    assert!(program.running.process.0.try_wait().unwrap().is_none(), "it still runs");
     // It paused ten times a second. A line tells of the first, and the next one only after a minute.
     assert_eq!(program.end(), 1);
 }

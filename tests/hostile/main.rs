@@ -9,5 +9,9 @@ mod early;
 mod exhausted;
 mod halves;
 mod pipelining;
+#[path = "../support/program.rs"]
+mod program;
 mod slow;
 mod stage;
+#[path = "../support/mod.rs"]
+mod support;

@@ -14,7 +14,9 @@
 mod curl;
 mod load;
 mod peer;
+#[path = "../support/program.rs"]
+mod program;
 mod proxies;
 mod scripts;
-
-mod program;
+#[path = "../support/mod.rs"]
+mod support;

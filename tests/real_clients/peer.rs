@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::program::{Process, Program};
+use crate::program::{FREE, Process, Program};
 
 /// No client here needs more than some seconds.
 const HANGS: Duration = Duration::from_secs(120);
@@ -99,8 +99,24 @@ pub(crate) fn content(length: usize) -> Vec<u8> {
     bytes
 }
 
-pub(crate) fn start() -> Program {
-    Program::start([(Ipv4Addr::LOCALHOST, 0).into(); 3])
+/// The running program, and where its three servers listen.
+pub(crate) struct Servers {
+    pub(crate) hello: SocketAddr,
+    pub(crate) name: SocketAddr,
+    pub(crate) echo: SocketAddr,
+    program: Program,
+}
+
+/// Starts the program on free ports.
+pub(crate) fn start() -> Servers {
+    start_on(FREE)
+}
+
+/// Starts the program with its servers on these addresses.
+pub(crate) fn start_on(addresses: [SocketAddr; 3]) -> Servers {
+    let mut program = Program::start_as(Program::command(&["serve"]), &[], addresses);
+    let [hello, name, echo] = program.addresses();
+    Servers { hello, name, echo, program }
 }
 
 /// What a server of the program says it did.
@@ -112,12 +128,10 @@ pub(crate) struct Served {
 
 /// Stops the program, which has to end cleanly, and returns what hello, name and echo served.
 #[track_caller]
-pub(crate) fn stop(mut program: Program) -> [Served; 3] {
-    // The standard library can only kill.
-    let kill = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", program.process.0.id())).status();
-    assert!(kill.unwrap().success());
-    let lines: Vec<String> = std::iter::from_fn(|| program.log.line()).collect();
-    let status = program.process.0.wait().unwrap();
+pub(crate) fn stop(servers: Servers) -> [Served; 3] {
+    servers.program.signal("TERM");
+    let (status, log) = servers.program.wait();
+    let lines: Vec<&str> = log.lines().collect();
     assert_eq!(status.code(), Some(0), "{lines:#?}");
     ["hello", "name", "echo"].map(|name| {
         let report = lines.iter().find(|line| line.contains(&format!("{name}: stopped cleanly")));

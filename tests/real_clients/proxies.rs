@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::curl::curl;
-use crate::peer::{Folder, LIMIT, Served, content, free_address, run, start, stop};
-use crate::program::{Process, Program};
+use crate::peer::{Folder, LIMIT, Served, Servers, content, free_address, run, start, start_on, stop};
+use crate::program::Process;
 
 /// Tries to connect to a proxy that has just been started, and the pause between two of them.
 const TRIES: u32 = 3000;
@@ -42,9 +42,9 @@ impl Proxy {
     }
 }
 
-fn nginx(program: &Program) -> Proxy {
+fn nginx(program: &Servers) -> Proxy {
     let (address, folder) = (free_address(), Folder::new("nginx"));
-    let Program { hello, echo, .. } = program;
+    let Servers { hello, echo, .. } = program;
     let here = folder.path("");
     // A single process: with a master, its workers would outlive it when it is killed.
     let configuration = format!(
@@ -81,9 +81,9 @@ http {{
     Proxy::start(command, address, folder)
 }
 
-fn haproxy(program: &Program) -> Proxy {
+fn haproxy(program: &Servers) -> Proxy {
     let (address, folder) = (free_address(), Folder::new("haproxy"));
-    let Program { hello, echo, .. } = program;
+    let Servers { hello, echo, .. } = program;
     let configuration = format!(
         r"global
   maxconn 256
@@ -113,7 +113,7 @@ backend echo
 
 /// What holds with any proxy in front.
 #[track_caller]
-fn serves_through(proxy: fn(&Program) -> Proxy) {
+fn serves_through(proxy: fn(&Servers) -> Proxy) {
     let program = start();
     let listening = [program.hello, program.name, program.echo];
     let proxy = proxy(&program);
@@ -146,7 +146,7 @@ fn serves_through(proxy: fn(&Program) -> Proxy) {
     assert_eq!(echoed.requests, 2);
 
     // A restart: what the proxy had kept is gone, and no client notices.
-    let program = Program::start(listening);
+    let program = start_on(listening);
     assert_eq!(curl(&[&url], b"").text(), "Hello, world!".repeat(500));
     let Served { requests, connections } = &stop(program)[0];
     assert!(*requests == 500 && *connections <= 16, "{requests} over {connections}");

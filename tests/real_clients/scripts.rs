@@ -3,14 +3,13 @@
 
 use std::process::Command;
 
-use crate::peer::{Served, run, start, stop};
-use crate::program::Program;
+use crate::peer::{Served, Servers, run, start, stop};
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real_clients");
 
 /// Runs a script against all three servers.
 #[track_caller]
-fn script(interpreter: &str, script: &str, program: &Program) {
+fn script(interpreter: &str, script: &str, program: &Servers) {
     let addresses = [program.hello, program.name, program.echo].map(|address| address.to_string());
     let outcome = run(Command::new(interpreter).arg(format!("{SCRIPTS}/{script}")).args(addresses), b"");
     outcome.says("done");

@@ -9,6 +9,7 @@ mod bounds;
 mod connections;
 mod contents;
 mod listen_addresses;
+mod methods;
 mod metrics;
 mod middleware;
 mod nested;

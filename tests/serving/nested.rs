@@ -142,26 +142,63 @@ fn nested_routers_conflict_as_routes_do() {
     };
     let one = |route: &str| Router::new().get(route, path);
     let rows = [
-        ("/known", one("/"), "cannot be added"),
-        ("/users", one("/{other}"), "cannot be added"),
-        ("/users", one("/{id}"), "cannot be added"),
-        ("/users", Router::new().fallback(path), "cannot be added"),
-        ("/a/{id}", one("/b/{id}"), "two parameters named \"id\""),
-        ("/{*rest}", one("/more"), "cannot be added"),
-        ("/", one("/more"), "is not a path to nest below"),
-        ("", one("/more"), "is not a path to nest below"),
-        ("api", one("/more"), "is not a path to nest below"),
-        ("/api/", one("/more"), "is not a path to nest below"),
+        ("/known", one("/"), "/known", true, "the router has this path already"),
+        ("/users", one("/{other}"), "/users/{other}", true, "it conflicts with the path \"/users/{id}\""),
+        ("/users", one("/{id}"), "/users/{id}", true, "the router has this path already"),
+        ("/users", Router::new().fallback(path), "/users", true, "there is a fallback for it already"),
+        ("/a/{id}", one("/b/{id}"), "/a/{id}/b/{id}", false, "it has two parameters named \"id\""),
+        ("/{*rest}", one("/more"), "/{*rest}/more", false, "only the last segment can be a {*name}"),
+        ("/a?b", one("/more"), "/a?b", false, "a question mark begins the query"),
+        ("/", one("/more"), "/", false, "looks like \"/api\""),
+        ("", one("/more"), "", false, "looks like \"/api\""),
+        ("api", one("/more"), "api", false, "looks like \"/api\""),
+        ("/api/", one("/more"), "/api/", false, "looks like \"/api\""),
     ];
-    for (prefix, router, words) in rows {
+    for (prefix, router, at, is_conflict, words) in rows {
         let what = format!("{router:?} below {prefix:?}");
-        let error = known().try_nest(prefix, router).map(|_| ()).expect_err(&what).to_string();
+        let error = known().try_nest(prefix, router).map(|_| ()).expect_err(&what);
+        assert_eq!((error.method(), error.path(), error.is_conflict()), (None, at, is_conflict), "{what}");
+        let error = error.to_string();
+        assert!(error.starts_with(&format!("the path {at:?} cannot be added: ")), "{what}: {error}");
         assert!(error.contains(words), "{what}: {error}");
     }
-    let error = known().try_route(Method::Put, "/users/{id}", path).unwrap_err().to_string();
-    assert_eq!(error, "the path \"/users/{id}\" belongs to a nested router: add the route there");
-    let error = known().try_route(Method::Put, "/{a}/{a}", path).unwrap_err().to_string();
-    assert_eq!(error, "the path \"/{a}/{a}\" cannot be added: it has two parameters named \"a\"");
+    let mut router = known();
+    let error = router.try_route(Method::Put, "/users/{id}", path).unwrap_err().to_string();
+    assert!(error.ends_with("the path belongs to a nested router: add the route there"), "{error}");
+    let error = router.try_route(Method::Put, "/{a}/{a}", path).unwrap_err().to_string();
+    assert_eq!(error, "PUT \"/{a}/{a}\" cannot be added: it has two parameters named \"a\"");
     // No conflict: other paths below the same prefix.
     let _ = known().nest("/users", one("/{id}/notes")).nest("/api", one("/more"));
+}
+
+#[test]
+fn a_nested_router_is_added_whole_or_not_at_all() {
+    let conflicting = || {
+        Router::new()
+            .get("/first", path)
+            .route("BREW", "/second", path)
+            .fallback(path)
+            .get("/known", path)
+            .get("/{ä}", path)
+    };
+    let mut router = Router::new().get("/api/known", path).post("/", path);
+    let before = format!("{router:?}");
+    let error = router.try_nest("/api", conflicting()).unwrap_err();
+    assert_eq!(error.path(), "/api/known");
+    assert_eq!(format!("{router:?}"), before);
+    // Nothing of the first attempt stands in the way of the next ones, at other places and at the same place.
+    router.try_nest("/api", Router::new().get("/first", path).fallback(path)).unwrap();
+    router.try_nest("/v2", conflicting()).unwrap().try_route("GET", "/", path).unwrap();
+    let (_server, address) = serve(router);
+    let mut client = Client::connect(address);
+    for (target, status) in [
+        ("/", 200),
+        ("/api/first", 200),
+        ("/api/known", 200),
+        ("/v2/known", 200),
+        ("/api/second", 200),
+        ("/b", 404),
+    ] {
+        assert_eq!(client.get(target).status, status, "{target}");
+    }
 }

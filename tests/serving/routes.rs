@@ -71,9 +71,7 @@ fn a_path_may_be_written_as_people_write_it() {
     }
     client.send("PUT /gr%C3%B6%C3%9Fe HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(client.read_response().text(), "the same path");
-    let error = Router::new().try_route(Method::Get, "/search?q=1", |_: &Request| "").unwrap_err();
-    assert!(error.to_string().contains("question mark"), "{error}");
-    let router = Router::new().get("/ä", |_: &Request| "");
+    let mut router = Router::new().get("/ä", |_: &Request| "");
     let error = router.try_route(Method::Get, "/%c3%a4", |_: &Request| "").unwrap_err();
     assert!(error.to_string().contains("has a route already"), "{error}");
 }

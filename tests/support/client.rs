@@ -1,4 +1,4 @@
-//! A client that sends exactly the bytes it is told, and reads responses by their `Content-Length` and nothing else.
+//! A client that sends exactly the given bytes, and frames responses by their `Content-Length` only.
 
 use std::{
     io::{self, Read, Write},
@@ -12,11 +12,11 @@ use super::HUNG;
 
 pub(crate) struct Client {
     stream: TcpStream,
-    /// Read, but not taken yet.
+    /// Bytes that were read and not taken yet.
     received: Vec<u8>,
 }
 
-/// A response as it came.
+/// A response, unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -31,12 +31,12 @@ impl Client {
         Client::new(TcpStream::connect_timeout(&address, HUNG).unwrap())
     }
 
-    /// `None` if nobody listens.
+    /// Connects, or returns `None` if the server refuses.
     pub(crate) fn try_connect(address: SocketAddr) -> Option<Client> {
         TcpStream::connect_timeout(&address, HUNG).ok().map(Client::new)
     }
 
-    /// A client on a connection that was made in another way.
+    /// A client on an existing connection.
     pub(crate) fn from(stream: TcpStream) -> Client {
         Client::new(stream)
     }
@@ -48,15 +48,15 @@ impl Client {
         Client { stream, received: Vec::new() }
     }
 
-    /// A client whose kernel takes few bytes that it has not asked for: a response of some megabytes blocks.
+    /// A client with a small receive window: a response of some megabytes blocks until the client reads.
     pub(crate) fn connect_with_small_window(address: SocketAddr) -> Client {
         Client::connect_with_window(address, 128 * 1024)
     }
 
-    /// A client whose kernel takes about so many bytes that it has not asked for.
+    /// A client with a receive window of about this many bytes.
     pub(crate) fn connect_with_window(address: SocketAddr, window: usize) -> Client {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
-        // Before the handshake, which announces it.
+        // The handshake announces the window, so the size is set before.
         socket.set_recv_buffer_size(window).unwrap();
         socket.connect(&address.into()).unwrap();
         Client::new(socket.into())
@@ -75,7 +75,7 @@ impl Client {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
-    /// A second owner of the same connection, to send from while this one reads.
+    /// A second handle of the same connection, to send while the client reads.
     pub(crate) fn sender(&self) -> TcpStream {
         self.stream.try_clone().unwrap()
     }
@@ -118,14 +118,14 @@ impl Client {
         response
     }
 
-    /// The next head, as it came.
+    /// The next head, unchanged.
     #[track_caller]
     pub(crate) fn read_head_text(&mut self) -> String {
         let end = self.fill_to_the_end_of_a_head();
         String::from_utf8(self.take(end)).unwrap()
     }
 
-    /// Exactly so many bytes.
+    /// The next `count` bytes.
     #[track_caller]
     pub(crate) fn read_bytes(&mut self, count: usize) -> Vec<u8> {
         while self.received.len() < count {
@@ -134,27 +134,27 @@ impl Client {
         self.take(count)
     }
 
-    /// All that is left, to the orderly end of the connection; a reset fails the test.
+    /// All remaining bytes, up to the orderly end of the connection. A reset fails the test.
     #[track_caller]
     pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
         while self.fill().expect("the connection ends in order") > 0 {}
         std::mem::take(&mut self.received)
     }
 
-    /// Nothing more comes, and the connection ends in order.
+    /// Fails the test unless the connection ends in order without further bytes.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {
         let rest = self.read_to_end();
         assert!(rest.is_empty(), "unexpected: {}", String::from_utf8_lossy(&rest));
     }
 
-    /// Reads until the connection is over, however it ends: what came.
+    /// Reads until the connection is over, also by a reset, and returns the bytes.
     pub(crate) fn read_all_there_is(&mut self) -> Vec<u8> {
         while self.fill().is_ok_and(|count| count > 0) {}
         std::mem::take(&mut self.received)
     }
 
-    /// Tells the server that no more will be sent, and can still read.
+    /// Shuts the write side down. The client can still read.
     pub(crate) fn half_close(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
@@ -197,7 +197,7 @@ impl Client {
 }
 
 impl Response {
-    /// The value of a field that may stand there once.
+    /// The value of a field. A second field of this name fails the test.
     #[track_caller]
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut values = self.fields.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));

@@ -1,17 +1,17 @@
-//! Handlers that the test holds: it learns when one has been entered, and says when it may go on.
+//! Handlers that a test holds. The test learns when a handler was entered, and decides when it goes on.
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::HUNG;
 
-/// The handler's side.
+/// The side of the handlers.
 #[derive(Clone)]
 pub(crate) struct Gate {
     entered: Sender<()>,
     go_on: Receiver<()>,
 }
 
-/// The test's side. Dropped, it lets everybody through.
+/// The side of the test. Its drop lets all handlers through.
 pub(crate) struct Held {
     entered: Receiver<()>,
     go_on: Sender<()>,
@@ -24,7 +24,7 @@ pub(crate) fn gate() -> (Gate, Held) {
 }
 
 impl Gate {
-    /// Says that the handler has been entered, and holds it.
+    /// Tells the test that the handler was entered, and blocks until the test lets it go.
     pub(crate) fn pass(&self) {
         // Both fail only when the test is over.
         if self.entered.send(()).is_ok() {
@@ -40,7 +40,7 @@ impl Held {
         self.entered.recv_timeout(HUNG).expect("a handler is entered");
     }
 
-    /// Whether no handler has been entered beyond those that were waited for.
+    /// Whether no handler was entered apart from those that the test has waited for.
     pub(crate) fn nobody_entered(&self) -> bool {
         self.entered.is_empty()
     }

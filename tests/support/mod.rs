@@ -1,5 +1,5 @@
-//! What the integration tests share: a client that sees every byte, handlers that the test holds, and the program as a
-//! child process (in `program`, for the tests that need it). Nothing in here sleeps; the one time-out only says that something hangs.
+//! Shared by the integration tests: a client that sees every byte, handlers that a test holds, and the program as a child
+//! process (`program.rs`, for the tests that need it). Nothing in here sleeps. The one time-out only detects a hang.
 #![allow(dead_code, reason = "each test program uses a part of this")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -16,18 +16,18 @@ use std::{
 
 use softstop::{Router, Server, ServerBuilder, StopPolicy, report::StopReport};
 
-/// Longer than anything here takes on the slowest machine: whoever waits that long waits for ever.
+/// Longer than anything here takes on the slowest machine. A wait of this length is a hang.
 pub(crate) const HUNG: Duration = Duration::from_secs(30);
 
-/// What a machine that is busy with other things may add to a bound that was promised.
+/// The delay that a busy machine may add to a guaranteed bound.
 pub(crate) const NOISE: Duration = Duration::from_secs(10);
 
-/// A server on a free port, with two loops, not built yet.
+/// A builder of a server on a free port, with two loops.
 pub(crate) fn local() -> ServerBuilder {
     Server::builder().name("tested").listen("127.0.0.1:0").loops(2)
 }
 
-/// Builds and starts a server: itself and its first address.
+/// Builds and starts a server. Returns the server and its first address.
 pub(crate) fn start(builder: ServerBuilder) -> (Server, SocketAddr) {
     let server = builder.build();
     server.start().unwrap();
@@ -40,12 +40,12 @@ pub(crate) fn serve(routes: Router) -> (Server, SocketAddr) {
     start(local().routes(routes))
 }
 
-/// A stop that gives everybody the time that a test may take.
+/// A policy whose grace period is longer than a test may take.
 pub(crate) fn patient() -> StopPolicy {
     StopPolicy::default().grace(HUNG * 2)
 }
 
-/// Runs `body` on a thread of its own; its result can be waited for with [`soon`].
+/// Runs `body` on a thread of its own. [`soon`] waits for the result.
 pub(crate) fn in_background<T: Send + 'static>(
     body: impl FnOnce() -> T + Send + 'static,
 ) -> mpsc::Receiver<T> {
@@ -54,13 +54,13 @@ pub(crate) fn in_background<T: Send + 'static>(
     receiver
 }
 
-/// What a background thread or a handler has to say, unless it hangs or has panicked.
+/// The next message of a background thread or a handler. A hang or a panic there fails the test.
 #[track_caller]
 pub(crate) fn soon<T>(receiver: &mpsc::Receiver<T>) -> T {
     receiver.recv_timeout(HUNG).expect("it neither hangs nor panics")
 }
 
-/// Stops the server in the background: the report comes through the channel. Returns once the stop has begun.
+/// Stops the server in the background. Returns when the stop has begun. The channel delivers the report.
 pub(crate) fn begin_stop(server: &Server, policy: StopPolicy) -> mpsc::Receiver<StopReport> {
     let handle = server.handle();
     handle.request_stop(policy);
@@ -68,7 +68,7 @@ pub(crate) fn begin_stop(server: &Server, policy: StopPolicy) -> mpsc::Receiver<
     in_background(move || handle.wait())
 }
 
-/// Gives other threads their turn until the condition holds: for what no event tells of.
+/// Yields to other threads until the condition holds. For conditions that no event announces.
 #[track_caller]
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let began = Instant::now();

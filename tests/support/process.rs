@@ -1,13 +1,13 @@
-//! What the process has of threads and descriptors.
+//! Counts the threads and the descriptors of the process.
 
 use std::fs;
 
-/// The threads of this process.
+/// The number of threads.
 pub(crate) fn threads() -> usize {
     entries("/proc/self/task")
 }
 
-/// The open descriptors of this process, the one that reads the list included.
+/// The number of open descriptors, including the one that reads the list.
 pub(crate) fn descriptors() -> usize {
     entries("/proc/self/fd")
 }

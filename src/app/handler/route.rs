@@ -87,6 +87,11 @@ where
 }
 
 /// A value that can stand behind a path: a [`Handler`], or a [`Route`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither a handler nor a route",
+    label = "neither a handler nor a route",
+    note = "write `|request: &Request| ..`, or `route(|request| ..)`, or implement `Handler` for a type of your own"
+)]
 pub trait IntoRoute: Sized {
     /// Makes the route. A handler becomes a route that runs on the worker pool, without any decoration.
     fn into_route(self) -> Route;

@@ -1,4 +1,4 @@
-//! One line a request, in the format that every log analyser reads.
+//! The access log: one line for each request, in the format that log analysers read.
 
 use std::{
     fmt::{self, Write},
@@ -13,15 +13,15 @@ use crate::{
     isolation::journal,
 };
 
-/// The log target of [`access_log`], by which a logger can tell its lines from others.
+/// The log target of [`access_log`]. A logger can tell its lines from others by it.
 const TARGET: &str = "softstop::access";
 
-/// Logs requests: see [`access_log`].
+/// The wrapper that logs requests: see [`access_log`].
 #[derive(Debug, Clone, Copy)]
 pub struct AccessLog(());
 
-/// Logs each request once, when it has been answered, in the combined format of Apache and nginx, through [`log`] at level
-/// `info` with the target `softstop::access`.
+/// Makes a wrapper that logs each request once, when it has been answered. The lines have the combined format of Apache and
+/// nginx, and go through [`log`] at level `info` with the target `softstop::access`.
 ///
 /// ```text
 /// 127.0.0.1 - ada [21/Nov/2026:22:59:23 +0000] "GET /notes?page=2 HTTP/1.1" 200 512 "-" "curl/8.14.1"
@@ -29,19 +29,19 @@ pub struct AccessLog(());
 ///                                                                       status   bytes of content
 /// ```
 ///
-/// - What a client says cannot forge a line or a field: everything but visible ASCII, and `"` and `\`, is written as
-///   `\xhh`. What is not there is `-`.
-/// - The user is the one of `Authorization: Basic`, whether or not anybody has checked the password.
-/// - The bytes are those of the content that the handler returned, `-` if none of it is sent, or if it is
-///   [streamed](crate::Body::stream), as nobody knows yet how much it is going to be.
-/// - A request that the server refuses has its line too: at a [time limit](crate::routing::Route::timeout), when the queue is full, when
-///   the stop comes first. What the handler returns later has none.
-/// - Around the outermost router it also logs malformed requests. Of these only the address, the status and the bytes
-///   are known, so the request line is `"-"`.
+/// - A client cannot forge a line or a field: everything but visible ASCII, and `"` and `\`, is written as `\xhh`. A field
+///   that is not there is `-`.
+/// - The user is the one of `Authorization: Basic`, whether or not the program has checked the password.
+/// - The bytes are those of the content that the handler returned. They are `-` if none of it is sent, or if it is
+///   [streamed](crate::Body::stream), because its length is not known yet.
+/// - A request that the server refuses has its line too: at a [time limit](crate::routing::Route::timeout), when the queue is full, or when
+///   the stop comes first. The response that the handler returns later has no line.
+/// - Around the outermost router the wrapper also logs malformed requests. Of these only the address, the status and the
+///   bytes are known, so the request line is `"-"`.
 ///
-/// Each line is handed to a thread, which calls the logger. If lines come faster than the logger takes them, a worker waits
-/// for it, but not for one that does not come back. An event loop never waits: neither for the line of a refused request, nor
-/// around an [inline](crate::routing::Route::inline) route. Lines for which there is no room then are left out, and counted in the log.
+/// A thread of the library calls the logger. If lines come faster than the logger takes them, a worker waits for the
+/// logger, but not for a logger that does not return. An event loop never waits, neither for the line of a refused request
+/// nor around an [inline](crate::routing::Route::inline) route. Lines for which there is no room are left out, and counted in the log.
 ///
 /// ```
 /// use softstop::{Request, Router, middleware::access_log};
@@ -56,7 +56,7 @@ pub fn access_log() -> AccessLog {
 
 impl Wrap for AccessLog {
     fn handle(&self, request: &Request, next: &Next) -> Response {
-        // The level alone: the logger's own `enabled` may block, and this may be a loop.
+        // Asks for the level alone, because the logger's `enabled` may block, and this thread may be a loop.
         if log::max_level() < log::Level::Info {
             return next.run(request);
         }
@@ -83,7 +83,7 @@ fn write(peer: SocketAddr, head: Option<&Head>, response: &Response, answers_hea
     journal::note!(Info, target: TARGET, "{line}");
 }
 
-/// How much of the content is sent: RFC 9110 sections 6.4.1 and 9.3.2.
+/// How many bytes of content are sent: RFC 9110 sections 6.4.1 and 9.3.2.
 fn content_bytes(response: &Response, answers_head: bool) -> usize {
     let has_none = answers_head || matches!(response.status().as_u16(), 204 | 205 | 304);
     if has_none { 0 } else { response.body().len() }
@@ -91,7 +91,7 @@ fn content_bytes(response: &Response, answers_head: bool) -> usize {
 
 struct Line<'a> {
     address: IpAddr,
-    /// None of a malformed request.
+    /// `None` for a malformed request.
     head: Option<&'a Head>,
     status: StatusCode,
     bytes: usize,
@@ -103,7 +103,7 @@ impl fmt::Display for Line<'_> {
         let field = |name| self.head.and_then(|head| head.header(name));
         write!(f, "{} - ", self.address)?;
         match field("Authorization").and_then(basic_user) {
-            // Unquoted, so that a space would end it.
+            // The format has no quotes here, so a space would end the field.
             Some(user) if !user.is_empty() => write_escaped(f, &user, |byte| byte == b' ')?,
             _ => f.write_char('-')?,
         }
@@ -140,7 +140,7 @@ fn write_request_line(f: &mut impl Write, head: &Head) -> fmt::Result {
     })
 }
 
-/// Writes what a client has sent so that it stays in its field.
+/// Writes bytes that a client has sent, escaped so that they stay in their field.
 fn write_escaped(f: &mut impl Write, bytes: &[u8], also: impl Fn(u8) -> bool) -> fmt::Result {
     for &byte in bytes {
         let is_plain = matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\') && !also(byte);
@@ -158,7 +158,7 @@ fn basic_user(credentials: &[u8]) -> Option<Vec<u8>> {
     Some(user)
 }
 
-/// RFC 4648 section 4, without a word about what stands behind the last whole byte.
+/// Decodes RFC 4648 section 4. Bits after the last whole byte are not checked.
 fn base64(text: &[u8]) -> Option<Vec<u8>> {
     let digits = text.trim_ascii_end();
     let padding = digits.iter().rev().take_while(|byte| **byte == b'=').count();
@@ -183,12 +183,12 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// A time as the Common Log Format has it: `21/Nov/2026:22:59:23 +0000`.
+/// A time in the Common Log Format: `21/Nov/2026:22:59:23 +0000`.
 struct ClfTime(SystemTime);
 
 impl fmt::Display for ClfTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `Sat, 21 Nov 2026 22:59:23 GMT` has all of it, in other places.
+        // `Sat, 21 Nov 2026 22:59:23 GMT` has the same parts in another order.
         let date = httpdate::fmt_http_date(self.0);
         let mut parts = date.split(' ').skip(1);
         let mut part = || parts.next().unwrap_or("-");

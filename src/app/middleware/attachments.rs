@@ -1,4 +1,4 @@
-//! What wrappers want a handler to know about its request.
+//! The values that wrappers and handlers attach to a request.
 
 use std::{
     any::Any,
@@ -7,12 +7,12 @@ use std::{
 
 use crate::{isolation::contain::discard, sync::lock};
 
-/// Values by their type. Empty, and without a heap of its own, unless somebody attaches something.
+/// Values by their type. Without any value it owns no heap memory.
 #[derive(Default)]
 pub(crate) struct Attachments(Mutex<Vec<Arc<dyn Any + Send + Sync>>>);
 
 impl Attachments {
-    /// Attaches a value. An earlier one of its type is handed back, to be dropped where no lock is held.
+    /// Attaches a value, and returns an earlier one of its type, so that the caller drops it after unlocking.
     pub(crate) fn set<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<dyn Any + Send + Sync>> {
         let value = Arc::new(value);
         let mut values = lock(&self.0);
@@ -34,7 +34,7 @@ impl Attachments {
         self.values().is_empty()
     }
 
-    /// Drops the values, each with its panic caught, and keeps the room for the next ones.
+    /// Drops the values, catches the panic of each, and keeps the memory for the next values.
     pub(crate) fn clear(&mut self) {
         self.values().drain(..).for_each(discard);
     }
@@ -44,7 +44,7 @@ impl Attachments {
     }
 }
 
-/// Wherever a request is dropped with its values.
+/// A request may be dropped anywhere with its values: their panics are caught here too.
 impl Drop for Attachments {
     fn drop(&mut self) {
         self.clear();

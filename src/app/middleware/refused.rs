@@ -1,11 +1,11 @@
-//! Requests that are answered without their handler, and who makes the answer.
+//! Requests that the server answers without their handler, and the hooks that take part in the answer.
 //!
 //! ```text
 //!   the server's own answer -> on_refusal -> first wrapper added -> ... -> last wrapper added -> client
 //!                              (the builder's)     (of the route, or of the router if no route is known)
 //! ```
 //!
-//! All of it runs on the event loop, because the pool may be what is full, and a wrapper may be what is late.
+//! All of it runs on the event loop, because the pool may be full, and a wrapper on a worker may be late.
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
@@ -17,25 +17,25 @@ use crate::{
     isolation::{contain::catch, disposal::dispose, journal},
 };
 
-/// Why a request is answered without its handler, or before its handler has returned.
+/// Why the server answers a request without its handler, or before its handler has returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RefusalKind {
-    /// The client broke a rule (400 and others), exceeded a limit (413, 414, 431) or was too slow (408). The connection is
-    /// closed after the response.
+    /// The client broke a rule (400 and others), exceeded a limit (413, 414, 431) or was too slow (408). The server closes
+    /// the connection after the response.
     Client,
-    /// There was no room in the queue, or no thread (503).
+    /// The queue had no room, or the system no thread (503).
     Overloaded,
-    /// The stop came before a worker did (503).
+    /// The stop came before a worker was free (503).
     Stopping,
-    /// The [time](crate::routing::Route::timeout) of the route was over (503, unless the route says otherwise).
+    /// The [time limit](crate::routing::Route::timeout) of the route was over (503, unless the route has its own answer).
     TimeLimit,
 }
 
-/// A request that is answered without its handler: what [`ServerBuilder::on_refusal`](crate::ServerBuilder::on_refusal) and
-/// [`Wrap::refused`] are told.
+/// A request that the server answers without its handler. [`ServerBuilder::on_refusal`](crate::ServerBuilder::on_refusal)
+/// and [`Wrap::refused`] get one.
 ///
-/// Of a malformed request nothing but the client's address is known: its method, target and fields are `None`.
+/// Of a malformed request only the client's address is known: its method, target and fields are `None`.
 pub struct RefusedRequest<'a> {
     kind: RefusalKind,
     /// The server's own answer.
@@ -46,15 +46,15 @@ pub struct RefusedRequest<'a> {
     line: LogLine,
 }
 
-/// Whether the request has its line in the access log already.
+/// Whether the access log has a line for the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogLine {
     Owed,
-    /// The handler had returned, and its line was written, in the same moment.
+    /// The handler returned in the same moment, and its line was written.
     Written,
 }
 
-/// What [`ServerBuilder::on_refusal`](crate::ServerBuilder::on_refusal) was given.
+/// The closure that [`ServerBuilder::on_refusal`](crate::ServerBuilder::on_refusal) was given.
 #[derive(Clone, Default)]
 pub(crate) struct OnRefusal(pub(crate) Option<Arc<Hook>>);
 
@@ -79,12 +79,12 @@ impl<'a> RefusedRequest<'a> {
         RefusedRequest { kind, answer, peer, exchange, answers_head: false, line }
     }
 
-    /// The same for a HEAD request, whose answer has no content. Of a malformed one that is known though its head is not.
+    /// The same for a HEAD request, whose answer has no content. The method can be known though the head is malformed.
     pub(crate) fn without_content(self) -> RefusedRequest<'a> {
         RefusedRequest { answers_head: true, ..self }
     }
 
-    /// Why it is refused.
+    /// Why the request is refused.
     #[must_use]
     pub fn kind(&self) -> RefusalKind {
         self.kind
@@ -96,13 +96,13 @@ impl<'a> RefusedRequest<'a> {
         self.answer.status()
     }
 
-    /// The text of the server's own answer: the rule that was broken, with its place in the RFCs, or what was missing.
+    /// The text of the server's own answer: the rule that was broken, with its section of an RFC, or what was missing.
     #[must_use]
     pub fn reason(&self) -> &str {
         std::str::from_utf8(self.answer.body().as_slice()).unwrap_or_default().trim_end()
     }
 
-    /// The server's own answer, to add something to.
+    /// The server's own answer, so that a hook can add something to it.
     #[must_use]
     pub fn response(&self) -> Response {
         self.answer.clone()
@@ -132,7 +132,7 @@ impl<'a> RefusedRequest<'a> {
         self.head().map(Head::target)
     }
 
-    /// The first value of a field, if it is there and UTF-8; names have no case.
+    /// The first value of a field, if it is there and UTF-8. Names of fields have no case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head()?.header(name).and_then(|value| std::str::from_utf8(value).ok())
@@ -143,7 +143,7 @@ impl<'a> RefusedRequest<'a> {
         self.exchange.and_then(|exchange| exchange.route)
     }
 
-    /// The server's own answer, as it is.
+    /// The server's own answer, unchanged.
     pub(crate) fn into_response(self) -> Response {
         self.answer
     }
@@ -156,7 +156,7 @@ impl<'a> RefusedRequest<'a> {
         self.answers_head
     }
 
-    /// Whether the access log still has to have a line about it.
+    /// Whether the access log still needs a line for the request.
     pub(super) fn owes_a_line(&self) -> bool {
         self.line == LogLine::Owed
     }
@@ -173,13 +173,13 @@ impl<'a> RefusedRequest<'a> {
         response
     }
 
-    /// Runs code of the user's, and takes the server's own answer if there is none that can be sent. A status that is no
-    /// error is replaced, so that no client takes the answer for that of the handler.
+    /// Runs code of the user. If it makes no answer that can be sent, the result is the server's own answer. A status that
+    /// is no error is replaced, so that no client takes the answer for that of the handler.
     fn checked(&self, make: impl FnOnce() -> Response) -> Response {
         match catch(make) {
             Ok(response) if matches!(response.body(), Body::Stream(_) | Body::Upgrade(_)) => {
                 journal::error!("the answer to a refused request has to be in memory: {self:?}");
-                // What it has captured is the user's, and this may be a loop.
+                // The response has captured values of the user, whose drop may block, and this thread may be a loop.
                 dispose(response);
                 self.response()
             }

@@ -35,7 +35,7 @@ pub(crate) struct Exchange {
     pub(crate) path_number: Option<usize>,
     /// None until the route is found, and for a request that no route matches.
     pub(crate) route: Option<RouteId>,
-    pub(super) router: Arc<Router>,
+    pub(crate) router: Arc<Router>,
     pub(super) server: ServerHandle,
     pub(super) server_context: Context,
     /// What a stop means for the route.

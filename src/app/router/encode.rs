@@ -1,25 +1,21 @@
-//! Patterns in the form in which clients send paths. Nobody sends `/größe` or `/a b`: a path is ASCII without spaces
-//! (RFC 3986, section 3.3), so a client sends `/gr%C3%B6%C3%9Fe`, and that is what a pattern is matched as.
+//! Patterns in the form in which clients send paths. A path on the wire is ASCII without spaces (RFC 3986, section 3.3),
+//! so for `/größe` a client sends `/gr%C3%B6%C3%9Fe`. The router encodes a pattern in the same way when it is added.
 
 use std::borrow::Cow;
 
-use super::RouteError;
+use super::error::Problem;
 use crate::http::is_path_byte;
 
-/// Encodes what a pattern has outside of its parameters and cannot stand in a path. What is encoded already stays, with its
-/// hexadecimal digits in upper case.
-pub(super) fn pattern(text: &str) -> Result<String, RouteError> {
+/// Encodes the characters of a pattern that cannot stand in a path, except in its parameters. A part that is encoded
+/// already stays encoded, with its hexadecimal digits in upper case.
+pub(super) fn pattern(text: &str) -> Result<String, Problem> {
     let mut encoded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(character) = rest.chars().next() {
         let length = match character {
-            '?' => {
-                return Err(RouteError(format!(
-                    "the path {text:?} has a question mark, with which the query begins: read it with Request::query"
-                )));
-            }
+            '?' => return Err(Problem::Query),
             '{' | '}' if rest[1..].starts_with(character) => {
-                // Doubled, it is a literal one.
+                // A doubled brace is a literal one.
                 encode(character, &mut encoded);
                 2
             }
@@ -28,7 +24,7 @@ pub(super) fn pattern(text: &str) -> Result<String, RouteError> {
                 encoded.push_str(&rest[..end]);
                 end
             }
-            // Without its other half: a mistake, to be told of when the pattern is added.
+            // A closing brace without an opening one. `matchit` refuses it when the pattern is added.
             '}' => {
                 encoded.push('}');
                 1
@@ -65,8 +61,8 @@ fn encode(character: char, out: &mut String) {
     }
 }
 
-/// A client's path with its hexadecimal digits in upper case, as they stand in patterns (RFC 3986, section 6.2.2.1). It is as
-/// long as before, so that a place in one is the same place in the other.
+/// A client's path with its hexadecimal digits in upper case, like in patterns (RFC 3986, section 6.2.2.1). The result has
+/// the length of `path`, so a position in one is the same position in the other.
 pub(super) fn path(path: &str) -> Cow<'_, str> {
     let is_lower = |part: &str| part.bytes().take(2).any(|byte| matches!(byte, b'a'..=b'f'));
     if !path.split('%').skip(1).any(is_lower) {
@@ -107,9 +103,9 @@ mod tests {
         ];
         for (text, encoded) in rows {
             assert_eq!(pattern(text).unwrap(), encoded, "{text}");
-            assert_eq!(pattern(encoded).unwrap(), encoded, "once is enough");
+            assert_eq!(pattern(encoded).unwrap(), encoded, "encoded twice");
         }
-        assert!(pattern("/search?q={q}").unwrap_err().to_string().contains("Request::query"));
+        assert_eq!(pattern("/search?q={q}"), Err(Problem::Query));
     }
 
     #[test]

@@ -4,13 +4,13 @@ use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use matchit::Params;
 
-use super::{PathTable, Router, encode, refuse};
+use super::{Router, encode};
 use crate::{
     app::{handler::Route, middleware::Wrap, response::Response},
-    http::{Head, Method},
+    http::Head,
 };
 
-/// A path and a method that have a route: made by [`Router::find`] only, so that what it points at is there.
+/// A path and a method that have a route. Only [`Router::find`] makes one, so the route exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RouteId {
     path: usize,
@@ -19,30 +19,29 @@ pub(crate) struct RouteId {
 
 /// Where in a path's table a route is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     Method(usize),
     Any,
     Refused,
 }
 
-/// What a router makes of a request head.
+/// The result of looking up a request head.
 #[derive(Debug)]
 pub(crate) enum Found {
     Route(RouteId),
-    /// No handler: this is the answer.
+    /// No handler answers the request. This is the answer.
     Answer(Response),
 }
 
 impl Router {
-    /// The route of a request. Where its path's parameters stand is written to `parameters`, the path's number (for
-    /// [`Router::parameter_names`]) to `path_number`.
+    /// Looks up the route of a request. Writes the positions of the path's parameters to `parameters`, and the number of
+    /// the path (for [`Router::parameter_names`]) to `path_number`.
     pub(crate) fn find(
         &self,
         head: &Head,
         parameters: &mut Vec<Range<usize>>,
         path_number: &mut Option<usize>,
     ) -> Found {
-        let method = head.method();
         let path = if self.has_encoded { encode::path(head.path()) } else { Cow::Borrowed(head.path()) };
         let path = &*path;
         let number = if let Ok(matched) = self.paths.at(path) {
@@ -54,11 +53,11 @@ impl Router {
         } else if let Some(fallback) = self.fallback {
             fallback
         } else {
-            return Found::Answer(refuse::path(method, path));
+            return Found::Answer(self.refuse_path(head));
         };
         let table = &self.tables[number];
-        let Some(place) = table.find(method) else {
-            return Found::Answer(refuse::method(method, &table.allow()));
+        let Some(place) = table.find(head) else {
+            return Found::Answer(self.refuse_method(head, &table.allow()));
         };
         *path_number = Some(number);
         Found::Route(RouteId { path: number, place })
@@ -68,12 +67,14 @@ impl Router {
         let table = &self.tables[id.path];
         match id.place {
             Place::Method(position) => &table.methods[position].1,
-            Place::Any => table.any.as_ref().expect("found only where there is one"),
-            Place::Refused => table.refused.as_ref().expect("found only where there is one"),
+            Place::Any => table.any.as_ref().expect("`find` returns this place only if there is a route"),
+            Place::Refused => {
+                table.refused.as_ref().expect("`find` returns this place only if there is a route")
+            }
         }
     }
 
-    /// What stands around a route, or around everything.
+    /// The wrappers around a route. Without a route: those around the whole router.
     pub(crate) fn wrappers(&self, route: Option<RouteId>) -> &[Arc<dyn Wrap>] {
         match route {
             Some(route) => &self.get_route(route).wrappers,
@@ -93,18 +94,4 @@ fn keep(found: &Params<'_, '_>, path: &str, parameters: &mut Vec<Range<usize>>) 
         let offset = value.as_ptr().addr() - begin;
         offset..offset + value.len()
     }));
-}
-
-impl PathTable {
-    /// Where the route for `method` is.
-    fn find(&self, method: Method) -> Option<Place> {
-        let exact = |wanted| self.methods.iter().position(|(known, _)| *known == wanted);
-        let named = match method {
-            Method::Head => exact(Method::Head).or_else(|| exact(Method::Get)),
-            method => exact(method),
-        };
-        let any = || self.any.as_ref().map(|_| Place::Any);
-        let refused = || self.refused.as_ref().map(|_| Place::Refused);
-        named.map(Place::Method).or_else(any).or_else(refused)
-    }
 }

@@ -1,17 +1,19 @@
-//! A router inside of another one. It is dissolved into it: a request finds its route in one look, however deep.
+//! A router inside of another one. The outer router takes over the tables of the inner one, so a request finds its route
+//! in one look, however deep the routers are nested.
 
-use std::sync::Arc;
-
-use super::{PathTable, Reach, RouteError, Router, encode, parameter_names};
-use crate::app::{handler::Route, middleware::Wrap};
+use super::{
+    Reach, RouteError, Router, encode,
+    error::{Problem, Subject},
+    table::{Origin, parameter_names},
+};
 
 impl Router {
     /// Puts all of `router` below `prefix`: its `/users` answers `/api/users`, and its `/` answers `/api` (not `/api/`,
-    /// which is another path). The prefix may have parameters, which its handlers see beside their own.
+    /// which is another path). The prefix may have parameters. The handlers see them beside their own.
     /// [`Request::path`](crate::Request::path) is the whole path, as the client sent it.
     ///
-    /// What stands around `router` stays with it, and so does its fallback: it answers whatever is below the prefix and has
-    /// no route in the whole of the router. Without one, that falls to the outer router.
+    /// `router` keeps its wrappers and its fallback. The fallback answers every path below the prefix for which `router`
+    /// has no route. Without a fallback of `router`, the outer router answers these paths.
     ///
     /// ```
     /// use softstop::{middleware::Next, Request, Router, StatusCode};
@@ -31,51 +33,53 @@ impl Router {
     ///
     /// # Panics
     ///
-    /// If it cannot be added: see [`Router::try_nest`], which says so without a panic.
+    /// If `router` cannot be added: see [`Router::try_nest`], which returns an error instead.
     #[must_use]
     #[track_caller]
-    pub fn nest(self, prefix: &str, router: Router) -> Router {
+    pub fn nest(mut self, prefix: &str, router: Router) -> Router {
         match self.try_nest(prefix, router) {
-            Ok(router) => router,
+            Ok(_) => self,
             Err(error) => panic!("{error}"),
         }
     }
 
-    /// Puts all of `router` below `prefix`.
+    /// Puts all of `router` below `prefix`, like [`Router::nest`].
     ///
     /// # Errors
     ///
-    /// If the prefix is malformed (it must begin with `/` and not end with one), if one of the paths is there already, as
-    /// one path belongs to one router, or conflicts with one that is (the same segment under two names, one name for
-    /// two segments), or if there is a fallback for that prefix already.
-    pub fn try_nest(mut self, prefix: &str, router: Router) -> Result<Router, RouteError> {
+    /// After an error this router is as it was before, and `router` is dropped.
+    ///
+    /// - The prefix is malformed: it must begin with `/` and not end with `/`.
+    /// - This router has one of the paths already, because a path belongs to one router.
+    /// - One of the paths conflicts with another one: one segment has two names, or one name is used for two segments.
+    /// - There is a fallback for that prefix already.
+    pub fn try_nest(&mut self, prefix: &str, router: Router) -> Result<&mut Router, RouteError> {
+        let error = |path: &str, problem| RouteError::new(Subject::NestedPath, path, problem);
         if !prefix.starts_with('/') || prefix.ends_with('/') {
-            let message =
-                format!("the prefix {prefix:?} is not a path to nest below: it is to look like \"/api\"");
-            return Err(RouteError(message));
+            return Err(error(prefix, Problem::NotAPrefix));
         }
-        let prefix = &*encode::pattern(prefix)?;
-        for mut table in router.finish().tables {
+        let prefix = &*encode::pattern(prefix).map_err(|problem| error(prefix, problem))?;
+        let router = router.finish();
+        // All or nothing.
+        let before = (self.paths.clone(), self.fallbacks.clone(), self.tables.len());
+        for mut table in router.tables {
             let pattern = match &*table.pattern {
                 "/" if table.reach == Reach::Path => prefix.to_owned(),
                 pattern => format!("{prefix}{pattern}"),
             };
             table.parameters = parameter_names(&pattern);
-            table.pattern = pattern;
-            table.nested = true;
-            self.insert(table)?;
+            table.pattern.clone_from(&pattern);
+            table.origin = Origin::Nested;
+            if let Err(problem) = self.insert(table) {
+                self.paths = before.0;
+                self.fallbacks = before.1;
+                self.tables.truncate(before.2);
+                return Err(error(&pattern, problem));
+            }
+        }
+        for extension in router.extensions {
+            self.add_extension(&extension);
         }
         Ok(self)
-    }
-}
-
-impl PathTable {
-    /// Puts a wrapper around every route.
-    pub(super) fn wrap(&mut self, wrapper: &Arc<dyn Wrap>) {
-        let wrapped = |route: Route| route.wrap_shared(Arc::clone(wrapper));
-        let methods = std::mem::take(&mut self.methods);
-        self.methods = methods.into_iter().map(|(method, route)| (method, wrapped(route))).collect();
-        self.any = self.any.take().map(wrapped);
-        self.refused = self.refused.take().map(wrapped);
     }
 }

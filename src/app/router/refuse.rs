@@ -8,27 +8,39 @@ use crate::{
         request::Request,
         response::Response,
     },
-    http::{Method, StatusCode},
+    http::{Head, Method, StatusCode},
 };
 
-/// The answer where there is no such path.
-pub(super) fn path(method: Method, path: &str) -> Response {
-    match (method, path) {
-        // RFC 9110 section 9.3.7: about the server as a whole.
-        (Method::Options, "*") => Response::new(StatusCode::NO_CONTENT),
-        (Method::Other | Method::Connect, _) => not_implemented(),
-        _ => (StatusCode::NOT_FOUND, "no such path\n").into_response(),
+impl Router {
+    /// The answer where there is no such path.
+    pub(super) fn refuse_path(&self, head: &Head) -> Response {
+        match (head.method(), head.path()) {
+            // RFC 9110 section 9.3.7: the request is about the server as a whole.
+            (Method::Options, "*") => Response::new(StatusCode::NO_CONTENT),
+            _ if !self.recognises(head) => not_implemented(),
+            _ => (StatusCode::NOT_FOUND, "no such path\n").into_response(),
+        }
     }
-}
 
-/// The answer where the path does not have the method.
-pub(super) fn method(method: Method, allow: &str) -> Response {
-    match method {
-        Method::Other | Method::Connect => not_implemented(),
-        Method::Options => Response::new(StatusCode::NO_CONTENT).header("Allow", allow),
-        _ => (StatusCode::METHOD_NOT_ALLOWED, "this path does not have that method\n")
-            .into_response()
-            .header("Allow", allow),
+    /// The answer where the path does not have the method.
+    pub(super) fn refuse_method(&self, head: &Head, allow: &str) -> Response {
+        match head.method() {
+            Method::Options => Response::new(StatusCode::NO_CONTENT).header("Allow", allow),
+            _ if !self.recognises(head) => not_implemented(),
+            _ => (StatusCode::METHOD_NOT_ALLOWED, "this path does not have that method\n")
+                .into_response()
+                .header("Allow", allow),
+        }
+    }
+
+    /// Whether the method has a meaning here: an RFC defines it, or a path of this router has it (RFC 9110
+    /// section 15.6.2).
+    fn recognises(&self, head: &Head) -> bool {
+        match head.method() {
+            Method::Connect => false,
+            Method::Other => self.extensions.iter().any(|known| **known == *head.method_str()),
+            _ => true,
+        }
     }
 }
 
@@ -36,7 +48,7 @@ fn not_implemented() -> Response {
     (StatusCode::NOT_IMPLEMENTED, "this server does not know that method\n").into_response()
 }
 
-/// The same answers as handlers, for wrappers to stand around.
+/// The same answers as handlers, so that wrappers can stand around them.
 enum Refuse {
     Path,
     Method { allow: String },
@@ -44,21 +56,23 @@ enum Refuse {
 
 impl Handler for Refuse {
     fn handle(&self, request: &Request) -> Response {
+        // The outermost router, so that a nested one refuses like it.
+        let (router, head) = (&request.exchange.router, &request.exchange.head);
         match self {
-            Refuse::Path => path(request.method(), request.path()),
-            Refuse::Method { allow } => method(request.method(), allow),
+            Refuse::Path => router.refuse_path(head),
+            Refuse::Method { allow } => router.refuse_method(head, allow),
         }
     }
 }
 
 impl Router {
-    /// Puts the wrappers around everything, now that everything is there.
+    /// Puts the wrappers around every route and every refusal, once all of them are known.
     pub(crate) fn finish(mut self) -> Router {
         if self.wrappers.is_empty() {
             return self;
         }
         let mut routes = self.tables.iter().flat_map(PathTable::routes).peekable();
-        // A wrapper that stands around routes of the pool may block.
+        // A wrapper around a route of the pool may block, so then a loop must not run it.
         let is_inline = routes.peek().is_some() && routes.all(|route| route.place == Place::Inline);
         drop(routes);
         let place = if is_inline { Place::Inline } else { Place::Pool };

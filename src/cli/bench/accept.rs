@@ -1,4 +1,4 @@
-//! `softstop bench accept`: the accept strategies side by side.
+//! `softstop bench accept` compares the accept strategies.
 
 use std::{
     collections::BTreeMap, error::Error, io, net::TcpListener, process::ExitCode, sync::Arc, thread,
@@ -20,17 +20,17 @@ use super::{
 };
 use crate::rounded::Rounded;
 
-/// Connections at once, where there are descriptors for both ends of each, as on the many systems that give a process 1024
-/// of them. Whoever finds none free waits, and that counts.
+/// Connections at once, if there are descriptors for both ends of each. Many systems give a process 1024 descriptors, which
+/// is enough. A request that is due while no connection is free waits, and its latency includes the wait.
 const CONNECTIONS: usize = 256;
-/// Descriptors of everything else: pollers, wakers, listeners, and some more.
+/// Descriptors of everything else: pollers, wakers, listeners, and some to spare.
 const OTHERS: usize = 32;
-/// How long answers are waited for in the end.
+/// How long the generator waits for answers at the end of the load.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The time over which stops are spread where the loop has no period: longer than a loop takes to begin.
+/// The time over which stops are spread if the loop has no period. A loop needs less time to begin.
 const MOMENTS: Duration = Duration::from_millis(20);
 
-/// What was measured of one strategy.
+/// The measurements of one strategy.
 struct Measured {
     kind: Kind,
     load: Outcome,
@@ -42,7 +42,7 @@ struct Measured {
 struct Report {
     interrupted: bool,
     rate: f64,
-    /// At once.
+    /// The most connections at once.
     connections: usize,
     seconds: f64,
     strategies: Vec<StrategyReport>,
@@ -58,7 +58,7 @@ struct StrategyReport {
     connect_to_accept: Summary,
     accept_to_first_byte: Summary,
     request_to_response: Summary,
-    /// How late the client was itself: the part of `connect_to_accept` that is not the strategy's.
+    /// How late the client was. This part of `connect_to_accept` is not caused by the strategy.
     lag: Summary,
     close: Summary,
 }
@@ -85,12 +85,13 @@ pub(crate) fn run(options: &Accept, results: Results, context: &Context) -> Resu
     Ok(ExitCode::SUCCESS)
 }
 
-/// As many as can be had up to [`CONNECTIONS`]: on the way it would be too late to find out that there are fewer.
+/// The number of connections for which there are descriptors, up to [`CONNECTIONS`]. The number is found before the load
+/// begins, because a load that runs out of descriptors loses its results.
 fn possible_connections() -> io::Result<usize> {
     let one = TcpListener::bind("127.0.0.1:0")?;
     let free: Vec<_> = (0..OTHERS + 2 * CONNECTIONS).map_while(|_| one.try_clone().ok()).collect();
     match free.len().saturating_sub(OTHERS) / 2 {
-        0 => Err(io::Error::other("there are too few descriptors left: raise the limit with `ulimit -n`")),
+        0 => Err(io::Error::other("too few descriptors are left: raise the limit with `ulimit -n`")),
         connections => Ok(connections),
     }
 }
@@ -125,14 +126,14 @@ fn under_load(
     Ok((load, watch.seen()))
 }
 
-/// Closes a strategy that nobody is connected to, at moments that its loop cannot know.
+/// Closes a strategy without clients several times, at random moments.
 fn closes(kind: Kind, count: u32, context: &Context) -> io::Result<Distribution> {
     let mut times = Distribution::new();
     let bar = output::bar_of_count(count.into(), &format!("{}: closing", kind.name()));
     for _ in 0..count {
         let running = Running::start(kind, Arc::new(Watch::new()))?;
         let moment = kind.period().unwrap_or(MOMENTS).mul_f64(fastrand::f64());
-        // A moment that somebody has chosen is not a random one.
+        // An interruption chooses the moment, so the moment is not random and is not measured.
         if context.sleep(moment).is_err() {
             break;
         }
@@ -144,8 +145,8 @@ fn closes(kind: Kind, count: u32, context: &Context) -> io::Result<Distribution>
     Ok(times)
 }
 
-/// How long the strategy took to close; nothing if it was interrupted. Whoever presses Ctrl-C does not wait for a deadline:
-/// what has not ended then ends with the process.
+/// How long the strategy took to close, or `None` after an interruption. After Ctrl-C the bench does not wait for the
+/// deadline of a loop: a loop that still runs ends with the process.
 fn close(running: Running, context: &Context) -> io::Result<Option<Duration>> {
     let (sender, closed) = bounded(1);
     thread::Builder::new().name("closing".to_owned()).spawn(move || sender.send(running.close()))?;
@@ -195,12 +196,12 @@ fn text(report: &Report) -> String {
         }
         if one.requests_never_sent > 0 {
             let advice =
-                "were due but found no connection free: it, or this machine, is slower than the rate";
+                "were due while no connection was free: the loop or this machine is slower than the rate";
             text += &format!("{}: {} {advice}\n", one.strategy, one.requests_never_sent);
         }
     }
     if report.interrupted {
-        text += "(interrupted: this is what was measured so far)\n";
+        text += "(interrupted: these are the results so far)\n";
     }
     text
 }
@@ -223,9 +224,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_interrupted_does_not_wait_for_a_deadline() {
+    fn an_interruption_does_not_wait_for_a_deadline() {
         let running = Running::start(Kind::Deadline2s, Arc::new(Watch::new())).unwrap();
-        // Then it waits anew, for 2 s.
+        // After the answer the loop waits for 2 s again.
         running.warm_up().unwrap();
         let context = Context::new();
         context.cancel("interrupted");

@@ -1,7 +1,7 @@
-//! Distributions as a picture: how many nines are within which time, both axes logarithmic, one line each.
+//! Draws distributions, one line for each: the time over the quantile (as a number of nines), both axes logarithmic.
 //!
-//! The background is left transparent and every colour is of medium lightness, so that the picture can be read on a light page
-//! and on a dark one.
+//! The background is transparent and every colour has a medium lightness, so that the picture is readable on light and on dark
+//! pages.
 
 use std::{error::Error, time::Duration};
 
@@ -16,9 +16,9 @@ use crate::rounded::Rounded;
 
 const WIDTH: u32 = 900;
 const PANEL_HEIGHT: u32 = 340;
-/// Lettering and axes: contrast of about 4 to 1 with white and 5 to 1 with black.
+/// The colour of text and axes. Its contrast is about 4 to 1 with white and 5 to 1 with black.
 const INK: RGBColor = RGBColor(0x80, 0x80, 0x80);
-/// Kept apart by those who see fewer colours, too (after Okabe and Ito).
+/// Colours that colour-blind people can tell apart as well (after Okabe and Ito).
 const LINES: [RGBColor; 5] = [
     RGBColor(0x2B, 0x8C, 0xD6),
     RGBColor(0xD8, 0x7A, 0x10),
@@ -29,13 +29,13 @@ const LINES: [RGBColor; 5] = [
 /// Steps of a line for each nine.
 const STEPS: u32 = 20;
 
-/// One diagram of the picture: what it shows, and its lines by name.
+/// One diagram of the picture: its title, and its lines by name.
 pub(crate) struct Panel<'a> {
     pub(crate) title: String,
     pub(crate) lines: Vec<(&'a str, &'a Distribution)>,
 }
 
-/// Draws the panels under each other, as SVG.
+/// Draws the panels below each other, as SVG.
 pub(crate) fn draw(panels: &[Panel<'_>]) -> Result<String, Box<dyn Error>> {
     let count = u32::try_from(panels.len())?;
     let mut svg = String::new();
@@ -89,7 +89,7 @@ fn draw_panel(area: &DrawingArea<SVGBackend<'_>, Shift>, panel: &Panel<'_>) -> R
 
 /// From the median's left to as many nines as there are samples for.
 fn points(times: &Distribution) -> Vec<(f64, f64)> {
-    // With 1000 samples the last one is at three nines; beyond it the line would only repeat it.
+    // Of 1000 samples the last one is at three nines. A longer line would only repeat the last sample.
     let last = ((times.count() as f64).log10() * f64::from(STEPS)).ceil().max(1.0) as u32;
     let point = |step: u32| {
         let nines = f64::from(step) / f64::from(STEPS);

@@ -1,4 +1,4 @@
-//! How long something took, as a distribution: an average hides what a user remembers.
+//! Distributions of times. An average is not enough, because it hides the slow cases that users notice.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use crate::rounded::Rounded;
 
-/// The longest time that is told from longer ones.
+/// The longest time that is recorded exactly. Longer ones count as this time.
 const LONGEST: Duration = Duration::from_secs(600);
-/// Significant decimal digits: 0.1 %, for a quarter of a megabyte.
+/// Significant decimal digits. A precision of 0.1 % costs a quarter of a megabyte.
 const DIGITS: u8 = 3;
 
-/// Times, counted in a histogram: as large after a thousand of them as after a thousand million.
+/// A histogram of times. Its size does not depend on the number of times.
 #[derive(Debug, Clone)]
 pub(crate) struct Distribution(Histogram<u64>);
 
@@ -31,7 +31,7 @@ impl Distribution {
         self.0.len()
     }
 
-    /// The time within which that part of all were done.
+    /// The time within which this share of all samples lies.
     pub(crate) fn quantile(&self, quantile: f64) -> Duration {
         Duration::from_nanos(self.0.value_at_quantile(quantile))
     }
@@ -40,7 +40,7 @@ impl Distribution {
         let at = |quantile| self.0.value_at_quantile(quantile);
         Summary {
             count: self.0.len(),
-            // A whole nanosecond is finer than the histogram.
+            // The histogram is coarser than a nanosecond, so nothing is lost.
             mean_ns: self.0.mean() as u64,
             min_ns: if self.0.is_empty() { 0 } else { self.0.min() },
             p50_ns: at(0.5),
@@ -53,8 +53,8 @@ impl Distribution {
     }
 }
 
-/// A distribution in a few figures; all zero if nothing was counted. A quantile for which there are too few is the maximum
-/// here, and a dash in a table.
+/// A distribution in a few figures, all zero if there are no samples. If there are too few samples for a quantile, the
+/// figure is the maximum here, and a dash in a table.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Summary {
     pub(crate) count: u64,
@@ -69,12 +69,12 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// What `cells` are about.
+    /// The titles of the columns of [`cells`](Summary::cells).
     pub(crate) const TITLES: [&'static str; 7] = ["count", "p50", "p90", "p99", "p99.9", "p99.99", "max"];
 
     pub(crate) fn cells(&self) -> [String; 7] {
         let &Summary { count, p50_ns, p90_ns, p99_ns, p99_9_ns, p99_99_ns, max_ns, .. } = self;
-        // One in so many: of fewer, the slowest stands for nothing, and would only be the maximum again.
+        // With fewer samples than `one_in` the quantile would only repeat the maximum.
         let time = |one_in, nanoseconds| {
             if count < one_in {
                 "-".to_owned()

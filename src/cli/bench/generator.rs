@@ -1,4 +1,4 @@
-//! A generator of load: one thread, one poll, HTTP/1.1 over any number of connections.
+//! Generates load: one thread and one poll send HTTP/1.1 requests over any number of connections.
 //!
 //! ```text
 //!   ready: slots that may send --+-- closed loop: at once -----------+--> sent on the slot's connection,
@@ -8,11 +8,11 @@
 //!    +------ after a short rest <-- failed <------------------------------------+
 //! ```
 //!
-//! In an **open loop** requests come when they come, however slow the answers are: each has its time in a schedule, and its
-//! latency counts from there. If all slots are busy it is late, and that counts, too: a server that stands still for a
-//! second has kept everybody waiting who came in that second, not only those who were already being served. (To measure from
-//! when a late request was sent at last is known as coordinated omission.) In a **closed loop** each slot sends as
-//! soon as it has its answer, so the load adapts to the server: good for throughput, not for latencies.
+//! In an **open loop** each request has its time in a schedule, and its latency is measured from this time. If all slots are
+//! busy, the request is sent late, and the delay is part of its latency. The reason: a server that stands still for a second
+//! delays all requests that are due in this second, and not only those that were sent before. (Measuring from the moment of
+//! sending instead is known as coordinated omission.) In a **closed loop** each slot sends as soon as it has an answer, so the
+//! load adapts to the server. A closed loop measures throughput, and no latency that users would see.
 
 mod arrivals;
 mod connection;
@@ -39,26 +39,26 @@ pub(crate) use self::{
     plan::{Persistence, Plan},
 };
 
-/// How long a slot rests whose connection failed: a server that refuses everybody is asked often enough, and a processor is
-/// left to it.
+/// How long a slot rests after its connection has failed. Without a rest, the generator would take the processor from a
+/// server that refuses every connection.
 const REST: Duration = Duration::from_millis(10);
-/// Events of one turn; what is beyond them comes with the next.
+/// Events of one turn. The next turn gets the rest.
 const EVENTS: usize = 1024;
-/// Bytes of one read, as much as a large response fills at once.
+/// Bytes of one read. A large response fills about as much at once.
 const SCRATCH: usize = 64 * 1024;
 const WAKER: Token = Token(usize::MAX);
 
 #[derive(Debug, Clone, Copy)]
 enum Phase {
     Sending,
-    /// Nothing is sent any more.
+    /// Nothing is sent any more. The fields say until when handshakes and answers are waited for.
     Finishing {
         handshakes: Instant,
         answers: Instant,
     },
 }
 
-/// The generator, made before the load begins.
+/// The generator. It is made before the load begins, so that its set-up is not measured.
 pub(crate) struct Generator {
     plan: Plan,
     poll: Poll,
@@ -66,9 +66,9 @@ pub(crate) struct Generator {
     slots: Vec<Option<Connection>>,
     /// One entry for each request that may be sent now.
     ready: VecDeque<usize>,
-    /// The same, once their rest is over: all rest equally long, so the first is always the next.
+    /// Slots that rest after a failure, and until when. All rest equally long, so the first entry is always the next.
     resting: VecDeque<(Instant, usize)>,
-    /// Slots with something to write that came in this turn.
+    /// Slots that got something to write in this turn.
     unsent: Vec<usize>,
     outstanding: usize,
     scratch: Vec<u8>,
@@ -76,7 +76,7 @@ pub(crate) struct Generator {
 }
 
 impl Generator {
-    /// Opens the idle connections; the others are opened when they are needed.
+    /// Opens the idle connections. The other connections are opened when they are needed.
     pub(crate) fn new(plan: Plan) -> io::Result<Generator> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -84,7 +84,7 @@ impl Generator {
             poll,
             waker,
             slots: (0..plan.connections + plan.idle).map(|_| None).collect(),
-            // Round by round, so that few requests spread over all slots.
+            // One request for each slot, then the next one, so that few requests spread over all slots.
             ready: (0..plan.pipeline).flat_map(|_| 0..plan.connections).collect(),
             resting: VecDeque::new(),
             unsent: Vec::new(),
@@ -101,20 +101,20 @@ impl Generator {
         Ok(generator)
     }
 
-    /// Sends the first request on a connection that has been made already.
+    /// Sends the first request on a connection that exists already.
     pub(crate) fn starting_on(mut self, stream: std::net::TcpStream) -> io::Result<Generator> {
         self.adopt_made(0, stream)?;
         Ok(self)
     }
 
-    /// Sends until the plan's time is over or the context has ended, then waits for what is still to come.
+    /// Sends until the time of the plan is over or the context has ended. Then waits for the outstanding answers.
     ///
     /// # Errors
     ///
-    /// Where this side fails: no descriptors, no poll. What the other side does wrong is counted.
+    /// If this process cannot go on, for example without descriptors. Failures of the server are counted instead.
     pub(crate) fn run(mut self, context: &Context, bar: &ProgressBar) -> io::Result<Outcome> {
         let waker = Arc::clone(&self.waker);
-        // It fails only where the poll is gone, and then nobody waits.
+        // The wake fails only if the poll is gone, and then no thread waits.
         let _woken = context.on_cancel(move |_| drop(waker.wake()));
         let mut events = Events::with_capacity(EVENTS);
         let began = Instant::now();
@@ -127,10 +127,10 @@ impl Generator {
             match phase {
                 Phase::Sending if context.is_cancelled() || ends.is_some_and(|ends| now >= ends) => {
                     if arrivals.is_some() && !context.is_cancelled() {
-                        // Those that were due since the last turn, which may be a while ago.
+                        // Sends the requests that became due after the last turn.
                         self.send(&mut arrivals, now)?;
                     }
-                    // Whoever is due and finds no slot was kept waiting to the end.
+                    // Requests that are due now found no free slot.
                     self.outcome.never_sent = arrivals.as_ref().map_or(0, |arrivals| arrivals.waiting(now));
                     self.outcome.took = now - began;
                     let (handshakes, answers) = self.plan.last_calls(now, context);
@@ -160,13 +160,13 @@ impl Generator {
                 }
             }
         }
-        // Answers that came meanwhile are a part of the load; that others were waited for in vain is none.
+        // The time until the last answer belongs to the load. The time spent waiting for missing answers does not.
         let last_answer = self.outcome.last_answer.map_or(Duration::ZERO, |last| last - began);
         self.outcome.took = self.outcome.took.max(last_answer);
         Ok(self.outcome)
     }
 
-    /// Sends what may be sent.
+    /// Sends every request that is due and has a slot.
     fn send(&mut self, arrivals: &mut Option<Arrivals>, now: Instant) -> io::Result<()> {
         while let Some(&(until, slot)) = self.resting.front()
             && until <= now
@@ -180,7 +180,7 @@ impl Generator {
                 self.ready.pop_front();
                 continue;
             }
-            // Not `now`: opening connections takes its time.
+            // Reads the clock again, because opening connections takes time.
             let sent = Instant::now();
             let due = match arrivals {
                 None => sent,
@@ -194,7 +194,7 @@ impl Generator {
             self.outcome.lag.record(sent.saturating_duration_since(due));
             self.send_on(slot, due)?;
         }
-        // All requests that a connection got in this turn leave in one write.
+        // One write sends all requests that a connection got in this turn.
         for slot in std::mem::take(&mut self.unsent) {
             self.flush(slot);
         }
@@ -268,9 +268,9 @@ impl Generator {
         }
         match step {
             Step::Open if answered == 0 => {}
-            // One request was all it was for; a server that has not said that it closes is left.
+            // The connection was for one request. The server keeps it open, so this side closes it.
             Step::Open => self.replace(slot, answered),
-            // What came behind the last answer is never answered; the slots come back with the connection's end.
+            // Requests behind the last answer are never answered. Their slots are free when the connection ends.
             Step::Leaving => {
                 connection.freed += answered;
                 self.abandon(slot, Failure::Closed);
@@ -282,13 +282,13 @@ impl Generator {
         }
     }
 
-    /// Lets a connection go that owes nothing.
+    /// Drops a connection without outstanding requests.
     fn replace(&mut self, slot: usize, freed: usize) {
         self.slots[slot] = None;
         self.ready.extend(std::iter::repeat_n(slot, freed));
     }
 
-    /// What is outstanding on this connection will not be answered.
+    /// Counts the outstanding requests of this connection as failed.
     fn abandon(&mut self, slot: usize, failure: Failure) {
         let lost = self.slots[slot].as_mut().map_or(0, Connection::forget);
         self.outstanding -= lost;
@@ -301,7 +301,7 @@ impl Generator {
         self.resting.extend(std::iter::repeat_n((until, slot), requests));
     }
 
-    /// A connection has ended: with it, what is still outstanding on it.
+    /// Ends a connection, and counts its outstanding requests as failed.
     fn close(&mut self, slot: usize, failure: Failure) {
         self.abandon(slot, failure);
         if let Some(connection) = self.slots[slot].take() {
@@ -317,7 +317,7 @@ impl Generator {
         }
     }
 
-    /// How long there is nothing to do, unless something happens.
+    /// How long the poll may wait for events before something else is due.
     fn timeout(&self, phase: Phase, ends: Option<Instant>, arrivals: Option<&Arrivals>) -> Option<Duration> {
         let now = Instant::now();
         let until = |instant: Instant| instant.saturating_duration_since(now);
@@ -337,8 +337,9 @@ impl Generator {
     }
 }
 
-/// A poll waits for whole milliseconds, and is late by some microseconds. That would be the largest part of what is
-/// measured here: so the last one or two are not slept, but spent in polls that return at once.
+/// Shortens a wait to whole milliseconds, and by one more. A poll waits for whole milliseconds and returns some microseconds
+/// late, which would be the largest part of the measured times. So the last one or two milliseconds are spent in polls
+/// that return at once.
 fn whole(wait: Duration) -> Duration {
     let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     Duration::from_millis(milliseconds.saturating_sub(1))

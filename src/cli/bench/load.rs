@@ -1,4 +1,4 @@
-//! `softstop bench load`: requests to any HTTP/1.1 server.
+//! `softstop bench load` sends requests to any HTTP/1.1 server.
 
 use std::{
     collections::BTreeMap, error::Error, fmt::Write, io, net::SocketAddr, process::ExitCode, time::Duration,
@@ -16,20 +16,20 @@ use super::{
 };
 use crate::rounded::Rounded;
 
-/// How long answers are waited for once no more requests are sent, and connections likewise.
+/// How long the generator waits for answers and for connections after the last request was sent.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What is printed as JSON. Requests that were sent were answered or failed: `sent` is the sum of both.
+/// The report as printed in JSON. Every request that was sent was answered or failed, so `sent` is the sum of both.
 #[derive(Debug, Serialize)]
 struct Report {
     url: String,
-    /// The one of its addresses that was used.
+    /// The address of the host that was used.
     address: SocketAddr,
     connections: u32,
-    /// Of an open loop; there is none in a closed one.
+    /// The rate of an open loop. A closed loop has none.
     rate: Option<f64>,
     interrupted: bool,
-    /// How long requests were sent, or until the last answer if that was later.
+    /// The time from the beginning to the end of sending, or to the last answer if that came later.
     seconds: f64,
     connections_opened: u64,
     requests_sent: u64,
@@ -42,17 +42,17 @@ struct Report {
     failures: BTreeMap<Failure, u64>,
     malformed: Option<String>,
     latency: Summary,
-    /// Only of an open loop.
+    /// Only for an open loop.
     lag: Option<Summary>,
 }
 
-/// Descriptors that the generator takes beside its connections, and some to spare.
+/// Descriptors that the generator needs beside its connections, and some to spare.
 const OTHERS: u32 = 8;
 
 pub(crate) fn run(options: &Load, results: Results, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
     let connection = options.url.connect()?;
     let address = connection.peer_addr()?;
-    // A load that comes to the limit of descriptors only when it needs them all would lose what it has measured.
+    // Finds out now whether there are enough descriptors. A load that runs out of descriptors later loses its results.
     let reserved =
         (1..options.connections + OTHERS).map(|_| connection.try_clone()).collect::<io::Result<Vec<_>>>()?;
     drop(reserved);
@@ -130,11 +130,11 @@ fn text(report: &Report) -> String {
     }
     if report.requests_never_sent > 0 {
         let advice =
-            "were due but found no connection free: the server, or this machine, is slower than the rate";
+            "were due while no connection was free: the server or this machine is slower than the rate";
         line("never sent", &format!("{} {advice}", report.requests_never_sent));
     }
     if report.interrupted {
-        text += "(interrupted: this is what was measured so far)\n";
+        text += "(interrupted: these are the results so far)\n";
     }
     text
 }

@@ -1,8 +1,8 @@
-//! `softstop bench`: the microscope. It measures what an accept loop costs ([`accept`]), what a stop of softstop's server
-//! takes and loses ([`stop`]), and how quick any HTTP/1.1 server is ([`load`]).
+//! `softstop bench` measures three things: the cost of an accept loop ([`accept`]), the time and the losses of a stop of
+//! softstop's server ([`stop`]), and the speed of any HTTP/1.1 server ([`load`]).
 //!
-//! All three send with the one [`generator`], count into [`distribution`]s, and end early with what they have at a Ctrl-C.
-//! What is to be learned from `accept` is in [`strategies`].
+//! All three use the same [`generator`] and collect times in [`distribution`]s. After Ctrl-C each ends early and prints what
+//! was measured so far. The lesson of `accept` is in [`strategies`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub(crate) mod arguments;
@@ -31,10 +31,10 @@ use signal_hook::{
 };
 use softstop::{Context, Group, Signal, StopPolicy};
 
-/// Measures, and prints what it has found.
+/// Measures, and prints the results.
 pub(crate) fn bench(what: &Bench) -> ExitCode {
     measure(what).unwrap_or_else(|error| {
-        // Nothing is left to be done if standard error cannot be written either.
+        // If standard error cannot be written either, there is no other place for the message.
         _ = writeln!(io::stderr(), "softstop: {}", advised(&*error));
         ExitCode::FAILURE
     })
@@ -43,7 +43,7 @@ pub(crate) fn bench(what: &Bench) -> ExitCode {
 fn measure(what: &Bench) -> Result<ExitCode, Box<dyn Error>> {
     let results = output::Results::prepare(what.output())?;
     let context = Context::new();
-    // A group for its signals alone: which of them are one press, it decides for the program's servers too.
+    // A group without servers, for its signals. Groups also decide which signals belong to one press.
     let _signals = until_interrupted(&context);
     match what {
         Bench::Accept(options) => accept::run(options, results, &context),
@@ -52,21 +52,21 @@ fn measure(what: &Bench) -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-/// The first press ends the context, the second one the process. Listens until the group is dropped.
+/// Listens to signals until the caller drops the group. The first press ends the context, and the second one the process.
 fn until_interrupted(context: &Context) -> Group {
     let ending = context.clone();
     Group::new().stop_on(&[Signal::Interrupt, Signal::Terminate], move |signal, count| {
         ending.cancel("interrupted");
         if count > 1 {
             let number = if signal == Signal::Interrupt { SIGINT } else { SIGTERM };
-            // It fails for signals that have no default, which these have.
+            // The call fails only for signals without a default action. Both signals have one.
             _ = emulate_default_handler(number);
         }
         Some(StopPolicy::now())
     })
 }
 
-/// What went wrong, with what to do about it where that is known.
+/// The text of an error, with advice if the process has too few descriptors.
 fn advised(error: &(dyn Error + 'static)) -> String {
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;

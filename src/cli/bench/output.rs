@@ -1,4 +1,4 @@
-//! How a bench is told: a bar while it runs, then a table or JSON, and a picture.
+//! The output of a bench: a progress bar while it runs, then a table or JSON, and a picture.
 
 use std::{
     error::Error,
@@ -19,12 +19,12 @@ use crate::cli::destination::Destination;
 
 const REDRAW: Duration = Duration::from_millis(250);
 
-/// A bar on standard error, if that is a terminal, for a load of that length.
+/// A progress bar for a load of this length. The bar is drawn on standard error if that is a terminal.
 pub(crate) fn bar_of_time(length: Duration, what: &str) -> ProgressBar {
     bar(u64::try_from(length.as_millis()).unwrap_or(u64::MAX), "{msg} {bar:40} {percent}% ({eta} left)", what)
 }
 
-/// The same for a number of things.
+/// A progress bar for this number of steps, drawn in the same place.
 pub(crate) fn bar_of_count(count: u64, what: &str) -> ProgressBar {
     bar(count, "{msg} {bar:40} {pos}/{len} ({eta} left)", what)
 }
@@ -33,13 +33,13 @@ fn bar(length: u64, template: &str, what: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(length).with_style(style).with_message(what.to_owned());
     if !bar.is_hidden() {
-        // Drawn by a thread of its own: drawing takes longer than what is measured where the bar is moved.
+        // A thread of its own draws the bar, because drawing takes longer than the steps that are measured.
         bar.enable_steady_tick(REDRAW);
     }
     bar
 }
 
-/// A table whose first column is words and whose others are figures; Markdown, so that it can be pasted into a report.
+/// A Markdown table, so that it can be pasted into a report. The first column has words, and the others have numbers.
 pub(crate) fn table<'a>(titles: impl IntoIterator<Item = &'a str>) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header(titles);
@@ -69,14 +69,14 @@ enum Form {
 }
 
 impl Results {
-    /// Finds out whether the picture can be written before anything is measured, rather than after it.
+    /// Opens the file of the picture, so that a path that cannot be written fails before anything is measured.
     pub(crate) fn prepare(output: &Output) -> Result<Results, Box<dyn Error>> {
         let form = if output.json { Form::Json } else { Form::Tables };
         let picture = output.svg.as_deref().map(Destination::open).transpose()?;
         Ok(Results { form, picture })
     }
 
-    /// Prints the report or the text, and draws the panels. Each is tried, whatever becomes of the other.
+    /// Prints the report or the text, and draws the panels. If one of the two fails, the other is tried all the same.
     pub(crate) fn tell(
         self,
         report: &impl Serialize,

@@ -1,8 +1,8 @@
-//! `softstop bench stop`: what stops of softstop's own server take, and what they lose.
+//! `softstop bench stop` measures how long stops of softstop's own server take, and how many requests they lose.
 //!
-//! The server is in this process, the clients are on a thread of their own, and the stop comes at a random moment. A
-//! request is lost if its client was connected and has no complete answer; one that was refused never got in, and its
-//! client knows that it may try elsewhere.
+//! The server runs in this process, the clients run on a thread of their own, and the stop begins at a random moment. A
+//! request is lost if its client was connected and got no complete answer. A refused client was never connected and may try
+//! another server, so a refusal is no loss.
 
 use std::{error::Error, process::ExitCode, thread, time::Duration, time::Instant};
 
@@ -19,19 +19,19 @@ use super::{
     output::{self, Results},
 };
 
-/// A request was lost: the exit status for what a stop has cut off.
+/// The exit status if a request was lost. It is the status of the program for a stop that cut something off.
 const LOST: u8 = 2;
-/// What a slow handler takes.
+/// The duration of a slow handler.
 const SLOW: Duration = Duration::from_millis(20);
-/// How long the load has been there when the stop comes: longer than the default policy takes for quiet, so that idle
-/// connections are idle.
+/// The time from the beginning of the load to the earliest stop. It is longer than the quiet period of the default policy,
+/// so that idle connections count as idle.
 const WARM: Duration = Duration::from_millis(1_050);
-/// The time over which the stops are spread beyond that: several slow requests.
+/// The time after [`WARM`] over which the stops are spread. Several slow requests fit into it.
 const MOMENTS: Duration = Duration::from_millis(60);
-/// How long answers are waited for after the stop: whatever has not come by then never will.
+/// How long the clients wait for answers after the stop. An answer that has not come by then was lost.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long connections that are not made are waited for after the stop. On one machine a handshake takes microseconds; but
-/// one that the closing listener did not hear would be tried again, and refused, only after a second.
+/// How long the clients wait for handshakes after the stop. On one machine a handshake takes microseconds. A SYN that the
+/// closing listener has dropped would be repeated, and refused, only after a second.
 const HANDSHAKE: Duration = Duration::from_millis(50);
 
 #[derive(Default, Debug, Serialize)]
@@ -40,11 +40,11 @@ struct Counts {
     not_clean: u64,
     requests_sent: u64,
     requests_answered: u64,
-    /// Connected and sent, and no complete answer.
+    /// The client was connected and got no complete answer.
     requests_lost: u64,
-    /// Nobody listened any more, or the handshake was not heard.
+    /// The listener was closed, or did not complete the handshake.
     requests_refused: u64,
-    /// The same requests as the server's reports have them.
+    /// The same requests as the reports of the server count them.
     server_completed: u64,
     server_aborted: u64,
 }
@@ -57,9 +57,9 @@ struct Report {
     idle_connections: u32,
     #[serde(flatten)]
     counts: Counts,
-    /// From the call of `stop` to its return.
+    /// The time from the call of `stop` to its return.
     stop: Summary,
-    /// From the last answer that a client got, or the call if that was later, to the return of `stop`.
+    /// The time from the last answer, or from the call if that was later, to the return of `stop`.
     lag: Summary,
 }
 
@@ -96,14 +96,14 @@ pub(crate) fn run(options: &Stop, results: Results, context: &Context) -> Result
 fn routes(load: StopLoad) -> Router {
     match load {
         StopLoad::Slow => Router::new().get("/", |request: &Request| {
-            // On the pool. A stop that cancels it is one that has lost patience, which the answer says.
+            // Runs on the pool. If a stop cancels the handler, the answer says so.
             request.context().sleep(SLOW).map_or("cut short", |()| "ok")
         }),
         StopLoad::New | StopLoad::Kept | StopLoad::Idle => Router::new().get("/", route(|_| "ok").inline()),
     }
 }
 
-/// One stop and the load around it.
+/// The result of one stop, and of the load during that stop.
 struct Stopped {
     asked: Instant,
     returned: Instant,
@@ -111,7 +111,7 @@ struct Stopped {
     load: Outcome,
 }
 
-/// Starts, loads and stops the server; nothing if it was interrupted.
+/// Starts, loads and stops the server. Returns `None` after an interruption.
 fn stop_once(server: &Server, options: &Stop, context: &Context) -> Result<Option<Stopped>, Box<dyn Error>> {
     server.start()?;
     let address = *server.addresses().first().ok_or("the server has no address")?;
@@ -185,7 +185,7 @@ fn text(report: &Report) -> String {
         text += &format!("{what:<20} {count}\n");
     }
     if report.interrupted {
-        text += "(interrupted: this is what was measured so far)\n";
+        text += "(interrupted: these are the results so far)\n";
     }
     text
 }

@@ -1,16 +1,16 @@
-//! Ways to accept connections, next to each other: how each waits, how it is told to end, and what that costs. These
-//! files are for reading; the server itself (`src/engine/net/`) does more than any of them.
+//! Ways to accept connections: how each loop waits, how the loop is ended, and how long the end takes. These files are
+//! written for readers. The server itself (`src/engine/net/`) does more than any of them.
 //!
-//! | strategy | waits in | is ended by | which takes |
+//! | strategy | waits in | is ended by | the end takes |
 //! | --- | --- | --- | --- |
-//! | [`waker`] | `epoll_wait`, for ever | a `Waker`, one more event for the same wait | one wake |
-//! | [`deadline`] | `accept`, for a while | a flag, looked at between two waits | up to the whole while |
-//! | [`self_connect`] | `accept`, for ever | a flag and a connection to itself | one wake, if the connection can be had |
-//! | [`threads`] | the same, with a thread for each connection | the same | the same, and the threads |
+//! | [`waker`] | `epoll_wait`, without a time-out | a `Waker`, which is one more event of the same wait | one wake |
+//! | [`deadline`] | `accept`, with a time-out | a flag, checked after each wait | up to the whole time-out |
+//! | [`self_connect`] | `accept`, without a time-out | a flag and a connection to itself | one wake, if the loop can connect |
+//! | [`threads`] | `accept`, with a thread for each connection | a flag and a connection to itself | one wake, and the threads |
 //!
-//! None of them is shown at its most refined, and none does more than the others for a connection: it reads the request,
-//! which comes in one piece, and answers. The two that do everything on one thread serve in turn, as such loops do:
-//! whoever comes meanwhile waits to be accepted.
+//! Each strategy is kept simple, and all do the same for a connection: they read the request, which arrives in one piece, and
+//! answer. `deadline` and `self_connect` serve one connection after the other on one thread. A client that connects meanwhile
+//! waits in the accept queue.
 
 mod deadline;
 mod self_connect;
@@ -29,37 +29,38 @@ use clap::ValueEnum;
 
 use super::watch::{Visit, Watch};
 
-/// What everybody is answered. It says that the server closes, and the server does: so the client's port is free at once.
+/// The answer to every request. The server announces the close and closes first, so the port of the client is free at once.
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
-/// The largest request that is read in one piece.
+/// The most bytes of a request, which is read in one piece.
 const REQUEST_BYTES: usize = 1024;
-/// How long a blocking strategy waits for a request. The client sends it with the connection, so this is never needed;
-/// without it a client that sends nothing could hold a whole server.
+/// How long a blocking strategy waits for a request. The clients of the bench send at once. Without this bound, a client
+/// that sends nothing would block the server.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// One way to accept: a listener, and how its loop waits and ends.
+/// One way to accept: a listener, and a loop that waits and ends in its own way.
 pub(crate) trait Strategy: Send {
-    /// What ends `run`, from another thread. Asked for before `run` begins.
+    /// A function that ends `run` from another thread. The caller asks for it before `run` begins.
     fn stopper(&self) -> Stopper;
 
-    /// Accepts and serves until it is stopped. When it returns, its listener and connections are closed: `self` is gone.
+    /// Accepts and serves until the stopper is called. On return the listener and all connections are closed, because `self`
+    /// is dropped.
     fn run(self: Box<Self>, watch: &Watch) -> io::Result<()>;
 }
 
 pub(crate) type Stopper = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
-/// The strategies by the names they have on the command line.
+/// The strategies by their names on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
-    /// A poll loop without a time-out, broken out of by a Waker
+    /// A poll loop without a time-out, ended by a Waker
     Waker,
-    /// Accept with a deadline of 2 s; a flag is looked at in between
+    /// Accept with a deadline of 2 s, and check a flag in between
     #[value(name = "deadline-2s")]
     Deadline2s,
-    /// Accept with a deadline of 10 ms; a flag is looked at in between
+    /// Accept with a deadline of 10 ms, and check a flag in between
     #[value(name = "deadline-10ms")]
     Deadline10ms,
-    /// Blocking accept, woken by a connection to itself
+    /// Blocking accept, woken by a connection from the program itself
     SelfConnect,
     /// Blocking accept and a thread for each connection
     ThreadPerConnection,
@@ -76,7 +77,7 @@ impl Kind {
         }
     }
 
-    /// How long its loop waits at most, if it does not wait for ever: stops have to be asked for all over that time.
+    /// The longest wait of the loop, if there is a bound. The bench spreads its stops over this time.
     pub(crate) fn period(self) -> Option<Duration> {
         match self {
             Kind::Deadline2s => Some(Duration::from_secs(2)),
@@ -114,7 +115,7 @@ impl Running {
         Ok(Running { address, stopper, thread })
     }
 
-    /// One request and its answer, not measured: afterwards the thread runs, and what it needs is in memory.
+    /// Makes one request that is not measured. Afterwards the thread runs, and its code and data are in memory.
     pub(crate) fn warm_up(&self) -> io::Result<()> {
         let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -122,7 +123,7 @@ impl Running {
         io::copy(&mut stream, &mut io::sink()).map(drop)
     }
 
-    /// Stops it: how long it took from the asking until the listener was closed and the thread joined.
+    /// Stops the strategy. Returns the time from the request until the listener was closed and the thread joined.
     pub(crate) fn close(self) -> io::Result<Duration> {
         let asked = Instant::now();
         (self.stopper)()?;
@@ -131,7 +132,7 @@ impl Running {
     }
 }
 
-/// Serves one connection where one may block.
+/// Serves one connection on a thread that may block.
 fn serve(mut stream: TcpStream, visit: &Visit, watch: &Watch) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     if stream.read(&mut [0; REQUEST_BYTES])? > 0 {
@@ -141,8 +142,8 @@ fn serve(mut stream: TcpStream, visit: &Visit, watch: &Watch) -> io::Result<()> 
     Ok(())
 }
 
-/// Whether an error of `accept` is that of the one connection, and the next one may be fine. A client that has gone
-/// while it waited in the queue must not end a server, as it does where every error is handed on with `?`.
+/// Whether an error of `accept` concerns only one connection. A client that disconnects while it waits in the accept queue
+/// must not end the server. It would do so if every error were returned with `?`.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }

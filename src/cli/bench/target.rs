@@ -1,4 +1,4 @@
-//! Where a load goes: an `http://` URL, and the request that is made of it.
+//! The target of a load: an `http://` URL, and the request for it.
 
 use std::{
     fmt, io,
@@ -7,15 +7,15 @@ use std::{
     time::Duration,
 };
 
-/// How long each address of a host is tried: a load against a server that is further away than this tells of the way.
+/// How long to try each address of a host. A load over a slower path would measure the path and not the server.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// `http://host[:port][/path][?query]`, the fragment dropped.
+/// `http://host[:port][/path][?query]`, without the fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// `host:port`, to be resolved.
+    /// `host:port`, which is resolved when the load connects.
     endpoint: String,
-    /// The Host field: as it stood in the URL.
+    /// The value of the Host field, as in the URL.
     host: String,
     /// The path and the query.
     path: String,
@@ -27,17 +27,17 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Target, String> {
         let rest = match text.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
-            Some((scheme, _)) => return Err(format!("only http:// is spoken here, not {scheme}://")),
+            Some((scheme, _)) => return Err(format!("only http:// is supported, not {scheme}://")),
             None => return Err(format!("write it like http://127.0.0.1:7000/, not {text}")),
         };
-        // RFC 3986 allows neither of them; sent as they are, they would end the request line early.
+        // RFC 3986 allows no such character, and a space or a line break would end the request line early.
         if let Some(odd) = text.chars().find(|c| !c.is_ascii_graphic()) {
-            return Err(format!("{odd:?} has to be percent-encoded in a URL"));
+            return Err(format!("{odd:?} must be percent-encoded in a URL"));
         }
         let rest = rest.split('#').next().unwrap_or_default();
         let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         if host.contains('@') {
-            return Err("a user name in a URL is not sent: leave it out".to_owned());
+            return Err("user names in URLs are not supported: leave the user name out".to_owned());
         }
         let port_at = host.rfind(':').filter(|&position| !host[position..].contains(']'));
         let (name, port) = match port_at {
@@ -45,7 +45,7 @@ impl FromStr for Target {
             None => (host, ""),
         };
         if name.is_empty() {
-            return Err("names no host".to_owned());
+            return Err("the URL names no host".to_owned());
         }
         let port = match port {
             "" => 80,
@@ -61,8 +61,8 @@ impl FromStr for Target {
 }
 
 impl Target {
-    /// A connection to the first address of the host where somebody listens: `localhost` has two addresses on many systems,
-    /// and most servers only one of them.
+    /// Connects to the first address of the host that accepts. On many systems `localhost` has two addresses, and most
+    /// servers listen on one of them.
     pub(crate) fn connect(&self) -> io::Result<TcpStream> {
         let mut failure = "has no address".to_owned();
         let addresses = self.endpoint.to_socket_addrs();
@@ -75,11 +75,11 @@ impl Target {
         Err(io::Error::other(format!("{self}: no connection: {failure}")))
     }
 
-    /// The whole request, with so many bytes of content.
+    /// The bytes of a request with this much content.
     pub(crate) fn request(&self, method: &str, content: usize) -> Vec<u8> {
         let Target { host, path, .. } = self;
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n");
-        // A method for which content is usual says so when there is none (RFC 9110 section 8.6).
+        // Methods that usually have content say so if there is none (RFC 9110 section 8.6).
         if content > 0 || matches!(method, "POST" | "PUT" | "PATCH") {
             request += &format!("Content-Length: {content}\r\n");
         }
@@ -149,10 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn whoever_listens_is_connected_to_and_else_it_is_said_where_nobody_does() {
+    fn the_address_that_accepts_is_used_and_an_error_names_the_address() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        // However many addresses that name has, only one of them has a listener.
+        // The name may have several addresses. Only one of them has a listener.
         let target: Target = format!("http://localhost:{}/a", address.port()).parse().unwrap();
         assert_eq!(target.connect().unwrap().peer_addr().unwrap(), address);
         drop(listener);

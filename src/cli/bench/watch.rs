@@ -1,8 +1,8 @@
-//! What is measured of a connection while it is accepted: one clock in one process, so that a moment noted by the
-//! client's thread can be compared with one noted by the server's.
+//! Measures connections while they are accepted. Both sides are in one process and share one clock, so a time noted by the
+//! client can be compared with a time noted by the server.
 //!
-//! The client writes down, under its own local port, when its connection was due, and connects; whoever accepts it sees that
-//! port as the peer's, and looks there. A port is one connection's until that connection is closed.
+//! The client notes when its connection was due, under its own local port, and connects. The server sees this port as that of
+//! the peer, and finds the note. A port belongs to one connection until the connection is closed.
 
 use std::{
     io,
@@ -19,20 +19,20 @@ use socket2::{Domain, Socket, Type};
 
 use super::distribution::Distribution;
 
-/// What the server's side of one strategy has seen.
+/// The notes of both sides for one strategy.
 pub(crate) struct Watch {
     epoch: Instant,
-    /// By port, the nanoseconds from the epoch to when a connection from there was due, 0 where nobody wrote that down:
-    /// half a megabyte.
+    /// For each port, when the connection from this port was due, in nanoseconds after the epoch. 0 means that there is no
+    /// note. The table takes half a megabyte.
     due: Box<[AtomicU64]>,
     seen: Mutex<Seen>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
-    /// From when the connection was due to when `accept` returned it.
+    /// The time from the moment the connection was due to the return of `accept`.
     pub(crate) connect_to_accept: Distribution,
-    /// From there to when its first bytes were read.
+    /// The time from the return of `accept` to the first read of bytes.
     pub(crate) accept_to_first_byte: Distribution,
 }
 
@@ -48,11 +48,11 @@ impl Watch {
         }
     }
 
-    /// Begins to connect to an address of the loopback, and writes down when that was due.
+    /// Begins to connect to a loopback address, and notes when the connection was due.
     pub(crate) fn connect(&self, address: SocketAddr, due: Instant) -> io::Result<TcpStream> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        // Bound first: on the loopback, the connection may be accepted before `connect` returns.
+        // The port must be known before `connect`, because on the loopback the server may accept before `connect` returns.
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
         let stream = std::net::TcpStream::from(socket);
         let since_epoch = due.saturating_duration_since(self.epoch).as_nanos();
@@ -60,20 +60,20 @@ impl Watch {
         self.due[port].store(u64::try_from(since_epoch).unwrap_or(u64::MAX).max(1), Ordering::Release);
         let socket = Socket::from(stream);
         match socket.connect(&address.into()) {
-            // The handshake goes on by itself.
+            // The kernel continues the handshake.
             Err(error) if error.kind() != io::ErrorKind::WouldBlock && !is_in_progress(&error) => Err(error),
             _ => Ok(TcpStream::from_std(socket.into())),
         }
     }
 
-    /// To be called as soon as `accept` has returned.
+    /// The strategy calls this as soon as `accept` has returned.
     pub(crate) fn accepted(&self, peer: SocketAddr) -> Visit {
         let at = Instant::now();
         let due = self.due[usize::from(peer.port())].load(Ordering::Acquire);
         Visit { due: (due > 0).then(|| self.epoch + Duration::from_nanos(due)), at }
     }
 
-    /// To be called as soon as the first bytes have been read.
+    /// The strategy calls this as soon as it has read the first bytes.
     pub(crate) fn first_byte(&self, visit: &Visit) {
         let at = Instant::now();
         let Some(due) = visit.due else { return };
@@ -86,20 +86,20 @@ impl Watch {
         self.lock().clone()
     }
 
-    /// One lock for all connections: some 50 ns, where a connection costs a thousand times as much.
+    /// All connections share one lock. Taking the lock costs some 50 ns, and a connection costs a thousand times as much.
     fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One accepted connection: when it was due, unless it is none that is measured, and when it was accepted.
+/// The times of one accepted connection: when the client noted that it was due, if it did, and when it was accepted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Visit {
     due: Option<Instant>,
     at: Instant,
 }
 
-/// `std` has no stable kind for it.
+/// Whether the error is EINPROGRESS. `std` has no stable kind for this error.
 fn is_in_progress(error: &io::Error) -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const EINPROGRESS: i32 = 115;
@@ -114,7 +114,7 @@ mod tests {
     use std::net::TcpListener;
 
     #[test]
-    fn whoever_accepts_knows_when_it_was_due() {
+    fn the_server_finds_when_a_connection_was_due() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let watch = Watch::new();
         let late = Duration::from_millis(3);

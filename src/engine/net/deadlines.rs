@@ -1,6 +1,15 @@
-//! When something has to happen though nobody sends anything. One list a kind, each in order of time: connections of
-//! one kind nearly always wait equally long, so a new deadline belongs at the tail, and to arm, to cancel and to find
-//! the next one takes constant time, exactly to the instant and without a tick.
+//! Deadlines of connections: when the loop has to act although no event comes.
+//!
+//! There is one list for each kind of deadline, in order of time. Connections that wait for the same kind of thing nearly always
+//! wait equally long, so a new deadline belongs at the tail of its list. So it takes constant time to set a deadline, to cancel
+//! one, and to find the next one. Deadlines are exact to the instant; there is no tick.
+//!
+//! ```text
+//!   lists:  Header  -> slot 7 -> slot 2         the earliest deadline of all
+//!           Idle    -> slot 4 -> slot 9 -> ...  is at the head of a list
+//!           ...
+//!   nodes:  one for each slot, linked in both directions
+//! ```
 
 use std::time::Instant;
 
@@ -15,24 +24,25 @@ pub(crate) enum Kind {
     Idle,
     /// Room in the socket for the rest of a response.
     Write,
-    /// The peer's close, after ours.
+    /// The client's close, after the server's.
     Linger,
-    /// A last request, while the server drains. (Quiet periods differ, but all of them are set at once and in order of time
-    /// when the drain begins.)
+    /// A last request, while the server drains. (Quiet periods differ in length, but the loop sets them all at once and in order
+    /// of time when the drain begins.)
     Quiet,
-    /// The next look whether a half-closed client is still there.
+    /// The next probe of whether a half-closed client is still there.
     Probe,
-    /// The answer of a handler whose route limits its time. (Limits differ, but there are no more of these than requests
-    /// that the pool takes, so that finding their place stays cheap.)
+    /// The answer of a handler whose route limits its time. (Limits differ, but there are no more of these deadlines than
+    /// requests that the pool takes, so to find the place in the list stays cheap.)
     Route,
-    /// The end that a stream's senders give to it, while the server drains.
-    LastWords,
+    /// The final flush of a stream, while the server drains: its senders may still end it.
+    FinalFlush,
 }
 
 const KINDS: usize = 9;
+/// In place of a slot number, for the ends of a list. No slot has this number, because there are fewer descriptors.
 const NONE: u32 = u32::MAX;
 
-/// Deadlines by slot number (see [`slot_of`](super::table::slot_of)); at most one a slot.
+/// Deadlines by slot number (see [`slot_of`](super::table::slot_of)). A slot has at most one.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     nodes: Vec<Node>,
@@ -57,7 +67,7 @@ impl Deadlines {
         Deadlines { nodes: Vec::new(), lists: [List { head: NONE, tail: NONE }; KINDS] }
     }
 
-    /// Sets the one deadline of `slot`, or takes it away.
+    /// Sets the deadline of `slot`, in place of an earlier one. `None` cancels it.
     pub(crate) fn set(&mut self, slot: usize, deadline: Option<(Kind, Instant)>) {
         if self.nodes.len() <= slot {
             if deadline.is_none() {
@@ -79,7 +89,7 @@ impl Deadlines {
         self.heads().map(|(_, at)| at).min()
     }
 
-    /// Takes out one deadline that is over at `now`.
+    /// Removes one deadline that is over at `now`, and returns its slot.
     pub(crate) fn pop_expired(&mut self, now: Instant) -> Option<usize> {
         let (slot, _) = self.heads().find(|&(_, at)| at <= now)?;
         self.unlink(slot);
@@ -144,11 +154,11 @@ mod tests {
         Kind::Quiet,
         Kind::Probe,
         Kind::Route,
-        Kind::LastWords,
+        Kind::FinalFlush,
     ];
 
     proptest! {
-        /// Against a sorted map: the same next deadline after every step, the same slots when time passes.
+        /// Compared with a sorted map: the same next deadline after every step, and the same slots when time passes.
         #[test]
         fn behaves_like_a_sorted_map(
             steps in prop::collection::vec((0usize..12, 0usize..KINDS, prop::option::of(0u64..50)), 1..200),

@@ -1,19 +1,19 @@
-//! What a listener owes to clients whose handshake is under way: `close` would reset them, as it resets every connection
-//! that waits in the accept queue. So a listener that is about to close first keeps new clients away ([`refuse_new`]), then
-//! looks which handshakes are half open ([`look`]), accepts them, and closes last.
+//! Half-open handshakes of a closing listener. `close` would reset these clients, and every connection in the accept queue. So
+//! a closing listener first refuses new clients ([`refuse_new`]), then looks for half-open handshakes ([`look`]), accepts these
+//! clients, and closes last. (docs/glossary.md explains the terms.)
 //!
 //! ```text
 //!   client        SYN ------------>            <- refused from now on: answered RST, the client can go elsewhere
-//!                 <------------ SYN-ACK        <- half open: the kernel has it as SYN_RECV, and repeats the SYN-ACK
+//!                 <------------ SYN-ACK        <- half open: SYN_RECV in the kernel's table; the kernel repeats the SYN-ACK
 //!                 ACK ------------>            <- in the accept queue: accepted before the close
 //! ```
 //!
-//! Both are Linux's; elsewhere a listener closes after its accept queue is empty, and the few handshakes of that moment
-//! are reset.
+//! Only Linux offers both. On other systems a listener closes when its accept queue is empty, and the kernel resets the
+//! handshakes of that moment.
 //!
 //! What remains: while the kernel uses SYN cookies (the backlog is full, or `tcp_syncookies` is 2), a handshake has no
-//! half-open entry, and its last packet is reset once the listener refuses. The filter lets that packet pass, so it is used
-//! then, where it is allowed ([`Cookies`]).
+//! half-open entry. Its last packet is answered RST once the listener is bound away. The filter lets that packet pass, so the
+//! filter is preferred then, where it is allowed ([`Cookies`]).
 
 use std::{
     fs, io,
@@ -26,14 +26,14 @@ use socket2::SockRef;
 use super::sock_diag;
 use crate::{isolation::journal, stop::ListenerEnd};
 
-/// How long the last packet of a handshake may be on its way: a round trip around the world.
+/// How long the last packet of a handshake may travel: a round trip around the world.
 const ROUND_TRIP: Duration = Duration::from_millis(500);
-/// How long a closing listener waits for half-open handshakes at most: the kernel sends a SYN-ACK at once, and repeats it
-/// after one second and after three (RFC 6298 section 2, doubled each time), and a round trip follows. Only a handshake whose
-/// repetition is still to come is waited for so long; see [`look`].
+/// How long a closing listener waits for half-open handshakes at most. The kernel sends a SYN-ACK at once, and repeats it after
+/// one second and after three (RFC 6298 section 2: the time doubles). A round trip follows. The listener waits for so long only
+/// if a repetition is still to come: see [`look`].
 const WINDOW: Duration = Duration::from_millis(3500);
-/// How long a closing listener waits where the kernel does not tell which handshakes are half open: one repetition of a
-/// lost SYN-ACK fits. Every stop pays for this there, so the second repetition is not waited for.
+/// How long a closing listener waits where the kernel does not tell which handshakes are half open. One repetition of a lost
+/// SYN-ACK fits. The second does not, because every stop takes this time there.
 const BLIND_WINDOW: Duration = Duration::from_millis(1500);
 
 /// A way to keep new clients away from a listener.
@@ -41,15 +41,15 @@ type Way = (ListenerEnd, fn(&SockRef<'_>) -> io::Result<()>);
 const REFUSE: Way = (ListenerEnd::Refused, bind_away);
 const DROP: Way = (ListenerEnd::Dropped, drop_syns);
 
-/// Keeps new clients away from a listener that this process holds alone, and leaves its accept queue and its half-open
-/// handshakes as they are. Returns the way that was found.
+/// Has the kernel refuse new clients of a listener that this process holds alone. The accept queue and the half-open
+/// handshakes stay as they are. Returns how new clients are refused.
 ///
-/// Must not be called for a listener that is kept, or that others hold too: a binding or a filter outlives this process,
-/// and an ordinary user cannot take back either.
+/// Must not be called for a listener that is kept, or that other processes hold, too: a binding or a filter outlives this
+/// process, and an ordinary user can remove neither.
 pub(crate) fn refuse_new(listener: &SockRef<'_>, cookies: Cookies) -> ListenerEnd {
     let is_unix = listener.local_addr().is_ok_and(|address| address.is_unix());
     let ways: &[Way] = match cookies {
-        // Connecting fails at once, and the queue stays. (On a TCP listener the same call throws the queue away.)
+        // Connecting fails at once, and the queue stays. (On a TCP listener the same call discards the queue.)
         _ if is_unix => &[(ListenerEnd::Refused, |listener| listener.shutdown(Shutdown::Read))],
         Cookies::None => &[REFUSE, DROP],
         Cookies::Sent => &[DROP, REFUSE],
@@ -57,18 +57,20 @@ pub(crate) fn refuse_new(listener: &SockRef<'_>, cookies: Cookies) -> ListenerEn
     for (end, way) in ways {
         match way(listener) {
             Ok(()) => return *end,
-            Err(error) => journal::debug!("a closing listener looks for another way, as it {end}: {error}"),
+            Err(error) => {
+                journal::debug!("a closing listener tries another way to refuse new clients: {error}")
+            }
         }
     }
     ListenerEnd::Emptied
 }
 
-/// Binds the listener to an interface that does not exist: a SYN finds no listener any more and is answered RST. Packets of
-/// half-open handshakes and of connections find their own entries in the kernel's table. Linux allows it to everybody since
-/// 5.7, unless the listener is bound to an interface already.
+/// Binds the listener to an interface that does not exist. Then a SYN finds no listener and is answered RST. Packets of half-open
+/// handshakes and of connections still find their own entries in the kernel's table. Since 5.7 Linux allows this to every user,
+/// unless the listener is bound to an interface already.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn bind_away(listener: &SockRef<'_>) -> io::Result<()> {
-    // The kernel counts interfaces from 1, and never gets here.
+    // The kernel counts interfaces from 1 upwards, and no machine has so many.
     const NOWHERE: std::num::NonZeroU32 = std::num::NonZeroU32::new(i32::MAX as u32).expect("not zero");
     if listener.local_addr()?.is_ipv6() {
         listener.bind_device_by_index_v6(Some(NOWHERE))
@@ -82,9 +84,9 @@ fn bind_away(_: &SockRef<'_>) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Drops the first packet of every new handshake, and lets everything else pass: packets of handshakes under way, and of
-/// connections. A classic BPF filter on the listener, for which current kernels want CAP_NET_ADMIN; accepted sockets
-/// inherit it, to no effect, because an established connection gets no bare SYN.
+/// Drops the first packet of every new handshake, and lets packets of half-open handshakes and of connections pass. This is a
+/// classic BPF filter on the listener; current kernels require CAP_NET_ADMIN for it. Accepted sockets inherit the filter without
+/// any effect, because an established connection gets no bare SYN.
 #[cfg(target_os = "linux")]
 fn drop_syns(listener: &SockRef<'_>) -> io::Result<()> {
     drop_packets(listener, SYN)
@@ -101,11 +103,11 @@ const SYN: u32 = 0x02;
 #[cfg(target_os = "linux")]
 const ACK: u32 = 0x10;
 
-/// Drops what comes to the listener with exactly these of the two flags.
+/// Drops packets to the listener in which exactly `flags` are set, of the two flags SYN and ACK.
 #[cfg(target_os = "linux")]
 fn drop_packets(listener: &SockRef<'_>, flags: u32) -> io::Result<()> {
     use socket2::SockFilter;
-    // From linux/bpf_common.h: load a byte at a fixed offset, and with a constant, jump if equal, return.
+    // From linux/bpf_common.h: load a byte at a fixed offset, bitwise and with a constant, jump if equal, return.
     const LOAD_BYTE: u16 = 0x30;
     const AND: u16 = 0x54;
     const JUMP_IF_EQUAL: u16 = 0x15;
@@ -121,7 +123,7 @@ fn drop_packets(listener: &SockRef<'_>, flags: u32) -> io::Result<()> {
     ])
 }
 
-/// Whether the kernel has sent SYN cookies, in this network namespace, while the server listened.
+/// Whether the kernel has sent SYN cookies in this network namespace while the server listened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cookies {
     None,
@@ -129,36 +131,52 @@ pub(crate) enum Cookies {
 }
 
 impl Cookies {
-    /// By how often the kernel had sent one when listening began, as [`cookies_sent`] tells.
+    /// `before` is what [`cookies_sent`] returned when listening began.
     pub(crate) fn since(before: u64) -> Cookies {
         if cookies_sent() > before { Cookies::Sent } else { Cookies::None }
     }
 }
 
-/// How many SYN cookies the kernel has sent in this network namespace; 0 where it does not tell.
+/// How many SYN cookies the kernel has sent in this network namespace; 0 where the kernel does not tell.
 pub(crate) fn cookies_sent() -> u64 {
     fs::read_to_string("/proc/self/net/netstat").map_or(0, |text| parse_cookies(&text).unwrap_or(0))
 }
 
-/// Two lines for each group of counters: their names, then their values.
+/// The text has two lines for each group of counters: the names, then the values.
 fn parse_cookies(netstat: &str) -> Option<u64> {
     let mut lines = netstat.lines().filter_map(|line| line.strip_prefix("TcpExt: "));
     let (names, values) = (lines.next()?, lines.next()?);
-    let place = names.split_whitespace().position(|name| name == "SyncookiesSent")?;
-    values.split_whitespace().nth(place)?.parse().ok()
+    let column = names.split_whitespace().position(|name| name == "SyncookiesSent")?;
+    values.split_whitespace().nth(column)?.parse().ok()
 }
 
 /// What a closing listener waits for before it closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wait {
-    /// After so many accepts all handshakes that were half open are complete: time for another look.
-    pub(crate) accepts: u64,
-    /// A client that has not come by then has lost a packet once more, or is gone: time for another look.
+    /// When so many clients have been accepted, every half-open handshake is complete. Then the listener looks again.
+    pub(crate) handshakes: HalfOpenCount,
+    /// At this time the listener looks again. A client that has not come by then has lost a packet once more, or is gone.
     pub(crate) until: Instant,
 }
 
-/// Looks which handshakes are half open with these listeners, which began to close at `began` in the way `end`. Returns
-/// what to wait for; `None` if nothing more can be expected.
+/// How many handshakes are half open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HalfOpenCount {
+    Known(u64),
+    /// The kernel does not tell.
+    Unknown,
+}
+
+impl HalfOpenCount {
+    fn add(&mut self, more: u64) {
+        if let HalfOpenCount::Known(count) = self {
+            *count += more;
+        }
+    }
+}
+
+/// Looks for half-open handshakes with these listeners, which began to close at `began` in the way `end`. Returns what to wait
+/// for; `None` if no further client can be expected.
 ///
 /// ```text
 ///   the next SYN-ACK is due    within the window    wait for it, and a round trip for its answer
@@ -166,39 +184,40 @@ pub(crate) struct Wait {
 ///   the kernel does not tell                        wait for BLIND_WINDOW from `began`
 /// ```
 ///
-/// There are few looks, and none is on a timer of its own: each waits for the last repetition that can still be answered,
-/// and a handshake has two of them in the window.
+/// There are few looks, because each one waits for the last repetition that can still be answered, and a handshake has two
+/// repetitions in the window.
 pub(crate) fn look(
     listening: &[SocketAddr],
     end: ListenerEnd,
     cookies: Cookies,
     (began, now): (Instant, Instant),
 ) -> Option<Wait> {
-    let mut wait = Wait { accepts: 0, until: began };
+    let mut wait = Wait { handshakes: HalfOpenCount::Known(0), until: began };
     let left = (began + WINDOW).checked_duration_since(now + ROUND_TRIP).unwrap_or_default();
     for address in listening {
         match sock_diag::half_open(*address, left) {
             Ok(None) => {}
             Ok(Some(half_open)) => {
-                wait.accepts += half_open.count;
+                wait.handshakes.add(half_open.count);
                 let repeated = half_open.repetition.map_or(began, |repetition| now + repetition);
                 wait.until = wait.until.max(repeated + ROUND_TRIP);
             }
-            // While new clients come all the time, no moment is better for the close than another.
+            // No look helps: new clients are not refused, so the close resets the clients of whatever moment it has.
             Err(_) if end == ListenerEnd::Emptied => {}
             Err(error) => {
                 if now < began + BLIND_WINDOW {
                     journal::info!(
-                        "{address} closes in {BLIND_WINDOW:?}: cannot look for half-open handshakes: {error}"
+                        "the listener on {address} closes in {BLIND_WINDOW:?}: the kernel does not tell which handshakes are half open: {error}"
                     );
                 }
-                wait = Wait { accepts: u64::MAX / 2, until: wait.until.max(began + BLIND_WINDOW) };
+                let until = wait.until.max(began + BLIND_WINDOW);
+                wait = Wait { handshakes: HalfOpenCount::Unknown, until };
             }
         }
     }
     if (end, cookies) == (ListenerEnd::Dropped, Cookies::Sent) {
-        // These have no entry to be seen.
-        wait = Wait { accepts: u64::MAX / 2, until: wait.until.max(began + ROUND_TRIP) };
+        // Handshakes with a SYN cookie have no entry in the kernel's table.
+        wait = Wait { handshakes: HalfOpenCount::Unknown, until: wait.until.max(began + ROUND_TRIP) };
     }
     (wait.until > now).then_some(wait)
 }
@@ -219,7 +238,7 @@ mod tests {
         (listener, address)
     }
 
-    /// The queue is served, and what is established is not half open.
+    /// The queued connection is accepted and served. It is established, so it is not half open.
     fn assert_queue_stays(listener: &TcpListener, queued: TcpStream) {
         use std::io::Write;
         let (accepted, _) = listener.accept().unwrap();
@@ -246,7 +265,7 @@ mod tests {
     fn with_the_filter_what_is_queued_stays_and_what_is_new_is_not_heard() {
         let (listener, address) = listen("127.0.0.1:0");
         let queued = TcpStream::connect(address).unwrap();
-        // While cookies are in use, as a bound listener does not take the last packet of such a handshake.
+        // With cookies the filter comes first, because a bound listener does not take the last packet of such a handshake.
         assert_eq!(refuse_new(&SockRef::from(&listener), Cookies::Sent), ListenerEnd::Dropped);
         let unheard = TcpStream::connect_timeout(&address, Duration::from_millis(50)).unwrap_err();
         assert_eq!(unheard.kind(), io::ErrorKind::TimedOut, "a dropped SYN is not refused");
@@ -268,7 +287,7 @@ mod tests {
         );
     }
 
-    /// The harm: no other holder of the socket gets a new client, although the descriptor that was used is closed.
+    /// The reason for `Holder`: no other holder of the socket gets a new client, although this descriptor of it is closed.
     #[test]
     fn what_is_done_to_a_listener_reaches_everybody_who_holds_it() {
         for cookies in [Cookies::None, Cookies::Sent] {
@@ -292,7 +311,7 @@ mod tests {
             let _client = TcpStream::connect(address).unwrap();
             assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
             let wait = look(began).unwrap();
-            assert_eq!(wait.accepts, 1, "{local}");
+            assert_eq!(wait.handshakes, HalfOpenCount::Known(1), "{local}");
             assert!(wait.until > began + ROUND_TRIP && wait.until <= began + WINDOW, "{local}: {wait:?}");
             assert_eq!(look(began + WINDOW), None, "no repetition is left in the window");
         }

@@ -1,4 +1,4 @@
-//! Listening sockets: set-up through `socket2`, who holds one, and accepting that no error can end or spin.
+//! Listening sockets: how they are set up, which processes hold them, and accept(2) with its errors sorted by what follows.
 
 use std::{
     io,
@@ -13,12 +13,12 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use super::address::resolve;
 
-/// Keep-alive probes without an answer that end a connection.
+/// So many keep-alive probes without an answer end a connection.
 const PROBES: u32 = 3;
-/// The longest interval that Linux takes: nine hours.
+/// The longest interval that Linux accepts: nine hours.
 const LONGEST_PROBE: Duration = Duration::from_secs(32_767);
 
-/// How often a port is looked for that is free on every address of a listen address with port 0.
+/// How often `bind` tries to find a port that is free on every address, for a listen address with port 0.
 const PORT_TRIES: usize = 16;
 
 /// A listening socket between two runs, or before the first one.
@@ -26,18 +26,18 @@ const PORT_TRIES: usize = 16;
 pub(crate) struct Listener {
     pub(crate) socket: StdTcpListener,
     pub(crate) holder: Holder,
-    /// Which listen address of the configuration it belongs to.
-    pub(crate) place: usize,
+    /// The index of its listen address in the configuration.
+    pub(crate) listen_index: usize,
 }
 
-/// Who holds a listening socket. A listener that others hold too must not be changed at a stop: a binding or a filter
-/// belongs to the socket, not to the descriptor, so both would outlive this process, and the others would hear no new
+/// Which processes hold a listening socket. A stop must not change a listener that other processes hold, too: a binding or a
+/// filter belongs to the socket, not to the descriptor. It would outlive this process, and the other processes would get no new
 /// client any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Holder {
-    /// This process alone, which has bound it. A stop refuses new clients, empties the accept queue and closes it.
+    /// This process alone, because it has bound the socket. A stop refuses new clients, empties the accept queue and closes the listener.
     Alone,
-    /// Other processes too, because it was inherited or handed over. A stop leaves it as it is.
+    /// Other processes, too, because the listener was inherited or handed over. A stop leaves the listener as it is.
     #[cfg_attr(not(test), allow(dead_code, reason = "for listeners that come from elsewhere"))]
     Shared,
 }
@@ -48,33 +48,33 @@ impl Listener {
     }
 }
 
-/// Listens on every address that `spec` means (see [`resolve`]) and that the machine has: a name may resolve to an address
-/// of another machine, and IPv6 may be switched off. All have one port, also if the system chooses it.
-/// `keep_alive_probe` is that of [`Timeouts`](crate::Timeouts).
+/// Listens on every address that `spec` means (see [`resolve`]) and that the machine has. Addresses that the machine does not
+/// have are left out: a name may resolve to an address of another machine, and IPv6 may be switched off. All listeners have one
+/// port, also if the system chooses it. `keep_alive_probe` is that of [`Timeouts`](crate::Timeouts).
 ///
 /// # Errors
 ///
 /// If one of the addresses is in use or not allowed, or if the machine has none of them.
 pub(crate) fn bind(
     spec: &str,
-    place: usize,
+    listen_index: usize,
     backlog: i32,
     keep_alive_probe: Option<Duration>,
 ) -> io::Result<Vec<Listener>> {
     let addresses = resolve(spec)?;
     for _ in 1..PORT_TRIES {
-        match bind_all(&addresses, place, backlog, keep_alive_probe) {
-            // The port that the system chose for the first is taken on the second.
+        match bind_all(&addresses, listen_index, backlog, keep_alive_probe) {
+            // The port that the system chose for the first address is taken on the second.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && addresses[0].port() == 0 => {}
             outcome => return outcome,
         }
     }
-    bind_all(&addresses, place, backlog, keep_alive_probe)
+    bind_all(&addresses, listen_index, backlog, keep_alive_probe)
 }
 
 fn bind_all(
     addresses: &[SocketAddr],
-    place: usize,
+    listen_index: usize,
     backlog: i32,
     keep_alive_probe: Option<Duration>,
 ) -> io::Result<Vec<Listener>> {
@@ -86,7 +86,7 @@ fn bind_all(
             address.set_port(first.local_addr()?.port());
         }
         match bind_one(address, backlog, keep_alive_probe) {
-            Ok(socket) => listeners.push(Listener { socket, holder: Holder::Alone, place }),
+            Ok(socket) => listeners.push(Listener { socket, holder: Holder::Alone, listen_index }),
             Err(error) if is_absent(&error) => absent = error,
             Err(error) => return Err(error),
         }
@@ -94,7 +94,7 @@ fn bind_all(
     if listeners.is_empty() { Err(absent) } else { Ok(listeners) }
 }
 
-/// EADDRNOTAVAIL, and EAFNOSUPPORT, for which `std` has no kind: the machine does not have this address.
+/// Whether the machine does not have this address: EADDRNOTAVAIL, or EAFNOSUPPORT, for which `std` has no kind.
 fn is_absent(error: &io::Error) -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const EAFNOSUPPORT: i32 = 97;
@@ -109,19 +109,19 @@ fn bind_one(
     keep_alive_probe: Option<Duration>,
 ) -> io::Result<StdTcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A server that starts again must not wait for its own connections in TIME-WAIT. On Unix this still refuses an
-    // address that somebody listens on; on Windows it would not.
+    // A server that starts again must not wait for its own connections in TIME-WAIT. With this option, Unix still refuses an
+    // address that another socket listens on; Windows would not.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         // `[::]:80` and `0.0.0.0:80` are two listeners, whatever the system's default says.
         socket.set_only_v6(true)?;
     }
-    // Whole responses are written at once; waiting to fill a segment would only delay them. On Linux accepted sockets
-    // inherit this, which saves a system call for each.
+    // The loop writes whole responses at once, so Nagle's algorithm would only delay them. On Linux accepted sockets inherit the
+    // option, which saves a system call for each.
     socket.set_tcp_nodelay(true)?;
-    // Inherited likewise. TCP_USER_TIMEOUT is not set with it: that would also cut clients that are there, but take nothing for
-    // a while, and how long they may do that is not the kernel's to say.
+    // Inherited likewise. TCP_USER_TIMEOUT is not set, because the kernel would also cut off clients that are alive but take
+    // nothing for a while. `Timeouts` decides how long a client may do that.
     if let Some(after) = keep_alive_probe {
         socket.set_tcp_keepalive(&probes(after))?;
     }
@@ -131,11 +131,11 @@ fn bind_one(
     Ok(socket.into())
 }
 
-/// Keep-alive probes after so long a silence, and at a quarter of that if they are not answered.
+/// Keep-alive probes begin after this much silence. Unanswered probes are repeated after a quarter of the time.
 fn probes(after: Duration) -> TcpKeepalive {
     let [time, interval] = [after, after / 4].map(|time| time.clamp(Duration::from_secs(1), LONGEST_PROBE));
     let probes = TcpKeepalive::new().with_time(time);
-    // Elsewhere the system has its own interval and number.
+    // Other systems have their own interval and number.
     #[cfg(any(
         target_os = "linux",
         target_os = "android",
@@ -148,17 +148,17 @@ fn probes(after: Duration) -> TcpKeepalive {
     probes
 }
 
-/// What one try to accept came to.
+/// The outcome of one call of accept(2).
 #[derive(Debug)]
 pub(crate) enum Accepted {
     Connection(TcpStream, SocketAddr),
-    /// Nobody waits.
+    /// The accept queue is empty.
     Empty,
-    /// That connection is gone; the next one may be fine.
+    /// The connection failed before it was accepted. The next one may be fine.
     Lost(io::Error),
-    /// Descriptors or memory have run out, or something else is in the way that may pass: trying again at once would spin.
+    /// Descriptors or memory have run out, or another obstacle is there that may pass. To try again at once would spin.
     Paused(io::Error),
-    /// The listener does not listen any more: every further try would fail like this one.
+    /// The listener does not listen any more. Every further call would fail in the same way.
     Failed(io::Error),
 }
 
@@ -172,7 +172,7 @@ pub(crate) fn accept(listener: &TcpListener) -> Accepted {
                     // The peer reset it while it waited in the queue.
                     return Accepted::Lost(error);
                 }
-                // Elsewhere each write says that it wants no SIGPIPE: see `socket_writer`.
+                // On other systems each write says that no SIGPIPE is wanted: see `socket_writer`.
                 #[cfg(target_vendor = "apple")]
                 if let Err(error) = SockRef::from(&stream).set_nosigpipe(true) {
                     return Accepted::Lost(error);
@@ -188,24 +188,24 @@ pub(crate) fn accept(listener: &TcpListener) -> Accepted {
                 _ if errors::FAILED.contains(&error.raw_os_error().unwrap_or(0)) => {
                     return Accepted::Failed(error);
                 }
-                // EMFILE, ENFILE, ENOBUFS, ENOMEM; EPERM or ENOSYS where the call is forbidden; and what no kernel says
-                // yet. Whatever it is, it must not make the loop spin.
+                // EMFILE, ENFILE, ENOBUFS, ENOMEM; EPERM or ENOSYS where the call is forbidden; and errors that no kernel
+                // returns yet. No error may make the loop spin.
                 _ => return Accepted::Paused(error),
             },
         }
     }
 }
 
-/// Errors of accept(2) by what follows from them. `std` has kinds for few of them.
+/// Errors of accept(2), sorted by what follows. `std` has kinds for few of them.
 mod errors {
-    /// EBADF, EINVAL: the same numbers everywhere. EINVAL is what a listener says that was shut down or destroyed.
+    /// EBADF, EINVAL: the same numbers on all systems. EINVAL comes from a listener that was shut down or destroyed.
     const EBADF: i32 = 9;
     const EINVAL: i32 = 22;
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     mod numbers {
         /// EPROTO, ENOPROTOOPT, ENETDOWN, ENETUNREACH, ECONNABORTED, ECONNRESET, ETIMEDOUT, EHOSTDOWN, EHOSTUNREACH, ENONET:
-        /// accept(2) hands the pending error of a new connection through.
+        /// accept(2) returns the pending error of a new connection.
         pub(in super::super) const LOST: [i32; 10] = [71, 92, 100, 101, 103, 104, 110, 112, 113, 64];
         pub(super) const ENOTSOCK: i32 = 88;
         pub(super) const EOPNOTSUPP: i32 = 95;
@@ -219,7 +219,7 @@ mod errors {
     }
 
     pub(super) use numbers::LOST;
-    /// accept(2) lists EOPNOTSUPP among the network errors as well; Linux gives it for a socket that cannot accept.
+    /// accept(2) lists EOPNOTSUPP among the network errors, too. Linux returns it for a socket that cannot accept.
     pub(super) const FAILED: [i32; 4] = [EBADF, EINVAL, numbers::ENOTSOCK, numbers::EOPNOTSUPP];
 }
 
@@ -246,7 +246,7 @@ mod tests {
         }
     }
 
-    /// On Linux they inherit it, without a system call for each.
+    /// On Linux accepted sockets inherit the option from the listener.
     #[test]
     #[cfg(target_os = "linux")]
     fn accepted_sockets_have_keep_alive_probes_unless_they_are_turned_off() {
@@ -262,7 +262,7 @@ mod tests {
                 let listener = TcpListener::from_std(bind(spec, 0, 16, setting).unwrap().remove(0).socket);
                 let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
                 let Accepted::Connection(stream, _) = accept(&listener) else {
-                    panic!("{spec}: nobody waits")
+                    panic!("{spec}: the accept queue is empty")
                 };
                 let socket = socket2::SockRef::from(&stream);
                 assert_eq!(socket.keepalive().unwrap(), expected.is_some(), "{setting:?}");

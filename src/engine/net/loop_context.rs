@@ -1,9 +1,9 @@
-//! What a loop lends to the connection that it is dealing with: the clock's last reading, the configuration, the way
-//! into the pool, and buffers that are used for one connection after the other.
+//! The context of a loop: what the loop lends to the connection that it is driving. A connection gets the context with each
+//! call, and owns none of it.
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use super::{date::Date, event_loop::Message, mailbox::Mailbox};
+use super::{date::Date, event_loop::LoopMessage, mailbox::Mailbox};
 use crate::{
     app::{
         request::{Exchange, Request, RequestFactory},
@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     engine::{
         pool::Dispatcher,
-        run::{News, Occupation, Run},
+        run::{Occupation, Run, RunEvent},
     },
     http::Head,
     metrics::Tally,
@@ -22,36 +22,35 @@ use crate::{
     stop::{Cause, Phase, StopProgress},
 };
 
-/// Requests that are kept to be used again: as many as a full pool with its default of 512 workers has in its hands. What
-/// they hold is bounded too (see [`Request::recycle`]), to eight MiB a loop, and is about one KiB each as a rule.
+/// How many requests a loop keeps to use them again: as many as a full pool with its default of 512 workers handles. The
+/// memory that they hold is bounded (see [`Request::recycle`]) to eight MiB a loop. As a rule it is about one KiB for each.
 const SPARE_REQUESTS: usize = 512;
 
+/// What one loop lends to the connection that it is driving: the time, the configuration, the run, the way into the pool, and
+/// buffers that one connection uses after the other. Each loop has one; a [`Run`] is shared by all loops.
 pub(crate) struct LoopContext {
-    /// Of the loop.
+    /// The loop's number.
     pub(crate) number: usize,
     pub(crate) config: Arc<Config>,
     pub(crate) router: Arc<Router>,
     pub(crate) run: Arc<Run>,
     requests: RequestFactory,
     pub(crate) dispatcher: Dispatcher,
-    pub(crate) mailbox: Mailbox<Message>,
-    /// Read once a turn.
+    pub(crate) mailbox: Mailbox<LoopMessage>,
+    /// The time, read once a turn.
     pub(crate) now: Instant,
     /// How far the stop has come.
     pub(crate) drain: StopProgress,
-    /// This loop is the only one to add to it.
+    /// What this loop counts. No other thread writes to it.
     pub(crate) tally: Arc<Tally>,
     pub(crate) date: Date,
-    /// Where everything is read to first.
+    /// The buffer that every read fills first.
     pub(crate) scratch: Vec<u8>,
-    /// Where responses are encoded; a connection takes it along if the socket does not take everything.
+    /// The buffer into which responses are encoded. A connection keeps it if the socket does not take everything.
     pub(crate) output: Vec<u8>,
     /// The request that the next head is parsed into.
     next: Box<Request>,
-    #[expect(
-        clippy::vec_box,
-        reason = "in the boxes in which they travel to a worker, and back with the answer"
-    )]
+    #[expect(clippy::vec_box, reason = "a request travels in its box to a worker, and back with the answer")]
     spares: Vec<Box<Request>>,
 }
 
@@ -86,17 +85,17 @@ impl LoopContext {
         }
     }
 
-    /// How far the stop has come.
+    /// The phase that this loop has come to.
     pub(crate) fn phase(&self) -> Phase {
         self.drain.phase()
     }
 
-    /// Runs a handler or callbacks, and lets whoever waits for the end of a stop know that the loop is in it.
+    /// Runs a handler or callbacks. Meanwhile a caller that waits for the end of a stop sees that the loop is in a user's code.
     pub(crate) fn in_user_code<T>(&self, code: impl FnOnce(&LoopContext) -> T) -> T {
         self.run.loops()[self.number].occupied(Occupation::UserCode, || code(self))
     }
 
-    /// Tells the observer, if there is one.
+    /// Tells the observer of an event, if there is an observer.
     #[inline]
     pub(crate) fn observe(&self, event: &Event<'_>) {
         if self.config.is_observed() {
@@ -104,39 +103,41 @@ impl LoopContext {
         }
     }
 
-    /// Tells the observer of something that concerns the whole server, after everything that came before.
-    pub(crate) fn announce(&self, news: News) {
-        self.run.announce(news);
-        self.run.tell_news(self.number);
+    /// Tells the observer of an event that concerns the whole server, after the events that are queued already.
+    pub(crate) fn announce(&self, event: RunEvent) {
+        self.run.announce(event);
+        self.run.deliver_events(self.number);
     }
 
-    /// Has the next piece of a content read, if it comes from a reader and there is room; has the reader let go, if the content
-    /// has ended.
+    /// Has a worker read the next piece of a content, if the content comes from a reader and there is room for a piece. If the
+    /// content has ended, the worker drops the reader.
     pub(crate) fn have_read(&mut self, stream: &Stream, exchange: &Arc<Exchange>) {
         if let Some(piece) = stream.next_piece() {
             self.dispatcher.submit_piece(exchange, piece, self.run.in_flight.guard_unless_zero());
         }
     }
 
-    /// Takes nothing of a content. Its reader, if it has one, is let go elsewhere: its `Drop` may block.
+    /// Takes nothing of a content. If it has a reader, a worker drops the reader, because that `Drop` may block.
     pub(crate) fn let_go(&mut self, stream: &Stream, cause: Cause, exchange: &Arc<Exchange>) {
         stream.discard(cause);
         self.have_read(stream, exchange);
     }
 
-    /// The same for a response that nobody is sent.
+    /// Discards a response that will not be sent, as [`LoopContext::let_go`] does.
     pub(crate) fn let_go_of(&mut self, response: Response, exchange: &Arc<Exchange>) {
         if let Body::Stream(stream) = response.into_body() {
             self.let_go(&stream, Cause::ClientGone, exchange);
         }
     }
 
-    /// Where to parse the next head to.
+    /// The head into which the next request is parsed.
     pub(crate) fn next_head(&mut self) -> &mut Head {
         if Arc::get_mut(&mut self.next.exchange).is_none() {
             self.next = self.requests.make();
         }
-        &mut Arc::get_mut(&mut self.next.exchange).expect("made just now, shared with nobody").head
+        &mut Arc::get_mut(&mut self.next.exchange)
+            .expect("not shared: it was either not shared before, or made just now")
+            .head
     }
 
     /// The request whose head was just parsed.
@@ -160,8 +161,8 @@ impl LoopContext {
     /// Takes back a request that has been answered.
     pub(crate) fn recycle(&mut self, mut request: Box<Request>) {
         if request.has_attachments() {
-            // Of an inline handler: a worker drops what its handlers have attached. A panic in there is caught, but what
-            // blocks holds the loop, as the handler itself would.
+            // Only an inline handler leaves values here: a worker drops the values of its handlers itself. A panic of such a
+            // `Drop` is caught. A `Drop` that blocks holds the loop, as an inline handler would.
             self.in_user_code(|_| request.drop_attachments());
         }
         if self.spares.len() < SPARE_REQUESTS && request.recycle() {
@@ -170,5 +171,5 @@ impl LoopContext {
     }
 }
 
-/// Size of a read: what a socket usually has at most when its reader keeps up, and larger than any head.
+/// Size of a read: as much as a socket usually has when its reader keeps up, and larger than any head.
 pub(crate) const SCRATCH: usize = 64 * 1024;

@@ -15,7 +15,7 @@ mod socket_writer;
 pub(crate) mod table;
 mod throughput;
 
-pub(crate) use event_loop::{EventLoop, Ground, LoopReport, Message};
+pub(crate) use event_loop::{EventLoop, LoopMessage, LoopReport, poll_and_mailbox};
 #[cfg(test)]
 pub(crate) use listener::Holder;
 pub(crate) use listener::{Listener, bind};

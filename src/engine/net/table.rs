@@ -1,5 +1,9 @@
-//! Which connection a token means. A slot is used again for later connections, so a token also carries the slot's
-//! generation: an event or a worker's answer that comes for a connection already gone finds nothing, never another's.
+//! The connections of a loop, by token. A slot is used again for later connections, so a token also has the slot's generation.
+//! An event or a worker's answer for a closed connection finds nothing, and never another connection.
+//!
+//! ```text
+//!   token:  generation (32 bits, the top one always 0) | slot number (32 bits)
+//! ```
 
 use mio::Token;
 
@@ -25,7 +29,7 @@ enum Entry<T> {
     Occupied(T),
 }
 
-/// The slot number of a token: small and dense, for tables that run beside this one.
+/// The slot number of a token. Slot numbers are small and dense, so other tables can use them as an index.
 pub(crate) fn slot_of(token: Token) -> usize {
     token.0 & 0xffff_ffff
 }
@@ -39,7 +43,7 @@ impl<T> Table<T> {
         Table { slots: Vec::new(), vacant: None }
     }
 
-    /// Puts a value in; `make` is told the token it will have.
+    /// Inserts the value that `make` returns for its token.
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(Token) -> T) -> Token {
         let number = match self.vacant {
             Some(number) => number,
@@ -75,7 +79,7 @@ impl<T> Table<T> {
         self.get_mut(token)?;
         let number = slot_of(token);
         let slot = &mut self.slots[number];
-        // The top generation is left out: with it a token could equal one of the loop's own.
+        // 31 bits, so that no token equals one of the loop's own: those count down from `usize::MAX`.
         slot.generation = (slot.generation + 1) & 0x7fff_ffff;
         match std::mem::replace(&mut slot.entry, Entry::Vacant { next: self.vacant }) {
             Entry::Occupied(value) => {
@@ -95,7 +99,7 @@ impl<T> Table<T> {
         self.slots.iter().enumerate().filter_map(occupied).collect()
     }
 
-    /// The token under which slot number `slot` is occupied now.
+    /// The token of the value that is in this slot now.
     pub(crate) fn token_at(&self, slot: usize) -> Option<Token> {
         match self.slots.get(slot) {
             Some(Slot { generation, entry: Entry::Occupied(_) }) => Some(token_of(slot as u32, *generation)),

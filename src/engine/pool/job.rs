@@ -13,7 +13,7 @@ use crate::{
     },
     body::{Body, stream::Piece},
     config::Config,
-    engine::net::{Mailbox, Message},
+    engine::net::{LoopMessage, Mailbox},
     http::{Method, has_content},
     observe::Event,
     stop::{Cause, WaitGuard},
@@ -30,7 +30,7 @@ pub(crate) enum Job {
 
 /// The way back for a job's answer.
 pub(crate) struct Reply {
-    pub(crate) mailbox: Mailbox<Message>,
+    pub(crate) mailbox: Mailbox<LoopMessage>,
     pub(crate) connection: Token,
     /// Keeps the run from ending while the handler runs, whether or not its client is still there.
     pub(crate) in_flight: WaitGuard,
@@ -74,7 +74,7 @@ impl Job {
         if let Job::Handle { request, reply: Reply { mailbox, connection, .. }, .. } = self
             && request.exchange.withdraw() == Withdrawal::Withdrawn
         {
-            drop(mailbox.send(Message::Answered(connection, request)));
+            drop(mailbox.send(LoopMessage::Answered(connection, request)));
         }
     }
 }
@@ -84,7 +84,7 @@ impl Reply {
     pub(super) fn send(self, mut request: Box<Request>, response: Response) -> WaitGuard {
         let Reply { mailbox, connection, in_flight } = self;
         request.answer = Some(response);
-        drop(mailbox.send(Message::Answered(connection, request)));
+        drop(mailbox.send(LoopMessage::Answered(connection, request)));
         in_flight
     }
 }

@@ -17,7 +17,10 @@ use std::{
 use super::Run;
 use crate::{
     app::request::Exchange,
-    isolation::{contain::catch, journal},
+    isolation::{
+        contain::{catch, discard},
+        journal,
+    },
     refused::Refused,
     stop::{Context, Straggler, Stuck, WaitGuard},
     sync::lock,
@@ -116,6 +119,8 @@ impl Run {
                 }
                 // Dropped last: a thread that sees the end of the run sees this code's end.
                 drop(in_flight);
+                // The run owns the handlers and the observer. If the server has been dropped, this thread may drop them.
+                discard(run);
             }
         };
         // Locked before there is a thread: its code may ask at once whether it runs on one of these threads.

@@ -1,5 +1,5 @@
-//! More requests than an eye can follow, as a band: how many were in flight, by outcome, in each small piece of time; and
-//! under it, how many connections were open.
+//! A band, for more requests than an eye can follow. It shows how many requests were in flight, by outcome, in each small
+//! piece of time, and below that how many connections were open.
 
 use std::{fmt::Write, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::observe::recording::{Connection, Request};
 
-/// Of a piece, in pixels: small enough to look smooth, and a band stays below 30 kB.
+/// The width of a piece, in pixels: small enough to look smooth. A band stays below 30 kB.
 const PIECE: f64 = 3.0;
 const REQUESTS_HEIGHT: f64 = 84.0;
 const CONNECTIONS_HEIGHT: f64 = 24.0;
@@ -21,7 +21,7 @@ const GAP: f64 = 8.0;
 
 pub(super) const HEIGHT: f64 = REQUESTS_HEIGHT + GAP + CONNECTIONS_HEIGHT + GAP;
 
-/// How many there were of something in each piece of the window, on average.
+/// The average number of something in each piece of the window.
 #[derive(Clone)]
 struct Series(Vec<f64>);
 
@@ -30,7 +30,7 @@ impl Series {
         Series(vec![0.0; ((RIGHT - LEFT) / PIECE) as usize])
     }
 
-    /// One more, from one position to another.
+    /// Counts one more, from one position to another.
     fn add(&mut self, from: f64, until: f64) {
         let (from, until) = ((from - LEFT) / PIECE, (until - LEFT) / PIECE);
         let last = self.0.len() - 1;
@@ -59,7 +59,7 @@ impl Series {
     }
 }
 
-/// Calls back at the last piece of each row of equal heights.
+/// Calls `step` for the last piece of each row of equal heights.
 fn steps(values: &[f64], height: impl Fn(&f64) -> Pixels, mut step: impl FnMut(usize, Pixels)) {
     let visible = |value: &f64| (height(value).0 * 10.0).round();
     for (piece, value) in values.iter().enumerate() {
@@ -92,7 +92,7 @@ fn draw_requests(svg: &mut Svg, top: f64, requests: &[&Request], window: &Window
             *number += 1;
         });
     }
-    // One on top of the other.
+    // The areas are stacked.
     let mut below = Series::new();
     let layers = series.map(|(look, of_look, number)| {
         let sum = below.0.iter().zip(&of_look.0).map(|(below, more)| below + more).collect();
@@ -130,7 +130,7 @@ fn draw_connections(svg: &mut Svg, top: f64, connections: &[&Connection], window
     scale_labels(svg, top, floor, "open connections", most);
 }
 
-/// The most of something at one time within the window: the pieces are averages, and would hide a short peak.
+/// The greatest number of something at one time within the window. The pieces are averages, which hide a short peak.
 fn most_at_once(spans: impl Iterator<Item = (Duration, Duration)>, window: &Window) -> usize {
     let mut turns: Vec<(Duration, i32)> = Vec::new();
     for (from, until) in spans.filter(|&(from, until)| window.shows(from, until)) {

@@ -1,5 +1,4 @@
-//! Requests as bars, on lanes. A lane is a connection's, or, where there are too many, holds several connections one
-//! after the other.
+//! Requests as bars, on lanes. A lane holds one connection, or several ones one after the other if there are many.
 //!
 //! ```text
 //!   GET /slow · still in its handler
@@ -25,35 +24,35 @@ use crate::{
 };
 
 const HEIGHT: f64 = 18.0;
-/// With a line of text above the bars.
+/// The height of a lane with a line of text above its bars.
 const LABELLED_HEIGHT: f64 = 31.0;
 const BAR: f64 = 10.0;
-/// Narrower, and it could not be seen.
+/// A narrower bar could not be seen.
 const NARROWEST: f64 = 2.0;
-/// Of a character of `.code`, generously: fonts differ.
+/// The width of a character of `.code`, rounded up, because fonts differ.
 const CHARACTER: f64 = 6.5;
-/// Between two connections on a lane.
+/// The space between two connections on a lane.
 const GAP: f64 = 6.0;
-/// What is left of a method and a target.
+/// How many characters of a method and a target are shown.
 const LABEL: usize = 52;
 
 pub(super) struct Lane<'a> {
     connections: Vec<(&'a Connection, Vec<&'a Request>)>,
-    /// Whether the requests are the lane's subject, and not the connection.
+    /// Whether the lane is about its requests, and not about the connection.
     bare: bool,
     pub(super) labelled: bool,
 }
 
 impl<'a> Lane<'a> {
-    /// A request alone.
+    /// A lane with one request.
     pub(super) fn single(connection: &'a Connection, request: &'a Request) -> Lane<'a> {
         Lane { connections: vec![(connection, vec![request])], bare: true, labelled: true }
     }
 
-    /// A lane for each connection; `packed`, each goes to the first lane that has room for it.
+    /// Makes a lane for each connection. If `packed`, each connection goes to the first lane that has room for it.
     pub(super) fn of(connections: &[&'a Connection], window: &Window, packed: bool) -> Vec<Lane<'a>> {
         let mut lanes: Vec<Lane<'a>> = Vec::new();
-        // Where the last connection of each lane ends.
+        // The end of the last connection of each lane.
         let mut ends: Vec<f64> = Vec::new();
         for &connection in connections {
             let requests = connection.requests.iter().filter(|request| is_shown(request, window)).collect();
@@ -102,7 +101,7 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// What is worth a look is labelled first, and the rest where there is room.
+    /// Labels the striking requests first, and the rest where there is room.
     fn draw_labels(&self, svg: &mut Svg, baseline: f64, window: &Window) {
         let mut requests: Vec<&Request> = self.requests().collect();
         requests.sort_by_key(|request| !request.is_straggler());
@@ -121,18 +120,18 @@ impl<'a> Lane<'a> {
     }
 }
 
-/// Whether a request has to do with the part of the recording that is shown.
+/// Whether a request overlaps the part of the recording that is shown.
 pub(super) fn is_shown(request: &Request, window: &Window) -> bool {
     request.began().is_some_and(|began| window.shows(began, end(request, window)))
 }
 
-/// The same for a connection.
+/// Whether a connection overlaps the part of the recording that is shown.
 pub(super) fn is_connection_shown(connection: &Connection, window: &Window) -> bool {
     let (from, until) = extent(connection, window);
     window.shows(from, until)
 }
 
-/// From when to when a connection was open; a recording that begins or ends within it gives no such bound.
+/// From when to when a connection was open. A bound that the recording does not have is unlimited.
 fn extent(connection: &Connection, window: &Window) -> (Duration, Duration) {
     let from = connection.opened.unwrap_or(Duration::ZERO);
     let closed = connection.closed.map_or(window.until, |(at, _)| at);
@@ -140,7 +139,7 @@ fn extent(connection: &Connection, window: &Window) -> (Duration, Duration) {
     (from, until.map_or(closed, |until| until.max(closed)))
 }
 
-/// When the last of a request was over: its handler may outlive its connection, and the server.
+/// When the last part of a request was over. A handler may outlive its connection, and the server.
 pub(super) fn end(request: &Request, window: &Window) -> Duration {
     let ended = request.ended.unwrap_or(window.until);
     let handler = match (request.handler_started, request.handler_finished) {
@@ -166,7 +165,7 @@ fn draw_connection(
     let number = words::count(connection.requests.len(), "request");
     let tooltip = format!("connection{peer}: {number}; {ending}");
     svg.group("connection", Some(&tooltip), |svg| {
-        // Not behind its requests, as a bar can be looked through.
+        // Not below its requests, because a bar is transparent.
         let mut x = from;
         for request in requests {
             let began = request.began().map_or(x, |began| window.x(began));
@@ -186,7 +185,7 @@ fn draw_idle(svg: &mut Svg, from: f64, until: f64, middle: f64) {
     }
 }
 
-/// A bar, of as many parts as the request came to, with a mark at the end of one that was not answered.
+/// A bar, with one part for each step that the request reached. A request that was not answered has a mark at the end.
 fn draw_request(svg: &mut Svg, request: &Request, connection: &Connection, middle: f64, window: &Window) {
     let Some(began) = request.began() else { return };
     let (left, right) = (window.x(began), window.x(end(request, window)));
@@ -199,7 +198,7 @@ fn draw_request(svg: &mut Svg, request: &Request, connection: &Connection, middl
             for (part, from, until) in parts(request, window) {
                 let (x, mut until) = (window.x(from), window.x(until));
                 if until == right && until - x > 3.0 {
-                    // What follows at once is another bar all the same.
+                    // A gap, so that a request that follows at once is seen as another bar.
                     until -= 1.0;
                 }
                 if until > x {
@@ -222,7 +221,7 @@ fn draw_request(svg: &mut Svg, request: &Request, connection: &Connection, middl
     });
 }
 
-/// What a request goes through.
+/// The steps of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Arriving,
@@ -237,7 +236,7 @@ fn parts(request: &Request, window: &Window) -> impl Iterator<Item = (Part, Dura
     let Request { read, queued, handler_started: started, handler_finished: finished, made, .. } = *request;
     let arriving = read.map(|from| (Part::Arriving, from, first(&[queued, started, made])));
     let waiting = queued.map(|from| (Part::Waiting, from, first(&[started, made])));
-    // One that does not return is in its handler for ever, whatever has become of its client.
+    // A request whose handler does not return stays in its handler, even if its client is gone.
     let handled = started.map(|from| (Part::Handled, from, finished.unwrap_or(window.until)));
     let written = finished.filter(|_| made.is_some()).or(made).map(|from| (Part::Written, from, last));
     [arriving, waiting, handled, written].into_iter().flatten()
@@ -246,7 +245,7 @@ fn parts(request: &Request, window: &Window) -> impl Iterator<Item = (Part, Dura
 pub(super) fn draw_part(svg: &mut Svg, part: Part, x: f64, width: f64, middle: f64) {
     let (class, height) = match part {
         Part::Arriving => ("arriving", 3.0),
-        // The stroke is drawn half outside.
+        // Half of the stroke lies outside of the rectangle.
         Part::Waiting if width > 2.0 => {
             let area =
                 Area { x: x + 0.5, y: middle - BAR / 2.0 + 0.5, width: width - 1.0, height: BAR - 1.0 };
@@ -268,7 +267,7 @@ pub(super) fn circle(x: f64, y: f64) -> String {
     format!("M{} {}a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z", Pixels(x - 4.0), Pixels(y))
 }
 
-/// On and on.
+/// An arrow: the bar goes on after the picture's end.
 fn arrow(from: f64, to: f64, y: f64) -> String {
     format!("M{} {}H{}l-4 -4m4 4l-4 4", Pixels(from), Pixels(y), Pixels(to))
 }
@@ -289,7 +288,7 @@ fn label(request: &Request) -> String {
     }
 }
 
-/// The last characters of an address: its port is what tells clients apart.
+/// The last characters of an address, because the port tells clients apart.
 fn end_of(text: &str, most: usize) -> String {
     let length = text.chars().count();
     if length <= most {

@@ -7,8 +7,8 @@
 //!   :55706       |          ▁██████████████████████████─|           |
 //! ```
 //!
-//! As many connections as an eye can follow have a lane each, or share lanes. More become a band, and only those requests
-//! that are worth a look have lanes of their own.
+//! A few connections have a lane each, or share lanes. More connections than an eye can follow become a band, and only the
+//! striking requests have lanes of their own.
 
 use std::{cmp::Reverse, time::Duration};
 
@@ -27,34 +27,35 @@ use crate::{
     stop::{self, ListenerEnd},
 };
 
-/// Lanes that fit on a screen, of all servers together.
+/// How many lanes fit on a screen, of all servers together.
 const LANES: usize = 40;
-/// So many lanes have their requests labelled.
+/// With more lanes than these, the requests have no labels.
 const LABELLED_LANES: usize = 24;
-/// Bars that can still be told apart, of all servers together.
+/// How many bars a reader can tell apart, of all servers together.
 const REQUESTS: usize = 400;
-/// Requests beside a band that have a lane of their own, of all servers together.
+/// How many requests beside a band have a lane of their own, of all servers together.
 const SINGLES: usize = 24;
-/// Of those, the ones that only took long.
+/// How many of them may be there because they took long, and for no other reason.
 const LONGEST: usize = 5;
-/// Phases, of all servers together: more of them would be a blur. A server that starts and stops all the time has many.
+/// How many phases are drawn, of all servers together. A server that starts and stops all the time has many, and more of
+/// them would be a blur.
 const PHASES: usize = 240;
-/// From the top to the strip of phases, and from there to what is below.
+/// The distance from the top to the strip of phases, and from there to the lanes.
 const STRIP: f64 = 24.0;
 const STRIP_HEIGHT: f64 = 16.0;
 const BODY: f64 = STRIP + STRIP_HEIGHT + 6.0;
-/// Of a character of `.small`, generously.
+/// The width of a character of `.small`, rounded up.
 const CHARACTER: f64 = 5.9;
 
 pub(super) struct Panel<'a> {
     name: &'a str,
     summary: String,
     runs: Vec<&'a Run>,
-    /// The most that are drawn, the last ones.
+    /// How many are drawn at most. These are the last ones.
     phases: usize,
     band: Option<Band<'a>>,
     lanes: Vec<Lane<'a>>,
-    /// Said under the lanes: what has none.
+    /// The text under the lanes, about the requests that have none.
     remark: Option<String>,
 }
 
@@ -64,7 +65,7 @@ struct Band<'a> {
 }
 
 impl<'a> Panel<'a> {
-    /// `sharing`: how many servers share the picture.
+    /// `sharing` is how many servers share the picture.
     pub(super) fn of(server: &'a Server, sharing: usize, window: &Window) -> Panel<'a> {
         let is_run_shown = |run: &&Run| {
             let until = run.ended.unwrap_or(window.until);
@@ -79,7 +80,7 @@ impl<'a> Panel<'a> {
             let shown = connection.requests.iter().filter(|request| is_shown(request, window));
             requests.extend(shown.map(|request| (connection, request)));
         }
-        // That of a server alone is the picture's own.
+        // The verdict of a single server stands at the head of the picture already.
         let is_said = sharing == 1 && runs.len() == 1;
         let summary = if is_said { String::new() } else { summary::of_server(&runs, window) };
         let most = LANES / sharing;
@@ -110,7 +111,7 @@ impl<'a> Panel<'a> {
         panel
     }
 
-    /// Lanes for what is worth a look: what was cut off, then what was not as it should be, then what took longest.
+    /// Lanes for the striking requests: first those that were cut off, then those with another bad outcome, then the longest.
     fn single_out(&mut self, requests: &[(&'a Connection, &'a Request)], most: usize, window: &Window) {
         let rank = |request: &Request| match Look::of(request) {
             _ if request.left_behind => 0,
@@ -154,7 +155,7 @@ impl<'a> Panel<'a> {
     pub(super) fn draw(&self, svg: &mut Svg, top: f64, window: &Window) {
         let name = words::shortened(self.name, 40);
         svg.text("name", (24.0, top + 14.0), Anchor::Start, &name);
-        // A bold character is wider.
+        // The name is bold, so its characters are wider.
         let beside = LEFT.max(24.0 + name.chars().count() as f64 * 9.0 + 10.0);
         svg.text("quiet beside", (beside, top + 14.0), Anchor::Start, &words::shortened(&self.summary, 132));
         self.draw_phases(svg, top, window);
@@ -172,16 +173,16 @@ impl<'a> Panel<'a> {
         }
     }
 
-    /// The strip with the phases, their tints behind the lanes, and the marks of closed listeners.
+    /// Draws the strip with the phases, their tints behind the lanes, and the marks of closed listeners.
     fn draw_phases(&self, svg: &mut Svg, top: f64, window: &Window) {
         svg.text("small quiet", (24.0, top + STRIP + 11.5), Anchor::Start, "phase");
         let mut phases: Vec<Span> = self.runs.iter().flat_map(|run| spans(run, window)).collect();
         phases.drain(..phases.len().saturating_sub(self.phases));
-        // Where there is a label already.
+        // The end of the last label.
         let mut taken: Vec<(f64, f64)> = Vec::new();
         for phase in &phases {
             let (x, until) = (window.x(phase.from), window.x(phase.until));
-            // However short it was, it was there.
+            // A very short phase is drawn too.
             let width = (until - x).max(1.0);
             let class = class(phase.phase);
             let strip = Area { x, y: top + STRIP, width, height: STRIP_HEIGHT };
@@ -201,7 +202,7 @@ impl<'a> Panel<'a> {
                 let width = text.chars().count() as f64 * CHARACTER + 8.0;
                 (text, width)
             };
-            // In it, whole or in part; else after it, if nothing follows, or before it.
+            // The label stands in the strip, whole or shortened. Otherwise it stands after it if nothing follows, or before it.
             let is_last = phases.last().is_some_and(|last| std::ptr::eq(last, phase));
             let inside = [text.clone(), name].map(|text| (measured(text), x));
             let inside = inside.into_iter().filter(|((_, needed), _)| *needed <= width);
@@ -233,7 +234,7 @@ impl<'a> Panel<'a> {
     }
 }
 
-/// A phase as far as it is shown.
+/// The part of a phase that is shown.
 struct Span {
     phase: stop::Phase,
     from: Duration,

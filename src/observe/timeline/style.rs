@@ -1,9 +1,8 @@
-//! How the picture looks. Light is the default, as renderers that know no media queries show it; dark overrides the colours,
-//! and nothing else.
+//! How the picture looks. Light is the default, because some renderers know no media queries. Dark overrides the colours only.
 //!
-//! Outcomes differ in lightness too, and those that are not as they should be have a mark of their own, so that nobody
-//! needs to see colours. Every fill or its outline has a contrast of at least 3:1 to its background, every text one of 4.5:1 (WCAG 2.2,
-//! sections 1.4.3 and 1.4.11).
+//! Outcomes differ in lightness too, and each bad outcome has a mark of its own, so a reader need not see colours. Every
+//! fill or its outline has a contrast of at least 3:1 to its background, every text one of 4.5:1 (WCAG 2.2, sections 1.4.3
+//! and 1.4.11).
 
 use crate::observe::recording::{Outcome, Request};
 
@@ -82,7 +81,7 @@ pub(super) enum Look {
 }
 
 impl Look {
-    /// What is worst comes first: at the bottom of a band, where it is seen best.
+    /// The worst outcome comes first: at the bottom of a band, where a reader sees it best.
     pub(super) const ALL: [Look; 5] =
         [Look::Aborted, Look::Gone, Look::Refused, Look::Unfinished, Look::Completed];
 

@@ -1,4 +1,4 @@
-//! What the picture says in words: the verdict, the counts, and what it leaves out.
+//! The words of the picture: the verdict, the counts, and what the picture leaves out.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
 
 /// The lines at the head of the picture.
 pub(super) struct Summary {
-    /// Whether nothing was cut off; `None` if no stop is over.
+    /// Whether nothing was cut off. `None` if no stop is over.
     pub(super) is_clean: Option<bool>,
     pub(super) verdict: String,
     pub(super) counts: String,
@@ -20,7 +20,7 @@ pub(super) struct Summary {
 
 impl Summary {
     pub(super) fn of(recording: &Recording, window: &Window) -> Summary {
-        // Those that the last stop stopped; without a stop, all.
+        // The servers that the last stop stopped. Without a stop, all servers.
         let is_meant = |run: &&Run| match window.stop {
             Some(stop) => run.stop_asked().is_some_and(|asked| asked >= stop),
             None => true,
@@ -54,7 +54,7 @@ impl Summary {
     }
 }
 
-/// What one server came to, beside its name.
+/// The result of one server, which stands beside its name.
 pub(super) fn of_server(runs: &[&Run], window: &Window) -> String {
     let ending = match runs {
         [run] => match (run.stop_asked(), run.ended) {
@@ -101,7 +101,7 @@ fn counts(runs: &[&Run]) -> String {
     }
     let connections = runs.iter().map(|run| run.connections.len()).sum();
     text = format!("{text} on {}", words::count(connections, "connection"));
-    // Those that were in no request that is known of, but owed something all the same: half a head, for instance.
+    // Connections that were cut off outside of a recorded request, for instance with half a head.
     let is_cut_off = |connection: &&Connection| {
         let is_aborted = matches!(connection.closed, Some((_, CloseReason::Aborted)));
         is_aborted && !connection.requests.iter().any(|request| Look::of(request) == Look::Aborted)
@@ -140,7 +140,7 @@ fn shown(recording: &Recording, window: &Window) -> String {
     parts.join("; ")
 }
 
-/// A request, for its tooltip.
+/// The tooltip of a request.
 pub(super) fn tooltip(request: &Request, peer: Option<String>) -> String {
     let line = request.line.as_deref().unwrap_or("a request that could not be read");
     let mut text = words::shortened(line, 120);

@@ -1,12 +1,12 @@
-//! The little of SVG that the picture needs. Every text and every number of the picture goes through here: texts are escaped,
-//! since clients make them, and numbers are rounded, since nobody can see a hundredth of a pixel.
+//! The part of SVG that the picture needs. Every text and every number of the picture goes through this module. Texts are
+//! escaped, because clients make them. Numbers are rounded, because a hundredth of a pixel cannot be seen.
 
 use std::fmt::{self, Display, Write};
 
 /// Elements, one after the other.
 pub(super) struct Svg(String);
 
-/// Where a rectangle is.
+/// The position and the size of a rectangle.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Area {
     pub(super) x: f64,
@@ -15,7 +15,7 @@ pub(super) struct Area {
     pub(super) height: f64,
 }
 
-/// Which part of a text is at its position.
+/// The part of a text that stands at its position.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Anchor {
     Start,
@@ -27,12 +27,12 @@ impl Svg {
         Svg(String::new())
     }
 
-    /// What there is so far, as the content of an element.
+    /// The elements so far, as the content of an element.
     pub(super) fn into_content(self) -> String {
         self.0
     }
 
-    /// A group: what `content` adds has the class too, and a tooltip if there is one.
+    /// Adds a group. All elements that `content` adds have the class, and the tooltip if there is one.
     pub(super) fn group(&mut self, class: &str, tooltip: Option<&str>, content: impl FnOnce(&mut Svg)) {
         self.add(format_args!("<g class=\"{class}\">"));
         if let Some(tooltip) = tooltip {
@@ -65,7 +65,7 @@ impl Svg {
         self.add(format_args!("<text class=\"{class}\" x=\"{x}\" y=\"{y}\"{anchor}>{text}</text>\n"));
     }
 
-    /// `data` as SVG has it, made of [`Pixels`].
+    /// `data` is path data of SVG, made of [`Pixels`].
     pub(super) fn path(&mut self, class: &str, data: &str) {
         self.add(format_args!("<path class=\"{class}\" d=\"{data}\"/>"));
     }
@@ -81,13 +81,13 @@ pub(super) struct Pixels(pub(super) f64);
 
 impl Display for Pixels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Adding zero makes of a negative zero the other one.
+        // Adding zero turns a negative zero into a positive one.
         let tenths = (self.0 * 10.0).round() + 0.0;
         if tenths % 10.0 == 0.0 { write!(f, "{}", tenths / 10.0) } else { write!(f, "{:.1}", tenths / 10.0) }
     }
 }
 
-/// A text as XML has it, without characters that it must not have, or that would turn the text around them.
+/// A text escaped for XML, without the characters that XML forbids, and without those that change the direction of text.
 pub(super) struct Escaped<'a>(pub(super) &'a str);
 
 impl Display for Escaped<'_> {
@@ -98,7 +98,7 @@ impl Display for Escaped<'_> {
             '&' => f.write_str("&amp;"),
             '"' => f.write_str("&quot;"),
             '\'' => f.write_str("&#39;"),
-            // A line break in a tooltip is the picture's own.
+            // The picture makes the line breaks of tooltips itself.
             '\n' => f.write_char('\n'),
             _ if is_unprintable(character) => f.write_char(char::REPLACEMENT_CHARACTER),
             _ => f.write_char(character),

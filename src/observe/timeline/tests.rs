@@ -1,4 +1,4 @@
-//! The pictures, read again: well-formed, everything inside, everything said, nothing believed, not too large.
+//! Pictures are read again: they are well-formed and not too large, everything lies inside, and texts of clients are escaped.
 
 use proptest::prelude::*;
 use roxmltree::{Document, Node};
@@ -13,7 +13,7 @@ use crate::{
     stop::{CloseReason, ListenerEnd, Phase},
 };
 
-/// Draws, reads what was drawn, and looks at what holds for every picture.
+/// Draws a picture, reads it again, and checks what holds for every picture.
 #[track_caller]
 fn check(recording: &Recording, test: impl FnOnce(&Document<'_>)) {
     let svg = recording.to_svg();
@@ -71,7 +71,7 @@ fn number_of(document: &Document<'_>, class: &str) -> usize {
     document.descendants().filter(|node| node.attribute("class") == Some(class)).count()
 }
 
-/// Requests one after the other on so many connections, and a stop among the last of them.
+/// Requests one after the other on `connections` connections, and a stop among the last of them.
 fn served(requests: usize, connections: usize) -> Script {
     let mut script = Script::of(&["hello"]);
     script.at(0, Note::Started);
@@ -93,7 +93,7 @@ fn served(requests: usize, connections: usize) -> Script {
 fn a_few_requests_have_a_lane_a_connection() {
     for (requests, connections) in [(3, 1), (30, 10)] {
         check(&served(requests, connections).recording(10_000), |document| {
-            // A bar for each, and the colour in the legend, with and without parts.
+            // A bar for each request, and the colours of the legend, with and without parts.
             let bars = number_of(document, "completed");
             assert!(bars > requests && bars <= requests + 5, "{bars} for {requests}");
             assert_says(document, "hello stopped cleanly in 120 ms");
@@ -259,7 +259,7 @@ fn a_hundred_thousand_requests_stay_below_a_megabyte() {
     for request in 0..100_000_usize {
         let server = u32::try_from(request % 20).expect("it is below 20");
         let (connection, request, at) = (id(request), 0, 1 + (request as u64 * 7919) % 4000);
-        // Widths, heights and outcomes change from piece to piece, so that nothing can be left out.
+        // Widths, heights and outcomes change from piece to piece, so the picture can leave nothing out.
         let long = 1 + at * at % 97;
         let line = "GET /".to_owned() + &"<".repeat(200);
         script.on(server, at, Note::ConnectionOpened { connection, peer: ([127, 0, 0, 1], 80).into() });
@@ -336,7 +336,7 @@ fn any_note() -> impl Strategy<Value = Note> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 256, ..ProptestConfig::default() })]
 
-    /// Even events that no server could have had make a picture, at whatever pace they come.
+    /// Even events that no server can have make a picture, at any rate.
     #[test]
     fn every_order_of_events_can_be_drawn(
         notes in prop::collection::vec((0..3_u64, 0..2_u32, any_note()), 0..120),

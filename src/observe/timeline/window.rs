@@ -1,4 +1,4 @@
-//! What part of a recording the picture shows, and where on it a time is.
+//! The part of a recording that the picture shows, and the position of a time on it.
 //!
 //! ```text
 //!   recording  |-------------------------------------------------------------------|
@@ -7,23 +7,22 @@
 //!   window                                       |----- lead -----|-------|
 //! ```
 //!
-//! It is the last stop that the picture is of, so the stop has to fill a good part of it, however long the server had
-//! served before.
+//! The picture is about the last stop. So the stop fills a good part of it, however long the server served before.
 
 use std::time::Duration;
 
 use super::{LEFT, RIGHT};
 use crate::observe::recording::{Recording, Run, Server};
 
-/// With nothing to be seen in the stop, or no stop at all, the last requests are what there is to be seen.
+/// The least lead if no request was in flight during the stop, so that the last requests before it are seen.
 const LEAST_LEAD: Duration = Duration::from_secs(2);
-/// What is shown of a recording without a stop.
+/// How much of a recording without a stop is shown.
 const WITHOUT_STOP: Duration = Duration::from_secs(10);
-/// Servers that are asked to stop one after the other stop together, even if each is quicker than the next is asked.
+/// Servers that are asked to stop within this time stop together, even if each has stopped before the next is asked.
 const TOGETHER: Duration = Duration::from_millis(100);
-/// No window is shorter, so that it can be divided by.
+/// The least length of a window, which is never zero, because it is a divisor.
 const SHORTEST: Duration = Duration::from_micros(10);
-/// What is left free at the right, of the whole: the last marks would be cut in half otherwise.
+/// The part of the whole that is left free at the right, so that the last marks are not cut in half.
 const MARGIN: f64 = 0.03;
 
 /// The part of the recording that is shown.
@@ -31,7 +30,7 @@ const MARGIN: f64 = 0.03;
 pub(super) struct Window {
     pub(super) from: Duration,
     pub(super) until: Duration,
-    /// When the last stop was asked for: what times are counted from.
+    /// When the last stop was asked for. Times are counted from it.
     pub(super) stop: Option<Duration>,
 }
 
@@ -49,7 +48,7 @@ impl Window {
                 && request.ended.is_none_or(|ended| ended > asked)
         });
         let oldest = in_flight.filter_map(|request| request.began()).min();
-        // Twice the stop, and where those began who were in flight then; but at most four times the stop.
+        // Twice as long as the stop, or as far back as the requests in flight reach, but at most four times the stop.
         let lead = match oldest {
             Some(oldest) => (took * 2).max((asked.saturating_sub(oldest) * 17 / 16).min(took * 4)),
             None => (took * 2).max(LEAST_LEAD),
@@ -58,22 +57,22 @@ impl Window {
         Window { from, until: until.max(asked + SHORTEST), stop: Some(asked) }
     }
 
-    /// Whether something that lasted from one time to the other is to be seen.
+    /// Whether the window shows something that lasted from one time to the other.
     pub(super) fn shows(&self, from: Duration, until: Duration) -> bool {
         from <= self.until && until >= self.from
     }
 
-    /// The position of a time; of one outside of the window, its nearest edge.
+    /// The position of a time. For a time outside of the window: the nearest edge.
     pub(super) fn x(&self, at: Duration) -> f64 {
         let at = at.clamp(self.from, self.until) - self.from;
         let share = at.as_secs_f64() / (self.until - self.from).as_secs_f64();
         LEFT + (RIGHT - LEFT) * (1.0 - MARGIN) * share
     }
 
-    /// Times for the marks of the axis, and what they are called: counted from the stop, or from the window's beginning.
+    /// The times of the marks of the axis, and their texts, counted from the stop or from the window's beginning.
     pub(super) fn ticks(&self) -> Vec<(Duration, String)> {
         let length = (self.until - self.from).as_nanos();
-        // The roundest step of which eight or fewer fit in.
+        // The smallest round step that fits in eight times or fewer.
         let decades = (0..).map(|exponent| 10_u128.pow(exponent));
         let mut steps = decades.flat_map(|decade| [decade, 2 * decade, 5 * decade]);
         let step = steps.find(|step| length / step <= 8).unwrap_or(u128::MAX);
@@ -93,7 +92,7 @@ impl Window {
     }
 }
 
-/// The last stop of all, from its beginning to its end: those of several servers are one, if they follow each other closely.
+/// The last stop of all servers, from its beginning to its end. Stops that follow each other closely are one.
 fn last_stop(recording: &Recording) -> Option<(Duration, Duration)> {
     let stop = |run: &Run| Some((run.stop_asked()?, run.ended.unwrap_or(recording.until)));
     let last_stop = |server: &Server| server.runs.iter().rev().find_map(stop);

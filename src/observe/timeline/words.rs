@@ -1,4 +1,4 @@
-//! Counts and clients' texts, as people read them.
+//! Counts and texts of clients, written for people.
 
 use std::fmt::Write;
 
@@ -31,7 +31,7 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
     short
 }
 
-/// `a, b and c`, of those that are not empty.
+/// Joins the texts that are not empty: `a, b and c`.
 pub(super) fn list(parts: &[String]) -> String {
     let mut text = String::new();
     for (place, part) in parts.iter().enumerate() {

@@ -1,14 +1,14 @@
-//! When each request of an open loop is due: at a constant rate, whatever became of those before.
+//! The schedule of an open loop: requests are due at a constant rate, even if earlier ones are late.
 
 use std::time::{Duration, Instant};
 
-/// The schedule, of which only the next arrival has to be known.
+/// The schedule. Only the position of the next request is stored.
 #[derive(Debug)]
 pub(super) struct Arrivals {
     began: Instant,
-    /// Nanoseconds from one to the next.
+    /// Nanoseconds between two requests.
     interval: f64,
-    /// How many there will be.
+    /// The number of requests, if the schedule has an end.
     total: Option<u64>,
     taken: u64,
 }
@@ -19,22 +19,22 @@ impl Arrivals {
         Arrivals { began, interval: 1e9 / rate, total, taken: 0 }
     }
 
-    /// When the next one is due, if there is another one.
+    /// When the next request is due, if there is another one.
     pub(super) fn next(&self) -> Option<Instant> {
         let is_over = self.total.is_some_and(|total| self.taken >= total);
-        // Multiplied, not added up: no error accumulates.
+        // Multiplied instead of added up, so that no error accumulates.
         let offset = Duration::from_nanos((self.taken as f64 * self.interval) as u64);
         (!is_over).then(|| self.began + offset)
     }
 
-    /// Takes the next one if it is due: when it was.
+    /// Takes the next request if it is due, and returns when it was due.
     pub(super) fn take(&mut self, now: Instant) -> Option<Instant> {
         let due = self.next().filter(|due| *due <= now)?;
         self.taken += 1;
         Some(due)
     }
 
-    /// How many are due, but not taken.
+    /// The number of requests that are due and not taken.
     pub(super) fn waiting(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.began).as_nanos() as f64;
         let due = (since / self.interval) as u64 + 1;
@@ -54,7 +54,7 @@ mod tests {
         assert_eq!((arrivals.take(at(0)), arrivals.take(at(0))), (Some(at(0)), None));
         assert_eq!(arrivals.next(), Some(at(10)));
         assert_eq!(arrivals.waiting(at(35)), 3);
-        // A pause: what was due meanwhile keeps its time.
+        // After a pause, the requests that became due during the pause keep their times.
         let late: Vec<_> = std::iter::from_fn(|| arrivals.take(at(35))).collect();
         assert_eq!(late, [at(10), at(20), at(30)]);
         assert_eq!((arrivals.waiting(at(35)), arrivals.waiting(at(1000))), (0, 1));

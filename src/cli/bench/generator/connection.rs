@@ -1,4 +1,8 @@
-//! One connection of the generator: what is to be written, what is outstanding, and where in a response it is.
+//! One connection of the generator: its output, its outstanding requests, and the reader of its responses.
+//!
+//! ```text
+//!   Connecting --> Open --(an answer says that the server closes)--> Leaving --> gone
+//! ```
 
 use std::{
     collections::VecDeque,
@@ -17,10 +21,10 @@ pub(super) struct Connection {
     state: State,
     output: Vec<u8>,
     written: usize,
-    /// When each request that is not answered yet was due: at most as many as are pipelined.
+    /// When each unanswered request was due. There are at most as many as the plan pipelines.
     outstanding: VecDeque<Instant>,
     reader: Reader,
-    /// Requests that may be sent again once this connection is gone.
+    /// How many requests the slot may send when this connection is gone.
     pub(super) freed: usize,
 }
 
@@ -28,25 +32,26 @@ pub(super) struct Connection {
 enum State {
     Connecting,
     Open,
-    /// The server has said that it closes. It is waited for, since whoever closes first cannot use the port for a minute.
+    /// The server has said that it closes. The generator waits for the close, because the side that closes first cannot use
+    /// the port for a minute.
     Leaving,
 }
 
-/// What reading has come to.
+/// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// More may be sent.
     Open,
-    /// Nothing more may be sent: the server is about to close.
+    /// Nothing more may be sent, because the server is about to close.
     Leaving,
-    /// It is over, and whatever is outstanding failed for this reason.
+    /// The connection has ended, and its outstanding requests failed for this reason.
     Ended(Failure),
 }
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, is_head: bool) -> Connection {
-        // Requests are written whole; waiting to fill a segment would only delay them. If it fails, the connection has,
-        // which the next event tells.
+        // Requests are written whole, and waiting to fill a segment would only delay them. If the call fails, the connection
+        // has failed, and the next event says so.
         _ = stream.set_nodelay(true);
         Connection {
             stream,
@@ -71,12 +76,12 @@ impl Connection {
         self.outstanding.len()
     }
 
-    /// Gives up what is outstanding: how much it was.
+    /// Gives up the outstanding requests, and returns how many there were.
     pub(super) fn forget(&mut self) -> usize {
         self.outstanding.drain(..).count()
     }
 
-    /// Adds a request to what is to be written; `true` if there was nothing before.
+    /// Adds a request to the output. Returns `true` if the output was empty before.
     pub(super) fn push(&mut self, request: &[u8], due: Instant) -> bool {
         let was_empty = self.output.is_empty();
         self.output.extend_from_slice(request);
@@ -84,7 +89,7 @@ impl Connection {
         was_empty
     }
 
-    /// Writes what it can, as soon as there is a connection.
+    /// Writes as much as the socket takes, once the connection is established.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
         if self.state == State::Connecting {
             if let Some(error) = self.stream.take_error().map_err(|_| Failure::NotConnected)? {
@@ -100,7 +105,7 @@ impl Connection {
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // An answer may have come before the server closed: whoever reads will find it, or the end.
+                // An answer may have come before the server closed. The next read finds the answer or the end.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
                 Err(_) => return Err(Failure::Reset),
             }
@@ -110,7 +115,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what there is and notes the answers.
+    /// Reads all available bytes, and records the answers.
     pub(super) fn read(&mut self, scratch: &mut [u8], is_read_closed: bool, outcome: &mut Outcome) -> Step {
         loop {
             let count = match self.stream.read(scratch) {
@@ -129,7 +134,7 @@ impl Connection {
             if let Err(failure) = self.take(&scratch[..count], outcome) {
                 return Step::Ended(failure);
             }
-            // A short read has emptied the socket. Behind it there may only be the end, of which this very event told.
+            // A short read has emptied the socket. Only the end can follow, and the event has told whether it does.
             if count < scratch.len() && !is_read_closed {
                 break;
             }
@@ -138,7 +143,7 @@ impl Connection {
     }
 
     fn take(&mut self, mut bytes: &[u8], outcome: &mut Outcome) -> Result<(), Failure> {
-        // What is said after the good-bye is of no interest.
+        // Bytes behind the last answer are ignored.
         while self.state != State::Leaving {
             match self.reader.read(&mut bytes) {
                 Ok(None) => break,
@@ -153,7 +158,7 @@ impl Connection {
     }
 
     fn answer(&mut self, ended: Ended, outcome: &mut Outcome) -> Result<(), Failure> {
-        // An answer to nothing, as a time-out's 408 is, belongs to no request: the connection ends with it.
+        // An answer without a request, such as the 408 of a time-out, ends the connection.
         let Some(due) = self.outstanding.pop_front() else { return Err(Failure::Malformed) };
         outcome.answer(ended.status, due, Instant::now());
         if !ended.keeps_alive {

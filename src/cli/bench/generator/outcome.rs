@@ -1,4 +1,4 @@
-//! What a load came to.
+//! The results of a load.
 
 use std::{
     collections::BTreeMap,
@@ -13,24 +13,24 @@ use crate::cli::{bench::distribution::Distribution, response::Malformed};
 /// Why a request was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Failure {
-    /// Nobody listens.
+    /// The server refused the connection, because nothing listens there.
     Refused,
-    /// The connection was not made in time, or could not be made for another reason than that nobody listens.
+    /// The connection was not established in time, or failed for another reason than a refusal.
     NotConnected,
-    /// This side has no local port left for another connection.
+    /// This machine has no local port left for another connection.
     NoPort,
     /// The server reset the connection.
     Reset,
     /// The server closed the connection before the answer was complete.
     Closed,
-    /// The answer was none.
+    /// The answer was not HTTP.
     Malformed,
-    /// The load was over, and so was the time in which the answer was waited for.
+    /// No answer came in time after the end of the load.
     Unanswered,
 }
 
 impl Failure {
-    /// What a connect has come to; nothing if it is this process that cannot go on.
+    /// The failure that an error of `connect` means. `None` if this process has no descriptors left and cannot go on.
     pub(super) fn of_connect(error: &io::Error) -> Option<Failure> {
         const ENFILE: i32 = 23;
         const EMFILE: i32 = 24;
@@ -64,25 +64,25 @@ impl Serialize for Failure {
     }
 }
 
-/// Everything that was counted. Each request that was sent was either answered or failed.
+/// The counts of a load. Each request that was sent was answered or failed.
 pub(crate) struct Outcome {
     pub(crate) sent: u64,
-    /// By class: 1xx, which is never an answer, to 5xx, and what is beyond.
+    /// Answers by class, from 1xx (never an answer) to 5xx, and all higher ones.
     pub(crate) statuses: [u64; 6],
     pub(crate) failures: BTreeMap<Failure, u64>,
-    /// What the first malformed answer had wrong.
+    /// The fault of the first malformed answer.
     pub(crate) malformed: Option<Malformed>,
-    /// Requests of an open loop that were due, but found no slot until the end.
+    /// Requests of an open loop that were due and found no free slot until the end.
     pub(crate) never_sent: u64,
     pub(crate) connections: u64,
     pub(crate) bytes_received: u64,
-    /// From when a request was due to the last byte of its answer.
+    /// The time from the moment a request was due to the last byte of its answer.
     pub(crate) latency: Distribution,
-    /// From when a request was due to when it was sent: how late this side was itself.
+    /// The time from the moment a request was due to its sending: how late the generator was.
     pub(crate) lag: Distribution,
     /// When the last answer was complete.
     pub(crate) last_answer: Option<Instant>,
-    /// How long requests were sent, or until the last answer if that was later.
+    /// The time from the beginning to the end of sending, or to the last answer if that came later.
     pub(crate) took: Duration,
 }
 
@@ -123,7 +123,7 @@ impl Outcome {
         self.failures.get(&failure).copied().unwrap_or(0)
     }
 
-    /// How many answers there were of each class that there were any of.
+    /// The number of answers of each class. Classes without answers are left out.
     pub(crate) fn classes(&self) -> BTreeMap<&'static str, u64> {
         let classes = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"].into_iter().zip(self.statuses);
         classes.filter(|&(_, count)| count > 0).collect()

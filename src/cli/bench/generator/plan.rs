@@ -1,4 +1,4 @@
-//! What a generator is told.
+//! The orders for a generator.
 
 use std::{
     net::SocketAddr,
@@ -10,46 +10,46 @@ use softstop::Context;
 
 use crate::cli::bench::watch::Watch;
 
-/// How long answers are waited for after an interruption: long enough for a server that answers at all, and too short for
-/// whoever has pressed Ctrl-C to press it again.
+/// How long the generator waits for answers after an interruption. A working server answers in this time, and a user does not
+/// press Ctrl-C a second time within it.
 const HASTE: Duration = Duration::from_millis(250);
 
-/// What is to be sent, how often, and for how long.
+/// The request, how often it is sent, and for how long.
 pub(crate) struct Plan {
     pub(crate) address: SocketAddr,
-    /// One request, whole.
+    /// The bytes of one request.
     pub(crate) request: Vec<u8>,
     pub(crate) is_head: bool,
-    /// Slots: connections that send at once.
+    /// The number of slots: connections that send at the same time.
     pub(crate) connections: usize,
-    /// Further connections that say nothing, and close when the server does.
+    /// Further connections that send nothing, and close when the server closes.
     pub(crate) idle: usize,
-    /// Requests on one connection whose answers are still to come.
+    /// The most unanswered requests on one connection.
     pub(crate) pipeline: usize,
     pub(crate) persistence: Persistence,
-    /// Requests a second, in an open loop; a closed loop if there is none.
+    /// Requests a second of an open loop. `None` makes a closed loop.
     pub(crate) rate: Option<f64>,
-    /// How long requests are sent; `None` is until the context ends.
+    /// How long requests are sent. `None` means until the context ends.
     pub(crate) length: Option<Duration>,
-    /// How long answers are waited for after that. Where `length` says when the load is over, a context that ends earlier
-    /// is somebody who does not want to wait: then it is [`HASTE`] at most.
+    /// How long the generator waits for answers after the last request. If there is a `length` and the context ends before,
+    /// a user has interrupted the run: then the wait is at most [`HASTE`].
     pub(crate) patience: Duration,
-    /// How long connections that are not made yet are waited for after that.
+    /// How long the generator waits for handshakes after the last request.
     pub(crate) handshake: Duration,
-    /// Who wants to know when each connection was due.
+    /// Where the generator notes when each connection was due.
     pub(crate) watch: Option<Arc<Watch>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Persistence {
-    /// A connection is used until the server closes it.
+    /// Each connection is used until the server closes it.
     Kept,
-    /// A connection is for one request.
+    /// Each connection carries one request.
     Once,
 }
 
 impl Plan {
-    /// Until when handshakes and until when answers are waited for, if nothing is sent from now on.
+    /// Until when to wait for handshakes, and until when for answers, if nothing is sent from now on.
     pub(super) fn last_calls(&self, now: Instant, context: &Context) -> (Instant, Instant) {
         let is_interrupted = self.length.is_some() && context.is_cancelled();
         let most = if is_interrupted { HASTE } else { Duration::MAX };
@@ -62,12 +62,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_interrupted_does_not_wait() {
+    fn an_interruption_shortens_the_wait() {
         let seconds = Duration::from_secs;
         for (length, is_cancelled, patience) in [
             (Some(seconds(9)), false, seconds(2)),
             (Some(seconds(9)), true, HASTE),
-            // Its end is the context's: nobody has interrupted it.
+            // Without a length the end of the context is the regular end.
             (None, true, seconds(2)),
         ] {
             let plan = Plan {

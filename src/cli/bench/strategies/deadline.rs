@@ -1,5 +1,5 @@
-//! Accept with a deadline, and a flag that is looked at whenever the deadline has passed: loops around Go's
-//! `SetDeadline` are made like this.
+//! Accepts with a deadline, and checks a flag whenever the deadline has passed. Loops around Go's `SetDeadline` work like
+//! this.
 //!
 //! ```text
 //!   the flag? --no--> accept, for at most the period --+-- a connection: serve it
@@ -8,8 +8,8 @@
 //!    +-------------------------------------------------+
 //! ```
 //!
-//! Connections are accepted as quickly as by any other loop. But a stop waits for the rest of the period, half of it on
-//! average; and a shorter period wakes an idle process more often. There is no good one.
+//! The loop accepts connections as quickly as any other. But a stop waits for the rest of the period, which is half of it on
+//! average, and a shorter period wakes an idle process more often. No period avoids both.
 
 use std::{
     io,
@@ -33,8 +33,8 @@ pub(super) struct DeadlineLoop {
 
 impl DeadlineLoop {
     pub(super) fn new(listener: TcpListener, period: Duration) -> io::Result<DeadlineLoop> {
-        // SO_RCVTIMEO, which accept minds too. Accepted sockets inherit it on Linux: `serve` sets theirs anew, or a
-        // request that takes longer than 10 ms to arrive would be an error.
+        // SO_RCVTIMEO, which limits accept too. On Linux accepted sockets inherit the option. So `serve` sets it again,
+        // because otherwise a request that takes longer than 10 ms to arrive would be an error.
         SockRef::from(&listener).set_read_timeout(Some(period))?;
         Ok(DeadlineLoop { listener, stopped: Arc::default() })
     }
@@ -43,7 +43,7 @@ impl DeadlineLoop {
 impl Strategy for DeadlineLoop {
     fn stopper(&self) -> Stopper {
         let stopped = Arc::clone(&self.stopped);
-        // Nobody is woken: the flag lies there until the loop comes by.
+        // This wakes no thread. The loop sees the flag after its current wait.
         Box::new(move || {
             stopped.store(true, Ordering::Release);
             Ok(())
@@ -55,10 +55,10 @@ impl Strategy for DeadlineLoop {
             match self.listener.accept() {
                 Ok((stream, peer)) => {
                     let visit = watch.accepted(peer);
-                    // Its failure is that client's.
+                    // A failure concerns this client only.
                     _ = serve(stream, &visit, watch);
                 }
-                // The deadline: EAGAIN, which is also what a non-blocking socket says.
+                // The deadline has passed: EAGAIN, the error of a non-blocking socket.
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 }
                 Err(error) if is_of_one_connection(&error) => {}

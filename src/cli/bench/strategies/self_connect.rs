@@ -1,4 +1,4 @@
-//! Blocking accept, which nothing but a connection can wake: so whoever stops it connects to it.
+//! Accepts without a time-out. Only a connection can wake such a loop, so the stopper connects to it.
 //!
 //! ```text
 //!   accept, for ever --> a connection --> the flag? --no--> serve it
@@ -7,10 +7,13 @@
 //!    +---------------------------------------------------------+
 //! ```
 //!
-//! The wake is quick, but it is a connection like any other and goes the way of all: it waits behind everybody in the
-//! accept queue; it cannot be had when that queue is full, when descriptors have run out or when a packet filter is in
-//! the way, and then the server does not stop; a listener on `0.0.0.0` has to know at which address it can be reached. And
-//! the connection that finds the flag set may as well be a client's, which is dropped without an answer.
+//! The wake is quick, but it is an ordinary connection:
+//!
+//! - The wake waits behind all other connections in the accept queue.
+//! - The wake fails if the queue is full, if descriptors have run out or if a packet filter drops it. Then the server does
+//!   not stop.
+//! - A listener on `0.0.0.0` has to know an address at which it can be reached.
+//! - The connection that finds the flag set may be that of a client. The loop drops it without an answer.
 
 use std::{
     io,
@@ -26,7 +29,7 @@ use crate::cli::bench::watch::Watch;
 
 pub(super) struct SelfConnect {
     listener: TcpListener,
-    /// Here it is the very address that it is bound to, since that is one of the loopback.
+    /// The address to connect to. The listener is bound to a loopback address, so both are the same.
     address: SocketAddr,
     stopped: Arc<AtomicBool>,
 }
@@ -48,7 +51,7 @@ impl Strategy for SelfConnect {
                 Ok(_) if self.stopped.load(Ordering::Acquire) => return Ok(()),
                 Ok((stream, peer)) => {
                     let visit = watch.accepted(peer);
-                    // Its failure is that client's.
+                    // A failure concerns this client only.
                     _ = serve(stream, &visit, watch);
                 }
                 Err(error) if is_of_one_connection(&error) => {}
@@ -58,13 +61,13 @@ impl Strategy for SelfConnect {
     }
 }
 
-/// Sets the flag, then connects. In the other order the loop could accept the connection, find the flag not set, and
+/// Sets the flag, and then connects. In the other order the loop could accept the connection, find the flag not set, and
 /// wait for ever.
 pub(super) fn knock(address: SocketAddr, stopped: Arc<AtomicBool>) -> Stopper {
     Box::new(move || {
         stopped.store(true, Ordering::Release);
         match TcpStream::connect_timeout(&address, PATIENCE) {
-            // A client's connection has been taken for it, and the listener is closed already.
+            // The loop took the connection of a client for the wake, and has closed the listener already.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
             result => result.map(drop),

@@ -1,4 +1,5 @@
-//! Blocking accept, and a thread for each connection: nobody waits for another one's request, and everybody pays for a thread.
+//! Accepts without a time-out, and makes a thread for each connection. No client waits for the request of another one, but
+//! each connection costs a thread.
 //!
 //! ```text
 //!   accept, for ever --> a connection --> the flag? --no--> a new thread serves it
@@ -7,8 +8,8 @@
 //!    +---------------------------------------------------------+
 //! ```
 //!
-//! It is woken as [`self_connect`](super::self_connect) is. Its stop also waits for whoever is being served: a thread that
-//! blocks in `read` can only be waited for, which is why there has to be a bound for that (`PATIENCE`).
+//! The loop is woken in the way of [`self_connect`](super::self_connect). A stop also waits for all connections that are being
+//! served. No thread that blocks in `read` can be interrupted, so each read has a bound (`PATIENCE`).
 
 use std::{
     io,
@@ -41,13 +42,13 @@ impl Strategy for ThreadPerConnection {
     }
 
     fn run(self: Box<Self>, watch: &Watch) -> io::Result<()> {
-        // The scope joins what is left at its end. There are never more threads than the bench has connections.
+        // The scope joins the remaining threads at its end. There are at most as many threads as the bench has connections.
         thread::scope(|scope| {
             loop {
                 match self.listener.accept() {
                     Ok(_) if self.stopped.load(Ordering::Acquire) => return Ok(()),
                     Ok((stream, peer)) => {
-                        // Before the thread is made: its making is a part of what a connection waits for here.
+                        // Noted before the thread is made, because each connection waits for its thread.
                         let visit = watch.accepted(peer);
                         let name = thread::Builder::new().name("connection".to_owned());
                         name.spawn_scoped(scope, move || serve(stream, &visit, watch))?;

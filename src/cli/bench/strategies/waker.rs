@@ -1,4 +1,4 @@
-//! A poll loop that waits for ever, and a `Waker` that is one more thing it waits for.
+//! Polls without a time-out. A `Waker` is one more event source of the same poll.
 //!
 //! ```text
 //!   poll(None) --+-- the listener is readable ----> accept until nobody waits, add each to the poll
@@ -7,8 +7,8 @@
 //!    +-----------------------------------------------------+
 //! ```
 //!
-//! Nothing is looked at by the clock, so an idle loop costs nothing and a stop takes one wake. Between the wake and the
-//! close nobody can come in: it is this very thread that would have to accept.
+//! The loop never wakes to check something, so an idle loop costs nothing, and a stop takes one wake. No connection is
+//! accepted between the wake and the close, because the same thread does both.
 
 use std::{
     collections::HashMap,
@@ -24,7 +24,7 @@ use crate::cli::bench::watch::{Visit, Watch};
 const WAKER: Token = Token(0);
 const LISTENER: Token = Token(1);
 const FIRST_CONNECTION: usize = 2;
-/// Events of one turn; what is beyond them comes with the next.
+/// Events of one turn. The next turn gets the rest.
 const EVENTS: usize = 256;
 
 pub(super) struct WakerLoop {
@@ -35,13 +35,12 @@ pub(super) struct WakerLoop {
 
 impl WakerLoop {
     pub(super) fn new(listener: std::net::TcpListener) -> io::Result<WakerLoop> {
-        // In a poll loop nothing but the poll may wait: a client that has gone between the event and the accept would
-        // leave a blocking accept waiting for the next one.
+        // In a poll loop only the poll may block. If a client disconnects between the event and the accept, a blocking
+        // accept would wait for the next client.
         listener.set_nonblocking(true)?;
         let mut listener = TcpListener::from_std(listener);
         let poll = Poll::new()?;
-        // The Waker is made before the loop runs, and a wake is kept until the loop waits: a stop that comes early is
-        // not lost.
+        // The Waker is made before the loop runs, and keeps a wake until the loop waits. So an early stop is not lost.
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         Ok(WakerLoop { poll, waker, listener })
@@ -51,7 +50,7 @@ impl WakerLoop {
 impl Strategy for WakerLoop {
     fn stopper(&self) -> Stopper {
         let waker = Arc::clone(&self.waker);
-        // No flag beside it: that it was woken is all the loop has to know.
+        // No flag is needed, because the loop ends when it is woken.
         Box::new(move || waker.wake())
     }
 
@@ -61,14 +60,14 @@ impl Strategy for WakerLoop {
         let mut next = FIRST_CONNECTION;
         loop {
             match self.poll.poll(&mut events, None) {
-                // A signal handler has run on this thread: nothing has happened here.
+                // A signal handler has run on this thread. There are no events.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => result?,
             }
             for event in &events {
                 match event.token() {
                     WAKER => return Ok(()),
-                    // Edge-triggered: the next event comes with the next arrival, so nobody may be left in the queue.
+                    // Edge-triggered: the next event comes with the next client, so the loop empties the accept queue.
                     LISTENER => loop {
                         let (mut stream, peer) = match self.listener.accept() {
                             Ok(accepted) => accepted,
@@ -85,16 +84,16 @@ impl Strategy for WakerLoop {
                     connection => {
                         let Some((stream, visit)) = connections.get_mut(&connection) else { continue };
                         match stream.read(&mut [0; REQUEST_BYTES]) {
-                            // An event is a hint: there may be nothing after all.
+                            // An event is only a hint. There may be nothing to read.
                             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                             Ok(1..) => {
                                 watch.first_byte(visit);
-                                // A new socket has room for so few bytes. If it fails, the client is gone.
+                                // A new socket has room for so few bytes. If the write fails, the client is gone.
                                 _ = stream.write(RESPONSE);
                             }
                             Ok(0) | Err(_) => {}
                         }
-                        // Dropped, it leaves the poll and closes.
+                        // The drop removes the connection from the poll and closes it.
                         connections.remove(&connection);
                     }
                 }

@@ -39,7 +39,7 @@ impl Connection {
                 _ => Flow::Wait,
             },
             Kind::Probe => self.probe(loop_context),
-            Kind::LastWords => self.drive(loop_context),
+            Kind::FinalFlush => self.drive(loop_context),
         }
     }
 

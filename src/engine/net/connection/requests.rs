@@ -14,7 +14,7 @@ use crate::{
     },
     body::{Body, pipe::Pipe},
     engine::{
-        net::{event_loop::Message, loop_context::LoopContext, throughput::Throughput},
+        net::{event_loop::LoopMessage, loop_context::LoopContext, throughput::Throughput},
         pool::{self, Job, Reply},
     },
     http::{After, Framing, Respond, StatusCode, body_is_separate},
@@ -61,7 +61,7 @@ impl Connection {
     /// Submits a request whose handler reads the content itself.
     fn submit_streamed(&mut self, mut request: Box<Request>, route: RouteId, loop_context: &mut LoopContext) {
         let (mailbox, token) = (loop_context.mailbox.clone(), self.token);
-        let resume = move || drop(mailbox.send(Message::ContentWanted(token)));
+        let resume = move || drop(mailbox.send(LoopMessage::ContentWanted(token)));
         // A client that waits for 100 (Continue) gets it when the handler asks for the first byte.
         let pipe = Arc::new(Pipe::new(self.http.wants_continue(), resume));
         request.pipe = Some(Arc::clone(&pipe));

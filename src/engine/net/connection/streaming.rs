@@ -18,7 +18,7 @@ use super::{Activity, Connection, Flow, Persistence, ReadSide, probe::Ahead};
 use crate::{
     app::request::Exchange,
     body::stream::{Rest, Stream},
-    engine::net::{deadlines::Kind, event_loop::Message, loop_context::LoopContext},
+    engine::net::{deadlines::Kind, event_loop::LoopMessage, loop_context::LoopContext},
     http::Transfer,
     isolation::journal,
     stop::{Cause, CloseReason, OnStop, Phase},
@@ -61,7 +61,7 @@ impl Connection {
         loop_context: &LoopContext,
     ) {
         let (mailbox, token) = (loop_context.mailbox.clone(), self.token);
-        if !stream.attach(move || drop(mailbox.send(Message::Fed(token)))) {
+        if !stream.attach(move || drop(mailbox.send(LoopMessage::Fed(token)))) {
             journal::error!(
                 "the content of {exchange} is being sent already: make a stream for each response"
             );
@@ -186,7 +186,7 @@ impl Streaming {
         since: Instant,
         loop_context: &LoopContext,
     ) -> Option<(Kind, Instant)> {
-        let final_flush = self.final_flush(loop_context).map(|until| (Kind::LastWords, until));
+        let final_flush = self.final_flush(loop_context).map(|until| (Kind::FinalFlush, until));
         let probe = match (read, self.transfer) {
             (ReadSide::HangingUp | ReadSide::Ended, Transfer::Chunked) => {
                 Ahead::ChunkSize.due(self.probes, since, loop_context)

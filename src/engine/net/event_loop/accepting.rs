@@ -1,5 +1,14 @@
-//! Accepting: one loop has the listeners, so that there is one place where they are closed (`closing.rs`), and gives each
-//! connection to the loop with the fewest.
+//! Accepting. One loop has the listeners, and gives each connection to the loop that has the fewest. So there is one place
+//! where listeners are closed (`closing.rs`).
+//!
+//! ```text
+//!                an edge: a client connects           the queue is empty
+//!   idle ------------------------------> backlogged --------------------> idle
+//!                                         |      ^
+//!       no descriptor, or no room for one |      | EXHAUSTED is over, or a connection closes
+//!       more connection                   v      |
+//!                                         paused
+//! ```
 
 use std::{
     io,
@@ -13,7 +22,7 @@ use mio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{EventLoop, Message, WAKE, closing::Closing};
+use super::{EventLoop, LoopMessage, WAKE, closing::Closing};
 use crate::{
     config::OnListenerFailure,
     engine::net::{
@@ -27,62 +36,65 @@ use crate::{
     stop::{Phase, StopPolicy, WaitGuard},
 };
 
-/// Connections accepted in one go before the connections there are have their turn.
+/// The most connections that a turn accepts. Then the loop's own connections have their turn.
 const ACCEPTS_A_TURN: usize = 256;
-/// How long the loop keeps from accepting when descriptors have run out and no connection closes meanwhile: the
-/// descriptors may be somebody else's.
+/// How long the loop does not accept when descriptors have run out and no connection closes meanwhile. Other parts of the
+/// process may have the descriptors, and nothing tells the loop when they close one.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// The open listeners.
 pub(super) struct Accepting {
     pub(super) listeners: Vec<Listening>,
-    /// How many there were at first: their tokens are those below [`WAKE`].
+    /// The number of listeners at first: their tokens are those below [`WAKE`].
     tokens: usize,
     pub(super) stage: Stage,
-    /// Not before then, after descriptors had run out.
-    pub(super) retry_at: Option<Instant>,
+    /// When descriptors ran out: the turn in which accept(2) said so. Until EXHAUSTED later nothing is accepted.
+    pub(super) paused_at: Option<Instant>,
     pauses: Repeated,
-    /// Connections that were in the accept queue, or on the way there, when closing began.
+    /// Connections that were accepted since closing began: each was in the accept queue, or half open, at that moment.
     pub(super) rescued: u64,
-    /// How many SYN cookies the kernel had sent before.
+    /// How many SYN cookies the kernel had sent when listening began.
     pub(super) cookies_before: u64,
     _in_flight: WaitGuard,
 }
 
+/// Whether new clients may come.
 pub(super) enum Stage {
     Open,
+    /// The drain has begun: see `closing.rs`.
     Closing(Closing),
 }
 
 pub(super) struct Listening {
     pub(super) socket: TcpListener,
     pub(super) holder: Holder,
-    pub(super) place: usize,
+    pub(super) listen_index: usize,
     pub(super) token: Token,
     /// Whether there may be connections in the accept queue for which no further edge comes.
     pub(super) backlogged: bool,
 }
 
 impl Accepting {
-    /// When there is something to do though no edge comes.
+    /// When the loop has to look at the listeners although no edge comes.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let until = match &self.stage {
             Stage::Open => None,
             Stage::Closing(closing) => closing.deadline(),
         };
-        [self.retry_at, until].into_iter().flatten().min()
+        let resumed = self.paused_at.map(|at| at + EXHAUSTED);
+        [resumed, until].into_iter().flatten().min()
     }
 
     pub(super) fn is_backlogged(&self) -> bool {
         self.listeners.iter().any(|listening| listening.backlogged)
     }
 
-    /// Whether descriptors have run out in the turn of that time.
-    pub(super) fn has_paused_at(&self, turn: Instant) -> bool {
-        self.retry_at == Some(turn + EXHAUSTED)
+    /// Whether there may be connections to accept, and descriptors for them.
+    fn is_waited_for(&self) -> bool {
+        self.paused_at.is_none() && self.is_backlogged()
     }
 
-    /// Notes an edge; false if the token is none of a listener.
+    /// Notes an edge. Returns whether the token is a listener's.
     pub(super) fn on_readiness(&mut self, token: Token) -> bool {
         if (WAKE.0 - 1).wrapping_sub(token.0) >= self.tokens {
             return false;
@@ -106,29 +118,36 @@ impl EventLoop {
             listeners: Vec::new(),
             tokens: listeners.len(),
             stage: Stage::Open,
-            retry_at: None,
+            paused_at: None,
             pauses: Repeated::default(),
             rescued: 0,
             cookies_before: cookies_sent(),
             _in_flight: in_flight,
         };
-        for (position, Listener { socket, holder, place }) in listeners.into_iter().enumerate() {
+        for (position, Listener { socket, holder, listen_index }) in listeners.into_iter().enumerate() {
             let (mut socket, token) = (TcpListener::from_std(socket), Token(WAKE.0 - 1 - position));
             self.poll.registry().register(&mut socket, token, Interest::READABLE)?;
-            accepting.listeners.push(Listening { socket, holder, place, token, backlogged: true });
+            accepting.listeners.push(Listening { socket, holder, listen_index, token, backlogged: true });
         }
         self.accepting = Some(accepting);
         Ok(())
     }
 
+    /// Whether the loop could accept a connection now.
     pub(super) fn can_accept(&self) -> bool {
-        self.accepting
-            .as_ref()
-            .is_some_and(|accepting| accepting.retry_at.is_none() && accepting.is_backlogged())
-            && self.has_room()
+        self.accepting.as_ref().is_some_and(Accepting::is_waited_for) && self.has_room()
     }
 
-    /// Whether there may be one more connection. A closing listener has promised one to everybody in its queue.
+    /// Has this loop woken when a connection closes, if clients wait and there may be no further connection. To be called before
+    /// the loop asks [`EventLoop::can_accept`] and sleeps: a connection that closes in between is seen by the one or the other.
+    pub(super) fn ask_for_room(&self) {
+        if self.accepting.as_ref().is_some_and(Accepting::is_waited_for) && !self.has_room() {
+            self.loop_context.run.pause_accepting();
+        }
+    }
+
+    /// Whether there may be one more connection. A closing listener takes every client in its queue, because the kernel has
+    /// promised each of them a connection.
     fn has_room(&self) -> bool {
         self.loop_context.phase() >= Phase::Draining || self.loop_context.run.may_accept()
     }
@@ -136,26 +155,24 @@ impl EventLoop {
     /// Takes connections from the accept queues, up to a turn's budget, and closes what may be closed.
     pub(super) fn accept(&mut self) {
         let Some(mut accepting) = self.accepting.take() else { return };
-        if accepting
-            .retry_at
-            .is_some_and(|at| at <= self.loop_context.now || self.loop_context.run.accept_resumed())
-        {
-            accepting.retry_at = None;
+        let (now, run) = (self.loop_context.now, &self.loop_context.run);
+        if accepting.paused_at.is_some_and(|at| at + EXHAUSTED <= now || run.accept_resumed()) {
+            accepting.paused_at = None;
         }
         self.take_from_queues(&mut accepting);
-        let is_over = self.may_close(&mut accepting);
+        let is_over = self.advance_closing(&mut accepting);
         self.accepting = Some(accepting);
         if is_over {
             self.drop_listeners();
         }
     }
 
-    /// Gives each connection that waits to the loop with the fewest.
+    /// Takes waiting connections, and gives each of them to the loop that has the fewest.
     pub(super) fn take_from_queues(&mut self, accepting: &mut Accepting) {
         let mut left = ACCEPTS_A_TURN;
         let mut position = 0;
         while let Some(listening) = accepting.listeners.get_mut(position) {
-            if !listening.backlogged || left == 0 || accepting.retry_at.is_some() || !self.has_room() {
+            if !listening.backlogged || left == 0 || accepting.paused_at.is_some() || !self.has_room() {
                 position += 1;
                 continue;
             }
@@ -178,18 +195,19 @@ impl EventLoop {
         }
     }
 
-    /// Keeps from accepting for a while.
+    /// Accepts nothing for a while.
     fn pause(&mut self, accepting: &mut Accepting, position: usize, error: &io::Error) {
         self.loop_context.run.pause_accepting();
-        accepting.retry_at = Some(self.loop_context.now + EXHAUSTED);
+        accepting.paused_at = Some(self.loop_context.now);
         let name = &self.loop_context.config.name;
         if let Stage::Closing(_) = accepting.stage {
-            // Without a descriptor, accept(2) does not say whether anybody waits at all. An edge does.
+            // Without a descriptor, accept(2) does not say whether a client waits at all. To register anew brings an edge if one
+            // does.
             let listening = &mut accepting.listeners[position];
             listening.backlogged = false;
             let (registry, interest) = (self.poll.registry(), Interest::READABLE);
             if let Err(error) = registry.reregister(&mut listening.socket, listening.token, interest) {
-                journal::debug!("{name}: cannot ask who waits: {error}");
+                journal::debug!("{name}: cannot ask whether clients wait: {error}");
             }
         }
         match accepting.pauses.count(self.loop_context.now) {
@@ -201,23 +219,23 @@ impl EventLoop {
         }
     }
 
-    /// Logs the pauses that no line has told of, when accepting ends.
-    pub(super) fn tell_of_pauses(&self, accepting: &Accepting) {
+    /// Logs the pauses that no line has counted yet. Called when accepting ends.
+    pub(super) fn log_pauses(&self, accepting: &Accepting) {
         let (name, times) = (&self.loop_context.config.name, accepting.pauses.unlogged());
         if times > 0 {
             journal::warn!("{name}: accepting has paused {times} times since the last line");
         }
     }
 
-    /// A listener does not listen any more, and never will.
+    /// A listener has failed: every further accept would fail.
     fn on_failure(&mut self, mut listening: Listening, error: io::Error) {
         self.deregister(&mut listening.socket);
         let address = listening.socket.local_addr().ok();
         drop(listening);
         let config = Arc::clone(&self.loop_context.config);
-        let place = address.map_or_else(String::new, |address| format!(" on {address}"));
+        let on_address = address.map_or_else(String::new, |address| format!(" on {address}"));
         let kind = error.kind();
-        let error = Error::io(format!("{}: the listener{place} has failed", config.name), error);
+        let error = Error::io(format!("{}: the listener{on_address} has failed", config.name), error);
         self.has_listener_failed = true;
         let fails =
             config.on_listener_failure == OnListenerFailure::Fail && !self.loop_context.run.is_stopping();
@@ -232,13 +250,15 @@ impl EventLoop {
         }
     }
 
-    /// Closing a descriptor takes it out of `epoll` only if nobody else holds the socket.
+    /// Ends the watch of a listener. To close the descriptor would not do: while another process holds the socket, epoll goes on
+    /// watching it.
     pub(super) fn deregister(&self, socket: &mut TcpListener) {
         if let Err(error) = self.poll.registry().deregister(socket) {
             journal::debug!("{}: a listener is still watched: {error}", self.loop_context.config.name);
         }
     }
 
+    /// Gives a connection to the loop that has the fewest. If that loop has ended, this loop keeps the connection.
     fn place(&mut self, stream: TcpStream, peer: SocketAddr) {
         self.loop_context.tally.accepted.add(1);
         let run = Arc::clone(&self.loop_context.run);
@@ -247,8 +267,9 @@ impl EventLoop {
         if chosen == self.loop_context.number {
             return self.add(stream, peer, in_flight);
         }
-        let message = Message::Accepted(stream, peer, in_flight);
-        if let Err(Message::Accepted(stream, peer, in_flight)) = run.loops()[chosen].mailbox.send(message) {
+        let message = LoopMessage::Accepted(stream, peer, in_flight);
+        if let Err(LoopMessage::Accepted(stream, peer, in_flight)) = run.loops()[chosen].mailbox.send(message)
+        {
             run.move_connection(chosen, self.loop_context.number);
             self.add(stream, peer, in_flight);
         }

@@ -1,15 +1,15 @@
-//! How the listeners end at a stop: refuse, look, accept, close.
+//! How the listeners end at a stop: refuse new clients, look for half-open handshakes, accept, close.
 //!
 //! ```text
-//!           the drain begins                  nobody waits, and no handshake is half open; or it is time
-//!   Open -----------------------> Closing -----------------------------------------------------------> closed
-//!    | |    new clients are        everybody in the accept queue, and everybody whose handshake
-//!    | |    refused                is half open, is still accepted
+//!           the drain begins                  no client waits, no handshake is half open; or the stop's time is over
+//!   Open -----------------------> Closing --------------------------------------------------------------> closed
+//!    | |    new clients are        every client in the accept queue, and every client whose
+//!    | |    refused                handshake is half open, is still accepted
 //!    | |                             ^
-//!    | |                             | a further stop does not keep it
+//!    | |                             | a further stop does not keep the listener
 //!    | +---------------------------> kept, for the next start: clients that connect wait in the accept queue
 //!    |      a stop that keeps it
-//!    +-----------------------------> left as it is: other processes hold it too
+//!    +-----------------------------> left as it is: other processes hold the socket, too
 //! ```
 
 use std::time::Instant;
@@ -23,16 +23,16 @@ use super::{
 use crate::{
     engine::{
         net::{
-            handshake::{Cookies, Wait, look, refuse_new},
+            handshake::{Cookies, HalfOpenCount, Wait, look, refuse_new},
             listener::{Holder, Listener},
         },
-        run::News,
+        run::RunEvent,
     },
     isolation::journal,
     stop::{ListenerEnd, Straggler, Stuck, Timeline},
 };
 
-/// Listeners that refuse new clients, until everybody who was promised a connection has been accepted.
+/// Listeners that refuse new clients, until every client whose handshake had begun has been accepted.
 pub(super) struct Closing {
     began: Instant,
     /// The way in which new clients are refused.
@@ -41,15 +41,29 @@ pub(super) struct Closing {
     handshakes: Handshakes,
 }
 
-/// What is known of half-open handshakes.
+/// What the loop knows of half-open handshakes.
 enum Handshakes {
-    /// Somebody has been accepted since the last look, or there has been none.
+    /// The loop has not looked yet.
     Unknown,
-    /// So many accepts in all, or that time, end the waiting.
-    Awaited { rescued: u64, until: Instant },
-    /// None was half open after so many accepts. The queues could not be looked into any more, as there was no descriptor,
-    /// but an edge tells whether anybody waits.
+    /// Some were half open. The loop looks again when `completed` says so, or at `until`.
+    Awaited { completed: Completed, until: Instant },
+    /// None was half open after so many accepts. If descriptors had run out, accept(2) could not tell whether a client waits,
+    /// but an edge does.
     Over { rescued: u64 },
+}
+
+/// Whether all handshakes that were half open at the last look are complete.
+enum Completed {
+    /// They are after so many accepts since closing began.
+    After { rescued: u64 },
+    /// The kernel does not tell how many there are.
+    Unknown,
+}
+
+impl Completed {
+    fn is_reached(&self, rescued: u64) -> bool {
+        matches!(self, Completed::After { rescued: expected } if rescued >= *expected)
+    }
 }
 
 impl Closing {
@@ -71,21 +85,21 @@ impl EventLoop {
         }
     }
 
-    /// Accepts nobody any more, and leaves the sockets listening.
+    /// Stops accepting, and leaves the sockets listening.
     fn keep_listeners(&mut self) {
         let Some(mut accepting) = self.accepting.take() else { return };
         for mut listening in std::mem::take(&mut accepting.listeners) {
             self.deregister(&mut listening.socket);
-            let (holder, place) = (listening.holder, listening.place);
-            self.kept.push(Listener { socket: listening.socket.into(), holder, place });
+            let (holder, listen_index) = (listening.holder, listening.listen_index);
+            self.kept.push(Listener { socket: listening.socket.into(), holder, listen_index });
         }
-        self.tell_of_pauses(&accepting);
+        self.log_pauses(&accepting);
         drop(accepting);
         self.listeners_ended(ListenerEnd::Kept, 0);
     }
 
-    /// A further stop does not keep the listeners: unless all is over already, they are closed as if it had been so from
-    /// the beginning.
+    /// Closes kept listeners if a further stop does not keep them, in the way in which the drain would have closed them. If
+    /// nothing is in flight any more, the loops are about to leave, and the listeners close at once.
     pub(super) fn close_kept_listeners(&mut self) {
         let keeps = self.loop_context.drain.timeline().is_some_and(Timeline::keeps_listener);
         if self.kept.is_empty() || keeps {
@@ -106,12 +120,12 @@ impl EventLoop {
         }
     }
 
-    /// Begins to close the listeners: see the picture above.
+    /// Begins to close the listeners: see the head of this file.
     fn close_listeners(&mut self) {
         let Some(mut accepting) = self.accepting.take() else { return };
         self.leave_shared(&mut accepting);
         let cookies = Cookies::since(accepting.cookies_before);
-        // If no listener was ours alone, that is how they ended.
+        // How they ended if other processes hold all of them.
         let mut end = ListenerEnd::Left;
         for listening in &mut accepting.listeners {
             listening.backlogged = true;
@@ -123,62 +137,68 @@ impl EventLoop {
             cookies,
             handshakes: Handshakes::Unknown,
         });
-        accepting.retry_at = None;
+        accepting.paused_at = None;
         self.accepting = Some(accepting);
     }
 
-    /// Lets go of the listeners that others hold too. The clients in their accept queues stay there.
+    /// Closes this process's descriptors of the listeners that other processes hold, too. The clients in their accept queues
+    /// stay there.
     fn leave_shared(&self, accepting: &mut Accepting) {
         for mut shared in accepting.listeners.extract_if(.., |listening| listening.holder == Holder::Shared) {
             self.deregister(&mut shared.socket);
         }
     }
 
-    /// Whether the listeners may be closed by now, after what was in their queues has been taken.
-    pub(super) fn may_close(&mut self, accepting: &mut Accepting) -> bool {
+    /// Looks for half-open handshakes if it is time to, and accepts what has come. Returns whether the listeners are to be closed
+    /// now. To be called when the loop has taken what was in their accept queues.
+    pub(super) fn advance_closing(&mut self, accepting: &mut Accepting) -> bool {
         let now = self.loop_context.now;
         let Stage::Closing(closing) = &mut accepting.stage else { return false };
         if accepting.listeners.is_empty() || self.end_of_stop() <= now {
             return true;
         }
-        // The kernel has promised these clients a connection. As others finish, there will be a descriptor for it.
+        // The kernel has promised these clients a connection. There will be a descriptor when another connection closes.
         if accepting.listeners.iter().any(|listening| listening.backlogged) {
             return false;
         }
-        match closing.handshakes {
-            Handshakes::Awaited { rescued, until } if accepting.rescued < rescued && now < until => {
+        match &closing.handshakes {
+            Handshakes::Awaited { completed, until }
+                if !completed.is_reached(accepting.rescued) && now < *until =>
+            {
                 return false;
             }
-            // The edge would have come in this turn, unless it was asked for in this turn.
-            Handshakes::Over { rescued } if accepting.rescued == rescued => {
-                return !accepting.has_paused_at(now);
+            // If a client waited, the edge would have come in this turn, unless the loop paused and asked for it in this turn.
+            Handshakes::Over { rescued } if accepting.rescued == *rescued => {
+                return accepting.paused_at != Some(now);
             }
             _ => {}
         }
         let addresses: Vec<_> =
             accepting.listeners.iter().flat_map(|listening| listening.socket.local_addr()).collect();
-        if let Some(Wait { accepts, until }) =
+        if let Some(Wait { handshakes, until }) =
             look(&addresses, closing.end, closing.cookies, (closing.began, now))
         {
-            journal::debug!(
-                "{}: handshakes are half open, the listener waits for them",
-                self.loop_context.config.name
-            );
-            closing.handshakes = Handshakes::Awaited { rescued: accepting.rescued + accepts, until };
+            journal::debug!("{}: the listener waits for half-open handshakes", self.loop_context.config.name);
+            let completed = match handshakes {
+                HalfOpenCount::Known(count) => Completed::After { rescued: accepting.rescued + count },
+                HalfOpenCount::Unknown => Completed::Unknown,
+            };
+            closing.handshakes = Handshakes::Awaited { completed, until };
             return false;
         }
         closing.handshakes = Handshakes::Over { rescued: accepting.rescued };
-        // A handshake that was completed before the look is in the queue by now.
+        // A handshake that was completed before the look is in the accept queue by now.
         accepting.listeners.iter_mut().for_each(|listening| listening.backlogged = true);
         self.take_from_queues(accepting);
-        !accepting.is_backlogged() && accepting.retry_at.is_none()
+        !accepting.is_backlogged() && accepting.paused_at.is_none()
     }
 
-    /// Closes the listeners. The close resets the clients that are known to wait, and the report names them.
+    /// Closes the listeners. Clients that wait in an accept queue are reset. If descriptors were lacking for them, the report
+    /// names them.
     pub(super) fn drop_listeners(&mut self) {
         let Some(mut accepting) = self.accepting.take() else { return };
         self.leave_shared(&mut accepting);
-        self.tell_of_pauses(&accepting);
+        self.log_pauses(&accepting);
         let (rescued, has_listeners) = (accepting.rescued, !accepting.listeners.is_empty());
         let end = match &accepting.stage {
             Stage::Closing(closing) if !accepting.is_backlogged() => closing.end,
@@ -187,7 +207,7 @@ impl EventLoop {
             Stage::Open => ListenerEnd::Left,
         };
         if let (Stage::Closing(_), Some(_), true) =
-            (&accepting.stage, accepting.retry_at, accepting.is_backlogged())
+            (&accepting.stage, accepting.paused_at, accepting.is_backlogged())
         {
             let began =
                 self.loop_context.drain.timeline().map_or(self.loop_context.now, Timeline::drain_began);
@@ -198,20 +218,20 @@ impl EventLoop {
                 stuck: Stuck::Accepting,
             });
         }
-        // Closed before anybody is told so.
+        // Close the sockets first, then tell the observer.
         drop(accepting);
         self.loop_context.tally.rescued.add(rescued);
         self.listeners_ended(end, rescued);
     }
 
-    /// Says how the listeners have ended: to the report, to the observer, and to the log if clients can have been lost.
+    /// Tells the report, the observer and the log how the listeners have ended.
     fn listeners_ended(&mut self, end: ListenerEnd, rescued: u64) {
         let end = if self.has_listener_failed { ListenerEnd::Failed } else { end };
         self.listener_end = Some(end);
-        self.loop_context.announce(News::ListenerClosed { rescued, end });
+        self.loop_context.announce(RunEvent::ListenerClosed { rescued, end });
         let name = &self.loop_context.config.name;
         match end {
-            // The failure was logged when it was seen, and a stop without time is what the caller asked for.
+            // No warning, because the failure was logged when it was seen, and the caller asked for a stop without time.
             ListenerEnd::Failed | ListenerEnd::CutOff => journal::debug!("{name}: the listener {end}"),
             end if end.can_lose() => journal::warn!("{name}: the listener {end}"),
             end => journal::debug!("{name}: the listener {end}"),

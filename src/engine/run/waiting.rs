@@ -1,8 +1,11 @@
 //! Waiting for the end of a run: for its loops to leave, then for its threads to be gone. Each wait has a bound.
 //!
 //! ```text
-//!   wait_ended:  the last loop leaves | the stop's bound, and a loop is stuck in a user's code | much later
-//!   wait_gone:   every thread is joined | the stop's bound, but at least LEAVING after the last loop has left
+//!   wait_ended     the last loop has left, or
+//!                  the stop's bound and SLACK are over, and a loop is in a user's code, or
+//!                  the stop's bound and BUSY_SLACK are over
+//!   wait_joined    every thread is joined, or
+//!                  the stop's bound is over, but at least LEAVING after the last loop has left
 //! ```
 
 use std::{
@@ -21,30 +24,31 @@ use crate::{
     sync::lock,
 };
 
-/// How much longer than a stop's bound its loops are waited for: they act at the bound, and then have to close what is
-/// left and to return.
+/// How long a caller waits for the loops beyond the stop's bound. The loops act at the bound. Then they close what is left,
+/// and return.
 const SLACK: Duration = Duration::from_millis(50);
-/// The same, if no loop is in a handler or a callback: then it is not stuck, but a busy machine does not let it run.
-/// (Both count from when the waiting thread itself runs after the bound: in a process that was suspended no loop has run before.)
+/// The same, if no loop is in a user's code: then no loop is stuck, but a busy machine does not let a loop run. (Both times
+/// count from the moment at which the waiting thread itself runs after the bound. In a process that was suspended, no loop
+/// has run before that moment.)
 const BUSY_SLACK: Duration = Duration::from_secs(2);
 
-/// How long the threads of a run that has ended are waited for at least, however short the stop's bound: nothing holds them
-/// but the destructors of thread-locals, and a busy machine.
+/// How long a caller waits at least for the threads of a run that has ended, however short the stop's bound is. Only the
+/// destructors of thread-locals and a busy machine can hold these threads.
 const LEAVING: Duration = Duration::from_secs(1);
-/// The same for a thread that begins to wait long after the end, when the others have gone: the time to find that out.
+/// The same for a caller that begins to wait long after the end: the time to find out that the threads are gone.
 const LATE: Duration = Duration::from_millis(250);
 
 impl Run {
-    /// Waits until the last loop has left, but not past the bound of the stop. The time it took is to be read off
-    /// the timeline and the end that are returned; no end: a loop is stuck.
-    pub(crate) fn wait_ended(&self) -> (Option<Timeline>, Option<Instant>) {
+    /// Waits until the last loop has left, but not past the bound of the stop. Returns the timeline of the stop, and the moment
+    /// at which the last loop left: none if a loop is stuck.
+    pub(super) fn wait_ended(&self) -> (Option<Timeline>, Option<Instant>) {
         let mut state = lock(&self.state);
         let mut overdue_since: Option<Instant> = None;
         loop {
-            if state.ended.is_some() {
-                return (state.timeline, state.ended);
+            if let Some(ended) = state.ended() {
+                return (state.timeline(), Some(ended));
             }
-            let Some(timeline) = state.timeline else {
+            let Some(timeline) = state.timeline() else {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
@@ -59,8 +63,8 @@ impl Run {
             let is_stuck = self.loops.iter().any(|address| address.occupation() != Occupation::Own);
             if now >= busy_bound || (now >= bound && is_stuck) {
                 drop(state);
-                // The stuck loop could not do it, and what it is stuck in may wait for just that. Elsewhere, as callbacks
-                // are the user's, and this thread has been promised a bound.
+                // The stuck loop could not cancel the handlers, and its user code may wait for just that. Another thread cancels
+                // them, because callbacks are a user's code and may block, and this call returns within its bound.
                 let hard = self.hard.clone();
                 let cancel = move || _ = hard.cancel(Cause::Stopping);
                 if let Err(error) = thread::Builder::new().name("cancelling".to_owned()).spawn(cancel) {
@@ -74,13 +78,13 @@ impl Run {
         }
     }
 
-    /// Waits until the threads are joined, but not past the bound of the stop; a further stop meanwhile may shorten that.
-    pub(crate) fn wait_gone<N: Clone + PartialEq + Send + 'static>(&self, joining: &Arc<Joining<N>>) {
+    /// Waits until the threads are joined, but not past the bound of the stop. A further stop may shorten the bound meanwhile.
+    pub(super) fn wait_joined<N: Clone + PartialEq + Send + 'static>(&self, joining: &Arc<Joining<N>>) {
         let began = Instant::now();
         let mut state = lock(&self.state);
         while !joining.is_over() {
-            let ended = state.ended.unwrap_or(began);
-            let end = state.timeline.map_or(ended, |timeline| timeline.end());
+            let ended = state.ended().unwrap_or(began);
+            let end = state.timeline().map_or(ended, |timeline| timeline.end());
             let bound = (end + SLACK).max(ended + LEAVING).max(began + LATE);
             let now = Instant::now();
             if now >= bound {
@@ -98,8 +102,8 @@ impl Run {
     }
 
     /// One more thread has been joined: called by the joiners.
-    pub(crate) fn note_joined(&self) {
-        // A waiter is asleep, or has yet to look.
+    pub(super) fn note_joined(&self) {
+        // After this lock and unlock, a waiter either sleeps and is notified, or has yet to look.
         drop(lock(&self.state));
         self.changed.notify_all();
     }

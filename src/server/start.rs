@@ -1,0 +1,83 @@
+//! A start: it takes the right to start, binds all addresses, and serves. Until it serves, it can be given up without a trace.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{Server, ServerHandle};
+use crate::{
+    app::request::RequestFactory,
+    config::Config,
+    engine::{
+        net::{Listener, bind},
+        run::{Run, RunEvent},
+    },
+    error::Error,
+    isolation::journal,
+    stop::Context,
+};
+
+/// The right to start a server, with the listeners that the start has bound so far. Dropped before it serves, it gives both
+/// back.
+pub(crate) struct Start<'a> {
+    server: &'a Server,
+    pub(super) listeners: Vec<Listener>,
+    outcome: StartOutcome,
+}
+
+/// What the drop of a [`Start`] has to tell the lifecycle.
+#[derive(PartialEq, Eq)]
+enum StartOutcome {
+    Failed,
+    Served,
+}
+
+impl<'a> Start<'a> {
+    /// Binds every address of the server that the last run has not kept. Clients that connect wait in the accept queue.
+    pub(super) fn bind(server: &'a Server) -> Result<Start<'a>, Error> {
+        let listeners = server.handle.lifecycle.begin_start()?;
+        let mut start = Start { server, listeners, outcome: StartOutcome::Failed };
+        let Config { name, listen, backlog, timeouts, .. } = &*server.handle.lifecycle.config;
+        if listen.is_empty() {
+            return Err(Error::misuse(format!(
+                "{name}: has no address: call ServerBuilder::listen before build"
+            )));
+        }
+        for (index, address) in listen.iter().enumerate() {
+            let is_kept = start.listeners.iter().any(|listener| listener.listen_index == index);
+            if !is_kept {
+                let cannot = |error| Error::io(format!("{name}: cannot listen on {address}"), error);
+                let bound = bind(address, index, *backlog, timeouts.keep_alive_probe);
+                start.listeners.extend(bound.map_err(cannot)?);
+            }
+        }
+        start.listeners.sort_by_key(|listener| listener.listen_index);
+        Ok(start)
+    }
+
+    /// Starts serving. The context of the run becomes a child of `parent`.
+    pub(crate) fn serve(mut self, parent: Option<&Context>) -> Result<(), Error> {
+        let Server { handle: ServerHandle { lifecycle }, router } = self.server;
+        let requests =
+            |hard: &Context| RequestFactory::new(Arc::clone(router), self.server.handle(), hard.clone());
+        let run = Run::launch(&lifecycle.config, router, &mut self.listeners, parent, requests)?;
+        let early_stop = lifecycle.has_started(&run);
+        self.outcome = StartOutcome::Served;
+        // Not earlier, because a reader of these lines may ask at once whether the server is ready.
+        for address in &run.addresses {
+            journal::info!("{}: listening on {address}", lifecycle.config.name);
+        }
+        run.announce(RunEvent::Started { at: Instant::now() });
+        run.wake_loops();
+        if let Some(policy) = early_stop {
+            run.stop(&policy);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Start<'_> {
+    fn drop(&mut self) {
+        if self.outcome == StartOutcome::Failed {
+            self.server.handle.lifecycle.has_failed_to_start(std::mem::take(&mut self.listeners));
+        }
+    }
+}
