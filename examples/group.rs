@@ -33,6 +33,8 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
+            // The reports of all members are there in this case too.
+            println!("{}", error.report());
             eprintln!("group: {error}");
             ExitCode::FAILURE
         }

@@ -20,9 +20,9 @@ use std::{
 };
 
 use softstop::{
-    Cause, Context, IntoResponse, Request, Router, Server, StatusCode, StopPolicy,
+    Cause, Context, IntoResponse, Refused, Request, Router, Server, StatusCode, StopPolicy,
     group::Drain,
-    patterns::{JobQueue, Rejected, UnfinishedItem},
+    patterns::{ItemFate, JobQueue},
 };
 
 /// How long one mail takes.
@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .rate(10, Duration::from_secs(1)) // what the mail server likes
         .on_unfinished(|mail: Mail, why| {
             println!("to be kept: mail to {} ({why})", mail.to);
-            UnfinishedItem::Lost // it is only printed
+            ItemFate::Lost // it is only printed
         })
         .start(send)?;
     let mails = Arc::new(mails);
@@ -54,11 +54,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         match queue.try_submit(Mail { to: to.into() }) {
             Ok(()) => (StatusCode::ACCEPTED, "queued\n").into_response(),
-            Err(Rejected::Full(mail)) => {
+            Err(Refused::Full(mail)) => {
                 let text = format!("too many mails, the one to {} is not taken\n", mail.to);
                 (StatusCode::SERVICE_UNAVAILABLE, text).into_response().header("Retry-After", "1")
             }
-            Err(Rejected::Stopping(_)) => (StatusCode::SERVICE_UNAVAILABLE, "closing\n").into_response(),
+            Err(Refused::Stopping(_)) => (StatusCode::SERVICE_UNAVAILABLE, "closing\n").into_response(),
         }
     };
     let exit = |request: &Request| {

@@ -57,7 +57,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             thread::sleep(AUDIT); // stands for work that can't be interrupted
             println!("audited: {} in {} deposits", account.balance, account.deposits);
         };
-        auditing.tell(call).map(|()| (StatusCode::ACCEPTED, "begun\n")).map_err(refuse)
+        let told = auditing.tell(call).map_err(CallError::from);
+        told.map(|()| (StatusCode::ACCEPTED, "begun\n")).map_err(refuse)
     };
     let exit = |request: &Request| {
         request.server().request_stop(StopPolicy::default());

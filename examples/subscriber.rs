@@ -22,7 +22,7 @@ use std::{
 use softstop::{
     Context, Request, Router, Server, StatusCode, StopPolicy,
     group::Drain,
-    patterns::{Bus, Ended, Subscription},
+    patterns::{Bus, ReceiveError, Subscription},
 };
 
 /// How many orders are billed together.
@@ -71,15 +71,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn spawn(
     orders: &Bus<String>,
     context: &Context,
-    handle: fn(&Subscription<String>, &Context) -> Ended,
-) -> thread::JoinHandle<Ended> {
+    handle: fn(&Subscription<String>, &Context) -> ReceiveError,
+) -> thread::JoinHandle<ReceiveError> {
     // Here, not in the thread: there it could come too late for the first message.
     let (subscription, context) = (orders.subscribe(100), context.clone());
     thread::spawn(move || handle(&subscription, &context))
 }
 
 /// Holds until there are enough for a bill; the last one may be short.
-fn bill(orders: &Subscription<String>, context: &Context) -> Ended {
+fn bill(orders: &Subscription<String>, context: &Context) -> ReceiveError {
     loop {
         match orders.take_n(BATCH, context) {
             Ok(batch) => {
@@ -93,7 +93,7 @@ fn bill(orders: &Subscription<String>, context: &Context) -> Ended {
 }
 
 /// Drops each order the first time, which is not to lose it.
-fn pack(orders: &Subscription<String>, context: &Context) -> Ended {
+fn pack(orders: &Subscription<String>, context: &Context) -> ReceiveError {
     loop {
         match orders.next(context) {
             Ok(order) if order.attempt() == 1 => println!("dropped {}", *order),

@@ -48,7 +48,7 @@ pub enum ErrorKind {
 enum Cause {
     Io { doing: String, source: io::Error },
     Misuse(String),
-    Task { name: String, source: Box<dyn error::Error + Send + Sync> },
+    Task { name: String, source: Arc<dyn error::Error + Send + Sync> },
     Defect(String),
 }
 
@@ -63,12 +63,9 @@ impl Error {
         Error::from(Cause::Misuse(advice.into()))
     }
 
-    /// `source` is what the task has returned, or the text of its panic.
-    pub(crate) fn task_failed(
-        name: impl Into<String>,
-        source: impl Into<Box<dyn error::Error + Send + Sync>>,
-    ) -> Error {
-        Error::from(Cause::Task { name: name.into(), source: source.into() })
+    /// `source` is the error that the task has returned, shared with its report, or the text of its panic.
+    pub(crate) fn task_failed(name: impl Into<String>, source: Arc<dyn error::Error + Send + Sync>) -> Error {
+        Error::from(Cause::Task { name: name.into(), source })
     }
 
     /// `seen` says which thread panicked, and with which text.
@@ -153,6 +150,10 @@ mod tests {
 
     use super::*;
 
+    fn writer_failed(source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Error {
+        Error::task_failed("writer", source.into().into())
+    }
+
     fn refused() -> io::Error {
         io::Error::from(io::ErrorKind::AddrInUse)
     }
@@ -163,7 +164,7 @@ mod tests {
         let io = Error::io("hello: cannot listen on :80", refused());
         assert_eq!(asked(&io), (ErrorKind::Io, Some(io::ErrorKind::AddrInUse), None));
         assert_eq!(asked(&Error::misuse("call listen")), (ErrorKind::Misuse, None, None));
-        let task = Error::task_failed("writer", refused());
+        let task = writer_failed(refused());
         assert_eq!(asked(&task), (ErrorKind::Task, None, Some("writer".to_owned())));
         assert_eq!(asked(&Error::defect("a loop panicked")), (ErrorKind::Defect, None, None));
     }
@@ -174,11 +175,11 @@ mod tests {
             let source = error.source()?;
             Some(source.downcast_ref::<io::Error>()?.kind())
         };
-        for below in [Error::io("hello: cannot listen", refused()), Error::task_failed("writer", refused())] {
+        for below in [Error::io("hello: cannot listen", refused()), writer_failed(refused())] {
             assert_eq!(source_kind(&below), Some(io::ErrorKind::AddrInUse), "{below}");
             assert_eq!(source_kind(&below.clone()), Some(io::ErrorKind::AddrInUse), "{below}");
         }
-        assert_eq!(Error::task_failed("writer", "disk full").source().unwrap().to_string(), "disk full");
+        assert_eq!(writer_failed("disk full").source().unwrap().to_string(), "disk full");
         assert!(Error::misuse("call listen").source().is_none());
         assert!(Error::defect("a loop panicked").source().is_none());
     }
@@ -186,10 +187,7 @@ mod tests {
     #[test]
     fn each_text_says_what_to_do_or_what_has_failed() {
         assert_eq!(Error::misuse("hello: call listen").to_string(), "hello: call listen");
-        assert_eq!(
-            format!("{:?}", Error::task_failed("writer", "disk full")),
-            "task \"writer\" failed: disk full"
-        );
+        assert_eq!(format!("{:?}", writer_failed("disk full")), "task \"writer\" failed: disk full");
         assert_eq!(
             Error::defect("hello: an event loop panicked: boom").to_string(),
             "hello: an event loop panicked: boom (a defect of softstop or of a crate that it uses: restart, and \

@@ -132,6 +132,8 @@ pub mod patterns;
 #[cfg(not(loom))]
 mod peer;
 #[cfg(not(loom))]
+mod refused;
+#[cfg(not(loom))]
 mod rounded;
 #[cfg(all(feature = "serde", not(loom)))]
 mod serialize;
@@ -153,6 +155,7 @@ pub use self::{
     group::{Group, GroupHandle},
     http::{Method, StatusCode, limits::Limits},
     peer::Peer,
+    refused::Refused,
     server::{Server, ServerBuilder, ServerHandle},
     stop::{OnStop, Phase, Signal, StopPolicy},
 };

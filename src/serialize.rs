@@ -95,7 +95,7 @@ struct Drain<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     left: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
+    error: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -103,7 +103,7 @@ struct Task<'a> {
     name: &'a str,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
+    error: Option<String>,
 }
 
 impl Serialize for StopReport {
@@ -150,7 +150,8 @@ impl Group<'_> {
         let drains = report.drains.iter().map(|drain| {
             let (outcome, drained, error) = match &drain.outcome {
                 DrainOutcome::Emptied(drained) => ("drained", Some(drained), None),
-                DrainOutcome::Failed(error) => ("failed", None, Some(&**error)),
+                DrainOutcome::Panicked(text) => ("panicked", None, Some(text.clone())),
+                DrainOutcome::NoThread(error) => ("no thread", None, Some(error.to_string())),
                 DrainOutcome::LeftBehind => ("left behind", None, None),
             };
             Drain {
@@ -165,7 +166,8 @@ impl Group<'_> {
         let tasks = report.tasks.iter().map(|task| {
             let (outcome, error) = match &task.outcome {
                 TaskOutcome::Finished => ("finished", None),
-                TaskOutcome::Failed(error) => ("failed", Some(&**error)),
+                TaskOutcome::Failed(error) => ("failed", Some(error.to_string())),
+                TaskOutcome::Panicked(text) => ("panicked", Some(text.clone())),
                 TaskOutcome::LeftBehind => ("left behind", None),
             };
             Task { name: &task.name, outcome, error }
@@ -222,7 +224,7 @@ mod tests {
             tasks: vec![TaskReport { name: "writer".to_owned(), outcome: TaskOutcome::Finished }],
             drains: vec![
                 drain("queue", DrainOutcome::Emptied(Drained { finished: 2, given_back: 3, left: 1 })),
-                drain("bus", DrainOutcome::Failed("panicked".to_owned())),
+                drain("bus", DrainOutcome::Panicked("on purpose".to_owned())),
             ],
         };
         let expected = serde_json::json!({
@@ -240,7 +242,7 @@ mod tests {
             }],
             "drains": [
                 { "name": "queue", "outcome": "drained", "finished": 2, "given_back": 3, "left": 1 },
-                { "name": "bus", "outcome": "failed", "error": "panicked" },
+                { "name": "bus", "outcome": "panicked", "error": "on purpose" },
             ],
             "tasks": [{ "name": "writer", "outcome": "finished" }],
             "failure": null,

@@ -139,13 +139,25 @@ fn failing_task(body: fn() -> Result<(), io::Error>) -> (GroupError, ServerHandl
 
 #[test]
 fn a_task_that_fails_ends_all_with_its_error() {
-    let (error, handle) = failing_task(|| Err(io::Error::other("no more tokens")));
+    let (error, handle) =
+        failing_task(|| Err(io::Error::new(io::ErrorKind::PermissionDenied, "no more tokens")));
     assert_eq!(error.to_string(), "task \"doomed\" failed: no more tokens");
     let report = error.report();
     let [server] = &report.servers[..] else { panic!("{report}") };
     assert!(server.was_running() && server.is_clean() && server.requests.completed == 1, "{report}");
-    let outcomes: Vec<&TaskOutcome> = report.tasks.iter().map(|task| &task.outcome).collect();
-    assert_eq!(outcomes, [&TaskOutcome::Failed("no more tokens".to_owned()), &TaskOutcome::Finished]);
+    let [doomed, other] = &report.tasks[..] else { panic!("{report}") };
+    let TaskOutcome::Failed(kept) = &doomed.outcome else { panic!("{report}") };
+    let kept = kept.downcast_ref::<io::Error>().expect("the error itself is kept");
+    assert_eq!(
+        (kept.kind(), kept.to_string()),
+        (io::ErrorKind::PermissionDenied, "no more tokens".to_owned())
+    );
+    let source = std::error::Error::source(&error).expect("there is a source");
+    assert_eq!(
+        source.downcast_ref::<io::Error>().map(io::Error::kind),
+        Some(io::ErrorKind::PermissionDenied)
+    );
+    assert!(matches!(other.outcome, TaskOutcome::Finished), "{report}");
     assert!(!report.is_clean());
     assert_eq!(handle.wait().requests.completed, 1);
 }
@@ -155,6 +167,8 @@ fn a_task_that_panics_ends_all_with_what_it_said() {
     let (error, handle) = failing_task(|| panic!("unheard of"));
     assert_eq!((error.cause().kind(), error.cause().task()), (ErrorKind::Task, Some("doomed")));
     assert!(error.to_string().contains("unheard of"), "{error}");
+    let outcome = &error.report().tasks[0].outcome;
+    assert!(matches!(outcome, TaskOutcome::Panicked(text) if text.contains("unheard of")), "{outcome}");
     assert!(handle.wait().is_clean());
 }
 
@@ -174,7 +188,7 @@ fn a_task_that_is_done_ends_nothing() {
     assert!(ended.try_recv().is_err());
     stop.request_stop(patient());
     let report = soon(&ended).unwrap();
-    assert_eq!(report.tasks[0].outcome, TaskOutcome::Finished);
+    assert!(matches!(report.tasks[0].outcome, TaskOutcome::Finished), "{report}");
     assert!(report.is_clean(), "{report}");
 }
 
@@ -277,7 +291,7 @@ fn a_task_that_never_returns_is_left_behind() {
     stop.request_stop(policy);
     let report = soon(&ended).unwrap();
     assert!(began.elapsed() < policy.max_duration() + NOISE);
-    assert_eq!(report.tasks[0].outcome, TaskOutcome::LeftBehind);
+    assert!(matches!(report.tasks[0].outcome, TaskOutcome::LeftBehind), "{report}");
     assert!(!report.is_clean() && report.servers[0].is_clean(), "{report}");
     assert!(report.to_string().contains("stubborn"), "{report}");
 }
@@ -474,7 +488,7 @@ fn a_drain_that_never_returns_is_left_behind_and_a_panicking_one_is_named() {
     let report = soon(&run(group)).unwrap();
     let outcomes: Vec<&DrainOutcome> = report.drains.iter().map(|drain| &drain.outcome).collect();
     assert!(
-        matches!(outcomes[..], [DrainOutcome::LeftBehind, DrainOutcome::Failed(text)] if text.contains("out of paper")),
+        matches!(outcomes[..], [DrainOutcome::LeftBehind, DrainOutcome::Panicked(text)] if text.contains("out of paper")),
         "{report}"
     );
     assert!(!report.is_clean() && report.to_string().contains("stubborn: left behind"), "{report}");

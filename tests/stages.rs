@@ -15,7 +15,7 @@ use softstop::{
     Cause, Context, Group, Request, Router, Server, Signal, StopPolicy,
     group::Drained,
     observe::{Event, Observer},
-    patterns::{JobQueue, Owner, UnfinishedItem},
+    patterns::{ItemFate, JobQueue, Owner},
     report::{DrainOutcome, GroupReport},
     route,
 };
@@ -46,8 +46,8 @@ fn what_a_queue_gives_back_at_its_deadline_the_next_stage_keeps() {
     let keeper = Arc::clone(&kept);
     let jobs = JobQueue::builder("jobs")
         .on_unfinished(move |item: u32, _| match keeper.tell(move |kept| kept.push(item)) {
-            Ok(()) => UnfinishedItem::Kept,
-            Err(_) => UnfinishedItem::Lost,
+            Ok(()) => ItemFate::Kept,
+            Err(_) => ItemFate::Lost,
         })
         .start(|_: &mut u32, context: &Context| -> Result<(), Cause> { Err(context.wait()) })
         .unwrap();
@@ -89,7 +89,7 @@ fn what_a_cancelled_handler_hands_on_the_queue_of_its_stage_still_takes() {
     assert_eq!(client.read_response().text(), "Ok(())");
     drop(client);
     let report = soon(&ended).unwrap();
-    assert_eq!((jobs.metrics().finished, jobs.metrics().rejected), (1, 0), "{report}");
+    assert_eq!((jobs.metrics().finished, jobs.metrics().refused), (1, 0), "{report}");
     assert!(report.is_clean(), "{report}");
 }
 

@@ -1,7 +1,7 @@
 //! Server-sent events (WHATWG HTML, section 9.2): a one-way stream of events for a browser's `EventSource`, which
 //! connects again by itself and says which event it saw last.
 //!
-//! [`Event`] is one event as it is sent, [`Hub`] sends each one to everybody who listens. The whole of it:
+//! [`Event`] is one event, and [`Hub`] sends each event to all subscribers. A complete program needs no more than this:
 //!
 //! ```
 //! use softstop::{Request, Router, events::{Event, Hub}};

@@ -45,15 +45,16 @@ struct Channel {
     context: OnceLock<(Context, Context)>,
 }
 
-/// Why something could not be sent.
+/// Why bytes could not be sent. Nothing of them has been sent then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
-    /// There is no room at the moment: the client is slower than its senders.
+    /// There is no room, because the client is slower than its senders. For
+    /// [`send_timeout`](BodySender::send_timeout): for the whole time limit.
     Full,
-    /// There was none for the time that the sender wanted to wait.
-    TimedOut,
-    /// Nothing can be sent any more, and the reason for it.
+    /// The stop of the server has ended the body.
+    Stopping,
+    /// Nothing can be sent any more for another reason, for instance [`Cause::ClientGone`].
     Closed(Cause),
 }
 
@@ -117,8 +118,10 @@ impl Body {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SendError::Full => f.write_str("no room: the client is slower than its senders"),
-            SendError::TimedOut => f.write_str("no room in time: the client is slower than its senders"),
+            SendError::Full => {
+                f.write_str("full: there is no room, because the client is slower than its senders")
+            }
+            SendError::Stopping => f.write_str("stopping: the stop has ended the body, so stop sending"),
             SendError::Closed(cause) => write!(f, "nothing can be sent any more: {cause}"),
         }
     }

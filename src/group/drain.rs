@@ -1,11 +1,11 @@
-//! What servers hand work on to is emptied after them: how a group, or anybody else, asks for that.
+//! Things that servers hand work on to are emptied after the servers. The trait by which a group, or a program, asks for that.
 
 use std::{fmt, ops::AddAssign, sync::Arc, time::Instant};
 
 use crate::stop::WaitGroup;
 
-/// Something that servers feed, and that is to be emptied once they have stopped: a queue, an owner of state, a bus,
-/// whatever counts its work in a [`WaitGroup`].
+/// Something that servers feed, and that is emptied once they have stopped: a queue, an owner of state, a bus, or anything
+/// that counts its work in a [`WaitGroup`].
 ///
 /// # Examples
 ///
@@ -35,27 +35,30 @@ use crate::stop::WaitGroup;
 /// assert_eq!(log.drain(deadline).to_string(), "1 finished, 0 left");
 /// ```
 pub trait Drain: Send + Sync + 'static {
-    /// Takes nothing new any more, finishes what there is until the deadline at the latest, and says what became of
-    /// it. Returns as soon as there is nothing left to finish, and soon after the deadline in any case: what cannot
-    /// be finished is given back to somebody who keeps it, or left, and counted.
+    /// Refuses new work, finishes the work that there is, and says how much of it.
     ///
-    /// May be called again, and from several threads at once: the strictest deadline wins.
+    /// An implementation:
+    /// - returns as soon as nothing is left to finish, and soon after the deadline in any case;
+    /// - gives work that it cannot finish back to someone who keeps it, or leaves it, and counts it;
+    /// - allows further calls, also from several threads at once. The strictest deadline wins.
     fn drain(&self, deadline: Instant) -> Drained;
 }
 
-/// What a drain came to.
+/// The counts of a drain.
+///
+/// Complete on purpose, not `non_exhaustive`, because every implementation of [`Drain`] makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Drained {
-    /// Items finished since the drain began.
+    /// Items that were finished since the drain began.
     pub finished: u64,
-    /// Items not finished that somebody keeps: what took them back has said so. Nothing of them is lost.
+    /// Items that were not finished, and that a hook has kept. Nothing of them is lost.
     pub given_back: u64,
-    /// Items not done: given up, or still being worked on when it had to return.
+    /// Items that were not finished and not kept: given up, or still in work when the drain had to return.
     pub left: u64,
 }
 
 impl Drained {
-    /// Whether nothing was left. What was given back and is kept is not left.
+    /// Whether nothing was left. Items that were given back do not count as left.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.left == 0
@@ -81,7 +84,7 @@ impl fmt::Display for Drained {
     }
 }
 
-/// Waits until there is no guard. A group can't refuse new ones: whoever takes them has to be stopped before.
+/// Waits until there is no guard. A wait group cannot refuse new guards, so stop the code that takes them before.
 impl Drain for WaitGroup {
     fn drain(&self, deadline: Instant) -> Drained {
         let before = self.count();

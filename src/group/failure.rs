@@ -1,13 +1,26 @@
-//! A group that failed: the cause, and what became of everything all the same.
+//! The error of a group that failed: the cause, and the report.
 
 use std::{error, fmt, io};
 
 use super::GroupReport;
 use crate::error::Error;
 
-/// Why a [`Group`](super::Group) could not start, or had to end: the first cause, with the group's report.
+/// Why a [`Group`](super::Group) could not start, or had to end: the cause, with the group's report.
 ///
-/// It is shown as its cause alone, and becomes an [`Error`] with `?`.
+/// `Display` and `Debug` show the cause alone, so `fn main() -> Result<(), GroupError>` and `Box<dyn Error>` both show one
+/// sentence to people. `?` makes an [`Error`] of it, which has lost the report.
+///
+/// To look at the error of a task, follow `source`:
+///
+/// ```
+/// use std::{error::Error, num::ParseIntError};
+/// use softstop::Group;
+///
+/// let group = Group::new().task("reader", |_| "seven".parse::<u32>().map(drop));
+/// let error = group.run().unwrap_err();
+/// assert!(error.source().is_some_and(|source| source.is::<ParseIntError>()));
+/// assert!(!error.report().is_clean());
+/// ```
 #[derive(Clone)]
 pub struct GroupError(Box<Failure>);
 
@@ -22,7 +35,7 @@ impl GroupError {
         GroupError(Box::new(Failure { report, cause }))
     }
 
-    /// What became of the servers, the tasks and the drains. If the group could not start, it has the servers alone.
+    /// The report of the servers, tasks and drains. If the group could not start, the report has the servers alone.
     #[must_use]
     pub fn report(&self) -> &GroupReport {
         &self.0.report
@@ -59,7 +72,7 @@ impl fmt::Display for GroupError {
     }
 }
 
-/// The same sentence: `fn main() -> Result<(), GroupError>` shows it to people.
+/// The same sentence as `Display`, because `main` shows the `Debug` form of its error to people.
 impl fmt::Debug for GroupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0.cause, f)

@@ -1,51 +1,49 @@
 //! Several servers, and what they feed, that start, fail and stop together.
 //!
-//! ```text
-//!   bind all --ok--> serve all, start tasks --> wait for: a stop | a failure | the end of all servers (or tasks)
-//!      |                    |                                      |
-//!      +-- error ----> release all, return it        stage by stage: its servers drain, all at once;
-//!                                                    then its tasks are cancelled and its drains emptied, all at once
-//! ```
-//!
-//! All stages share the one time that the stop has: `schedule` says how.
+//! A [`Group`] is put together here. `running` starts it and stops it, step by step. `lifecycle` is the state that it shares
+//! with its handles, and `schedule` decides how the steps share the time of the stop.
 
-mod control;
+mod aside;
 mod drain;
-mod ending;
 mod failure;
+mod handle;
+mod lifecycle;
+mod outcomes;
 pub(crate) mod report;
+mod running;
 mod schedule;
 mod signals;
+mod task;
 
-use std::{
-    fmt, io,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fmt, io, sync::Arc};
 
-pub use control::GroupHandle;
-use control::{cancel_aside, tell};
 pub use drain::{Drain, Drained};
 pub use failure::GroupError;
+pub use handle::GroupHandle;
 use report::{DrainOutcome, DrainReport, GroupReport, TaskOutcome, TaskReport};
-use schedule::Step;
+use task::TaskBody;
+pub use task::TaskResult;
 
 use crate::{
-    error::Error,
-    isolation::{
-        contain::{Contained, catch},
-        joining::join_until,
-        journal,
-    },
-    server::{Server, ServerHandle},
-    stop::{Context, SignalThread, StopPolicy, StopReport},
+    server::Server,
+    stop::{Context, SignalThread, StopPolicy},
 };
 
-/// How long the drop of what the members own is waited for at least, however short the stop's bound.
-const LEAVING: Duration = Duration::from_secs(1);
-
-/// Servers and tasks that live and die together.
+/// Servers, tasks and drains that start, fail and stop together.
+///
+/// Guaranteed:
+/// - All servers are bound before the first request is served. If one cannot bind, none serves.
+/// - If a server or a task fails, everything is stopped gracefully, and [`run`](Group::run) returns the cause.
+/// - A stop ends within the bound of its policy, plus 50 ms for tasks and drains that were told last. Then
+///   [`run`](Group::run) waits until the members' values are dropped, at most a second longer.
+/// - The report names each task and each drain that was left behind.
+///
+/// Not guaranteed:
+/// - That a task ends. A thread cannot be ended from outside, so a task that ignores its context is left behind.
+///
+/// Your part:
+/// - Let tasks look at their context.
+/// - Put servers that ask each other into stages with [`then`](Group::then), so that they stop in the right order.
 ///
 /// ```
 /// use softstop::{Group, Router, Server, StopPolicy, route};
@@ -75,39 +73,15 @@ pub struct Group {
     signals: Option<io::Result<SignalThread>>,
 }
 
-/// A part of the group, and the stage in which it is stopped.
+/// A member of the group, and the stage in which it is stopped.
 struct Member<T> {
     name: String,
     stage: usize,
     part: T,
 }
 
-type TaskBody = Box<dyn FnOnce(&Context) -> Result<(), String> + Send>;
-
-/// What a task may return: nothing, or a `Result` whose error can be shown.
-pub trait TaskResult {
-    /// The error as text, if it is one.
-    ///
-    /// # Errors
-    ///
-    /// If the task failed.
-    fn into_result(self) -> Result<(), String>;
-}
-
-impl TaskResult for () {
-    fn into_result(self) -> Result<(), String> {
-        Ok(())
-    }
-}
-
-impl<E: fmt::Display> TaskResult for Result<(), E> {
-    fn into_result(self) -> Result<(), String> {
-        self.map_err(|error| error.to_string())
-    }
-}
-
 impl Group {
-    /// A group of nobody yet.
+    /// A group without members.
     #[must_use]
     pub fn new() -> Group {
         Group {
@@ -132,10 +106,16 @@ impl Group {
         self
     }
 
-    /// Adds a task: a thread of its own that runs beside the servers. Its context says when to end: `stopping()` when
-    /// the group's stop begins, the context itself when the servers of its stage have stopped, or their time is over
-    /// (see [`then`](Group::then)). A task that returns `Ok` is done; one that returns an error or panics stops the group. (One that returns
-    /// nothing cannot fail but by a panic.)
+    /// Adds a task: a thread of its own that runs beside the servers.
+    ///
+    /// The task's context says when to end:
+    /// - The hint ([`Context::stopping`]) is given when the group's stop begins.
+    /// - The context itself ends when the servers of the task's stage have stopped, or their time is over (see
+    ///   [`then`](Group::then)).
+    ///
+    /// A task that returns `()` or `Ok` is done, and the group goes on. A task that returns an error or panics stops the
+    /// group. The error is kept as it is: the [report](crate::report::TaskOutcome::Failed) and the source of
+    /// [`GroupError::cause`] have it.
     #[must_use]
     pub fn task<R: TaskResult>(
         mut self,
@@ -148,8 +128,8 @@ impl Group {
         self
     }
 
-    /// Adds something that the servers feed, such as a queue: it is emptied when the servers of its stage have stopped,
-    /// or their time is over (see [`then`](Group::then)).
+    /// Adds something that the servers feed, such as a queue. It is emptied when the servers of its stage have stopped, or
+    /// their time is over (see [`then`](Group::then)).
     ///
     /// ```
     /// use softstop::{Group, WaitGroup};
@@ -166,27 +146,29 @@ impl Group {
         self
     }
 
-    /// Begins the next stage of the stop: what is added from now on goes on undisturbed until everything before is over.
-    /// Within a stage there are two steps. First all servers stop, at once. Then all drains are emptied and all tasks are
-    /// cancelled, at once. So, without a single `then`, servers are followed by what they feed.
+    /// Begins the next stage of the stop. Members that are added from now on go on undisturbed until the stages before are
+    /// over.
     ///
-    /// All steps together take no longer than [`StopPolicy::max_duration`]. What a step does not use is left for those after
-    /// it. The rule:
+    /// A stage has two steps. First all its servers stop, at once. Then all its drains are emptied and all its tasks are
+    /// cancelled, at once. So even without `then`, servers stop before the drains that they feed.
+    ///
+    /// All steps together take no longer than [`StopPolicy::max_duration`]. Time that one step does not use is left for the steps
+    /// after it. The rule:
     /// - A step begins when the step before is over: when everything in it has ended, or its share of the time has passed.
     ///   So a later stage still takes what a queue gives back at its own deadline.
     /// - Nothing is cancelled before the grace period is over.
-    /// - What is left of the cancel grace is divided evenly among the steps that are left. In its part, a step that has
-    ///   used up the grace period returns.
-    /// - A step that begins when the grace period is nearly or entirely over may still finish by itself: as long as the
-    ///   policy's grace, but for half of its own time at most.
+    /// - The rest of the cancel grace is divided evenly among the remaining steps. In its part, a step that has used up the
+    ///   grace period returns.
+    /// - A step that begins near the end of the grace period, or after it, may still finish by itself. It has as long as the
+    ///   policy's grace, but at most half of its own time.
     ///
-    /// With a cancel grace of zero, a step that uses up the grace period leaves nothing for those after it.
+    /// With a cancel grace of zero, a step that uses up the grace period leaves nothing for the steps after it.
     ///
     /// ```
     /// use softstop::{Group, Server};
     ///
     /// let (front, back) = (Server::builder().name("front").build(), Server::builder().name("back").build());
-    /// // The front asks the back, which must not stop before the front has; both hand lines to the writer.
+    /// // The front asks the back, so the back must not stop before the front. Both hand lines to the writer.
     /// let group = Group::new().server(front).then().server(back).then().task("writer", |context| {
     ///     context.wait();
     /// });
@@ -198,163 +180,20 @@ impl Group {
         self
     }
 
-    /// The policy of a stop that a signal or a failure begins. Default [`StopPolicy::default`].
+    /// Sets the policy of a stop that a signal or a failure begins. Default [`StopPolicy::default`].
     ///
-    /// Its times are those of the whole group, not of each part: [`then`](Group::then) says how the steps of the stop share
+    /// Its times are those of the whole group, not of each member. [`then`](Group::then) says how the steps of the stop share
     /// them.
     #[must_use]
     pub fn policy(self, policy: StopPolicy) -> Self {
-        self.handle.control.set_policy(policy);
+        self.handle.lifecycle.set_policy(policy);
         self
     }
 
-    /// A handle with which to stop the group from a handler, a task, another thread.
+    /// A handle that stops the group from a handler, a task, or another thread.
     #[must_use]
     pub fn handle(&self) -> GroupHandle {
         self.handle.clone()
-    }
-
-    /// Binds all servers, then starts them and the tasks, and waits for the end: a stop, a failure, or that all servers
-    /// (in a group without servers, all tasks) have ended by themselves. Then everything is stopped, stage by stage.
-    ///
-    /// Last, what the members own is dropped, on another thread. The group waits for that, but no longer than the bound of
-    /// the stop and a second.
-    ///
-    /// # Errors
-    ///
-    /// [`GroupError`] has the first cause, and the reports of everything all the same:
-    /// - A server could not bind. Then nothing has served, and the others' addresses are free again.
-    /// - A server or a task failed later. The rest of the group has been stopped gracefully by then.
-    pub fn run(mut self) -> Result<GroupReport, GroupError> {
-        let outcome = self.run_to_the_end();
-        self.let_go();
-        outcome
-    }
-
-    /// Drops the members, which own handlers, observers and drains: a user's values, whose `Drop` may panic or block. The
-    /// caller waits for that, but not much longer than the stop lasts.
-    fn let_go(self) {
-        let now = Instant::now();
-        let until = self.handle.control.end().map_or(now, |end| end.max(now)) + LEAVING;
-        let group = Contained::new(self);
-        match thread::Builder::new().name("group drops".to_owned()).spawn(move || drop(group)) {
-            Ok(thread) => {
-                if join_until(vec![thread], until) > 0 {
-                    journal::warn!(
-                        "the group does not wait any longer: a value takes too long to be dropped"
-                    );
-                }
-            }
-            Err(error) => journal::debug!("the group is dropped where it was run: no thread: {error}"),
-        }
-    }
-
-    fn run_to_the_end(&mut self) -> Result<GroupReport, GroupError> {
-        let signals = self.signals.take().transpose();
-        // Held until the end: a further signal makes the stop stricter.
-        let _signals = match signals {
-            Ok(signals) => signals,
-            Err(error) => {
-                let report = self.report_of_no_start();
-                return Err(GroupError::new(report, Error::io("cannot listen to signals", error)));
-            }
-        };
-        // What a server's context is a child of. It ends with the group; the stop's phases are each server's own.
-        let lifetime = Context::new();
-        let (context, hint) = Context::root_with_hint(None);
-        let stages: Vec<Context> = (0..=self.stage).map(|_| context.child()).collect();
-        self.start_servers(&lifetime)?;
-        let task_names: Vec<String> = self.tasks.iter().map(|task| task.name.clone()).collect();
-        self.handle.control.expect_drains(self.drains.iter().map(|drain| (drain.stage, drain.name.clone())));
-        self.start_tasks(&stages);
-        let control = Arc::clone(&self.handle.control);
-        tell(control.wait_for_the_end());
-        // Contexts call back to users' code, which must not hold up the steps.
-        cancel_aside(&hint);
-        while let Some(step) = control.step() {
-            if let Step::Followers(stage) = step {
-                self.start_drains(stage);
-                cancel_aside(&stages[stage]);
-            }
-            control.wait_for_step();
-            tell(control.advance());
-        }
-        let servers: Vec<StopReport> = self.servers.iter().map(|server| server.part.wait()).collect();
-        control.wait_for_the_rest();
-        cancel_aside(&lifetime);
-        let (tasks, drains) = control.take_outcomes(task_names);
-        let report = GroupReport { servers, tasks, drains };
-        match report.failure() {
-            Some(cause) => Err(GroupError::new(report, cause)),
-            None => Ok(report),
-        }
-    }
-
-    fn start_servers(&self, lifetime: &Context) -> Result<(), GroupError> {
-        let mut bindings = Vec::with_capacity(self.servers.len());
-        for (number, server) in self.servers.iter().enumerate() {
-            match server.part.bind() {
-                Ok(binding) => bindings.push(binding),
-                Err(error) => {
-                    let mut report = self.report_of_no_start();
-                    // The report blames this server, as it does for a failure while it serves.
-                    report.servers[number].failure = Some(error.clone());
-                    return Err(GroupError::new(report, error));
-                }
-            }
-        }
-        // Those behind the one that fails give their addresses back here: a server that is being started can't be waited for.
-        let served = bindings.into_iter().try_for_each(|binding| binding.serve(Some(lifetime)));
-        if let Err(error) = served {
-            let servers = self.servers.iter().map(|server| server.part.stop(StopPolicy::now())).collect();
-            return Err(GroupError::new(GroupReport { servers, ..GroupReport::default() }, error));
-        }
-        let handles: Vec<(usize, ServerHandle)> =
-            self.servers.iter().map(|server| (server.stage, server.part.handle())).collect();
-        self.handle.control.expect_servers(&handles);
-        for (number, (_, handle)) in handles.iter().enumerate() {
-            let control = Arc::clone(&self.handle.control);
-            handle.when_stopped(Box::new(move || control.server_ended(number)));
-        }
-        Ok(())
-    }
-
-    /// Nothing has been started: the servers have not run, and there is nothing to tell of tasks and drains.
-    fn report_of_no_start(&self) -> GroupReport {
-        let servers = self.servers.iter().map(|server| StopReport::idle(&server.name)).collect();
-        GroupReport { servers, ..GroupReport::default() }
-    }
-
-    fn start_tasks(&mut self, stages: &[Context]) {
-        let control = &self.handle.control;
-        control.expect_tasks(self.tasks.iter().map(|task| task.stage));
-        for (number, Member { name, stage, part: body }) in self.tasks.drain(..).enumerate() {
-            let context = stages[stage].child();
-            let finish = {
-                let control = Arc::clone(control);
-                move |outcome| control.task_ended(number, outcome)
-            };
-            let refuse = finish.clone();
-            let thread = move || {
-                let result = catch(|| body(&context));
-                finish(match &result {
-                    Ok(Ok(())) => TaskOutcome::Finished,
-                    Ok(Err(message)) => TaskOutcome::Failed(message.clone()),
-                    Err(panic) => TaskOutcome::Failed(format!("panicked: {panic}")),
-                });
-                // The outcome is known by now: what the user's code has panicked with is dropped after that.
-            };
-            // Not joined: the outcome is the last thing that the thread gives, and it is waited for with a bound.
-            if let Err(error) = thread::Builder::new().name(name).spawn(thread) {
-                refuse(TaskOutcome::Failed(format!("no thread to be had: {error}")));
-            }
-        }
-    }
-
-    fn start_drains(&self, stage: usize) {
-        let drains = self.drains.iter().enumerate().filter(|(_, drain)| drain.stage == stage);
-        let drains = drains.map(|(number, drain)| (number, drain.name.clone(), Arc::clone(&drain.part)));
-        self.handle.control.start_drains(drains.collect());
     }
 }
 

@@ -1,25 +1,25 @@
-//! The decisions of a group's stop, without threads and clocks: which step is under way, and how long it may take.
+//! The decisions of a group's stop, without threads and clocks: the step that is under way, and how long it may take.
 //!
 //! ```text
 //!   asked          grace ends                    end of the stop
 //!     |----------------|------------------------------|
 //!     | step 1: finishes by itself ... | returns      |
-//!                                      ^ over: all of it has ended, or its share of the time has
+//!                                      ^ step 1 is over: all of it has ended, or its share of the time has passed
 //!                                      | step 2: finishes | returns |
 //! ```
 //!
 //! A stage has up to two steps: its servers, then its drains and tasks. A step begins when the step before is over,
-//! and never earlier. So the drains of a step still take what the step before gives back at its own deadline.
+//! and never earlier. So the drains of a step still take the work that the step before gives back at its own deadline.
 //!
 //! The rule, for a step that begins at some time:
-//! - The step is **over** when everything in it has ended, at the latest when its share of the cancel grace has passed:
-//!   what is left of the cancel grace, counted from the end of the grace period, is divided evenly among this step and
-//!   those after it.
+//! - The step is **over** when everything in it has ended, at the latest when its share of the cancel grace has passed.
+//!   The rest of the cancel grace, counted from the end of the grace period, is divided evenly among this step and the
+//!   steps after it.
 //! - The step **finishes** by itself until the end of the grace period. A step that begins late, or after that end, may
 //!   finish for as long as the policy's grace, but for half of its own time at most. In the rest it is cancelled and
 //!   returns.
 //!
-//! All steps together end within [`StopPolicy::max_duration`]. What a step does not use is left for those after it.
+//! All steps together end within [`StopPolicy::max_duration`]. Time that a step does not use is left for the steps after it.
 
 #[cfg(test)]
 mod simulation;
@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use crate::stop::{StopPolicy, Timeline};
 
-/// What one step of the stop tells to end.
+/// The members that one step of the stop tells to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// The servers of this stage.
@@ -41,7 +41,7 @@ pub(super) enum Step {
 #[derive(Debug, Clone)]
 pub(super) struct Schedule {
     timeline: Timeline,
-    /// The grace period of the strictest of the stops.
+    /// The shortest grace period of the stops so far.
     grace: Duration,
     steps: Vec<Step>,
     /// The place of the current step.
@@ -53,13 +53,13 @@ pub(super) struct Schedule {
 /// The time of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Share {
-    /// Until then the step may finish by itself.
+    /// Until this time the step may finish by itself.
     pub(super) finish_by: Instant,
-    /// Then the next step begins, whatever is left of this one.
+    /// At this time the next step begins, whatever is left of this one.
     pub(super) over_by: Instant,
 }
 
-/// The steps that have anything to end, in order, given the stages of all servers and of all drains and tasks.
+/// The steps that have members, in order, given the stages of all servers (`servers`) and of all drains and tasks.
 pub(super) fn steps(servers: &[usize], followers: &[usize]) -> Vec<Step> {
     let last = servers.iter().chain(followers).max().copied().unwrap_or(0);
     let of_stage = |stage| {
@@ -87,7 +87,7 @@ impl Schedule {
         self.grace = self.grace.min(policy.grace);
     }
 
-    /// The step that is under way; `None` when all are over.
+    /// The step that is under way. `None` when all are over.
     pub(super) fn step(&self) -> Option<Step> {
         self.steps.get(self.current).copied()
     }
@@ -111,13 +111,13 @@ impl Schedule {
         Share { finish_by: grace_ends.max(begins + own_grace).min(over_by), over_by }
     }
 
-    /// How long the current step is still waited for; `None` if it is over.
+    /// How long to wait for the current step. `None` if it is over.
     pub(super) fn wait(&self, everything_has_ended: bool, now: Instant) -> Option<Duration> {
         let left = self.share().over_by.saturating_duration_since(now);
         (!everything_has_ended && !left.is_zero()).then_some(left)
     }
 
-    /// What is left of the current step, as the policy of a server that is told now.
+    /// The time that is left of the current step, as the policy of a server that is told now.
     pub(super) fn left(&self, now: Instant) -> StopPolicy {
         let Share { finish_by, over_by } = self.share();
         let drains_from = now.max(self.timeline.drain_began());
@@ -152,7 +152,7 @@ mod tests {
         );
     }
 
-    /// When each of so many steps is over, in milliseconds, and until when it could finish, if each uses all of its time.
+    /// For each of `count` steps that use all of their time: until when it could finish, and when it is over, in milliseconds.
     fn played(policy: StopPolicy, count: usize) -> Vec<(u64, u64)> {
         let asked = Instant::now();
         let mut schedule = Schedule::new(&policy, vec![Step::Servers(0); count], asked);

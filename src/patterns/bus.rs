@@ -1,15 +1,16 @@
-//! Messages for everybody who has subscribed, each acknowledged by each of them, and a stop that waits for that.
+//! Messages for all subscribers, each acknowledged by each of them, and a stop that waits for that.
 //!
 //! ```text
 //!   publish ──> messages ─────> next ──> Delivery ──> ack: done
 //!                                ^          │
-//!                                └ returned ┘ dropped without: delivered once more
+//!                                └ returned ┘ dropped without an ack: delivered once more
 //! ```
 //!
-//! Every copy of a message has a ticket, from the publishing to the acknowledgement, through all redeliveries. The
-//! ticket holds two guards: of its subscription's wait group, whose count is what the subscription's capacity bounds,
-//! and of an epoch's. A flush begins a new epoch and waits for the former ones: it is for what was published before
-//! it, however much is published meanwhile.
+//! Each copy of a message has a ticket, from the publishing to the acknowledgement, through all redeliveries. The ticket
+//! holds two guards:
+//! - one of its subscription's wait group, whose count is bounded by the subscription's capacity;
+//! - one of its epoch's wait group. A flush begins a new epoch and waits for the former ones. So a flush waits only for
+//!   messages that were published before it.
 
 mod subscription;
 
@@ -24,92 +25,102 @@ use std::{
 
 use crossbeam_channel::{Sender, bounded, unbounded};
 
-pub use self::subscription::{Delivery, Ended, Subscription};
-use super::Rejected;
+pub use self::subscription::{Delivery, ReceiveError, Subscription};
 use crate::{
-    WaitGroup, WaitGuard,
+    Refused, WaitGroup, WaitGuard,
     group::{Drain, Drained},
     sync::lock,
 };
 
-/// Delivers messages to all who have subscribed, at least once, until they acknowledge them.
+/// Delivers each message to all subscriptions, at least once, until they acknowledge it.
 ///
-/// # One slow subscriber
+/// Guaranteed:
+/// - [`publish`](Bus::publish) never waits. A slow subscriber holds up neither the publisher nor other subscribers.
+/// - A subscription gets its messages in the order of the publishing. A message that is dropped without an
+///   [`ack`](Delivery::ack), be it by a panic, is delivered once more.
+/// - A drain returns at its deadline, and says how many messages are not acknowledged.
 ///
-/// ... never blocks the rest, nor the publisher. A subscription has room for as many messages as its capacity says, and
-/// one has its room until it is acknowledged. While a subscription is full, it *misses* what is published: this message
-/// goes to the others only. The publisher is told at once ([`Published::missed`]), the subscription whenever it asks
-/// ([`Subscription::missed`]). What it has got, it has got in the order of the publishing, and keeps.
+/// Not guaranteed:
+/// - That every subscription gets every message. Each message takes room in a subscription until it is acknowledged. A
+///   subscription that is full *misses* what is published. The publisher is told at once ([`Published::missed`]), the
+///   subscriber on request ([`Subscription::missed`]).
+/// - That a message is handled only once.
+/// - That messages outlive the process. A bus is in memory.
+///
+/// Your part:
+/// - Acknowledge each message when it is handled.
+/// - Let subscribers go on until [`ReceiveError::Closed`]: then nothing is lost at a stop.
 ///
 /// # Stopping
 ///
-/// [`drain`](Drain::drain) refuses new messages, and waits until all that were published have been acknowledged by
-/// everybody who got them, until the deadline at the latest. Subscriptions get what there is, and then
-/// [`Ended::Closed`]: a subscriber's loop that goes on until then loses nothing. [`flush`](Bus::flush) waits likewise,
-/// but the bus stays open. A bus that is dropped is closed: subscriptions still get what there is.
+/// [`drain`](Drain::drain) refuses new messages. It waits until all subscriptions have acknowledged what they got, or until
+/// the deadline. Subscriptions get the messages that there are, and then [`ReceiveError::Closed`].
+///
+/// [`flush`](Bus::flush) waits likewise, but the bus stays open. A bus that is dropped is closed, and does not wait.
+/// Subscriptions still get the messages that there are.
 ///
 /// # Examples
 ///
 /// ```
 /// use std::{thread, time::{Duration, Instant}};
-/// use softstop::{Context, group::Drain, patterns::{Bus, Ended}};
+/// use softstop::{Context, group::Drain, patterns::{Bus, ReceiveError}};
 ///
 /// let bus = Bus::<&str>::new();
 /// let news = bus.subscribe(100);
 /// let context = Context::new();
 /// let reader = thread::spawn(move || {
-///     let ended = loop {
+///     let end = loop {
 ///         match news.next(&context) {
 ///             Ok(message) => {
 ///                 println!("{}", *message);
 ///                 message.ack();
 ///             }
-///             Err(ended) => break ended,
+///             Err(error) => break error,
 ///         }
 ///     };
-///     assert_eq!(ended, Ended::Closed);
+///     assert_eq!(end, ReceiveError::Closed);
 /// });
 /// bus.publish("it is raining")?;
 /// bus.publish("it has stopped")?;
 /// let drained = bus.drain(Instant::now() + Duration::from_secs(30));
 /// assert!(drained.is_clean(), "{drained}");
 /// # reader.join().unwrap();
-/// # Ok::<(), softstop::patterns::Rejected<&str>>(())
+/// # Ok::<(), softstop::Refused<&str>>(())
 /// ```
 pub struct Bus<T> {
     state: Arc<Mutex<State<T>>>,
 }
 
-/// Whom a message went to.
+/// How many subscriptions got a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Published {
-    /// Subscriptions that have got it.
+    /// Subscriptions that got the message.
     pub delivered: usize,
-    /// Subscriptions that were full and missed it.
+    /// Subscriptions that were full and missed the message.
     pub missed: usize,
 }
 
 struct State<T> {
-    /// What was published since the last flush.
+    /// The messages since the last flush.
     epoch: Arc<Epoch>,
-    /// Those before, as long as something of them is not acknowledged.
+    /// Earlier epochs that have messages without an acknowledgement.
     former: Vec<Arc<Epoch>>,
     /// The subscriptions; `None` once the bus is closed.
     outlets: Option<Vec<Outlet<T>>>,
     next_id: u64,
 }
 
-/// What was published between two flushes.
+/// The messages that were published between two flushes.
 #[derive(Default)]
 struct Epoch {
     unacknowledged: WaitGroup,
     acknowledged: AtomicU64,
-    /// Copies that nobody can acknowledge any more, and no flush has told of yet.
+    /// Copies that no subscriber can acknowledge any more, and that no flush has reported yet.
     abandoned: AtomicU64,
 }
 
-/// A subscription, as the bus sees it.
+/// The bus's end of a subscription.
 struct Outlet<T> {
     id: u64,
     capacity: usize,
@@ -119,18 +130,18 @@ struct Outlet<T> {
     returned: Sender<Parcel<T>>,
 }
 
-/// One subscription's copy of a message, on its way.
+/// One subscription's copy of a message.
 struct Parcel<T> {
     message: Arc<T>,
     /// How often it has been delivered.
     deliveries: u64,
-    /// The way back. Parcels have the only senders of it besides the bus: once a closed bus's last parcel is gone, it
-    /// is cut.
+    /// The way back. Besides the bus only parcels have senders of this channel. So the channel ends when the bus is closed
+    /// and the last parcel is gone.
     returned: Sender<Parcel<T>>,
     ticket: Ticket,
 }
 
-/// Whose copy is either acknowledged or abandoned when it is dropped.
+/// Counts its copy as acknowledged or abandoned when it is dropped.
 struct Ticket {
     is_acknowledged: bool,
     epoch: Arc<Epoch>,
@@ -140,7 +151,7 @@ struct Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // Before the guards: whoever waits for them sees it.
+        // Counted before the guards are dropped, so that a flush that waits for them sees the count.
         let Epoch { acknowledged, abandoned, .. } = &*self.epoch;
         if self.is_acknowledged { acknowledged } else { abandoned }.fetch_add(1, Ordering::Relaxed);
     }
@@ -155,16 +166,16 @@ impl<T: Send + Sync + 'static> Bus<T> {
         Bus { state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Subscribes to all that is published from now on, with room for so many messages, at least 1, that are not
-    /// acknowledged. On a closed bus the subscription has ended already.
+    /// Subscribes to all messages from now on. `capacity`, at least 1, is how many messages may be without an
+    /// acknowledgement. On a closed bus the subscription is closed already.
     pub fn subscribe(&self, capacity: usize) -> Subscription<T> {
         let capacity = capacity.max(1);
         let mut state = lock(&self.state);
         let id = state.next_id;
         state.next_id += 1;
         let (messages, of_messages) = bounded(capacity);
-        // Bounded by the tickets that there are. A bounded one would keep what lies in it when nobody takes it any more, and
-        // with it the sender that each parcel has: for ever.
+        // As many parcels as there are tickets: a bound of its own is not needed. A bounded channel would keep parcels that
+        // are sent when its receiver is gone. Each parcel holds a sender, so they would be kept for ever.
         let (returned, of_returned) = unbounded();
         let missed = Arc::default();
         let subscription = Subscription {
@@ -182,14 +193,14 @@ impl<T: Send + Sync + 'static> Bus<T> {
         subscription
     }
 
-    /// Hands a message to all subscriptions. Never blocks: those that are full miss it.
+    /// Hands a message to all subscriptions. Never waits: subscriptions that are full miss the message.
     ///
     /// # Errors
     ///
-    /// The message, if the bus is closed.
-    pub fn publish(&self, message: T) -> Result<Published, Rejected<T>> {
+    /// [`Refused::Stopping`] gives the message back if the bus is closed. A bus as a whole is never full.
+    pub fn publish(&self, message: T) -> Result<Published, Refused<T>> {
         let state = lock(&self.state);
-        let Some(outlets) = &state.outlets else { return Err(Rejected::Stopping(message)) };
+        let Some(outlets) = &state.outlets else { return Err(Refused::Stopping(message)) };
         let message = Arc::new(message);
         let mut published = Published::default();
         for outlet in outlets {
@@ -200,15 +211,16 @@ impl<T: Send + Sync + 'static> Bus<T> {
             }
         }
         drop(state);
-        // Without subscriptions this is its end, which is not to be under the lock.
+        // Without subscriptions this drops the user's value, which must not happen while holding the lock.
         drop(message);
         Ok(published)
     }
 
-    /// Waits until everything that was published before has been acknowledged, until the deadline at the latest.
+    /// Waits until everything that was published before is acknowledged, or until the deadline.
     ///
-    /// A message counts once for each subscription that got it. Left are those that are not acknowledged, and those
-    /// that never will be, since their subscription was dropped with them (of which only one flush tells).
+    /// A message counts once for each subscription that got it. The count of `left` has:
+    /// - messages that are not acknowledged yet;
+    /// - messages that never will be, because their subscription was dropped. Only one flush reports each of them.
     pub fn flush(&self, deadline: Instant) -> Drained {
         let epochs = lock(&self.state).begin_epoch();
         self.wait_for(epochs, deadline)
@@ -223,7 +235,7 @@ impl<T: Send + Sync + 'static> Bus<T> {
         flushed
     }
 
-    /// Whether it takes nothing any more: a stop has begun, or is over.
+    /// Whether a stop has begun or is over, so that nothing is taken any more.
     pub fn is_closed(&self) -> bool {
         lock(&self.state).outlets.is_none()
     }
@@ -240,14 +252,14 @@ impl<T: Send + Sync + 'static> Drain for Bus<T> {
             let mut state = lock(&self.state);
             (state.outlets.take(), state.begin_epoch())
         };
-        // Not under the lock: this wakes subscribers.
+        // After unlocking: this wakes subscribers.
         drop(outlets);
         self.wait_for(epochs, deadline)
     }
 }
 
 impl<T> State<T> {
-    /// The former ones, and how much of each is acknowledged by now.
+    /// Begins an epoch. Returns the former ones, with the number of acknowledgements in each so far.
     fn begin_epoch(&mut self) -> Vec<(Arc<Epoch>, u64)> {
         self.former.push(std::mem::take(&mut self.epoch));
         self.former
@@ -258,7 +270,7 @@ impl<T> State<T> {
 }
 
 impl<T> Outlet<T> {
-    /// Under the lock of the bus, so that meanwhile the count can only fall. False if there is no room.
+    /// Called while holding the lock of the bus, so that meanwhile the count can only fall. False if there is no room.
     fn deliver(&self, message: &Arc<T>, epoch: &Arc<Epoch>) -> bool {
         let is_full = self.unacknowledged.count() >= self.capacity;
         if is_full {
@@ -273,7 +285,7 @@ impl<T> Outlet<T> {
         };
         let returned = self.returned.clone();
         let parcel = Parcel { message: Arc::clone(message), deliveries: 0, returned, ticket };
-        // It has room for all that are not acknowledged.
+        // The channel has room for all messages without an acknowledgement.
         self.messages.try_send(parcel).is_ok()
     }
 }

@@ -1,58 +1,30 @@
-//! What servers hand work on to, each stopping correctly by itself: background jobs ([`JobQueue`]), state that one
-//! thread owns ([`Owner`]), subscribers ([`Bus`]).
+//! Things that servers hand work on to, each of which stops correctly by itself: background jobs ([`JobQueue`]), state that
+//! one thread owns ([`Owner`]), subscribers ([`Bus`]).
 //!
 //! ```text
-//!   handler ── try_submit ──> JobQueue ──> workers          at a stop: what can't be done is given back
-//!   handler ── call ────────> Owner ─────> its one thread   at a stop: drained or refused, the state is returned
-//!   handler ── publish ─────> Bus ───────> subscribers      at a stop: waits until all is acknowledged
+//!   handler ── try_submit ──> JobQueue ──> workers          at a stop: unfinished items are given back
+//!   handler ── call ────────> Owner ─────> its one thread   at a stop: calls run or are dropped, the state is returned
+//!   handler ── publish ─────> Bus ───────> subscribers      at a stop: waits until everything is acknowledged
 //! ```
 //!
-//! They have in common: everything is bounded, and nobody who hands work in waits for room without a bound (a
-//! [`call`](Owner::call) waits within its time, nothing else waits); a stop has a deadline and keeps it; nothing is lost
-//! without a word. Each is a [`Drain`](crate::group::Drain), to be drained after the servers
-//! that feed it, and meant to be shared in an [`Arc`](std::sync::Arc).
+//! They have in common:
+//! - Everything is bounded. Callers never wait, except in [`Owner::call`], which waits within its time limit. What is not
+//!   taken is given back as [`Refused`](crate::Refused).
+//! - A stop has a deadline and keeps it.
+//! - Nothing is lost silently: it is counted, and a hook or the log says so.
+//! - Each is a [`Drain`](crate::group::Drain), to be drained after the servers that feed it, and is shared in an
+//!   [`Arc`](std::sync::Arc).
 //!
-//! They are built on what everybody has: [`Context`](crate::Context), [`WaitGroup`](crate::WaitGroup) and
-//! crossbeam's channels. Whoever needs another pattern can start from one of these files.
+//! They are built on the crate's public parts, [`Context`](crate::Context) and [`WaitGroup`](crate::WaitGroup), and on
+//! crossbeam's channels. To write another pattern, start from one of these files.
 
 mod bus;
 mod job_queue;
 mod owner;
-mod pace;
-
-use std::fmt;
+mod worker_queue;
 
 pub use self::{
-    bus::{Bus, Delivery, Ended, Published, Subscription},
-    job_queue::{JobMetrics, JobQueue, JobQueueBuilder, Unfinished, UnfinishedItem},
-    owner::{AtStop, CallError, Owner, OwnerBuilder, OwnerMetrics},
+    bus::{Bus, Delivery, Published, ReceiveError, Subscription},
+    job_queue::{ItemFate, JobMetrics, JobQueue, JobQueueBuilder, Unfinished},
+    owner::{CallError, Owner, OwnerBuilder, OwnerMetrics, WaitingCalls},
 };
-
-/// Something that was not taken, and is given back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rejected<T> {
-    /// There is no room for it at the moment.
-    Full(T),
-    /// Nothing is taken any more.
-    Stopping(T),
-}
-
-impl<T> Rejected<T> {
-    /// What was not taken.
-    pub fn into_inner(self) -> T {
-        match self {
-            Rejected::Full(item) | Rejected::Stopping(item) => item,
-        }
-    }
-}
-
-impl<T> fmt::Display for Rejected<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Rejected::Full(_) => "there is no room for it",
-            Rejected::Stopping(_) => "nothing is taken any more",
-        })
-    }
-}
-
-impl<T: fmt::Debug> std::error::Error for Rejected<T> {}

@@ -7,6 +7,7 @@ use crate::{
     engine::run::Run,
     error::Error,
     metrics::Metrics,
+    refused::Refused,
     stop::{Context, Phase, StopPolicy, StopReport},
 };
 
@@ -59,23 +60,29 @@ impl ServerHandle {
     ///             # break;
     ///         }
     ///     });
-    ///     if begun.is_ok() { StatusCode::ACCEPTED } else { StatusCode::SERVICE_UNAVAILABLE }
+    ///     match begun {
+    ///         Ok(()) => (StatusCode::ACCEPTED, "begun".to_owned()),
+    ///         Err(refused) => (StatusCode::SERVICE_UNAVAILABLE, refused.to_string()),
+    ///     }
     /// });
     /// # let _ = router;
     /// ```
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Misuse`](crate::ErrorKind::Misuse) if the server does not run (any more), or if as many of them run already as there may be workers;
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if there is no thread to be had. `body` is dropped then.
-    pub fn detach(
+    /// [`Refused`] gives `body` back, which does not run:
+    /// - `Full` if as many detached threads run as there may be workers, or if the system has no thread left. For work that
+    ///   comes in crowds use a [`JobQueue`](crate::patterns::JobQueue).
+    /// - `Stopping` if the server has stopped, or does not run yet. While a stop waits for requests, their handlers may
+    ///   still detach work.
+    pub fn detach<F: FnOnce(&Context) + Send + 'static>(
         &self,
         name: impl Into<String>,
-        body: impl FnOnce(&Context) + Send + 'static,
-    ) -> Result<(), Error> {
+        body: F,
+    ) -> Result<(), Refused<F>> {
         match self.lifecycle.run() {
             Some(run) => run.detach(name.into(), body),
-            None => Err(Error::misuse(format!("{}: does not run: start it first", self.name()))),
+            None => Err(Refused::Stopping(body)),
         }
     }
 

@@ -1,6 +1,8 @@
 //! How long each phase of a stop may take.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use super::Timeline;
 
 /// How long each phase of a stop may take.
 ///
@@ -13,8 +15,8 @@ use std::time::Duration;
 ///
 /// Because draining and cancelling end early, a long grace period costs an idle server nothing.
 ///
-/// A server can be asked to stop several times. The strictest policy wins, phase by phase: a further stop can shorten a phase,
-/// but never lengthen it.
+/// A server can be asked to stop several times. The strictest policy wins: each phase ends at the earlier of the two times, so
+/// a further stop never makes a phase end later.
 ///
 /// **Guaranteed:** a stop is over after [`max_duration`](StopPolicy::max_duration), and 50 ms for the threads to return (2 s
 /// more on an overloaded machine). **Not guaranteed:** that each request ends by then. A handler cannot be ended from outside;
@@ -125,16 +127,15 @@ impl StopPolicy {
         self.keep_listener
     }
 
-    /// The stricter of two policies, bound by bound.
+    /// One policy for two stops that were asked for before the start, with the same result as two stops in the moment of
+    /// the start. The rule is in [`Timeline::tighten`].
     #[must_use]
     pub(crate) fn stricter(&self, other: &StopPolicy) -> Self {
-        StopPolicy {
-            lame_duck: self.lame_duck.min(other.lame_duck),
-            grace: self.grace.min(other.grace),
-            cancel_grace: self.cancel_grace.min(other.cancel_grace),
-            quiet: self.quiet.min(other.quiet),
-            keep_listener: self.keep_listener && other.keep_listener,
-        }
+        // Any moment will do: the policy has lengths only.
+        let start = Instant::now();
+        let mut timeline = Timeline::new(self, start);
+        timeline.tighten(&Timeline::new(other, start));
+        timeline.left(start)
     }
 
     /// The longest time that a stop with this policy can take: the sum of all lengths.
@@ -153,5 +154,27 @@ mod tests {
         let (keeps, closes) = (StopPolicy::default().keep_listener(), StopPolicy::default());
         assert!(keeps.stricter(&keeps).keep_listener);
         assert!(!keeps.stricter(&closes).keep_listener && !closes.stricter(&keeps).keep_listener);
+    }
+
+    #[test]
+    fn each_phase_ends_at_the_earlier_of_the_two_times() {
+        let second = Duration::from_secs;
+        let policy = |lame_duck, grace, cancel_grace| {
+            let policy = StopPolicy::default().quiet(second(lame_duck + 1));
+            policy.lame_duck(second(lame_duck)).grace(second(grace)).cancel_grace(second(cancel_grace))
+        };
+        let rows = [
+            ((0, 5, 1), (0, 60, 2), (0, 5, 1)),
+            ((0, 5, 1), (0, 2, 9), (0, 2, 4)),
+            // A long lame duck and a long grace period: neither is cut to nothing by the other policy.
+            ((10, 0, 0), (0, 10, 0), (0, 10, 0)),
+        ];
+        for ((a, b, c), (d, e, f), (g, h, i)) in rows {
+            let (one, other, both) = (policy(a, b, c), policy(d, e, f), policy(g, h, i));
+            assert_eq!(one.stricter(&other), both);
+            assert_eq!(other.stricter(&one), both);
+        }
+        let boundless = StopPolicy::default().grace(Duration::MAX);
+        assert_eq!(boundless.stricter(&StopPolicy::default()), StopPolicy::default());
     }
 }

@@ -7,7 +7,7 @@ use super::source::{Segments, Source, Target};
 /// From the bottom up. Modules in one row may use each other only downwards too: each row is one layer, except that
 /// those named together are independent of each other.
 const LAYERS: &[&[&str]] = &[
-    &["error", "peer", "rounded", "sync"],
+    &["error", "peer", "refused", "rounded", "sync"],
     &["isolation"],
     &["stop"],
     &["body"],

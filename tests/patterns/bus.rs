@@ -9,9 +9,9 @@ use std::{
 };
 
 use softstop::{
-    Cause, Context,
+    Cause, Context, Refused,
     group::{Drain, Drained},
-    patterns::{Bus, Ended, Rejected, Subscription},
+    patterns::{Bus, ReceiveError, Subscription},
 };
 
 use crate::{
@@ -106,7 +106,7 @@ fn a_subscriber_can_hold_until_there_are_so_many() {
         move || subscription.take_n(4, &context).map(|_| ())
     });
     context.cancel("enough");
-    assert_eq!(soon(&taken), Err(Ended::Cancelled("enough".into())));
+    assert_eq!(soon(&taken), Err(ReceiveError::Cancelled("enough".into())));
     assert_eq!([(); 3].map(|()| next(&subscription)), [1, 2, 3], "they stay with the subscription");
 }
 
@@ -119,9 +119,9 @@ fn of_a_closed_bus_a_subscriber_takes_what_there_is() {
     let context = Context::new().with_deadline(late());
     assert_eq!(subscription.take_n(2, &context).unwrap().into_iter().map(|one| one.ack()).count(), 2);
     assert_eq!(subscription.take_n(2, &context).unwrap().into_iter().map(|one| one.ack()).count(), 1);
-    assert_eq!(subscription.take_n(2, &context).map(|_| ()), Err(Ended::Closed));
+    assert_eq!(subscription.take_n(2, &context).map(|_| ()), Err(ReceiveError::Closed));
     assert!(bus.flush(late()).is_clean());
-    assert_eq!(bus.subscribe(1).next(&context).map(|_| ()), Err(Ended::Closed));
+    assert_eq!(bus.subscribe(1).next(&context).map(|_| ()), Err(ReceiveError::Closed));
 }
 
 #[test]
@@ -157,9 +157,9 @@ fn a_context_that_has_ended_ends_the_wait_though_there_are_messages() {
         move || subscription.next(&context).map(|_| ())
     });
     context.cancel(Cause::ClientGone);
-    assert_eq!(soon(&ended), Err(Ended::Cancelled(Cause::ClientGone)));
+    assert_eq!(soon(&ended), Err(ReceiveError::Cancelled(Cause::ClientGone)));
     bus.publish(()).unwrap();
-    assert_eq!(subscription.next(&context).map(|_| ()), Err(Ended::Cancelled(Cause::ClientGone)));
+    assert_eq!(subscription.next(&context).map(|_| ()), Err(ReceiveError::Cancelled(Cause::ClientGone)));
 }
 
 #[test]
@@ -174,13 +174,13 @@ fn a_drain_waits_for_what_was_published_and_then_subscriptions_end() {
         move || bus.drain(late())
     });
     until("the drain has begun", || bus.is_closed());
-    assert_eq!(bus.publish("late"), Err(Rejected::Stopping("late")));
+    assert_eq!(bus.publish("late"), Err(Refused::Stopping("late")));
     assert_eq!(next(&subscription), "two");
     // The other one may still come back, and does: the end waits for it.
     let ended = in_background(move || (next(&subscription), subscription.next(&context).map(|_| ())));
     assert!(ended.try_recv().is_err() && drained.try_recv().is_err());
     drop(in_hand);
-    assert_eq!(soon(&ended), ("one", Err(Ended::Closed)));
+    assert_eq!(soon(&ended), ("one", Err(ReceiveError::Closed)));
     assert_eq!(soon(&drained), Drained { finished: 2, ..Drained::default() });
 }
 
@@ -207,7 +207,10 @@ fn a_dropped_bus_leaves_what_it_has_delivered() {
     bus.publish(1).unwrap();
     drop(bus);
     assert_eq!(next(&subscription), 1);
-    assert_eq!(subscription.next(&Context::new().with_deadline(late())).map(|_| ()), Err(Ended::Closed));
+    assert_eq!(
+        subscription.next(&Context::new().with_deadline(late())).map(|_| ()),
+        Err(ReceiveError::Closed)
+    );
 }
 
 #[test]
@@ -229,7 +232,7 @@ fn whatever_the_order_every_message_is_handled_and_the_drain_counts_it() {
                             delivery.ack();
                         }
                         Err(ended) => {
-                            assert_eq!(ended, Ended::Closed);
+                            assert_eq!(ended, ReceiveError::Closed);
                             break;
                         }
                     }
@@ -283,5 +286,5 @@ fn the_end_of_the_bus_is_told_rather_than_that_of_the_context() {
     assert!(bus.drain(late()).is_clean());
     let given_up = Context::new();
     given_up.cancel(Cause::Stopping);
-    assert_eq!(subscription.next(&given_up).err(), Some(Ended::Closed));
+    assert_eq!(subscription.next(&given_up).err(), Some(ReceiveError::Closed));
 }

@@ -10,9 +10,9 @@ use std::{
 };
 
 use softstop::{
-    Cause, Context,
+    Cause, Context, Refused,
     group::{Drain, Drained},
-    patterns::{JobQueue, JobQueueBuilder, Rejected, Unfinished, UnfinishedItem},
+    patterns::{ItemFate, JobQueue, JobQueueBuilder, Unfinished},
 };
 
 use crate::{
@@ -20,18 +20,18 @@ use crate::{
     support::{gate::gate, in_background, soon, until},
 };
 
-/// A queue that hands what is unfinished to a channel, where it is kept.
-fn builder<T: Send + 'static>(name: &str) -> (JobQueueBuilder<T>, Receiver<(T, Unfinished)>) {
+/// A queue that hands unfinished items to a channel, where they are kept, with the reason as text.
+fn builder<T: Send + 'static>(name: &str) -> (JobQueueBuilder<T>, Receiver<(T, String)>) {
     let (sender, unfinished) = channel();
     let builder = JobQueue::builder(name).on_unfinished(move |item, why| {
-        sender.send((item, why)).unwrap();
-        UnfinishedItem::Kept
+        sender.send((item, why.to_string())).unwrap();
+        ItemFate::Kept
     });
     (builder, unfinished)
 }
 
-fn not_begun<const N: usize>(items: [u32; N]) -> [(u32, Unfinished); N] {
-    items.map(|item| (item, Unfinished::NotBegun))
+fn not_begun<const N: usize>(items: [u32; N]) -> [(u32, String); N] {
+    items.map(|item| (item, Unfinished::NotBegun.to_string()))
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_drain_finishes_what_is_queued_and_what_runs() {
         move || queue.drain(late())
     });
     until("the drain has begun", || queue.is_closed());
-    assert_eq!(queue.try_submit(9), Err(Rejected::Stopping(9)));
+    assert_eq!(queue.try_submit(9), Err(Refused::Stopping(9)));
     assert!(drained.try_recv().is_err());
     (0..5).for_each(|_| held.let_one_go());
     assert_eq!(soon(&drained), Drained { finished: 5, ..Drained::default() });
@@ -68,8 +68,8 @@ fn a_full_queue_gives_the_item_back() {
     queue.try_submit("runs".to_owned()).unwrap();
     held.wait_entered();
     queue.try_submit("waits".to_owned()).unwrap();
-    assert_eq!(queue.try_submit("too many".to_owned()), Err(Rejected::Full("too many".to_owned())));
-    assert_eq!(queue.metrics().rejected, 1);
+    assert_eq!(queue.try_submit("too many".to_owned()), Err(Refused::Full("too many".to_owned())));
+    assert_eq!(queue.metrics().refused, 1);
     held.let_one_go();
     held.wait_entered();
     queue.try_submit("has room now".to_owned()).unwrap();
@@ -138,7 +138,7 @@ fn jobs_that_heed_their_context_give_their_items_back_in_time() {
     for _ in 0..2 {
         // With what the job did to it.
         let (item, why) = soon(&unfinished);
-        assert_eq!((item, why), (vec!["half done"], Unfinished::Failed(Cause::Stopping.to_string())));
+        assert_eq!((item, why), (vec!["half done"], format!("failed: {}", Cause::Stopping)));
     }
     assert_no_thread("jobs-heeding");
 }
@@ -164,10 +164,27 @@ fn a_job_that_panics_is_counted_and_its_item_given_back() {
     let queue = builder.start(job).unwrap();
     (0..3).for_each(|item| queue.try_submit(item).unwrap());
     queue.drain(late());
-    assert_eq!(unfinished.try_recv(), Ok((1, Unfinished::Panicked)));
+    assert_eq!(unfinished.try_recv(), Ok((1, "panicked".to_owned())));
     let metrics = queue.metrics();
     assert_eq!((metrics.finished, metrics.panicked, metrics.failed, metrics.running), (2, 1, 0, 0));
     assert_no_thread("jobs-panic");
+}
+
+#[test]
+fn the_hook_gets_the_error_itself() {
+    let (sender, causes) = channel();
+    let hook = move |_: u32, why| {
+        let Unfinished::Failed(error) = why else { panic!("{why}") };
+        sender.send(*error.downcast::<Cause>().unwrap()).unwrap();
+        ItemFate::Kept
+    };
+    let queue = JobQueue::builder("jobs-error")
+        .on_unfinished(hook)
+        .start(|_: &mut u32, _: &Context| Err::<(), _>(Cause::from("out of paper")))
+        .unwrap();
+    queue.try_submit(1).unwrap();
+    assert_eq!(queue.drain(late()), Drained { given_back: 1, ..Drained::default() });
+    assert_eq!(causes.try_recv(), Ok(Cause::from("out of paper")));
 }
 
 #[test]
@@ -187,8 +204,8 @@ fn a_hook_that_panics_harms_nobody() {
 #[test]
 fn what_the_hook_keeps_is_given_back_and_what_it_loses_is_left() {
     let hook = |item: u32, _| match item % 3 {
-        0 => UnfinishedItem::Kept,
-        1 => UnfinishedItem::Lost,
+        0 => ItemFate::Kept,
+        1 => ItemFate::Lost,
         _ => panic!("on purpose"),
     };
     let builder = JobQueue::builder("jobs-kept").on_unfinished(hook);
@@ -211,7 +228,7 @@ fn an_item_that_the_hook_has_when_a_stop_begins_belongs_to_the_stop() {
     let (gate, held) = gate();
     let hook = move |_: u32, _| {
         gate.pass();
-        UnfinishedItem::Kept
+        ItemFate::Kept
     };
     let builder = JobQueue::builder("jobs-hooked").on_unfinished(hook);
     let queue = Arc::new(builder.start(|_: &mut u32, _: &Context| Err::<(), _>("no")).unwrap());
@@ -270,7 +287,7 @@ fn what_would_have_its_turn_after_the_deadline_is_given_back_at_once() {
     queue.try_submit(1).unwrap();
     queue.try_submit(2).unwrap();
     // Be they in the channel or in the hands of workers, which wait with them.
-    assert_eq!(queue.try_submit(3), Err(Rejected::Full(3)));
+    assert_eq!(queue.try_submit(3), Err(Refused::Full(3)));
     assert_eq!(queue.metrics().queued, 2);
     let drained = in_background(move || queue.drain(Instant::now() + AN_HOUR / 2));
     assert_eq!(soon(&drained), Drained { finished: 0, given_back: 2, left: 0 });
@@ -314,7 +331,7 @@ fn a_queue_that_is_dropped_gives_back_what_has_not_begun() {
     // The worker may return in time to give back one of them itself.
     let mut given_back: Vec<_> = (0..3).map(|_| soon(&unfinished)).collect();
     given_back.sort_by_key(|(item, _)| *item);
-    let failed = (0, Unfinished::Failed(Cause::Stopping.to_string()));
+    let failed = (0, format!("failed: {}", Cause::Stopping));
     assert_eq!(given_back, [vec![failed], not_begun([1, 2]).to_vec()].concat());
     assert_no_thread("jobs-dropped");
 }
@@ -339,8 +356,8 @@ fn whatever_the_order_every_item_is_accounted_for() {
                 for item in (1000 * number..).take(1000) {
                     match queue.try_submit(item) {
                         Ok(()) => taken.push(item),
-                        Err(Rejected::Full(_)) => thread::yield_now(),
-                        Err(Rejected::Stopping(_)) => break,
+                        Err(Refused::Full(_)) => thread::yield_now(),
+                        Err(Refused::Stopping(_)) => break,
                     }
                 }
                 taken

@@ -10,9 +10,9 @@ use std::{
 };
 
 use softstop::{
-    Cause, Context,
+    Cause, Context, Refused,
     group::{Drain, Drained},
-    patterns::{AtStop, CallError, Owner},
+    patterns::{CallError, Owner, WaitingCalls},
 };
 
 use crate::{
@@ -69,10 +69,10 @@ fn calls_run_in_order_and_the_stop_returns_the_state() {
     assert_eq!(owner.stop(late()), Some(vec!["one", "two"]));
     assert_no_thread("own-order");
     assert_eq!(owner.stop(late()), None, "there is only one state");
-    assert_eq!(owner.tell(|_| ()), Err(CallError::Stopped));
-    assert_eq!(owner.call(&context, HUNG, |log| log.len()), Err(CallError::Stopped));
+    assert!(matches!(owner.tell(|_| ()), Err(Refused::Stopping(_))));
+    assert_eq!(owner.call(&context, HUNG, |log| log.len()), Err(CallError::Stopping));
     let metrics = owner.metrics();
-    assert_eq!((metrics.finished, metrics.rejected), (3, 2));
+    assert_eq!((metrics.finished, metrics.refused), (3, 2));
 }
 
 #[test]
@@ -119,7 +119,11 @@ fn a_full_mailbox_takes_nothing() {
     let owner = Owner::builder("own-full").capacity(1).start(Log::new()).unwrap();
     let held = hold(&owner);
     owner.tell(|log| log.push("waits")).unwrap();
-    assert_eq!(owner.tell(|log| log.push("too many")), Err(CallError::Full));
+    let refused = owner.tell(|log| log.push("too many")).unwrap_err();
+    assert!(matches!(refused, Refused::Full(_)));
+    let mut elsewhere = Log::new();
+    refused.into_inner()(&mut elsewhere);
+    assert_eq!(elsewhere, ["too many"], "the call is given back and can run elsewhere");
     assert_eq!(owner.call(&Context::new(), Duration::ZERO, |log| log.len()), Err(CallError::Full));
     drop(held);
     assert_eq!(owner.stop(late()), Some(vec!["held", "waits"]));
@@ -160,7 +164,7 @@ fn a_call_that_waits_for_room_hears_of_a_stop() {
         let owner = Arc::clone(&owner);
         move || owner.stop(late())
     });
-    assert_eq!(soon(&answer), Err(CallError::Stopped));
+    assert_eq!(soon(&answer), Err(CallError::Stopping));
     drop(held);
     assert_eq!(soon(&stopped), Some(vec!["held", "waits"]));
 }
@@ -175,21 +179,21 @@ impl Drop for Bomb {
 }
 
 #[test]
-fn a_tell_that_a_stop_refuses_says_so() {
-    let (refuses, refused) = channel();
+fn a_tell_that_a_stop_drops_says_so() {
+    let (drops, dropped) = channel();
     let hook = move || {
-        refuses.send(()).unwrap();
+        drops.send(()).unwrap();
         panic!("on purpose, and harms nobody");
     };
-    let owner = Arc::new(Owner::builder("own-told").on_refused(hook).start(Log::new()).unwrap());
+    let owner = Arc::new(Owner::builder("own-told").on_dropped(hook).start(Log::new()).unwrap());
     let held = hold(&owner);
     let bomb = Bomb;
     owner.tell(move |_| drop(bomb)).unwrap();
     owner.tell(|log| log.push("never runs")).unwrap();
     let answer = call(&owner, &Context::new(), "refused");
     assert_eq!(owner.drain(Instant::now()), Drained { left: 4, ..Drained::default() });
-    assert_eq!(soon(&answer), Err(CallError::Stopped));
-    assert_eq!(refused.try_iter().count(), 2, "the caller of the third one has heard it by itself");
+    assert_eq!(soon(&answer), Err(CallError::Stopping));
+    assert_eq!(dropped.try_iter().count(), 2, "the caller of the third one has heard it by itself");
     drop(held);
     assert_eq!(owner.stop(late()), Some(vec!["held"]));
     assert_no_thread("own-told");
@@ -211,7 +215,7 @@ fn after_a_panic_the_owner_goes_on() {
 
 #[test]
 fn a_stop_runs_what_is_in_the_mailbox() {
-    let owner = Arc::new(Owner::builder("own-drain").on_stop(AtStop::Drain).start(Log::new()).unwrap());
+    let owner = Arc::new(Owner::builder("own-drain").on_stop(WaitingCalls::Run).start(Log::new()).unwrap());
     let held = hold(&owner);
     let answer = call(&owner, &Context::new(), "waited");
     let drained = in_background({
@@ -228,7 +232,7 @@ fn a_stop_runs_what_is_in_the_mailbox() {
 
 #[test]
 fn a_stop_refuses_what_is_in_the_mailbox() {
-    let owner = Arc::new(Owner::builder("own-refuse").on_stop(AtStop::Refuse).start(Log::new()).unwrap());
+    let owner = Arc::new(Owner::builder("own-refuse").on_stop(WaitingCalls::Drop).start(Log::new()).unwrap());
     let held = hold(&owner);
     let answer = call(&owner, &Context::new(), "refused");
     let drained = in_background({
@@ -236,10 +240,10 @@ fn a_stop_refuses_what_is_in_the_mailbox() {
         move || owner.drain(late())
     });
     // Though the owner is still busy.
-    assert_eq!(soon(&answer), Err(CallError::Stopped));
+    assert_eq!(soon(&answer), Err(CallError::Stopping));
     drop(held);
     assert_eq!(soon(&drained), Drained { finished: 1, left: 1, ..Drained::default() });
-    assert_eq!(owner.metrics().refused, 1);
+    assert_eq!(owner.metrics().dropped, 1);
     assert_eq!(owner.stop(late()), Some(vec!["held"]));
 }
 
@@ -249,11 +253,20 @@ fn at_the_deadline_a_call_that_runs_is_left_behind_and_the_others_are_refused() 
     let held = hold(&owner);
     let answer = call(&owner, &Context::new(), "refused");
     assert_eq!(owner.stop(Instant::now()), None);
-    assert_eq!(soon(&answer), Err(CallError::Stopped));
+    assert_eq!(soon(&answer), Err(CallError::Stopping));
     assert_eq!(owner.drain(Instant::now()), Drained { left: 1, ..Drained::default() });
     drop(held);
     assert_eq!(owner.stop(late()), Some(vec!["held"]));
     assert_no_thread("own-late");
+}
+
+#[test]
+fn an_owner_without_work_gives_its_state_back_though_there_is_no_time() {
+    for round in 0..100 {
+        let owner = Owner::builder("own-idle").start(round).unwrap();
+        assert_eq!(owner.stop(Instant::now()), Some(round));
+    }
+    assert_no_thread("own-idle");
 }
 
 #[test]
@@ -283,7 +296,7 @@ fn whatever_the_order_a_call_runs_exactly_if_the_caller_is_told_so() {
                 });
                 match owner.call(&context, AN_HOUR, |count| *count += 1) {
                     Ok(()) | Err(CallError::Begun(_)) => ran += 1,
-                    Err(CallError::Cancelled(_) | CallError::Full | CallError::Stopped) => {}
+                    Err(CallError::Cancelled(_) | CallError::Full | CallError::Stopping) => {}
                     Err(error) => panic!("{error}"),
                 }
                 canceller.into_iter().for_each(|canceller| _ = canceller.join().unwrap());

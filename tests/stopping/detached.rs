@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use softstop::{Cause, ErrorKind, Request, Router, StatusCode, StopPolicy, report::Stuck};
+use softstop::{Cause, Context, ErrorKind, Refused, Request, Router, StatusCode, StopPolicy, report::Stuck};
 
 use crate::support::{
     HUNG, NOISE, begin_stop,
@@ -35,7 +35,7 @@ fn a_stop_waits_for_it_and_it_hears_of_the_stop() {
     let report = soon(&report);
     assert!(report.is_clean(), "{report}");
     let late = server.handle().detach("late", |_| panic!("is not begun"));
-    assert!(late.is_err_and(|error| error.kind() == ErrorKind::Misuse));
+    assert!(matches!(late, Err(Refused::Stopping(_))));
 }
 
 #[test]
@@ -60,8 +60,11 @@ fn there_are_no_more_of_them_than_workers_and_a_panic_ends_only_itself() {
     let handle = server.handle();
     handle.detach("first", move |_| gate.pass()).unwrap();
     held.wait_entered();
-    let refused = handle.detach("second", |_| ()).unwrap_err();
-    assert!(refused.to_string().contains("JobQueue"), "{refused}");
+    let (ran, runs) = std::sync::mpsc::channel();
+    let refused = handle.detach("second", move |_| ran.send("elsewhere").unwrap()).unwrap_err();
+    assert!(matches!(refused, Refused::Full(_)));
+    refused.into_inner()(&Context::new());
+    assert_eq!(soon(&runs), "elsewhere", "the body is given back");
     held.let_one_go();
     crate::support::until("there is room again", || handle.detach("third", |_| panic!("on purpose")).is_ok());
     assert!(server.stop(patient()).is_clean());

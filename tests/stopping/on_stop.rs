@@ -155,7 +155,7 @@ fn one_of_a_declared_length_whose_sender_obeys_is_cut_off_by_the_stop_all_the_sa
             tells.send(()).unwrap();
             sender.context().wait();
         })?;
-        Ok::<_, softstop::Error>(Response::new(StatusCode::OK).with_body(body.with_length(1000)))
+        Ok::<_, Box<dyn std::error::Error>>(Response::new(StatusCode::OK).with_body(body.with_length(1000)))
     };
     let routes = Router::new()
         .get("/", move |request: &Request| body(request).unwrap_or_else(|error| panic!("{error}")));

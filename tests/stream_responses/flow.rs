@@ -41,7 +41,7 @@ fn a_client_that_does_not_read_holds_its_senders_back() {
     });
     assert!(last < PLENTY / 2, "{last} bytes were taken that nobody reads");
     let timeout = Duration::from_millis(1);
-    assert_eq!(sender.send_timeout("x".repeat(CAPACITY), timeout), Err(SendError::TimedOut));
+    assert_eq!(sender.send_timeout("x".repeat(CAPACITY), timeout), Err(SendError::Full));
     drop(sender);
     let content = read_chunks(&mut client);
     soon(&done);

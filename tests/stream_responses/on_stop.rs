@@ -70,7 +70,7 @@ fn one_that_may_finish_and_does_not_is_ended_properly_at_the_end_of_the_grace_pe
     assert_eq!(read_chunks(&mut client), b"");
     client.expect_end();
     assert_eq!(sender.context().cause(), Some(Cause::Stopping));
-    assert_eq!(sender.send("after"), Err(SendError::Closed(Cause::Stopping)));
+    assert_eq!(sender.send("after"), Err(SendError::Stopping));
     let report = soon(&report);
     assert!(report.is_clean(), "{report}");
     let phases: Vec<Phase> = report.phases.iter().map(|(phase, _)| *phase).collect();

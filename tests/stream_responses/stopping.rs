@@ -44,7 +44,7 @@ fn a_sender_that_does_not_care_is_ended_properly() {
     let report = begin_stop(&streams.server, patient());
     sender.send("during").unwrap();
     assert_eq!(read_chunks(&mut client), b"beforeduring");
-    assert_eq!(sender.send("after"), Err(SendError::Closed(Cause::Stopping)));
+    assert_eq!(sender.send("after"), Err(SendError::Stopping));
     assert_eq!(sender.context().cause(), Some(Cause::Stopping));
     let report = soon(&report);
     assert!(report.is_clean(), "{report}");
@@ -134,7 +134,7 @@ fn what_is_not_finished_in_time_is_cut_and_named() {
     let sender = soon(&streams.senders);
     let short = Duration::from_millis(20);
     let report = streams.server.stop(StopPolicy::default().grace(short).cancel_grace(short));
-    assert_eq!(sender.send("0123456789"), Err(SendError::Closed(Cause::Stopping)));
+    assert_eq!(sender.send("0123456789"), Err(SendError::Stopping));
     assert_eq!(sender.context().cause(), Some(Cause::Stopping));
     let [straggler] = &*report.stragglers else { panic!("{report}") };
     assert_eq!((&*straggler.request, straggler.stuck), ("GET /", Stuck::Streaming), "{report}");
@@ -151,7 +151,7 @@ fn a_client_that_does_not_read_is_cut_and_named_and_its_sender_returns() {
     let ended = in_background(move || sender.send([b'x'; 32 * 1024]).unwrap_err());
     let short = Duration::from_millis(50);
     let report = streams.server.stop(StopPolicy::default().grace(short).cancel_grace(short));
-    assert_eq!(soon(&ended), SendError::Closed(Cause::Stopping));
+    assert_eq!(soon(&ended), SendError::Stopping);
     let [straggler] = &*report.stragglers else { panic!("{report}") };
     assert_eq!((&*straggler.request, straggler.stuck), ("GET /", Stuck::Writing), "{report}");
 }

@@ -1,8 +1,10 @@
-//! One event, and how it is written down.
+//! One server-sent event, and its encoding.
 
 use std::time::Duration;
 
-/// An event as it is sent. What is not set is not sent.
+/// A server-sent event. Fields that are not set are not sent.
+///
+/// Not to be confused with [`observe::Event`](crate::observe::Event), which tells an observer what a server does.
 ///
 /// ```
 /// use softstop::events::Event;
@@ -21,24 +23,24 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event with that data, which may have several lines. A line may end in LF, CR or CRLF; the client sees LF for all
-    /// of them, as the format has no other.
+    /// An event with this data, which may have several lines. A line may end in LF, CR or CRLF. The client sees LF for all of
+    /// them, because the format has no other line end.
     #[must_use]
     pub fn new(data: &str) -> Event {
         Event { data: Some(data.to_owned()), ..Event::default() }
     }
 
-    /// No event for the page: only for the client, which heeds `id` and `retry`, or for the connection.
+    /// An event that the page does not see. The client still heeds `id` and `retry`.
     #[must_use]
     pub fn without_data() -> Event {
         Event::default()
     }
 
-    /// What kind of event it is, for `addEventListener`; `message` without it.
+    /// The kind of the event, for `addEventListener`. Without a name the kind is `message`.
     ///
     /// # Panics
     ///
-    /// If there is a line break in it: what follows would be a field of its own.
+    /// If the name has a line break, because the rest would be a field of its own.
     #[must_use]
     #[track_caller]
     pub fn name(self, name: &str) -> Event {
@@ -46,12 +48,12 @@ impl Event {
         Event { name: Some(name.to_owned()), ..self }
     }
 
-    /// What the client says it saw last when it connects again. A [`Hub`](super::Hub) gives an id to those who have none.
+    /// The id that the client sends back when it connects again. A [`Hub`](super::Hub) gives an id to events without one.
     ///
     /// # Panics
     ///
-    /// If there is a line break or a NUL in it, which clients ignore, or anything else that cannot stand in a request's
-    /// field: use visible ASCII characters.
+    /// If the id has anything but visible ASCII characters. Clients ignore ids with NUL or line breaks, and other characters
+    /// cannot stand in a request's field.
     #[must_use]
     #[track_caller]
     pub fn id(self, id: &str) -> Event {
@@ -59,7 +61,7 @@ impl Event {
         Event { id: Some(id.to_owned()), ..self }
     }
 
-    /// After what time the client is to connect again, should the connection end; in whole milliseconds.
+    /// How long the client waits before it connects again, if the connection ends. Sent in whole milliseconds.
     #[must_use]
     pub fn retry(self, after: Duration) -> Event {
         Event { retry: Some(after), ..self }
@@ -71,7 +73,7 @@ impl Event {
         Event { comment: Some(text.to_owned()), ..self }
     }
 
-    /// The event as it is sent, with the empty line that ends it.
+    /// The bytes of the event, with the empty line that ends it.
     #[must_use]
     pub fn encode(&self) -> String {
         self.encode_with_id(self.id.as_deref())
@@ -83,7 +85,7 @@ impl Event {
 
     pub(super) fn encode_with_id(&self, id: Option<&str>) -> String {
         let mut out = String::new();
-        // Each value behind a space: the client takes one away, and so none that is the value's own.
+        // A space before each value: the client removes one space, so it removes none that belongs to the value.
         let mut field = |name: &str, value: &str| out.extend([name, ": ", value, "\n"]);
         lines(self.comment.as_deref()).for_each(|line| field("", line));
         self.name.iter().for_each(|name| field("event", name));
@@ -97,7 +99,7 @@ impl Event {
     }
 }
 
-/// The lines of a text, of which an empty one has one, too.
+/// The lines of a text. An empty text has one line.
 fn lines(text: Option<&str>) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {

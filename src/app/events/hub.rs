@@ -1,14 +1,14 @@
-//! Sends each event to everybody who listens, and remembers the last ones for those who come back.
+//! Sends each event to all subscribers, and keeps the last events for clients that come back.
 //!
 //! ```text
 //!   publish --encoded once--> history (the last N)
-//!                       +---> subscriber: room in its buffer? shared, not copied : dropped, to come back and catch up
-//!   subscribe ------ what is behind Last-Event-ID ---^
+//!                       +---> subscriber: room in its buffer ? shared, not copied : dropped, to come back and catch up
+//!   subscribe ------ events after Last-Event-ID ---^
 //! ```
 //!
-//! No subscriber ever holds up another, or the publisher. One whose connection ends is forgotten at once, by the context of
-//! its stream. Heartbeats come from the thread that watches all deadlines of the process, and only while somebody
-//! listens.
+//! No subscriber ever holds up another one, or the publisher. The context of a stream ends with its connection, and the hub
+//! forgets the subscriber then. Heartbeats come from the thread that watches all deadlines of the process. The hub uses that
+//! thread only while there are subscribers.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::RandomState},
@@ -31,21 +31,34 @@ use crate::{
     sync::lock,
 };
 
-/// What a proxy or a browser waits for at least before it gives up a silent connection is 30 s.
+/// Half of 30 s: proxies and browsers keep a silent connection for at least that long.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Events for some seconds of a bad connection. The bytes are shared by all subscribers; this is a bound, no buffer.
+/// Enough for the events of some seconds of a bad connection. This is a bound, not a buffer: all subscribers share the bytes.
 const LAG: usize = 64 * 1024;
-/// Long enough for a restart, spread enough for thousands not to come back at once.
+/// Long enough for a restart, and spread, so that thousands of clients do not come back at once.
 const RETRY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(5);
 
-/// Broadcasts events. A clone is the same hub; when the last one is dropped, its streams end.
+/// Broadcasts events to clients. A clone is the same hub. When the last clone is dropped, the streams end.
 ///
-/// **A slow subscriber is dropped.** If an event does not fit what waits for a client already, its connection is cut. An
-/// `EventSource` connects again, says what it saw last, and is given what the hub still holds behind that.
+/// Guaranteed:
+/// - [`publish`](Hub::publish) never waits. A hub is never full and never stopping, so `publish` refuses nothing.
+/// - Each subscriber gets the events in the order of the publishing.
+/// - A client that comes back gets the events after the one that it saw last, if the hub still holds that one.
 ///
-/// **At a stop** each subscriber is sent the [`farewell`](HubBuilder::farewell) and a `retry` of its own, at random in a
-/// [range](HubBuilder::retry), so that they do not all come back in the same moment; then its stream ends. The hub itself
-/// goes on: it may serve several servers, and those who come back after a restart miss nothing that it holds.
+/// Not guaranteed:
+/// - That a slow client gets every event. If an event does not fit ([`lag`](HubBuilder::lag)), the connection is cut. An
+///   `EventSource` connects again, and gets the events that the hub still holds.
+/// - That events outlive the process.
+///
+/// Your part:
+/// - Set a [`history`](HubBuilder::history) that is long enough for a client to come back.
+///
+/// # At a stop
+///
+/// Each subscriber is sent the [`farewell`](HubBuilder::farewell) and a `retry` time of its own, at random in a
+/// [range](HubBuilder::retry), so that the clients do not all come back in the same moment. Then its stream ends. The hub
+/// itself goes on, because it may serve several servers. Clients that come back after a restart within the process miss no
+/// event that the hub holds.
 #[derive(Clone)]
 pub struct Hub {
     shared: Arc<Shared>,
@@ -63,17 +76,17 @@ pub struct HubBuilder {
 
 struct Shared {
     options: HubBuilder,
-    /// Tells the ids of this hub from those of another one, or of one before a restart of the process.
+    /// Makes the ids of this hub different from those of another hub, or of a hub before a restart of the process.
     life: u64,
     state: Mutex<State>,
 }
 
 struct State {
     subscribers: HashMap<u64, BodySender>,
-    /// How many subscribers and events there have been.
+    /// How many subscribers and how many events there have been.
     numbers: (u64, u64),
     history: VecDeque<(String, Arc<[u8]>)>,
-    /// Ends when the next heartbeat is due; there while somebody listens.
+    /// Ends when the next heartbeat is due. `None` while there is no subscriber.
     beat: Option<Context>,
 }
 
@@ -90,8 +103,10 @@ impl Hub {
         }
     }
 
-    /// The response that makes a client a subscriber. If it says which event it saw last, it first gets those behind that
-    /// one; all that the hub holds, if the hub does not hold that one (any more).
+    /// The response that makes a client a subscriber.
+    ///
+    /// A request with `Last-Event-ID` first gets the events after that one. If the hub does not hold that event (any more),
+    /// the client gets all events that the hub holds.
     #[must_use]
     pub fn subscribe(&self, request: &Request) -> Response {
         let (sender, body) = Body::stream(self.shared.options.lag);
@@ -115,12 +130,12 @@ impl Hub {
         Response::new(StatusCode::OK)
             .content_type("text/event-stream")
             .header("Cache-Control", "no-store")
-            // nginx would collect events until a buffer is full otherwise.
+            // Without this field nginx collects events until a buffer is full.
             .header("X-Accel-Buffering", "no")
             .with_body(body)
     }
 
-    /// Sends an event to every subscriber, and keeps it for those who come back: its id. Never blocks.
+    /// Sends an event to every subscriber, and keeps it for clients that come back. Returns the id of the event. Never waits.
     pub fn publish(&self, event: &Event) -> String {
         let mut state = lock(&self.shared.state);
         state.numbers.1 += 1;
@@ -135,18 +150,18 @@ impl Hub {
         id
     }
 
-    /// How many clients listen.
+    /// How many subscribers there are.
     #[must_use]
     pub fn subscribers(&self) -> usize {
         lock(&self.shared.state).subscribers.len()
     }
 }
 
-/// What becomes of a subscriber for whom something does not fit.
+/// What to do with a subscriber whose buffer has no room.
 #[derive(Clone, Copy)]
 enum Lag {
     Drop,
-    /// It misses nothing that matters.
+    /// Leave these bytes out. The client misses nothing that matters.
     Skip,
 }
 
@@ -163,7 +178,7 @@ impl State {
         self.subscribers.retain(|_, sender| sent(sender));
     }
 
-    /// When the next heartbeat is due, unless somebody waits for one already, or nobody listens.
+    /// Plans the next heartbeat, if there are subscribers and none is planned. The context ends when it is due.
     fn plan_beat(&mut self, options: &HubBuilder) -> Option<Context> {
         if self.beat.is_some() || self.subscribers.is_empty() {
             return None;
@@ -174,22 +189,22 @@ impl State {
 }
 
 impl Shared {
-    /// A subscriber's stream has ended, or is to end.
+    /// Forgets a subscriber whose stream has ended, or must end because of a stop.
     fn leave(&self, number: u64, cause: &Cause) {
-        // Not within the condition: the lock would be held to its end.
+        // A statement of its own, because a lock in the condition would be held to the end of the `if`.
         let sender = lock(&self.state).subscribers.remove(&number);
         if let Some(sender) = sender
             && *cause == Cause::Stopping
         {
             let HubBuilder { farewell, retry, .. } = &self.options;
             let farewell = farewell.clone().retry(between(retry, random()));
-            // One that lags comes back without having been told when.
+            // A client whose buffer is full does not get its `retry` time, and comes back when its browser decides.
             _ = sender.try_send(farewell.encode());
             sender.finish();
         }
     }
 
-    /// Sends a heartbeat when it is due. Without the lock, as that may be at once.
+    /// Sends a heartbeat when it is due. Call after unlocking, because it may be due at once.
     fn await_beat(self: &Arc<Shared>, beat: Option<Context>) {
         let Some(beat) = beat else { return };
         let hub = Arc::downgrade(self);
@@ -207,45 +222,47 @@ impl Shared {
     }
 }
 
-/// A number that nobody can foresee: the standard library seeds its hash maps with such.
+/// An unpredictable number: the standard library seeds its hash maps with such numbers.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// The duration in the range that the random number stands for.
+/// Maps a random number to a duration in the range.
 fn between(range: &RangeInclusive<Duration>, random: u64) -> Duration {
     let width = range.end().saturating_sub(*range.start()).as_millis() as u64;
     *range.start() + Duration::from_millis(random % (width + 1))
 }
 
 impl HubBuilder {
-    /// How many events are kept for those who come back. Default 0: none.
+    /// How many events are kept for clients that come back. Default 0.
     #[must_use]
     pub fn history(self, events: usize) -> HubBuilder {
         HubBuilder { history: events, ..self }
     }
 
-    /// How often a comment is sent to everybody, so that nobody in between takes the connection for dead. Default 15 s, half
-    /// of the shortest time-out that proxies usually have; at least one millisecond.
+    /// How often each subscriber is sent a comment, so that proxies do not take the connection for dead. At least one
+    /// millisecond. Default 15 s, which is half of the shortest time-out that proxies usually have.
     #[must_use]
     pub fn heartbeat(self, every: Duration) -> HubBuilder {
         HubBuilder { heartbeat: every.max(Duration::from_millis(1)), ..self }
     }
 
-    /// How many bytes may wait for a client before it is dropped. Default 64 KiB. (An event that is larger is sent
-    /// to those for whom nothing else waits; what a client has missed comes on top.)
+    /// How many bytes may wait for a client before its connection is cut. Default 64 KiB.
+    ///
+    /// A larger event is sent to clients for which nothing else waits. Events that a client has missed and catches up with
+    /// do not count.
     #[must_use]
     pub fn lag(self, bytes: usize) -> HubBuilder {
         HubBuilder { lag: bytes, ..self }
     }
 
-    /// The last event of a stream that a stop ends. Default none, but for the `retry`.
+    /// The last event of a stream that a stop ends. By default it carries only the `retry` time.
     #[must_use]
     pub fn farewell(self, event: Event) -> HubBuilder {
         HubBuilder { farewell: event, ..self }
     }
 
-    /// After what time clients are to come back from a stop: each is told one from this range, at random. Default 1 to 5 s.
+    /// The range of times after which clients come back from a stop. Each client is told a random one. Default 1 to 5 s.
     #[must_use]
     pub fn retry(self, range: RangeInclusive<Duration>) -> HubBuilder {
         HubBuilder { retry: range, ..self }
@@ -280,6 +297,6 @@ mod tests {
             Duration::from_millis(u64::MAX % 4001)
         );
         let empty = Duration::from_secs(2)..=Duration::from_secs(1);
-        assert_eq!(between(&empty, 7), Duration::from_secs(2), "a range that makes no sense does no harm");
+        assert_eq!(between(&empty, 7), Duration::from_secs(2), "an empty range does no harm");
     }
 }

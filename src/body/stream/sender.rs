@@ -54,37 +54,43 @@ impl BodySender {
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`], also if the body is closed during the wait.
+    /// [`SendError::Stopping`] or [`SendError::Closed`], also if the body is closed during the wait.
     pub fn send(&self, bytes: impl AsRef<[u8]>) -> Result<(), SendError> {
-        self.push(bytes.as_ref(), RoomWait::Endless, SendError::Full)
+        self.push(MessageBytes::Borrowed(bytes.as_ref()), RoomWait::Endless)
     }
 
     /// Sends bytes if there is room for all of them now. Does not block.
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] if there is no room: none of the bytes are sent. Or [`SendError::Closed`].
+    /// [`SendError::Full`] if there is no room: none of the bytes are sent. Or [`SendError::Stopping`] or
+    /// [`SendError::Closed`].
     pub fn try_send(&self, bytes: impl AsRef<[u8]>) -> Result<(), SendError> {
-        self.push(bytes.as_ref(), RoomWait::None, SendError::Full)
+        self.push(MessageBytes::Borrowed(bytes.as_ref()), RoomWait::None)
     }
 
     /// Sends bytes. Blocks until there is room for all of them, for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// [`SendError::TimedOut`] if there is no room in time: none of the bytes are sent. Or [`SendError::Closed`].
+    /// [`SendError::Full`] if there is no room in time: none of the bytes are sent. Or [`SendError::Stopping`] or
+    /// [`SendError::Closed`].
     pub fn send_timeout(&self, bytes: impl AsRef<[u8]>, timeout: Duration) -> Result<(), SendError> {
         let room_wait = Instant::now().checked_add(timeout).map_or(RoomWait::Endless, RoomWait::Until);
-        self.push(bytes.as_ref(), room_wait, SendError::TimedOut)
+        self.push(MessageBytes::Borrowed(bytes.as_ref()), room_wait)
     }
 
-    fn push(&self, bytes: &[u8], room_wait: RoomWait, if_full: SendError) -> Result<(), SendError> {
-        refusal(self.channel().feed.push(MessageBytes::Borrowed(bytes), room_wait), if_full)
+    fn push(&self, bytes: MessageBytes<'_>, room_wait: RoomWait) -> Result<(), SendError> {
+        self.channel().feed.push(bytes, room_wait).map_err(|error| match error {
+            PushError::Full => SendError::Full,
+            PushError::Closed(Cause::Stopping) => SendError::Stopping,
+            PushError::Closed(cause) => SendError::Closed(cause),
+        })
     }
 
     /// As [`BodySender::try_send`], for bytes that many bodies share.
     pub(crate) fn try_send_shared(&self, bytes: &Arc<[u8]>) -> Result<(), SendError> {
-        refusal(self.channel().feed.push(MessageBytes::Shared(bytes), RoomWait::None), SendError::Full)
+        self.push(MessageBytes::Shared(bytes), RoomWait::None)
     }
 
     /// Sends bytes that have a bound of their own, even if there is no room for them.
@@ -137,13 +143,6 @@ impl BodySender {
     fn channel(&self) -> &Channel {
         &self.end.0
     }
-}
-
-fn refusal(result: Result<(), PushError>, if_full: SendError) -> Result<(), SendError> {
-    result.map_err(|refused| match refused {
-        PushError::Full => if_full,
-        PushError::Closed(cause) => SendError::Closed(cause),
-    })
 }
 
 impl Drop for BodySender {

@@ -17,11 +17,11 @@ use std::{
 use super::Run;
 use crate::{
     app::request::Exchange,
-    error::Error,
     isolation::{
-        contain::{Contained, catch, discard},
+        contain::{catch, discard},
         journal,
     },
+    refused::Refused,
     stop::{Context, Straggler, Stuck, WaitGuard},
     sync::lock,
 };
@@ -51,30 +51,32 @@ pub(crate) enum NotSpawned {
 }
 
 impl Run {
-    /// Runs `body` on a thread of its own, which counts as in flight.
-    pub(crate) fn detach(
+    /// Runs `body` on a thread of its own, which counts as in flight. Gives `body` back if it is not run.
+    pub(crate) fn detach<F: FnOnce(&Context) + Send + 'static>(
         self: &Arc<Run>,
         name: String,
-        body: impl FnOnce(&Context) + Send + 'static,
-    ) -> Result<(), Error> {
-        let server = &self.config.name;
+        body: F,
+    ) -> Result<(), Refused<F>> {
         let in_flight = if self.has_ended() { None } else { self.in_flight.guard_unless_zero() };
-        let Some(in_flight) = in_flight else {
-            return Err(Error::misuse(format!("{server}: has stopped: {name:?} is not begun any more")));
-        };
+        let Some(in_flight) = in_flight else { return Err(Refused::Stopping(body)) };
         let context = self.hard.child();
-        // If it is not run, `body` is dropped by this thread, which is the caller's. A panic of that is caught.
-        let body = Contained::new(body);
-        let code = UserCode::Detached { name: name.clone(), began: Instant::now() };
-        self.spawn(code, in_flight, move || body.into_inner()(&context)).map_err(|not_spawned| {
-            match not_spawned {
-                NotSpawned::Full => Error::misuse(format!(
-                    "{server}: no room for {name:?}: for work that comes in crowds use a JobQueue"
-                )),
-                NotSpawned::Io(error) => {
-                    Error::io(format!("{server}: cannot start a thread for detached work"), error)
-                }
+        let code = UserCode::Detached { name, began: Instant::now() };
+        // The thread takes the body from here. If there is no thread, the body is still here.
+        let slot = Arc::new(Mutex::new(Some(body)));
+        let taken = Arc::clone(&slot);
+        let work = move || {
+            // A statement of its own, so that the body does not run while holding the lock.
+            let body = lock(&taken).take();
+            if let Some(body) = body {
+                body(&context);
             }
+        };
+        self.spawn(code, in_flight, work).map_err(|not_spawned| {
+            if let NotSpawned::Io(error) = not_spawned {
+                let server = &self.config.name;
+                journal::warn!("{server}: detached work is refused: no thread to be had: {error}");
+            }
+            Refused::Full(lock(&slot).take().expect("only the thread takes the body, and there is none"))
         })
     }
 

@@ -1,5 +1,5 @@
-//! The stop of a group in virtual time: random parts, delays and stops, and an oracle that works out from the policies
-//! alone what has to hold.
+//! The stop of a group in virtual time: random members, delays and stops. An oracle derives from the policies alone what
+//! must hold.
 
 use std::time::{Duration, Instant};
 
@@ -10,21 +10,21 @@ use crate::stop::StopPolicy;
 
 type Milliseconds = u64;
 
-/// How a part of a step ends once it has been told to.
+/// How a member of a step behaves once it has been told to end.
 #[derive(Debug, Clone, Copy)]
-enum Part {
-    /// By itself, after so long.
+enum Behaviour {
+    /// It ends by itself, after this time.
     Finishes(Milliseconds),
-    /// So long after the time to finish has passed, as a queue that gives its items back.
+    /// It ends this long after its time to finish has passed, as a queue does that gives its items back.
     GivesBack(Milliseconds),
-    Never,
+    NeverEnds,
 }
 
 #[derive(Debug, Clone)]
 struct Scenario {
-    /// Their parts.
-    steps: Vec<Vec<Part>>,
-    /// The first one, and others that may make it stricter.
+    /// The members of each step.
+    steps: Vec<Vec<Behaviour>>,
+    /// The first stop, and further ones that may make it stricter.
     stops: Vec<(Milliseconds, StopPolicy)>,
 }
 
@@ -32,7 +32,7 @@ fn milliseconds(count: Milliseconds) -> Duration {
     Duration::from_millis(count)
 }
 
-/// Plays a stop as `Control` does, event by event, and lets the oracle watch.
+/// Plays a stop as `GroupLifecycle` does, event by event, and lets the oracle watch.
 struct World<'a> {
     scenario: &'a Scenario,
     epoch: Instant,
@@ -40,7 +40,7 @@ struct World<'a> {
     schedule: Schedule,
     /// How many of the stops have been asked for.
     asked: usize,
-    /// When the current step began, and the time that it had before the last event.
+    /// When the current step began, and its time before the last event.
     entered: Instant,
     share: Share,
 }
@@ -53,8 +53,8 @@ impl World<'_> {
         let schedule = Schedule::new(&policy, vec![Step::Servers(0); scenario.steps.len()], now);
         let share = schedule.share();
         let mut world = World { scenario, epoch, now, schedule, asked: 1, entered: now, share };
-        for parts in &scenario.steps {
-            world.play_step(parts);
+        for members in &scenario.steps {
+            world.play_step(members);
             world.schedule.advance(world.now);
             world.entered = world.now;
             world.share = world.schedule.share();
@@ -63,18 +63,18 @@ impl World<'_> {
         assert!(world.now <= world.end().max(epoch + milliseconds(at)), "the stop keeps its bound");
     }
 
-    fn play_step(&mut self, parts: &[Part]) {
+    fn play_step(&mut self, members: &[Behaviour]) {
         self.check_share();
         let tightened_before = self.asked;
         loop {
-            let ends: Vec<Option<Instant>> = parts.iter().map(|part| self.ends(*part)).collect();
+            let ends: Vec<Option<Instant>> = members.iter().map(|member| self.ends(*member)).collect();
             let last = ends.iter().copied().reduce(|one, other| Some(one?.max(other?))).flatten();
             let has_ended = last.is_some_and(|last| last <= self.now);
             let Some(left) = self.schedule.wait(has_ended, self.now) else {
                 let over_by = self.share.over_by;
                 assert!(has_ended || self.now >= over_by, "the next step begins when this one is over");
                 if tightened_before == self.asked {
-                    self.check_time_was_enough(parts);
+                    self.check_time_was_enough(members);
                 }
                 return;
             };
@@ -97,15 +97,15 @@ impl World<'_> {
         }
     }
 
-    fn ends(&self, part: Part) -> Option<Instant> {
-        match part {
-            Part::Finishes(after) => Some(self.entered + milliseconds(after)),
-            Part::GivesBack(after) => Some(self.share.finish_by.max(self.entered) + milliseconds(after)),
-            Part::Never => None,
+    fn ends(&self, member: Behaviour) -> Option<Instant> {
+        match member {
+            Behaviour::Finishes(after) => Some(self.entered + milliseconds(after)),
+            Behaviour::GivesBack(after) => Some(self.share.finish_by.max(self.entered) + milliseconds(after)),
+            Behaviour::NeverEnds => None,
         }
     }
 
-    /// The oracle: what the rule promises a step that has just begun, or has just less time.
+    /// The oracle: the promises of the rule to a step that has just begun, or that has less time from now on.
     fn check_share(&self) {
         let Share { finish_by, over_by } = self.share;
         assert!(finish_by <= over_by && over_by <= self.end(), "{:?}", self.share);
@@ -122,7 +122,7 @@ impl World<'_> {
         let cancel_grace = self.end() - begins.max(self.grace_ends()).min(self.end());
         assert!(
             for_others + tolerance >= cancel_grace * steps_after / (steps_after + 1),
-            "those after it keep theirs: {for_others:?} of {cancel_grace:?}"
+            "the steps after it keep their shares: {for_others:?} of {cancel_grace:?}"
         );
         let grace = self.scenario.stops[..self.asked]
             .iter()
@@ -137,13 +137,13 @@ impl World<'_> {
         );
     }
 
-    /// What a step's parts need of its time, in a step during which nobody asked for less, is not cut.
-    fn check_time_was_enough(&self, parts: &[Part]) {
-        for part in parts {
-            if let Some(ends) = self.ends(*part)
+    /// Members that need no more than the time of their step were not cut. Holds for a step without a further stop.
+    fn check_time_was_enough(&self, members: &[Behaviour]) {
+        for member in members {
+            if let Some(ends) = self.ends(*member)
                 && ends <= self.share.over_by
             {
-                assert!(ends <= self.now, "{part:?} had until {:?}", self.share);
+                assert!(ends <= self.now, "{member:?} had until {:?}", self.share);
             }
         }
     }
@@ -160,7 +160,7 @@ impl World<'_> {
         self.strictest(|policy| policy.lame_duck + policy.grace)
     }
 
-    /// The earliest time that any of the stops so far gives.
+    /// The earliest of the times that the stops so far give.
     fn strictest(&self, time: impl Fn(&StopPolicy) -> Duration) -> Instant {
         let stops = self.scenario.stops[..self.asked].iter();
         stops
@@ -182,12 +182,12 @@ fn policy() -> impl Strategy<Value = StopPolicy> {
     })
 }
 
-fn part() -> impl Strategy<Value = Part> {
+fn behaviour() -> impl Strategy<Value = Behaviour> {
     let after = || select(&[0, 1, 10, 100, 1_000, 4_000][..]);
     prop_oneof![
-        4 => after().prop_map(Part::Finishes),
-        2 => after().prop_map(Part::GivesBack),
-        1 => Just(Part::Never),
+        4 => after().prop_map(Behaviour::Finishes),
+        2 => after().prop_map(Behaviour::GivesBack),
+        1 => Just(Behaviour::NeverEnds),
     ]
 }
 
@@ -196,7 +196,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
         further.sort_by_key(|(at, _)| *at);
         [(0, first)].into_iter().chain(further).collect()
     });
-    (vec(vec(part(), 1..4), 1..6), stops).prop_map(|(steps, stops)| Scenario { steps, stops })
+    (vec(vec(behaviour(), 1..4), 1..6), stops).prop_map(|(steps, stops)| Scenario { steps, stops })
 }
 
 proptest! {

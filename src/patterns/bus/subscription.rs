@@ -1,4 +1,4 @@
-//! A subscriber's side of the bus.
+//! The subscriber's side of the bus.
 
 use std::{
     fmt,
@@ -14,11 +14,11 @@ use crossbeam_channel::{Receiver, TryRecvError, select_biased};
 use super::{Parcel, State};
 use crate::{Cause, Context, sync::lock};
 
-/// What was published since [`Bus::subscribe`](super::Bus::subscribe). Several threads may take from one subscription:
-/// each message goes to one of them.
+/// The messages since [`Bus::subscribe`](super::Bus::subscribe). Several threads may take from one subscription: each
+/// message goes to one of them.
 ///
-/// Dropping it ends the subscription, and what is not acknowledged by then never will be: the next flush tells so.
-/// Deliveries that are in somebody's hands can still be acknowledged.
+/// Dropping the subscription ends it. Messages that wait in it will never be acknowledged, which the next flush reports.
+/// Deliveries that subscribers hold can still be acknowledged.
 pub struct Subscription<T> {
     pub(super) id: u64,
     pub(super) capacity: usize,
@@ -28,49 +28,50 @@ pub struct Subscription<T> {
     pub(super) missed: Arc<AtomicU64>,
 }
 
-/// A message in the hands of a subscriber, who has to [acknowledge](Delivery::ack) it. Dropped without that, it is
-/// delivered to the same subscription once more, before those that have not been delivered yet.
+/// A message that a subscriber has taken and has to [acknowledge](Delivery::ack). If the delivery is dropped without that,
+/// the message is delivered to the same subscription once more, before messages that have not been delivered yet.
 #[must_use = "a delivery that is dropped without being acknowledged is delivered once more"]
 pub struct Delivery<T> {
-    /// Until it is acknowledged or returned.
+    /// `None` once the delivery has ended.
     parcel: Option<Parcel<T>>,
 }
 
-/// Why there is no message.
+/// Why a subscription gives no message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Ended {
-    /// The bus is closed, and no message of this subscription is left that could still come.
+pub enum ReceiveError {
+    /// The bus is closed, and this subscription will have no message any more.
     Closed,
-    /// The subscriber's context has ended.
+    /// The subscriber's context has ended, with this cause. There may be messages.
     Cancelled(Cause),
 }
 
 impl<T> Subscription<T> {
-    /// Waits for the next message: one that came back, or else the one that was published next. As long as somebody
-    /// has a message in hand that could still come back, a closed bus has not ended: whoever keeps a delivery while
-    /// waiting for its end waits for ever.
+    /// Waits for the next message: one that came back, or else the one that was published next.
     ///
-    /// The context is for giving up. For a stop that loses nothing it should outlast the bus's
-    /// [`drain`](crate::group::Drain::drain), so it is not the one that ends when the stop begins.
+    /// Your part:
+    /// - Hold no delivery while waiting for [`ReceiveError::Closed`]. A delivery could still come back, so the wait would
+    ///   never end.
+    /// - Use a context that outlasts the bus's [`drain`](crate::group::Drain::drain), not one that ends when the stop begins.
+    ///   The context is for giving up.
     ///
     /// # Errors
     ///
-    /// If nothing will come any more, or if the context has ended, though there may be messages.
-    pub fn next(&self, context: &Context) -> Result<Delivery<T>, Ended> {
+    /// [`ReceiveError::Closed`] if no message will come any more, [`ReceiveError::Cancelled`] if the context has ended.
+    pub fn next(&self, context: &Context) -> Result<Delivery<T>, ReceiveError> {
         if let Some(delivery) = self.receive(context)? {
             return Ok(delivery);
         }
         select_biased! {
-            recv(self.returned) -> parcel => parcel.map(Delivery::new).map_err(|_| Ended::Closed),
+            recv(self.returned) -> parcel => parcel.map(Delivery::new).map_err(|_| ReceiveError::Closed),
             recv(context.done()) -> _ => Err(cancelled(context)),
         }
     }
 
-    /// Holds until there are so many messages, to be handled together; fewer, but at least one, only if the bus is
-    /// closed and has no more. If the context ends before, those that have come stay with the subscription.
+    /// Waits for `n` messages, to be handled together. Returns fewer, but at least one, only if the bus is closed and has no
+    /// more. If the context ends before, the messages that have come stay with the subscription.
     ///
-    /// One thread at a time: two of them could each hold what the other one waits for.
+    /// Your part: call `take_n` on one thread at a time. Two threads could each hold a message that the other waits for.
     ///
     /// # Errors
     ///
@@ -78,9 +79,9 @@ impl<T> Subscription<T> {
     ///
     /// # Panics
     ///
-    /// If that is 0, or more than the subscription has room for: it could wait for ever.
+    /// If `n` is 0, or more than the capacity of the subscription: the wait might never end.
     #[track_caller]
-    pub fn take_n(&self, n: usize, context: &Context) -> Result<Vec<Delivery<T>>, Ended> {
+    pub fn take_n(&self, n: usize, context: &Context) -> Result<Vec<Delivery<T>>, ReceiveError> {
         let capacity = self.capacity;
         assert!((1..=capacity).contains(&n), "can't take {n} messages at once with a capacity of {capacity}");
         let mut deliveries = vec![self.next(context)?];
@@ -93,8 +94,8 @@ impl<T> Subscription<T> {
         Ok(deliveries)
     }
 
-    /// Holds until a message comes for which the condition is true. Those before it have been handled by the
-    /// condition and are acknowledged, one by one.
+    /// Waits for a message for which the condition is true. The condition handles the messages before: each is acknowledged
+    /// when the condition has returned false.
     ///
     /// # Errors
     ///
@@ -103,7 +104,7 @@ impl<T> Subscription<T> {
         &self,
         mut condition: impl FnMut(&T) -> bool,
         context: &Context,
-    ) -> Result<Delivery<T>, Ended> {
+    ) -> Result<Delivery<T>, ReceiveError> {
         loop {
             let delivery = self.next(context)?;
             if condition(&delivery) {
@@ -113,15 +114,15 @@ impl<T> Subscription<T> {
         }
     }
 
-    /// How many messages it has missed, being full when they were published.
+    /// How many messages this subscription missed because it was full when they were published.
     pub fn missed(&self) -> u64 {
         self.missed.load(Ordering::Relaxed)
     }
 
-    /// `None` if the bus is closed and nothing lies here, though something may still come back.
-    fn receive(&self, context: &Context) -> Result<Option<Delivery<T>>, Ended> {
+    /// `None` if the bus is closed and no message waits. A message may still come back.
+    fn receive(&self, context: &Context) -> Result<Option<Delivery<T>>, ReceiveError> {
         if context.is_cancelled() {
-            // The end of the bus says more than that of the context, whichever came first.
+            // The end of the bus is reported rather than that of the context, because it means that nothing was lost.
             let is_idle = self.messages.is_empty() && self.returned.is_empty();
             return match is_idle.then(|| self.messages.try_recv()) {
                 Some(Err(TryRecvError::Disconnected)) => Ok(None),
@@ -138,9 +139,9 @@ impl<T> Subscription<T> {
     }
 }
 
-/// Of a context that has ended: this does not wait.
-fn cancelled(context: &Context) -> Ended {
-    Ended::Cancelled(context.wait())
+/// The error for a context that has ended. So `wait` returns at once.
+fn cancelled(context: &Context) -> ReceiveError {
+    ReceiveError::Cancelled(context.wait())
 }
 
 impl<T> Drop for Subscription<T> {
@@ -151,7 +152,7 @@ impl<T> Drop for Subscription<T> {
         let outlet =
             outlets.iter().position(|outlet| outlet.id == self.id).map(|place| outlets.remove(place));
         drop(state);
-        // The channels follow, with what is in them, and none of that under the lock.
+        // Dropped after unlocking: messages are the user's values. The channels of `self` are dropped after this.
         drop(outlet);
     }
 }
@@ -162,15 +163,16 @@ impl<T> Delivery<T> {
         Delivery { parcel: Some(parcel) }
     }
 
-    /// It is handled: it won't come again.
+    /// Says that the message is handled, so that it does not come again.
     pub fn ack(mut self) {
         if let Some(mut parcel) = self.parcel.take() {
             parcel.ticket.is_acknowledged = true;
         }
     }
 
-    /// How often this message has been delivered to this subscription, from 1. A subscriber that keeps failing on a
-    /// message should put it aside some time, and acknowledge it.
+    /// How often this message has been delivered to this subscription, from 1.
+    ///
+    /// A subscriber that fails on a message again and again should put it aside, and acknowledge it.
     pub fn attempt(&self) -> u64 {
         self.parcel.as_ref().map_or(0, |parcel| parcel.deliveries)
     }
@@ -180,7 +182,7 @@ impl<T> Deref for Delivery<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.parcel.as_ref().expect("it is only taken out when the delivery ends").message
+        &self.parcel.as_ref().expect("the parcel is taken out only when the delivery ends").message
     }
 }
 
@@ -188,22 +190,22 @@ impl<T> Drop for Delivery<T> {
     fn drop(&mut self) {
         if let Some(parcel) = self.parcel.take() {
             let returned = parcel.returned.clone();
-            // It has room for all that are not acknowledged. Without a subscription, its ticket counts it as abandoned.
+            // The channel is unbounded. If the subscription is gone, the send fails, and the ticket counts as abandoned.
             _ = returned.try_send(parcel);
         }
     }
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for ReceiveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Ended::Closed => f.write_str("the bus is closed"),
-            Ended::Cancelled(cause) => cause.fmt(f),
+            ReceiveError::Closed => f.write_str("the bus is closed"),
+            ReceiveError::Cancelled(cause) => cause.fmt(f),
         }
     }
 }
 
-impl std::error::Error for Ended {}
+impl std::error::Error for ReceiveError {}
 
 impl<T> fmt::Debug for Subscription<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,20 +1,20 @@
-//! What a job queue is started with.
+//! The options of a job queue, and its start.
 
 use std::{
     fmt, io,
     sync::{Arc, Mutex},
-    thread,
     time::Duration,
 };
 
-use crossbeam_channel::bounded;
-
-use super::{Hook, Intake, JobMetrics, JobQueue, Shared, State, Unfinished, UnfinishedItem};
+use super::{
+    ItemFate, JobQueue, RateLimit, Unfinished,
+    worker::{Hook, UnfinishedItems, Work},
+};
 use crate::{
-    Context, WaitGroup,
+    Context,
     group::TaskResult,
     isolation::{contain::discard, journal},
-    patterns::pace::Pace,
+    patterns::worker_queue::WorkerQueue,
 };
 
 /// Configures a [`JobQueue`].
@@ -22,39 +22,41 @@ pub struct JobQueueBuilder<T> {
     name: String,
     capacity: usize,
     workers: usize,
-    pace: Option<Pace>,
-    on_unfinished: Hook<T>,
+    rate: Option<RateLimit>,
+    hook: Hook<T>,
 }
 
 impl<T: Send + 'static> JobQueueBuilder<T> {
     pub(super) fn new(name: String) -> JobQueueBuilder<T> {
         let log_name = name.clone();
-        let on_unfinished = Box::new(move |item: T, why: Unfinished| {
+        let hook = Box::new(move |item: T, why: Unfinished| {
             discard(item);
             journal::error!("{log_name}: an item is lost ({why})");
-            UnfinishedItem::Lost
+            ItemFate::Lost
         });
-        // As many as may wait for a worker of a server: what a burst of requests can hand in.
-        JobQueueBuilder { name, capacity: 1024, workers: 1, pace: None, on_unfinished }
+        // The capacity is as large as the queue of a server's pool, because a burst of requests can hand in as many items.
+        JobQueueBuilder { name, capacity: 1024, workers: 1, rate: None, hook }
     }
 
-    /// How many items may wait, at least 1. Default 1024. Memory for so many is taken at the start.
+    /// How many items may wait, at least 1. Default 1024. The start allocates memory for so many.
     #[must_use]
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.capacity = capacity.max(1);
         self
     }
 
-    /// How many jobs may run at once, at least 1, each on a thread of its own that lives as long as the queue. Default 1.
+    /// How many jobs may run at once, at least 1. Default 1. Each worker is a thread that lives as long as the queue.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
         self
     }
 
-    /// At most so many jobs in any stretch of that length, evenly spaced: after one has begun, the next one waits for
-    /// its share of the time. What is not used is not saved for a burst. Holds during a drain, too, since those for
-    /// whom the limit is made don't know of it. Default: no limit.
+    /// Lets at most `count` jobs begin in any stretch of length `per`. Default: no limit.
+    ///
+    /// The beginnings are evenly spaced: after one job has begun, the next one waits for `per / count`. Time that is not
+    /// used is not saved for a burst. The limit holds during a drain too, because the service behind it does not know of
+    /// the drain.
     ///
     /// # Panics
     ///
@@ -63,64 +65,51 @@ impl<T: Send + 'static> JobQueueBuilder<T> {
     #[track_caller]
     pub fn rate(mut self, count: u32, per: Duration) -> Self {
         assert!(count > 0, "{}: at a rate of 0 no job could ever begin", self.name);
-        self.pace = Some(Pace::new(count, per));
+        self.rate = Some(RateLimit::new(count, per));
         self
     }
 
-    /// Gets every item that was taken and not finished, with the reason, and says whether the item is kept: a stop
-    /// counts a kept item as [given back](crate::group::Drained::given_back), and one that is lost, or whose hook panicked, as
-    /// left. It runs on the worker whose job it was, or on
-    /// the thread that stops or drops the queue (which waits for it, item by item, after the deadline: so it must be quick),
-    /// and may use the queue: to hand an item in once more, for instance. By
-    /// default it is logged as an error that an item is lost.
+    /// Sets the hook that gets every item that was taken and not finished, with the reason. Default: the item is dropped, and
+    /// an error is logged.
+    ///
+    /// The hook answers who has the item now: a drain counts [`ItemFate::Kept`] as
+    /// [given back](crate::group::Drained::given_back), and [`ItemFate::Lost`] as left. An item whose hook panics is lost.
+    ///
+    /// The hook runs on the worker that had the item, or on the thread that drains or drops the queue. That thread waits for
+    /// the hook item by item, also after the deadline. So the hook must be quick. It may use the queue, for instance to hand
+    /// the item in once more.
     #[must_use]
-    pub fn on_unfinished(
-        mut self,
-        hook: impl Fn(T, Unfinished) -> UnfinishedItem + Send + Sync + 'static,
-    ) -> Self {
-        self.on_unfinished = Box::new(hook);
+    pub fn on_unfinished(mut self, hook: impl Fn(T, Unfinished) -> ItemFate + Send + Sync + 'static) -> Self {
+        self.hook = Box::new(hook);
         self
     }
 
-    /// Starts the workers. The job borrows its item, which is finished when the job returns `()` or `Ok`. Its context's
-    /// `stopping()` ends when a stop begins, the context itself, with [`Cause::Stopping`](crate::Cause), when the time
-    /// of the stop is over: a job that takes long should look at it.
+    /// Starts the workers.
+    ///
+    /// The job borrows its item. The item is finished when the job returns `()` or `Ok`. The hint of the job's context
+    /// ([`Context::stopping`]) is given when a stop begins. The context itself ends at the deadline of the stop, with
+    /// [`Cause::Stopping`](crate::Cause::Stopping). A job that takes long should look at it.
     ///
     /// # Errors
     ///
-    /// If the system has no thread left; those that there were end again.
+    /// If the system has no thread left. Threads that were started before that end again.
     pub fn start<R: TaskResult>(
         self,
         job: impl Fn(&mut T, &Context) -> R + Send + Sync + 'static,
     ) -> io::Result<JobQueue<T>> {
-        let (sender, items) = bounded(self.capacity);
-        let (context, hint) = Context::root_with_hint(None);
-        let state = State { intake: Intake::Open(sender), pace: self.pace, metrics: JobMetrics::default() };
-        let shared = Arc::new(Shared {
-            name: self.name,
-            capacity: self.capacity as u64,
-            on_unfinished: self.on_unfinished,
-            items,
-            context,
-            hint,
-            workers: WaitGroup::new(),
-            state: Mutex::new(state),
-        });
+        let JobQueueBuilder { name, capacity, workers, rate, hook } = self;
+        let unfinished = Arc::new(UnfinishedItems { name: name.clone(), hook });
         // From here on there is a queue, which ends its workers when it is dropped.
-        let queue = JobQueue { shared: Arc::clone(&shared), threads: Mutex::default() };
-        let job = Arc::new(job);
-        for number in 1..=self.workers {
-            let (shared, job) = (Arc::clone(&shared), Arc::clone(&job));
-            let guard = shared.workers.guard();
-            let name = format!("{} {number}", shared.name);
-            let thread = thread::Builder::new().name(name).spawn(move || {
-                shared.work(&*job);
-                discard((shared, job));
-                drop(guard);
-            })?;
-            crate::sync::lock(&queue.threads).push(thread);
+        let queue = WorkerQueue::new(name.clone(), capacity, {
+            let unfinished = Arc::clone(&unfinished);
+            move |item| unfinished.hand_over(item, Unfinished::NotBegun)
+        });
+        let work = Arc::new(Work { job, rate: rate.map(Mutex::new), unfinished });
+        for number in 1..=workers {
+            let work = Arc::clone(&work);
+            queue.spawn(format!("{name} {number}"), move |queue| work.work(queue))?;
         }
-        Ok(queue)
+        Ok(JobQueue(queue))
     }
 }
 
@@ -130,7 +119,7 @@ impl<T> fmt::Debug for JobQueueBuilder<T> {
             .field("name", &self.name)
             .field("capacity", &self.capacity)
             .field("workers", &self.workers)
-            .field("pace", &self.pace)
+            .field("rate", &self.rate)
             .finish_non_exhaustive()
     }
 }

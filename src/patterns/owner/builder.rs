@@ -1,34 +1,41 @@
-//! What an owner is started with.
+//! The options of an owner, its start, and the life of its thread.
 
 use std::{
     fmt, io,
     sync::{Arc, Mutex},
-    thread,
 };
 
-use crossbeam_channel::bounded;
-
-use super::{AtStop, Owner, OwnerMetrics, Shared, State};
+use super::{
+    Owner, WaitingCalls,
+    queued_call::{Origin, PANICKED, QueuedCall},
+};
 use crate::{
-    Context, WaitGroup,
-    isolation::{contain::discard, journal},
+    isolation::{
+        contain::{catch, discard},
+        journal,
+    },
+    patterns::{
+        ItemFate,
+        worker_queue::{Shared, WorkerQueue},
+    },
+    sync::lock,
 };
 
 /// Configures an [`Owner`].
 pub struct OwnerBuilder {
     name: String,
     capacity: usize,
-    on_stop: AtStop,
-    on_refused: Box<dyn Fn() + Send + Sync>,
+    waiting_calls: WaitingCalls,
+    on_dropped: Box<dyn Fn() + Send + Sync>,
 }
 
 impl OwnerBuilder {
     pub(super) fn new(name: String) -> OwnerBuilder {
-        // As many as a server has workers: each of them can have its call in the mailbox.
         let log_name = name.clone();
-        let on_refused =
-            Box::new(move || journal::error!("{log_name}: a call that was told is lost (refused at a stop)"));
-        OwnerBuilder { name, capacity: 512, on_stop: AtStop::default(), on_refused }
+        let on_dropped =
+            Box::new(move || journal::error!("{log_name}: a call that was told is lost (dropped at a stop)"));
+        // As many as a server has workers by default, so that each of them can have a call in the mailbox.
+        OwnerBuilder { name, capacity: 512, waiting_calls: WaitingCalls::default(), on_dropped }
     }
 
     /// How many calls may wait in the mailbox, at least 1. Default 512.
@@ -38,21 +45,23 @@ impl OwnerBuilder {
         self
     }
 
-    /// What becomes, at a stop, of the calls in the mailbox. By default they run.
+    /// What a stop does with the calls that wait in the mailbox. Default [`WaitingCalls::Run`].
     #[must_use]
-    pub fn on_stop(mut self, on_stop: AtStop) -> Self {
-        self.on_stop = on_stop;
+    pub fn on_stop(mut self, waiting_calls: WaitingCalls) -> Self {
+        self.waiting_calls = waiting_calls;
         self
     }
 
-    /// Is told of each [`tell`](Owner::tell) that returned `Ok` and was refused at a stop, after the call was dropped with
-    /// all that it had captured. It runs on the owner's thread, or on the thread that stops or drops the owner: so it
-    /// must be quick. By default it is logged as an error that a call is lost.
+    /// Sets the hook that is called for each [`tell`](Owner::tell) that returned `Ok` and was dropped at a stop. Default: an
+    /// error is logged.
     ///
-    /// Who needs to have back what a call had captured makes it do so in its `Drop`, or waits with [`Owner::call`].
+    /// The hook is called after the call and its captured values were dropped. It runs on the owner's thread, or on the
+    /// thread that stops or drops the owner. So it must be quick.
+    ///
+    /// To have captured values back, let their `Drop` hand them over, or wait with [`Owner::call`].
     #[must_use]
-    pub fn on_refused(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
-        self.on_refused = Box::new(hook);
+    pub fn on_dropped(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_dropped = Box::new(hook);
         self
     }
 
@@ -60,38 +69,38 @@ impl OwnerBuilder {
     ///
     /// # Errors
     ///
-    /// If the system has no thread left.
+    /// If the system has no thread left. The state is dropped then.
     pub fn start<S: Send + 'static>(self, state: S) -> io::Result<Owner<S>> {
-        let (sender, mailbox) = bounded(self.capacity);
-        let (room_again, room) = bounded(self.capacity);
-        (0..self.capacity).for_each(|_| _ = room_again.try_send(()));
-        let shared = Arc::new(Shared {
-            name: self.name,
-            on_stop: self.on_stop,
-            on_refused: self.on_refused,
-            mailbox,
-            room,
-            room_again,
-            closing: Context::new(),
-            context: Context::new(),
-            thread: WaitGroup::new(),
-            state: Mutex::new(State {
-                intake: Some(sender),
-                metrics: OwnerMetrics::default(),
-                remains: None,
-            }),
-        });
-        let guard = shared.thread.guard();
-        let thread = thread::Builder::new().name(shared.name.clone()).spawn({
-            let shared = Arc::clone(&shared);
-            move || {
-                shared.own(state);
-                discard(shared);
-                drop(guard);
+        let OwnerBuilder { name, capacity, waiting_calls, on_dropped } = self;
+        let log_name = name.clone();
+        let mailbox = WorkerQueue::new(name.clone(), capacity, move |call: QueuedCall<S>| {
+            let origin = call.origin;
+            // A caller that waits learns from this drop that its call does not run.
+            discard(call);
+            if origin == Origin::Tell
+                && let Err(panic) = catch(&on_dropped)
+            {
+                journal::error!("{log_name}: the hook for dropped calls panicked: {panic}");
             }
-        })?;
-        Ok(Owner { shared, thread: Mutex::new(Some(thread)) })
+            ItemFate::Lost
+        });
+        let remains = Arc::new(Mutex::new(None));
+        let kept = Arc::clone(&remains);
+        mailbox.spawn(name, move |mailbox| *lock(&kept) = Some(own(mailbox, state)))?;
+        Ok(Owner { mailbox, waiting_calls, remains })
     }
+}
+
+/// The life of the owner's thread. Returns the state at the end.
+fn own<S>(mailbox: &Shared<QueuedCall<S>>, mut state: S) -> S {
+    mailbox.work(
+        || !mailbox.over().is_cancelled(),
+        |call, running| {
+            // The call's own panic is caught where it runs. This catch is for values that the call leaves behind.
+            running.end(catch(|| (call.run)(&mut state)).unwrap_or(PANICKED));
+        },
+    );
+    state
 }
 
 impl fmt::Debug for OwnerBuilder {
@@ -99,7 +108,7 @@ impl fmt::Debug for OwnerBuilder {
         f.debug_struct("OwnerBuilder")
             .field("name", &self.name)
             .field("capacity", &self.capacity)
-            .field("on_stop", &self.on_stop)
+            .field("waiting_calls", &self.waiting_calls)
             .finish_non_exhaustive()
     }
 }

@@ -37,7 +37,8 @@ impl Timeline {
         }
     }
 
-    /// A further stop can only make this one stricter: each phase ends at the earlier of the two times.
+    /// A further stop can only make this one stricter: each phase ends at the earlier of the two times, the quiet period is
+    /// the shorter one, and the listener is kept only if both stops keep it.
     pub(crate) fn tighten(&mut self, other: &Timeline) {
         self.lame_duck_until = self.lame_duck_until.min(other.lame_duck_until);
         self.drain_until = self.drain_until.min(other.drain_until);

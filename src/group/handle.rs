@@ -1,0 +1,28 @@
+//! The remote control of a group.
+
+use std::{sync::Arc, time::Instant};
+
+use super::lifecycle::{GroupLifecycle, tell};
+use crate::stop::StopPolicy;
+
+/// Stops a [`Group`](super::Group) from anywhere: a handler, a task, another thread. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct GroupHandle {
+    pub(super) lifecycle: Arc<GroupLifecycle>,
+}
+
+impl GroupHandle {
+    pub(super) fn new() -> GroupHandle {
+        GroupHandle { lifecycle: Arc::default() }
+    }
+
+    /// Asks the whole group to stop, and returns at once. The strictest of several stops wins.
+    ///
+    /// A stop that comes before [`Group::run`](super::Group::run) is remembered. Its time begins when everything has been
+    /// started.
+    pub fn request_stop(&self, policy: StopPolicy) {
+        let servers = self.lifecycle.request_stop(policy, Instant::now());
+        // The group's thread was woken before this call, so it does not wait for the servers' observers.
+        tell(servers);
+    }
+}
