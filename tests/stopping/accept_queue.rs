@@ -1,5 +1,5 @@
-//! A stop while clients wait in the accept queue. The only loop is held by a handler meanwhile, so that they wait there
-//! for sure.
+//! A stop while clients wait in the accept queue. A handler holds the only loop, so that the loop accepts no client
+//! before the stop begins.
 #![cfg(target_os = "linux")]
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Who waits, on each of two listeners.
+/// The number of clients that wait on each of the two listeners.
 const WAITING: usize = 20;
 
 #[track_caller]
@@ -49,7 +49,7 @@ fn expect_all_rescued(policy: StopPolicy, end: ListenerEnd) {
     assert_eq!(report.listener, Some(end), "{report}");
     assert_eq!(report.requests.completed, 2 * WAITING as u64 + 1, "{report}");
     for address in addresses {
-        assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens on {address}");
+        assert!(std::net::TcpStream::connect(address).is_err(), "the listener on {address} is closed");
     }
 }
 
@@ -59,7 +59,7 @@ fn whoever_waits_there_is_served() {
     expect_all_rescued(patient().quiet(Duration::ZERO), ListenerEnd::Refused);
 }
 
-/// More than the loop accepts in one turn, and the time for requests in flight is over at once.
+/// The crowd is larger than the number of connections that the loop accepts in one turn. The grace period is zero.
 #[test]
 fn whoever_waits_there_is_answered_without_any_grace_too() {
     const CROWD: usize = 280;
@@ -83,8 +83,8 @@ fn whoever_waits_there_is_answered_without_any_grace_too() {
     assert!(report.is_clean() && report.rescued == CROWD as u64, "{report}");
 }
 
-/// As in a container that forbids what it does not know: without any way to keep new clients away, and without
-/// an answer to whether one is half open, what is in the queue is served all the same.
+/// Some containers forbid system calls that their filter does not list. The server can then neither keep new clients
+/// away nor ask for half-open handshakes. The clients in the accept queue are still served.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
 #[test]
 fn whoever_waits_there_is_served_though_the_kernel_forbids_the_filter() {

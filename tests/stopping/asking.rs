@@ -1,4 +1,4 @@
-//! Who may ask for a stop, when, and how often.
+//! Stop requests by several callers, at different moments, and more than once.
 
 use std::{
     sync::{Arc, Barrier},
@@ -42,7 +42,7 @@ fn two_threads_that_stop_at_once_get_the_same_report() {
                 server.stop(patient())
             })
         });
-        // Whoever comes when the other has collected the report finds a server that does not run.
+        // One thread may collect the report first. The other thread then finds a server that does not run.
         let reports = reports.map(|report| soon(&report));
         let of_the_run: Vec<_> = reports.iter().filter(|report| report.was_running()).collect();
         assert!(!of_the_run.is_empty(), "{reports:?}");
@@ -90,7 +90,7 @@ fn a_stop_before_the_first_start_sticks() {
     for report in waiters {
         assert!(soon(&report).was_running());
     }
-    // It was one stop, of that one run.
+    // Both requests together stopped one run, and do not affect the next one.
     server.start().unwrap();
     assert!(server.handle().is_ready());
 }
@@ -103,13 +103,17 @@ fn a_stop_of_a_stopped_server_is_harmless_and_counts_once() {
     for _ in 0..3 {
         server.start().unwrap();
         let address = server.handle().addresses()[0];
-        assert_eq!(Client::once(address, get("/")).text(), "served", "no earlier stop reaches it");
+        assert_eq!(
+            Client::once(address, get("/")).text(),
+            "served",
+            "an earlier stop does not affect this run"
+        );
         let report = server.stop(patient());
-        assert_eq!(report.requests.completed, 1, "each run counts its own");
+        assert_eq!(report.requests.completed, 1, "each run counts its own requests");
         for _ in 0..3 {
             server.handle().request_stop(StopPolicy::now());
             assert!(!server.stop(StopPolicy::now()).was_running());
-            assert_eq!(server.wait().to_string(), report.to_string(), "the last run's");
+            assert_eq!(server.wait().to_string(), report.to_string(), "the report of the last run");
         }
         assert!(server.handle().addresses().is_empty());
     }
@@ -121,7 +125,7 @@ fn start_while_running_or_stopping_is_an_error_and_harmless() {
     let address = server.handle().addresses();
     let refused = server.start().unwrap_err();
     assert!(refused.kind() == ErrorKind::Misuse && refused.to_string().contains("running"), "{refused}");
-    assert_eq!(server.handle().addresses(), address, "it runs on");
+    assert_eq!(server.handle().addresses(), address, "the server runs on");
     let report = begin_stop(&server, patient());
     let refused = server.start().unwrap_err();
     assert!(refused.kind() == ErrorKind::Misuse && refused.to_string().contains("stopping"), "{refused}");
@@ -157,7 +161,7 @@ fn a_start_that_cannot_bind_names_the_address_and_leaves_nothing_open() {
     assert_eq!(server.handle().phase(), Phase::Stopped);
     drop(taken);
     server.start().unwrap();
-    assert!(server.handle().is_ready(), "it can be tried again");
+    assert!(server.handle().is_ready(), "the server can be started again");
 }
 
 #[test]
@@ -170,7 +174,7 @@ fn several_may_wait() {
             in_background(move || server.wait().requests.completed)
         })
         .collect();
-    assert!(waiters.iter().all(|waiter| waiter.try_recv().is_err()), "nobody has stopped it");
+    assert!(waiters.iter().all(|waiter| waiter.try_recv().is_err()), "the server has not been stopped");
     server.handle().request_stop(patient());
     held.let_one_go();
     client.read_response();
@@ -188,7 +192,11 @@ fn to_drop_a_running_server_is_to_stop_it() {
     let dropped = in_background(move || drop(server));
     crate::support::until("the stop begins", || !handle.is_ready());
     held.let_one_go();
-    assert_eq!(client.read_response().text(), "None", "with the grace of the default policy");
+    assert_eq!(
+        client.read_response().text(),
+        "None",
+        "the drop grants the grace period of the default policy"
+    );
     drop(client);
     soon(&dropped);
     assert!(std::net::TcpStream::connect(address).is_err());
@@ -220,7 +228,7 @@ fn to_stop_and_wait_during_a_start_is_not_to_wait_for_ever() {
     for _ in 0..100 {
         let server = Arc::new(local().build());
         let stopping = Arc::clone(&server);
-        // Before the start there is nothing to stop, so it asks until there is.
+        // `stop` returns at once before the start. The thread repeats the call until one call has stopped a run.
         let stopped = in_background(move || while !stopping.stop(patient()).was_running() {});
         server.start().unwrap();
         soon(&stopped);
@@ -235,12 +243,12 @@ fn the_bound_of_a_stop_is_kept() {
     let began = std::time::Instant::now();
     let report = server.stop(policy);
     assert!(began.elapsed() < policy.max_duration() + NOISE, "{report}");
-    assert!(report.duration() >= policy.max_duration(), "the handler was given all of it: {report}");
+    assert!(report.duration() >= policy.max_duration(), "the handler was given the whole bound: {report}");
     client.read_all_there_is();
     drop(held);
 }
 
-/// It did wait for the next run, if another thread collected the report and started again in between.
+/// `stop` must return at the end of its own run, even if another thread collects the report and starts the next run.
 #[test]
 fn a_stop_is_of_one_run_though_the_next_one_begins_at_once() {
     let server = Arc::new(local().loops(1).build());

@@ -1,4 +1,5 @@
-//! What has not finished when the stop's time is over is cut off, and named.
+//! Requests that have not finished when the time of the stop is over. The server cuts them off, and the report names
+//! them.
 
 use std::{sync::mpsc::channel, time::Duration};
 
@@ -15,7 +16,7 @@ use crate::support::{
     local, patient, serve, soon, start,
 };
 
-/// No grace, and no more than this for those who were cancelled.
+/// A short grace period, and an equally short period for cancelled handlers.
 fn strict() -> StopPolicy {
     StopPolicy::default().grace(Duration::from_millis(50)).cancel_grace(Duration::from_millis(50))
 }
@@ -63,7 +64,7 @@ fn requests_that_no_worker_has_begun_are_answered_503_when_cancelling() {
     held.wait_entered();
     let mut queued: Vec<Client> = (0..3).map(|_| Client::connect(address)).collect();
     for client in &mut queued {
-        // One read takes both: when the first is answered, the second is in the queue.
+        // One read takes both requests. When the first is answered, the second is in the queue.
         client.send([get("/"), get("/held")].concat());
         assert_eq!(client.read_response().text(), "fast");
     }
@@ -79,7 +80,7 @@ fn requests_that_no_worker_has_begun_are_answered_503_when_cancelling() {
     assert_eq!(busy.read_response().text(), format!("{:?}", Some(Cause::Stopping)));
     drop(busy);
     let report = soon(&report);
-    assert!(report.is_clean(), "everybody has been answered: {report}");
+    assert!(report.is_clean(), "every client has been answered: {report}");
     assert_eq!((report.requests.completed, report.requests.rejected), (7, 3), "{report}");
     assert_eq!(report.requests.cancelled, 1, "only one handler ran: {report}");
 }
@@ -102,7 +103,7 @@ fn a_handler_that_never_returns_is_named_and_left_behind() {
     assert_eq!(report.closes[CloseReason::Aborted], 1);
     assert!(report.to_string().contains("DELETE /stubborn/1"), "{report}");
     client.read_all_there_is();
-    // The server can be started again while the old handler is still there.
+    // The server can be started again while the old handler still runs.
     server.start().unwrap();
     let mut client = Client::connect(server.handle().addresses()[0]);
     client.send(get("/stubborn/2"));
@@ -140,7 +141,7 @@ fn an_inline_handler_that_blocks_is_named_as_what_it_blocks() {
     );
 }
 
-/// Its own loop cannot tell it that its time is over.
+/// The loop runs this handler, so the loop cannot cancel the handler's context. Another thread must cancel the context.
 #[test]
 fn an_inline_handler_that_waits_for_its_context_hears_of_the_end() {
     let (causes, cause) = channel();
@@ -169,7 +170,7 @@ fn requests_that_have_not_arrived_are_named() {
     in_head.send(get("/") + "GET /un");
     let mut in_content = Client::connect(address);
     in_content.send(get("/") + "PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhalf ");
-    // When the first is answered, what stands behind it has been read.
+    // When the first request of a client is answered, the server has also read the bytes after that request.
     assert_eq!((in_head.read_response().status, in_content.read_response().status), (200, 200));
     let report = server.stop(strict());
     let mut stuck: Vec<String> = report
@@ -209,14 +210,15 @@ fn a_client_that_does_not_close_cannot_hold_the_stop() {
     let mut client = Client::connect(address);
     assert!(client.get("/").says_close());
     client.expect_end();
-    // The lingering close waits for the client's own close, but it is owed nothing.
+    // A lingering close waits until the client closes. The stop does not wait, because the client's kernel has the
+    // whole response.
     let report = server.stop(strict());
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.closes[CloseReason::Completed], 1, "{report}");
     drop(client);
 }
 
-/// Who has asked for the close has nothing more to send: there is nothing to linger for.
+/// A client that has asked for the close sends nothing more, so the server need not linger.
 #[test]
 fn a_client_that_asked_for_the_close_is_not_waited_for() {
     let routes =
@@ -260,12 +262,12 @@ fn a_hard_stop_cuts_off_whatever_there_is() {
     assert!(busy.read_all_there_is().is_empty());
 }
 
-/// Eight bytes must not make every stop take all of its grace.
+/// A few bytes of a head must not make a stop use its whole grace period.
 #[test]
 fn an_unfinished_head_holds_a_stop_for_a_second_at_most() {
     let (server, address) = serve(Router::new().get("/", route(|_: &Request| "served").inline()));
     let mut client = Client::connect(address);
-    // One read takes both: when the first is answered, the second is known to have begun.
+    // One read takes both requests. When the first is answered, the server has read the beginning of the second.
     client.send(get("/") + "GET / HT");
     assert_eq!(client.read_response().status, 200);
     let report = begin_stop(&server, StopPolicy::default().grace(HUNG * 2));

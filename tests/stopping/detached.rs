@@ -1,4 +1,5 @@
-//! Work that outlives its request is waited for, told, and named.
+//! Detached work may outlive its request. A stop tells the work to end, waits for the work, and names work that does
+//! not end.
 
 use std::time::Duration;
 
@@ -30,11 +31,11 @@ fn a_stop_waits_for_it_and_it_hears_of_the_stop() {
     let report = begin_stop(&server, patient());
     assert_eq!(soon(&told), (Some(Cause::Stopping), None));
     held.wait_entered();
-    assert!(report.try_recv().is_err(), "it is still at it");
+    assert!(report.try_recv().is_err(), "the detached work has not returned");
     held.let_one_go();
     let report = soon(&report);
     assert!(report.is_clean(), "{report}");
-    let late = server.handle().detach("late", |_| panic!("is not begun"));
+    let late = server.handle().detach("late", |_| panic!("late work must not begin"));
     assert!(matches!(late, Err(Refused::Stopping(_))));
 }
 
@@ -85,6 +86,6 @@ fn its_name_may_be_anything_and_it_may_not_wait_for_its_own_server() {
                 .unwrap();
         })
         .unwrap();
-    assert!(soon(&told), "it is told instead of hanging");
+    assert!(soon(&told), "`wait` reports a misuse instead of hanging");
     assert!(server.wait().is_clean());
 }

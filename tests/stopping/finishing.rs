@@ -1,4 +1,4 @@
-//! Requests in flight finish, and the stop is over when the last one has.
+//! Requests in flight finish. The stop ends when the last of them has finished.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn a_request_in_flight_is_answered_and_counted() {
     busy.send(get("/held"));
     held.wait_entered();
     let report = begin_stop(&server, patient());
-    // The quiet one is closed while the other one is still being handled.
+    // The server closes the idle connection while the handler of the other connection is still held.
     kept.expect_end();
     drop(kept);
     assert_eq!(server.handle().phase(), Phase::Draining);
@@ -40,7 +40,7 @@ fn a_request_in_flight_is_answered_and_counted() {
     assert!(report.is_clean() && report.was_running(), "{report}");
     assert_eq!((report.requests.completed, report.requests.aborted), (2, 0));
     assert_eq!((report.closes[CloseReason::Drained], report.closes.total()), (2, 2));
-    assert_eq!(report.phases.len(), 1, "it never came to cancelling: {report}");
+    assert_eq!(report.phases.len(), 1, "the stop never cancelled: {report}");
     assert_eq!(report.phases[0].0, Phase::Draining);
     assert_eq!(server.handle().phase(), Phase::Stopped);
 }
@@ -54,7 +54,7 @@ fn a_listener_that_is_closed_takes_no_more_connections() {
     held.wait_entered();
     let mut quiet = Client::connect(address);
     let report = begin_stop(&server, patient());
-    // Connections are closed after the listener.
+    // The loop closes the listener before it closes connections.
     quiet.expect_end();
     assert!(std::net::TcpStream::connect(address).is_err(), "the address is free already");
     held.let_one_go();
@@ -73,7 +73,7 @@ fn a_large_response_is_delivered_in_full() {
         server.start().unwrap();
         let mut client = Client::connect_with_small_window(server.handle().addresses()[0]);
         client.send(get(target));
-        assert_eq!(client.read_bytes(1), b"H", "it has begun");
+        assert_eq!(client.read_bytes(1), b"H", "the response has begun");
         let report = begin_stop(&server, patient());
         assert!(report.try_recv().is_err(), "the response is on its way");
         let rest = client.read_to_end();
@@ -107,7 +107,7 @@ fn an_upload_in_progress_may_be_completed() {
 fn the_head_of_a_request_may_be_completed() {
     let (server, address) = serve(Router::new().get("/", route(|_: &Request| "served").inline()));
     let mut client = Client::connect(address);
-    // Answered first, so that the half behind it has been read for sure.
+    // The server answers the first request, so the server has also read the half request after it.
     client.send(get("/") + "GET / HTTP/1.1\r\n");
     assert!(!client.read_response().says_close());
     let mut quiet = Client::connect(address);
@@ -134,10 +134,10 @@ fn a_lame_duck_serves_on_but_is_not_ready() {
         assert_eq!((response.text(), response.says_close()), ("false", true), "a new connection is served");
     }
     let response = kept.get("/");
-    assert_eq!((response.text(), response.says_close()), ("false", true), "a kept one too");
+    assert_eq!((response.text(), response.says_close()), ("false", true), "a kept connection is served too");
     kept.expect_end();
     drop(kept);
-    assert!(report.try_recv().is_err(), "a lame duck is there for those who have not come yet");
+    assert!(report.try_recv().is_err(), "a lame duck waits for clients that have not connected yet");
     server.handle().request_stop(patient());
     let report = soon(&report);
     assert!(report.is_clean(), "{report}");
@@ -150,7 +150,7 @@ fn the_end_of_the_lame_duck_s_time_begins_the_drain() {
     let mut kept = Client::connect(address);
     assert_eq!(kept.get("/").text(), "served");
     let report = begin_stop(&server, patient().lame_duck(Duration::from_millis(50)));
-    // Nothing but the clock can close it.
+    // Only the end of the lame-duck time can close the connection.
     kept.expect_end();
     drop(kept);
     let phases: Vec<Phase> = soon(&report).phases.iter().map(|(phase, _)| *phase).collect();

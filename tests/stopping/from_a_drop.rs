@@ -1,4 +1,4 @@
-//! A stop that a destructor asks for, where nothing may go wrong: while a panic unwinds.
+//! A destructor asks for a stop while a panic unwinds. A second panic there would abort the process.
 
 use softstop::{Phase, Request, Router, ServerHandle, route};
 

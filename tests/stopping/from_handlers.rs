@@ -80,11 +80,15 @@ fn one_that_waits_for_its_own_end_is_told_instead_of_hanging() {
         let handle = server.handle();
         assert_eq!(Client::once(handle.addresses()[0], get(target)).text(), "false true false", "{target}");
         let report = soon(&in_background(move || handle.wait()));
-        assert!(report.is_clean() && report.requests.completed == 1, "it has stopped all the same: {report}");
+        assert!(
+            report.is_clean() && report.requests.completed == 1,
+            "the server has stopped all the same: {report}"
+        );
     }
 }
 
-/// The handler is the first thing that its worker does: the thread has to be known as the server's own by then.
+/// The server must know a worker as its own thread before the worker's first handler runs. Otherwise the drop would
+/// wait for the handler that calls it.
 #[test]
 fn a_server_that_is_dropped_by_its_own_handler_stops() {
     for _ in 0..50 {

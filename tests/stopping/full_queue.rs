@@ -1,4 +1,4 @@
-//! A stop while every worker is busy and the queue before them is full.
+//! A stop while every worker is busy and the queue is full.
 
 use softstop::{Request, Router, route};
 
@@ -19,14 +19,14 @@ fn what_is_in_the_queue_is_finished_and_what_has_no_room_there_is_refused() {
     let [mut busy, mut queued, mut late] = [(); 3].map(|()| Client::connect(address));
     busy.send(get("/held"));
     held.wait_entered();
-    // One read takes both: when the first is answered, the second is in the queue.
+    // One read takes both requests. When the first is answered, the second is in the queue.
     queued.send(get("/") + &get("/held"));
     assert_eq!(queued.read_response().text(), "quick");
     let refused = late.get("/held");
     assert_eq!((refused.status, refused.says_close()), (503, false), "the queue is full");
     let report = begin_stop(&server, patient().quiet(HUNG));
     let refused = late.get("/held");
-    assert_eq!((refused.status, refused.says_close()), (503, true), "it still is");
+    assert_eq!((refused.status, refused.says_close()), (503, true), "the queue is still full");
     late.expect_end();
     held.let_one_go();
     assert_eq!(busy.read_response().status, 204);

@@ -1,6 +1,6 @@
-//! Stops while handshakes are half open: the client's SYN has come, and the SYN-ACK has not reached the client. Each client
-//! here has a filter that drops what comes to it, until the test takes the filter away; attaching one needs CAP_NET_ADMIN on
-//! current kernels.
+//! Stops while handshakes are half open: the server has received the SYN, and the client has not received the SYN-ACK.
+//! Each client has a filter that drops all packets to it until the test removes the filter. Current kernels require
+//! CAP_NET_ADMIN to attach such a filter.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -27,10 +27,10 @@ use crate::{
     },
 };
 
-/// Clients of each listener.
+/// The number of clients of each listener.
 const CLIENTS: usize = 15;
 
-/// A client whose SYN has been sent, and who hears nothing.
+/// A client that has sent its SYN and receives nothing.
 pub(crate) struct HalfOpen {
     socket: Socket,
     address: SocketAddr,
@@ -47,7 +47,7 @@ impl HalfOpen {
         HalfOpen { socket, address }
     }
 
-    /// From now on the client hears the next repetition of the SYN-ACK.
+    /// Removes the filter, so that the client receives the next retransmission of the SYN-ACK.
     pub(crate) fn hear(&self) {
         self.socket.detach_filter().unwrap();
     }
@@ -61,7 +61,7 @@ impl HalfOpen {
     }
 }
 
-/// A server with a listener of each family that nobody has ever connected to.
+/// A server with one listener of each address family. No client has ever connected to either listener.
 fn idle_server() -> (Server, Vec<SocketAddr>) {
     let routes = Router::new().get("/", route(|_: &Request| "served").inline());
     let (server, _) = start(local().listen("[::1]:0").loops(1).routes(routes));
@@ -69,7 +69,7 @@ fn idle_server() -> (Server, Vec<SocketAddr>) {
     (server, addresses)
 }
 
-/// A stop in which everybody has time to send a request.
+/// A policy that gives every client time to send a request.
 fn patient_with_quiet() -> StopPolicy {
     patient().quiet(HUNG)
 }
@@ -93,10 +93,11 @@ fn begin_all(addresses: &[SocketAddr]) -> Vec<HalfOpen> {
 fn half_open_clients_of_an_idle_server_are_served_and_new_ones_refused_at_once() {
     let (server, addresses) = idle_server();
     let half_open = begin_all(&addresses);
-    // On its only loop, right after the stop has been acted upon.
+    // A message says that all listeners refuse new clients.
     let (closing, has_begun) = channel();
     let report = begin_stop(&server, patient_with_quiet());
-    // Answers of the two are not told apart by a plain close: then these would be refused too, and the others reset.
+    // A plain close would refuse these clients too, but it would also reset the half-open clients. `expect_served`
+    // below detects such a reset.
     thread::spawn(move || {
         for address in addresses {
             crate::support::until("new clients are refused", || {
@@ -119,13 +120,14 @@ fn half_open_clients_of_an_idle_server_are_served_and_new_ones_refused_at_once()
     assert_eq!(report.listener, Some(ListenerEnd::Refused), "{report}");
 }
 
-/// A handshake of which one repetition has been lost already is repeated after three seconds.
+/// The kernel repeats the SYN-ACK after one second and after three seconds. A client that lost the first repetition
+/// needs the second one.
 #[test]
 fn a_half_open_client_is_waited_for_to_the_second_repetition() {
     let (server, addresses) = idle_server();
     Client::connect(addresses[0]).get("/");
     let half_open = begin_all(&addresses);
-    // The age of these handshakes is what is tested: after the first repetition.
+    // The sleep outlasts the first repetition, because the test needs handshakes of this age.
     thread::sleep(Duration::from_millis(1200));
     let report = begin_stop(&server, patient_with_quiet());
     expect_served(half_open);
@@ -142,7 +144,8 @@ fn a_half_open_client_that_never_answers_does_not_hold_a_stop_for_long() {
     half_open.iter().for_each(HalfOpen::hear);
 }
 
-/// Runs `body` with the addresses of a server that was started, and is stopped, where the kernel forbids something.
+/// Starts a server on a thread for which the kernel forbids some calls, runs `body` with the server's addresses, and
+/// then stops the server.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
 fn in_a_sandbox(forbidden: Forbidden, body: impl FnOnce(&[SocketAddr]) -> Vec<HalfOpen>) -> StopReport {
     let (address_sender, addresses) = channel();
@@ -164,7 +167,7 @@ fn in_a_sandbox(forbidden: Forbidden, body: impl FnOnce(&[SocketAddr]) -> Vec<Ha
     soon(&report)
 }
 
-/// The kernel does not tell that they are half open, so the listener waits long enough for one repetition.
+/// The kernel does not say whether a handshake is half open, so the listener waits long enough for one repetition.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
 #[test]
 fn half_open_clients_are_served_though_the_kernel_forbids_the_look() {
@@ -173,7 +176,7 @@ fn half_open_clients_are_served_though_the_kernel_forbids_the_look() {
     assert_eq!(report.listener, Some(ListenerEnd::Refused), "{report}");
 }
 
-/// Nothing can be done for half-open handshakes there; that clients may have been lost is said.
+/// Without a filter the server cannot save half-open handshakes. The report says that clients may have been reset.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
 #[test]
 fn a_listener_that_cannot_refuse_says_that_it_may_have_lost_somebody() {

@@ -1,4 +1,4 @@
-//! A hard stop counts and names what it cuts off, wherever it is.
+//! A hard stop counts and names everything that it cuts off.
 
 use std::sync::{
     Arc,
@@ -40,7 +40,8 @@ impl Observer for Counts {
     }
 }
 
-/// The accepting loop has given a connection to another one, which is busy and has not seen it when it is to leave.
+/// The accepting loop hands a connection to another loop. The other loop is busy, and has not seen the connection when
+/// the hard stop ends that loop.
 #[test]
 fn a_connection_on_its_way_between_two_loops_is_counted() {
     let (gate, held) = gate();
@@ -49,7 +50,7 @@ fn a_connection_on_its_way_between_two_loops_is_counted() {
         .get("/held", route(move |_: &Request| gate.pass()).inline());
     let counts = Counts::default();
     let (server, address) = start(local().loops(2).routes(routes).observer(counts.clone()));
-    // They go to the loops by turns; the first one accepts.
+    // Connections go to the two loops in turn. The first loop accepts.
     let mut first = Client::connect(address);
     assert_eq!(first.get("/").text(), "served");
     let mut second = Client::connect(address);
@@ -58,7 +59,7 @@ fn a_connection_on_its_way_between_two_loops_is_counted() {
     let third = Client::connect(address);
     let fourth = Client::connect(address);
     let mut fifth = Client::connect(address);
-    assert_eq!(fifth.get("/").text(), "served", "so the fourth has been given to the second loop");
+    assert_eq!(fifth.get("/").text(), "served", "the second loop has been given the fourth connection");
     server.handle().request_stop(StopPolicy::now());
     held.let_one_go();
     let report = server.wait();
@@ -68,7 +69,7 @@ fn a_connection_on_its_way_between_two_loops_is_counted() {
     drop((first, second, third, fourth, fifth));
 }
 
-/// More requests than one turn of the loop deals with, and a hard stop between two turns.
+/// The client sends more requests than the loop serves in one turn. The hard stop comes between two turns.
 #[test]
 fn pipelined_requests_that_no_turn_came_to_are_named() {
     let (gate, held) = gate();

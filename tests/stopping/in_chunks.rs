@@ -1,5 +1,5 @@
-//! A stop in the middle of a request that is sent in chunks, cut at every byte: in a chunk's size, its extension, its data,
-//! before the line break behind it, in the last chunk, in the trailers.
+//! A stop while a chunked request is incomplete. The tests cut the request at every byte: in a chunk size, in an
+//! extension, in the data, before the line break after the data, in the last chunk, and in the trailers.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -32,13 +32,15 @@ fn server() -> (Server, SocketAddr) {
     )
 }
 
-/// One client for each place to cut at: it has sent what comes before, and the server has read it.
+/// Connects one client for each position. Each client has sent the bytes before its position, and the server has read
+/// them.
 fn cut_at_each_byte(address: SocketAddr, target: &str) -> Vec<(Client, &'static str)> {
     let head = format!("POST {target} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
     let cut_at = |position: usize| {
         let (before, rest) = CONTENT.split_at(position);
         let mut client = Client::connect(address);
-        // One read takes all of it: when the first is answered, the other has been read as far as it goes.
+        // One read takes all bytes. When the first request is answered, the server has also read
+        // the part of the second that was sent.
         client.send(get("/") + &head + before);
         assert_eq!(client.read_response().text(), "first");
         (client, rest)
@@ -53,7 +55,7 @@ fn one_that_is_completed_is_answered() {
         let mut clients = cut_at_each_byte(address, target);
         let mut quiet = Client::connect(address);
         let report = begin_stop(&server, patient().quiet(Duration::ZERO));
-        // The drain has been acted upon.
+        // The loop closes the quiet connection when the loop begins the drain.
         quiet.expect_end();
         for (client, rest) in &mut clients {
             client.send(&rest);
@@ -90,7 +92,7 @@ fn one_that_is_not_is_cut_off_and_named() {
     }
 }
 
-/// Its handler is told, and has the time to say so.
+/// The reader returns an error to the handler, and the handler has time to respond.
 #[test]
 fn the_reader_of_one_that_is_not_is_told() {
     let (server, address) = server();
@@ -104,6 +106,6 @@ fn the_reader_of_one_that_is_not_is_told() {
     let requests = clients.len() as u64;
     drop(clients);
     let report = soon(&report);
-    assert!(report.is_clean(), "everybody has been answered: {report}");
+    assert!(report.is_clean(), "every client has been answered: {report}");
     assert_eq!(report.requests.cancelled, requests, "{report}");
 }

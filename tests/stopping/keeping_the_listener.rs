@@ -1,4 +1,4 @@
-//! A stop that leaves the sockets listening: whoever comes in between waits for the next start.
+//! A stop may keep the sockets listening. Clients that connect before the next start wait in the accept queue.
 
 use std::{
     io::Read,
@@ -30,7 +30,7 @@ fn who_connects_between_stop_and_start_is_served() {
         assert!(report.is_clean() && report.requests.completed >= 1, "{report}");
         assert_eq!(report.listener, Some(ListenerEnd::Kept), "{report}");
         kept.expect_end();
-        assert_eq!(server.addresses(), [address], "it is still listening");
+        assert_eq!(server.addresses(), [address], "the socket is still listening");
         let mut waiting: Vec<Client> = (0..8).map(|_| Client::connect(address)).collect();
         waiting.iter_mut().for_each(|client| client.send(get(target)));
         server.start().unwrap();
@@ -41,7 +41,7 @@ fn who_connects_between_stop_and_start_is_served() {
     }
 }
 
-/// The other requests of a drain are finished though the listener stays.
+/// Requests in flight finish, although the listener stays open.
 #[test]
 fn it_drains_what_there_is() {
     let (gate, held) = gate();
@@ -57,7 +57,7 @@ fn it_drains_what_there_is() {
     let answer = busy.read_response();
     assert_eq!((answer.status, answer.says_close()), (204, true));
     drop(busy);
-    assert_eq!(soon(&report).requests.completed, 1, "who came later waits for the next start");
+    assert_eq!(soon(&report).requests.completed, 1, "a later client waits for the next start");
     assert!(held.nobody_entered());
     server.start().unwrap();
     held.wait_entered();
@@ -76,7 +76,7 @@ fn a_further_stop_that_does_not_keep_it_serves_who_waits_and_closes_it() {
     let mut idle = Client::connect(address);
     assert_eq!(idle.get("/inline").text(), "inline");
     let report = begin_stop(&server, patient().keep_listener());
-    // The listener was dealt with before the connections were.
+    // The loop deals with the listener before it closes connections.
     idle.expect_end();
     let mut waiting = Client::connect(address);
     waiting.send(get("/pool"));
@@ -90,7 +90,7 @@ fn a_further_stop_that_does_not_keep_it_serves_who_waits_and_closes_it() {
     assert!(report.is_clean() && report.requests.completed == 3, "{report}");
     assert_eq!(report.rescued, 1, "{report}");
     assert!(server.addresses().is_empty());
-    assert!(TcpStream::connect(address).is_err(), "nobody listens");
+    assert!(TcpStream::connect(address).is_err(), "the listener is closed");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn without_a_next_start_those_who_wait_are_let_go() {
     assert!(handle.addresses().is_empty());
     waiting.set_read_timeout(Some(HUNG)).unwrap();
     assert!(matches!(waiting.read(&mut [0]), Ok(0) | Err(_)));
-    assert!(TcpStream::connect(address).is_err(), "nobody listens");
+    assert!(TcpStream::connect(address).is_err(), "the listener is closed");
 }
 
 #[test]
@@ -112,9 +112,9 @@ fn a_server_that_keeps_its_listener_can_be_stopped_for_good_later() {
     server.stop(patient().keep_listener());
     server.start().unwrap();
     assert!(server.stop(patient()).is_clean());
-    assert!(TcpStream::connect(address).is_err(), "the last stop did not keep it");
+    assert!(TcpStream::connect(address).is_err(), "the last stop closed the listener");
     let next = server.start();
-    assert!(next.is_ok(), "and a start binds anew: {next:?}");
+    assert!(next.is_ok(), "a start binds anew: {next:?}");
 }
 
 #[test]
@@ -142,10 +142,10 @@ fn two_hundred_restarts_under_load_lose_and_refuse_nobody() {
             scope.spawn(move || churn(target, number % 4 < 2));
         }
         for round in 0..ROUNDS {
-            // So that there is something to stop in each life.
+            // Each run must serve some requests, so that its stop has something to do.
             let before = served.load(Ordering::Relaxed);
-            crate::support::until("somebody is served", || served.load(Ordering::Relaxed) > before + 8);
-            // However long a client's thread has to wait for a processor, its next request is waited for.
+            crate::support::until("some requests are served", || served.load(Ordering::Relaxed) > before + 8);
+            // The quiet period is longer than a client's thread may have to wait for a processor.
             let report = server.stop(patient().keep_listener().quiet(HUNG));
             assert!(report.is_clean(), "round {round}: {report}");
             completed += report.requests.completed;
@@ -154,7 +154,7 @@ fn two_hundred_restarts_under_load_lose_and_refuse_nobody() {
         over.store(true, Ordering::Relaxed);
     });
     completed += server.stop(patient()).requests.completed;
-    assert_eq!(completed, served.into_inner(), "all that was completed has arrived, and the other way round");
+    assert_eq!(completed, served.into_inner(), "the clients received exactly the completed responses");
 }
 
 #[test]
@@ -168,12 +168,12 @@ fn a_stop_of_a_stopped_server_that_does_not_keep_it_closes_it() {
         } else {
             assert!(!server.stop(patient()).was_running());
         }
-        assert!(TcpStream::connect(address).is_err(), "nobody listens");
+        assert!(TcpStream::connect(address).is_err(), "the listener is closed");
         assert!(server.addresses().is_empty());
     }
 }
 
-/// A fresh connection without any quiet period is read before it is closed.
+/// Without a quiet period, the loop still reads from a fresh connection before the loop closes it.
 #[test]
 fn who_waits_is_served_even_without_a_quiet_period() {
     let (gate, held) = gate();

@@ -1,5 +1,5 @@
-//! Requests that come when a connection is just about to be closed. The loop is held in the one turn in which it will do
-//! that, so that what the test sends meanwhile is in the kernel, and the loop has not been told of it.
+//! Requests that arrive when the loop is about to close their connection. A handler holds the loop in the turn that
+//! would close the connection. The test sends meanwhile, so that the kernel has bytes that the loop does not know of.
 
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ fn a_request_that_is_there_when_the_quiet_period_is_over_is_served() {
         assert_eq!((kept.get("/").text(), silent.get("/").text()), ("served", "served"));
         first.send(get("/held"));
         held.wait_entered();
-        // The turn after this one begins with both: the stop, which leaves the quiet ones no time, and a request that
-        // holds the loop before it comes to close them.
+        // The next turn begins with the stop, which leaves quiet connections no time. A request in the same turn holds
+        // the loop before the loop closes these connections.
         let report = begin_stop(&server, patient().quiet(Duration::ZERO));
         second.send(get("/held"));
         held.let_one_go();
@@ -45,7 +45,7 @@ fn a_request_that_is_there_when_the_quiet_period_is_over_is_served() {
     }
 }
 
-/// A client that has begun with its last request is given the time to end it.
+/// A client that has begun its last request is given the time to complete the request.
 #[test]
 fn half_a_request_that_is_there_when_the_quiet_period_is_over_may_be_completed() {
     let (gate, held) = gate();
@@ -65,7 +65,7 @@ fn half_a_request_that_is_there_when_the_quiet_period_is_over_may_be_completed()
     let (half, rest) = request.split_at(request.len() - 3);
     kept.send(half);
     held.let_one_go();
-    // Closed by now, if it was not looked at again.
+    // The loop would have closed the connection by now if the loop had not read from it again.
     assert_eq!(second.read_response().status, 204);
     kept.send(rest);
     assert_eq!(kept.read_response().text(), "whole");
@@ -73,7 +73,7 @@ fn half_a_request_that_is_there_when_the_quiet_period_is_over_may_be_completed()
     assert!(soon(&report).is_clean());
 }
 
-/// The loop deals with so many only in several turns; between them the connection is not quiet.
+/// The loop needs several turns for so many requests. Between two turns the connection does not count as quiet.
 #[test]
 fn a_long_pipeline_is_answered_to_its_end_without_a_quiet_period() {
     const REQUESTS: usize = 1_000;

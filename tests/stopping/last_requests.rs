@@ -19,7 +19,7 @@ fn a_young_connection_may_send_one_more_request() {
         let mut kept = Client::connect(address);
         let mut fresh = Client::connect(address);
         assert_eq!(kept.get(target).text(), target);
-        // Quiet would last as long as a hang; the requests end it.
+        // The quiet period is as long as a hang. The requests end the quiet period early.
         let report = begin_stop(&server, patient().quiet(HUNG));
         for client in [&mut kept, &mut fresh] {
             let last = client.get(target);
@@ -30,7 +30,7 @@ fn a_young_connection_may_send_one_more_request() {
         let report = soon(&report);
         assert!(report.is_clean(), "{report}");
         assert_eq!(report.requests.completed, 3);
-        assert!(report.duration() < HUNG, "it did not wait for the end of the quiet period: {report}");
+        assert!(report.duration() < HUNG, "the stop did not wait for the end of the quiet period: {report}");
     }
 }
 
@@ -46,10 +46,10 @@ fn a_young_connection_that_says_nothing_is_closed_when_its_time_is_over() {
     assert!(soon(&report).is_clean());
 }
 
-/// A client that has shown its rhythm is waited for by its rhythm, and not for the whole bound.
+/// A stop waits for a client according to the client's usual pause, and not for the whole quiet period.
 #[test]
 fn a_client_that_has_been_quick_is_given_less_time_than_one_that_is_not_known_yet() {
-    // The first request follows no response: so many requests are one pause fewer.
+    // The first request follows no response, so this number of requests has one pause fewer.
     const KNOWN: usize = 9;
     let tell = |request: &Request| request.path().to_owned();
     for target in ["/pool", "/inline"] {
@@ -57,7 +57,7 @@ fn a_client_that_has_been_quick_is_given_less_time_than_one_that_is_not_known_ye
         let [mut quick, mut unknown, mut pipelining] = [(); 3].map(|()| Client::connect(address));
         (0..KNOWN).for_each(|_| assert_eq!(quick.get(target).text(), target));
         (1..KNOWN).for_each(|_| assert_eq!(unknown.get(target).text(), target));
-        // What comes without a pause tells nothing about the pauses.
+        // Pipelined requests have no pauses between them, so they say nothing about the client's pauses.
         pipelining.send(get(target).repeat(KNOWN * 2));
         (0..KNOWN * 2).for_each(|_| assert_eq!(pipelining.read_response().text(), target));
         let report = begin_stop(&server, patient().quiet(HUNG * 2));
@@ -73,8 +73,8 @@ fn a_client_that_has_been_quick_is_given_less_time_than_one_that_is_not_known_ye
     }
 }
 
-/// A client cannot send its next request before it has the whole response. Its kernel acknowledges nothing here, as if a
-/// packet of the response had been lost.
+/// A client cannot send its next request before it has the whole response. The small receive window keeps the client's
+/// kernel from acknowledging the rest of the response, like the loss of a packet.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_quick_client_is_waited_for_while_its_response_is_not_acknowledged() {
@@ -86,11 +86,12 @@ fn a_quick_client_is_waited_for_while_its_response_is_not_acknowledged() {
     let mut quick = Client::connect(address);
     (0..KNOWN).for_each(|_| assert_eq!(waiting.get("/").text(), "quick"));
     waiting.send(get("/big"));
-    // Its first bytes show that the response was written.
+    // The first bytes show that the server has written the response.
     waiting.sender().peek(&mut [0]).unwrap();
     (0..KNOWN).for_each(|_| assert_eq!(quick.get("/").text(), "quick"));
     let report = begin_stop(&server, patient().quiet(HUNG));
-    // Its quiet period began later.
+    // The quiet period of `quick` began later than that of `waiting`. A server that ignored the missing acknowledgement
+    // would have closed `waiting` before `quick`.
     quick.expect_end();
     assert_eq!(waiting.read_response().body.len(), 40_000);
     let last = waiting.get("/");
@@ -154,8 +155,9 @@ fn requests_that_arrive_while_the_last_one_is_handled_are_answered_too() {
     held.wait_entered();
     let report = begin_stop(&server, patient());
     client.send(get("/?n=1"));
-    // The server may or may not have noticed the second one when the first is answered. If its answer does not say
-    // close, the second is answered; if it does, the client knows that the second was not processed.
+    // The server may answer the first request before it notices the second. If the first response does not say close,
+    // the server answers the second request. If the first response says close, the client knows that the server did not
+    // process the second request.
     held.let_one_go();
     let first = client.read_response();
     assert_eq!(first.text(), "0");
@@ -170,7 +172,7 @@ fn requests_that_arrive_while_the_last_one_is_handled_are_answered_too() {
     assert!(soon(&report).is_clean());
 }
 
-/// A connection whose request is in the server's kernel before the stop begins has been promised an answer.
+/// The stop answers a connection whose request is in the server's kernel before the stop begins.
 #[test]
 fn connections_in_the_accept_queue_are_served() {
     for _ in 0..100 {
@@ -188,8 +190,8 @@ fn connections_in_the_accept_queue_are_served() {
     }
 }
 
-/// Whoever gets a connection while the server stops gets its whole response on it. (Whoever does not is heard by nobody, and
-/// refused when its kernel tries again after a second: that is what a round takes.)
+/// A client that gets a connection while the server stops gets its whole response. The server drops the SYN of any
+/// other client. Such a client is refused when its kernel tries again after one second, so a round takes one second.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_stop_under_load_loses_no_request() {
@@ -220,6 +222,6 @@ fn a_stop_under_load_loses_no_request() {
         let report = server.stop(patient());
         let whole: u64 = clients.into_iter().map(|client| client.join().unwrap()).sum();
         assert!(report.is_clean(), "{report}");
-        assert_eq!(report.requests.completed, whole, "what was completed has arrived: {report}");
+        assert_eq!(report.requests.completed, whole, "every completed response has arrived: {report}");
     }
 }

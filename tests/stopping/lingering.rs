@@ -1,6 +1,6 @@
-//! Connections whose last response is written, and whose clients keep their sockets open. A stop waits for each of them until
-//! the client's kernel has acknowledged the FIN, and no longer. The linger time is an hour here, so that only an
-//! acknowledgement, the client's own close or the end of the stop can end it.
+//! Connections whose last response is written, and whose clients keep their sockets open. A stop waits for each of them
+//! until the client's kernel has acknowledged the FIN, and no longer. The linger time is one hour here. Only an
+//! acknowledgement, the client's own close or the end of the stop can end the linger earlier.
 
 use std::{
     sync::mpsc::{Receiver, Sender, channel},
@@ -21,9 +21,9 @@ use crate::support::{
     local, patient, soon, start,
 };
 
-/// More than the client's kernel takes that is not read, and less than the server's kernel keeps.
+/// More unread bytes than the client's kernel takes, and fewer than the server's kernel keeps.
 const LENGTH: usize = 200_000;
-/// So long takes a stop that is held by a client to its end.
+/// The duration of a stop that a client holds to its end.
 const BOUND: Duration = Duration::from_millis(300);
 
 fn lingering() -> ServerBuilder {
@@ -31,18 +31,18 @@ fn lingering() -> ServerBuilder {
     local().timeouts(timeouts)
 }
 
-/// A stop that ends what is left after [`BOUND`].
+/// A stop that ends the remaining connections after [`BOUND`].
 fn bounded() -> StopPolicy {
     StopPolicy::default().grace(BOUND).cancel_grace(Duration::ZERO)
 }
 
-/// Tells when a response has been written.
+/// Tells the test when a response has been written.
 struct Written(Sender<()>);
 
 impl Observer for Written {
     fn observe(&self, _: &str, event: &Event<'_>) {
         if let Event::ResponsesWritten { .. } = event {
-            // Fails only when the test is over.
+            // The send fails only when the test is over.
             _ = self.0.send(());
         }
     }
@@ -74,7 +74,7 @@ fn a_client_that_keeps_its_socket_open_does_not_hold_the_stop() {
             held.wait_entered();
             let report = begin_stop(&server, patient());
             held.let_one_go();
-            // It reads nothing before the stop is over: its kernel has everything.
+            // The client reads nothing before the stop is over. The client's kernel already has everything.
             let report = soon(&report);
             assert!(report.is_clean() && report.requests.completed == 1, "{report}");
             assert_eq!(report.closes.total(), 1, "{report}");
@@ -102,7 +102,7 @@ fn a_connection_that_lingers_already_does_not_hold_the_stop() {
     }
 }
 
-/// The process may be gone after the stop, and with it what only the server's kernel has.
+/// The process may exit after the stop, and bytes that only the server's kernel has may be lost with the process.
 #[test]
 fn a_client_whose_kernel_has_not_taken_everything_is_waited_for() {
     let content = |_: &Request| vec![b'x'; LENGTH];
@@ -139,11 +139,11 @@ fn a_client_that_does_not_acknowledge_holds_the_stop_to_its_end() {
     let report = server.stop(bounded());
     assert!(report.duration() >= BOUND, "closed before the client's kernel had everything: {report}");
     assert!(report.is_clean(), "{report}");
-    // What the server's kernel has is still delivered.
+    // The server's kernel still delivers the bytes that it has.
     assert_eq!(client.read_response().body.len(), LENGTH);
 }
 
-/// A close over what was never answered is a reset, and takes the response from a client that has not read it yet.
+/// A close with unread bytes sends a reset. The reset takes the response from a client that has not read it yet.
 #[test]
 fn a_client_that_has_sent_more_holds_the_stop_to_its_end() {
     let unfinished =

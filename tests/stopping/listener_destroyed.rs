@@ -1,4 +1,5 @@
-//! A listener that an administrator destroys, by the tool that does it. (`src/server/tests.rs` has the other ways.)
+//! An administrator destroys a listener with `ss -K`. `src/server/tests.rs` tests the other ways in which a listener
+//! can fail.
 #![cfg(target_os = "linux")]
 
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! What a stop does: to requests in flight, to those that come late, to those who never end, and to whoever asks for it.
+//! The effects of a stop on requests in flight, late requests, requests that never end, and the callers that ask for
+//! the stop.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../support/mod.rs"]

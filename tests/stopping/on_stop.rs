@@ -1,4 +1,4 @@
-//! What a stop means for the requests of a route, where the route says so.
+//! The effect of a stop on the requests of a route that sets `on_stop`.
 
 use std::{
     io::{self, Read},
@@ -22,7 +22,7 @@ fn one_that_wants_to_be_cancelled_is_when_the_drain_begins_and_the_others_are_no
     let wait = move |request: &Request| {
         gate.pass();
         let context = request.context();
-        // Made before the stop or after it began: it is the same.
+        // The context behaves the same whether the handler asks for it before or after the stop begins.
         let cause = if request.path() == "/poll" { context.wait_timeout(HUNG) } else { context.cause() };
         format!("{cause:?}")
     };
@@ -50,7 +50,7 @@ fn one_that_wants_to_be_cancelled_is_when_the_drain_begins_and_the_others_are_no
     let report = soon(&report);
     assert!(report.is_clean() && report.requests.completed == 3, "{report}");
     assert_eq!(report.requests.cancelled, 1, "{report}");
-    assert_eq!(report.phases.len(), 1, "it did not take the whole grace period: {report}");
+    assert_eq!(report.phases.len(), 1, "the stop did not take the whole grace period: {report}");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn what_waits_for_a_worker_then_or_comes_later_is_answered_503() {
     busy.send(get("/held"));
     held.wait_entered();
     let mut waiting = Client::connect(address);
-    // One read takes both: when the first is answered, the second is in the queue.
+    // One read takes both requests. When the first is answered, the second is in the queue.
     waiting.send(get("/inline") + &get("/poll"));
     assert_eq!(waiting.read_response().text(), "quick");
     let mut late = Client::connect(address);
@@ -86,19 +86,19 @@ fn what_waits_for_a_worker_then_or_comes_later_is_answered_503() {
     assert_eq!((report.requests.rejected, report.requests.cancelled), (2, 0), "{report}");
 }
 
-/// Reads what the test sends, as a pipe or a download would.
+/// Reads the bytes that the test sends, like a pipe or a download.
 struct Source(crossbeam_channel::Receiver<&'static [u8]>);
 
 impl Read for Source {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // The sender's end is the content's end.
+        // The content ends when the test drops the sender.
         let Ok(bytes) = self.0.recv() else { return Ok(0) };
         buffer[..bytes.len()].copy_from_slice(bytes);
         Ok(bytes.len())
     }
 }
 
-/// A server whose `/` is read from the channel, and a client that has the first piece of it.
+/// A server whose `/` reads its content from the channel, and a client that has asked for this content.
 fn reading(content: crossbeam_channel::Receiver<&'static [u8]>) -> (softstop::Server, Client) {
     let body = move |_: &Request| {
         Response::new(StatusCode::OK).with_body(Body::from_reader(Source(content.clone())))
@@ -109,7 +109,8 @@ fn reading(content: crossbeam_channel::Receiver<&'static [u8]>) -> (softstop::Se
     (server, client)
 }
 
-/// Whatever a reader has sent within a second, say, is not the whole: nobody may be told so.
+/// The part that a reader has delivered so far is not the whole content. The server must not end the body there, even
+/// when a stop has waited for a second.
 #[test]
 fn a_body_that_is_read_from_somewhere_is_finished() {
     let (source, content) = crossbeam_channel::unbounded();
@@ -117,7 +118,7 @@ fn a_body_that_is_read_from_somewhere_is_finished() {
     let (server, mut client) = reading(content);
     client.read_bytes(b"HTTP/1.1 200 OK".len());
     let report = begin_stop(&server, patient());
-    // Longer than senders are given that can hear of a stop: nothing but time can show it.
+    // Senders that can hear of a stop are given less time than this. Only time can show that the stop still waits.
     assert!(report.recv_timeout(Duration::from_millis(1300)).is_err());
     source.send(b"last").unwrap();
     drop(source);
@@ -138,7 +139,7 @@ fn one_that_is_not_through_when_the_grace_period_is_over_is_cut_and_the_report_s
         StopPolicy::default().grace(Duration::from_millis(50)).cancel_grace(Duration::from_millis(50));
     let report = server.stop(policy);
     let text = String::from_utf8(client.read_all_there_is()).unwrap();
-    assert!(!text.ends_with("0\r\n\r\n"), "it does not look whole: {text:?}");
+    assert!(!text.ends_with("0\r\n\r\n"), "the cut body does not look complete: {text:?}");
     assert!(!report.is_clean(), "{report}");
     assert_eq!((report.requests.aborted, report.closes[CloseReason::Aborted]), (1, 1), "{report}");
     drop(source);
@@ -185,7 +186,7 @@ fn a_handler_that_is_told_twice_is_cancelled_once() {
     held.wait_entered();
     let report = begin_stop(&server, patient());
     held.let_one_go();
-    // The drain has cancelled it; then its time is over.
+    // The drain cancels the handler first. Then the time limit of the request ends.
     assert_eq!(client.read_response().status, 503);
     held.wait_entered();
     held.let_one_go();
@@ -223,7 +224,7 @@ fn one_whose_time_is_limited_too_ends_at_whatever_comes_first() {
         assert_eq!((response.status, response.text()), (200, &*format!("{:?}", Some(Cause::Stopping))));
     }
     for mut client in finishing {
-        // The limit may have been over before the stop began, and then nothing says close.
+        // The time limit may end before the stop begins. The response then does not say close.
         let response = client.read_response();
         assert_eq!((response.status, response.text()), (503, "this took too long\n"));
         client.expect_end();
@@ -232,5 +233,5 @@ fn one_whose_time_is_limited_too_ends_at_whatever_comes_first() {
     assert!(report.is_clean(), "{report}");
     let requests = report.requests;
     assert_eq!((requests.completed, requests.timed_out, requests.cancelled), (4, 2, 4), "{report}");
-    assert_eq!(report.phases.len(), 1, "it did not take the whole grace period: {report}");
+    assert_eq!(report.phases.len(), 1, "the stop did not take the whole grace period: {report}");
 }

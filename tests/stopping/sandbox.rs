@@ -1,4 +1,5 @@
-//! A thread that the kernel refuses some system calls, as in a container that forbids what it does not know.
+//! A thread for which the kernel refuses some system calls. Some containers refuse the system calls that their filter
+//! does not list.
 
 use std::net::TcpListener;
 
@@ -9,7 +10,7 @@ use seccompiler::{
 use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 
 const EPERM: i32 = 1;
-/// Numbers of system calls: x86_64's are older than those that the others share.
+/// Numbers of system calls. x86_64 has its own numbers, and the other architectures share theirs.
 const SOCKET: i64 = if cfg!(target_arch = "x86_64") { 41 } else { 198 };
 const SETSOCKOPT: i64 = if cfg!(target_arch = "x86_64") { 54 } else { 208 };
 const AF_NETLINK: i32 = 16;
@@ -17,16 +18,16 @@ const SOL_SOCKET: i32 = 1;
 const SO_ATTACH_FILTER: i32 = 26;
 const SO_BINDTOIFINDEX: i32 = 62;
 
-/// What is forbidden.
+/// The forbidden system calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Forbidden {
-    /// To ask the kernel about other sockets.
+    /// Queries about other sockets.
     Netlink,
-    /// That, and to attach a filter to a socket, and to bind one to an interface.
+    /// Queries about other sockets, filters on a socket, and binding a socket to an interface.
     NetlinkFilterAndBinding,
 }
 
-/// From now on the kernel refuses it to this thread, and to those that it makes.
+/// Makes the kernel refuse these calls to this thread, and to the threads that this thread starts.
 pub(crate) fn enter(forbidden: Forbidden) {
     let argument = |number, value: i32| {
         SeccompCondition::new(number, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value as u64).unwrap()

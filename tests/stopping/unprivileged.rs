@@ -1,5 +1,5 @@
-//! Stops by an ordinary user, to whom current kernels refuse the filter that drops SYNs. Root's part is to become that user:
-//! in a user namespace the process would be root again, and such a test would prove nothing.
+//! Stops by an ordinary user. Current kernels refuse such a user the filter that drops SYNs. The tests need root to
+//! become that user. In a user namespace the process would be root again, and the tests would prove nothing.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -20,10 +20,10 @@ use crate::{
 };
 
 const NOBODY: u32 = 65534;
-/// Says that this process is the ordinary user's.
+/// The environment of the ordinary user's process has this variable.
 const ORDINARY: &str = "SOFTSTOP_TEST_ORDINARY";
 
-/// A copy of this test program in a place where everybody may read it.
+/// A copy of this test program in a folder that every user may read.
 struct Copy(PathBuf);
 
 impl Copy {
@@ -41,7 +41,7 @@ impl Copy {
         self.0.join("tests")
     }
 
-    /// Runs it as an ordinary user without any capability.
+    /// A command that runs the copy as an ordinary user without capabilities.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("setpriv");
         command
@@ -56,7 +56,7 @@ impl Copy {
 
 impl Drop for Copy {
     fn drop(&mut self) {
-        // It fails only where somebody else has removed it.
+        // The removal fails only if another process has removed the folder.
         _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -72,7 +72,7 @@ fn assert_the_filter_is_refused() {
     assert_eq!(outcome.unwrap_err().kind(), ErrorKind::PermissionDenied);
 }
 
-/// As root this says nothing; the next test runs it again.
+/// As root, this test checks nothing. The next test runs this one again as an ordinary user.
 #[test]
 fn an_ordinary_user_may_not_attach_a_filter() {
     if is_ordinary() {
@@ -84,14 +84,14 @@ fn an_ordinary_user_may_not_attach_a_filter() {
 #[ignore = "needs setpriv, and root to become an ordinary user"]
 fn all_stops_are_the_same_for_an_ordinary_user() {
     let copy = Copy::make("stops");
-    // The clients of `half_open` need a filter; the next test makes them as root.
+    // The clients of `half_open` need a filter. The next test creates such clients as root.
     let output = copy.command(&["--skip", "half_open::"]).output().unwrap();
     let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned();
     assert!(output.status.success(), "{text}");
     assert!(text.contains("an_ordinary_user_may_not_attach_a_filter ... ok"), "{text}");
 }
 
-/// The server of the next test: tells its addresses, stops when it is told to, and tells how the listeners ended.
+/// The server of the next test prints its addresses, stops when it is told to, and prints how its listeners ended.
 #[test]
 fn the_server_of_an_ordinary_user() {
     if !is_ordinary() || std::env::args().all(|argument| argument != "--exact") {
@@ -120,7 +120,7 @@ fn half_open_clients_of_an_ordinary_users_server_are_served_and_new_ones_refused
     let mut wait_for = |word: &str| loop {
         let mut line = String::new();
         assert!(output.read_line(&mut line).unwrap() > 0, "the server ended before {word:?}");
-        // The test harness may have begun the line.
+        // The test harness may have written the beginning of the line.
         if let Some((_, rest)) = line.split_once(word) {
             return rest.trim().to_owned();
         }

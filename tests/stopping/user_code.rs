@@ -1,5 +1,5 @@
-//! What a user's code can do where nobody expects it to run: in the `Drop` of the extensions of its requests, of what it panics with, of
-//! what it leaves behind for a thread, and in an observer that blocks.
+//! User code that runs in unexpected places: in the `Drop` of a request's extensions, of a panic payload or of a
+//! thread-local value, and in an observer that blocks.
 
 use std::{
     cell::RefCell,
@@ -25,12 +25,12 @@ use crate::support::{
     in_background, local, patient, serve, soon, start,
 };
 
-/// Short, so that what exceeds it is seen.
+/// A short policy, so that the tests notice a stop that takes longer.
 fn strict() -> StopPolicy {
     StopPolicy::default().grace(Duration::from_millis(200)).cancel_grace(Duration::from_millis(200))
 }
 
-/// Holds whoever drops it.
+/// Blocks the thread that drops this value.
 struct HoldsWhenDropped(Gate);
 
 impl Drop for HoldsWhenDropped {
@@ -39,7 +39,7 @@ impl Drop for HoldsWhenDropped {
     }
 }
 
-/// Panics when it is dropped, with another one as the payload, so many times.
+/// Panics when dropped, with another such value as the payload, until the count is zero.
 struct PanicsWhenDropped(u32);
 
 impl Drop for PanicsWhenDropped {
@@ -50,8 +50,8 @@ impl Drop for PanicsWhenDropped {
     }
 }
 
-/// Cannot be shared by itself.
-struct Extension<T>(#[allow(dead_code, reason = "it is there to be dropped")] Mutex<T>);
+/// The mutex lets the tests share a value that cannot be shared by itself.
+struct Extension<T>(#[allow(dead_code, reason = "the tests only drop the value")] Mutex<T>);
 
 #[test]
 fn an_extension_that_panics_when_it_is_dropped_ends_nothing() {
@@ -215,7 +215,7 @@ fn a_thread_local_that_blocks_when_it_is_dropped_holds_no_stop_and_is_named() {
     }
 }
 
-/// The report is made when the threads are gone, and its time is that.
+/// The server makes the report after the threads have ended. The duration in the report includes this wait.
 #[test]
 fn a_thread_local_that_takes_its_time_within_the_bound_is_waited_for() {
     let (gate, held) = gate();
@@ -223,14 +223,14 @@ fn a_thread_local_that_takes_its_time_within_the_bound_is_waited_for() {
     assert_eq!(Client::once(address, get("/")).text(), "left");
     let report = begin_stop(&server, patient());
     held.wait_entered();
-    assert!(report.recv_timeout(Duration::from_millis(100)).is_err(), "it is waited for");
+    assert!(report.recv_timeout(Duration::from_millis(100)).is_err(), "the stop waits for the thread");
     held.let_one_go();
     let report = soon(&report);
     assert!(report.is_clean(), "{report}");
     assert!(report.duration() >= Duration::from_millis(100), "{report}");
 }
 
-/// A stop that comes while only threads are waited for shortens that wait.
+/// A further stop shortens the wait of a stop that waits only for threads.
 #[test]
 fn a_further_stop_does_not_wait_for_a_thread_local() {
     let (gate, held) = gate();
@@ -284,7 +284,7 @@ fn an_observer_that_blocks_holds_neither_who_asks_for_a_stop_nor_the_stop_and_is
             (handle.is_ready(), began)
         });
         let (is_ready, began) = soon(&asked);
-        assert!(!is_ready, "{moment}: whoever asks is not held");
+        assert!(!is_ready, "{moment}: the caller is not held");
         let report = soon(&in_background(move || server.wait()));
         assert!(began.elapsed() < strict().max_duration() + NOISE, "{moment}: {report}");
         held.wait_entered();

@@ -1,5 +1,5 @@
-//! Stops in a process that has no descriptor left. Each is played in a process of its own, as a limit on descriptors is the
-//! process's.
+//! Stops in a process that has no descriptor left. Each test runs in a process of its own, because a limit on
+//! descriptors applies to the whole process.
 #![cfg(target_os = "linux")]
 
 use std::{fs::File, process::Command, time::Duration};
@@ -14,10 +14,10 @@ use crate::support::{
 };
 
 const WAITING: usize = 4;
-/// Says that this is the process with the limit.
+/// The environment of the process with the limit has this variable.
 const LIMITED: &str = "SOFTSTOP_TEST_LIMITED";
 
-/// Runs the test of that name, which is the calling one, in a process with few descriptors.
+/// Runs the calling test, whose name is `name`, in a process with few descriptors.
 #[track_caller]
 fn with_few_descriptors(name: &str, play: fn()) {
     if std::env::var_os(LIMITED).is_some() {
@@ -34,14 +34,14 @@ fn with_few_descriptors(name: &str, play: fn()) {
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
-/// Takes all descriptors that there are.
+/// Opens files until no descriptor is left.
 fn take_all() -> Vec<File> {
     let taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     assert!(File::open("/dev/null").is_err());
     taken
 }
 
-/// A server that has accepted one client and has no descriptor for the others, which wait; and what took them all.
+/// A server that has accepted one client. The other clients wait, because the returned files take all descriptors.
 fn exhausted() -> (Server, Client, Vec<Client>, Vec<File>) {
     let (gate, held) = gate();
     let routes = Router::new()
@@ -56,7 +56,7 @@ fn exhausted() -> (Server, Client, Vec<Client>, Vec<File>) {
     let taken = take_all();
     held.let_one_go();
     assert_eq!(kept.read_response().status, 204);
-    // It goes on with whom it has.
+    // The server still serves the client that it has accepted.
     assert_eq!(kept.get("/").text(), "served");
     (server, kept, waiting, taken)
 }
@@ -75,7 +75,7 @@ fn nobody_is_waited_for_if_nobody_waits() {
 fn whoever_waits_to_the_end_is_named() {
     with_few_descriptors("whoever_waits_to_the_end_is_named", || {
         let (server, mut kept, waiting, _taken) = exhausted();
-        // The quiet one stays to the end, so no descriptor comes free.
+        // The accepted connection stays open to the end, so no descriptor becomes free.
         let policy = StopPolicy::now().grace(Duration::from_secs(1)).quiet(HUNG);
         let report = server.stop(policy);
         assert!(!report.is_clean(), "{report}");
@@ -104,11 +104,11 @@ fn restart() {
     let metrics = handle.metrics();
     assert_eq!((metrics.phase, metrics.open_connections, metrics.accepted), (Phase::Stopped, 0, 1));
 
-    // What the run has given back.
+    // Takes the descriptors that the run has given back.
     taken.extend(take_all());
     assert_eq!(server.start().unwrap_err().kind(), ErrorKind::Io, "no descriptor for a loop");
     assert_eq!(handle.phase(), Phase::Stopped);
-    assert_eq!(server.addresses(), [address], "it is still listening");
+    assert_eq!(server.addresses(), [address], "the socket is still listening");
     drop(taken);
     server.start().unwrap();
     for client in &mut waiting {
