@@ -1,4 +1,4 @@
-//! Bounds: of a head, and of the pool.
+//! The bounds of a request head, and of the worker pool.
 
 use softstop::{Limits, Request, Router, route};
 
@@ -56,12 +56,12 @@ fn what_the_pool_cannot_take_is_answered_503_at_once() {
     };
     ask();
     held.wait_entered();
-    // One of these two finds room in the queue, whichever comes first.
+    // The request that arrives first takes the only place in the queue.
     ask();
     ask();
     let refused = crate::support::soon(&responses);
     assert_eq!((refused.status, refused.field("Retry-After")), (503, Some("1")));
-    assert!(!refused.says_close(), "the connection is not at fault");
+    assert!(!refused.says_close(), "the connection stays open");
     for _ in 0..2 {
         assert!(responses.try_recv().is_err(), "the handler is still held");
         held.let_one_go();
@@ -81,9 +81,9 @@ fn the_pool_grows_as_far_as_blocked_handlers_need() {
     let (server, address) = start(local().max_workers(32).routes(routes));
     let mut clients: Vec<Client> = (0..33).map(|_| Client::connect(address)).collect();
     clients.iter_mut().for_each(|client| client.send(get("/")));
-    // None is let go before all have been entered: that takes a thread for each.
+    // The test lets no handler go before all 32 have been entered, so each handler needs a thread of its own.
     (0..32).for_each(|_| held.wait_entered());
-    assert!(held.nobody_entered(), "the 33rd waits");
+    assert!(held.nobody_entered(), "the 33rd request waits");
     held.let_one_go();
     held.wait_entered();
     (0..32).for_each(|_| held.let_one_go());

@@ -1,4 +1,4 @@
-//! Many connections: how they are spread, and what happens when there are too many.
+//! Many connections: their distribution over the loops, and the limit on their number.
 
 use std::collections::HashMap;
 
@@ -40,15 +40,15 @@ fn beyond_the_most_connections_clients_wait_for_their_turn() {
             in_background(move || client.read_response().text().to_owned())
         })
         .collect();
-    // The server is not busy with anything else, and still serves the two it has.
+    // The server has time for the waiting clients, but serves only the two connections that it has.
     for _ in 0..20 {
         assert_eq!(first.get("/").status, 200);
         assert!(waiting.iter().all(|client| client.try_recv().is_err()), "served above the bound");
     }
-    // Not the accepting loop's own connection: that loop has to be told.
+    // The accepting loop must be told of this close, because another loop owns the connection.
     drop(second);
     for client in &waiting {
-        // Each that is served closes, and makes room for the next.
+        // Each client closes after its response, and makes room for the next client.
         assert_eq!(soon(client), "served");
     }
     assert_eq!(first.get("/").status, 200);
@@ -94,7 +94,7 @@ fn a_server_serves_on_while_others_connect_and_say_nothing() {
     until("the server has its threads", || server.handle().is_ready());
 }
 
-/// An empty line too many, as some send one behind a request, must not make of the close a reset.
+/// Some clients send an extra empty line after a request. Such a line must not turn the close into a reset.
 #[test]
 fn what_comes_while_the_last_request_is_handled_does_not_take_its_response_away() {
     let (gate, held) = gate();
@@ -111,8 +111,8 @@ fn what_comes_while_the_last_request_is_handled_does_not_take_its_response_away(
     }
 }
 
-/// While a handler holds the loop they come, and are accepted in one turn: those that stay, those that do not, one that has
-/// sent nothing yet, and one that has been reset.
+/// A handler holds the loop while a crowd of clients arrives. The loop then accepts all of them in one turn: clients
+/// that stay, clients that leave, one that has sent nothing yet, and one that has been reset.
 #[test]
 fn a_crowd_that_waited_to_be_accepted_is_served_at_once_and_watched_from_then_on() {
     let (gate, held) = gate();
@@ -137,7 +137,7 @@ fn a_crowd_that_waited_to_be_accepted_is_served_at_once_and_watched_from_then_on
     }
     for client in &mut staying {
         assert_eq!(client.read_response().text(), "served");
-        assert_eq!(client.get("/").text(), "served", "watched");
+        assert_eq!(client.get("/").text(), "served", "the loop watches the connection");
     }
     assert_eq!(late.get("/").text(), "served");
     drop((busy, staying, late));

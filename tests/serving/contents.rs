@@ -1,4 +1,4 @@
-//! Contents, small and large, both ways.
+//! Contents of requests and responses, small and large.
 
 use std::{io::Write, net::SocketAddr, sync::mpsc, thread};
 
@@ -22,7 +22,7 @@ fn echo_server() -> (Server, SocketAddr) {
     start(local().limits(Limits::default().body_bytes(LIMIT as u64)).routes(routes))
 }
 
-/// Bytes in which no piece looks like its neighbour.
+/// Bytes in which neighbouring pieces differ.
 fn pattern(length: usize) -> Vec<u8> {
     (0..length as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
@@ -80,7 +80,7 @@ fn a_content_above_the_limit_is_refused_whatever_it_declares() {
         let size = format!("{:x}\r\n", content.len());
         let chunked = [head.as_bytes(), size.as_bytes(), &content, b"\r\n0\r\n\r\n"].concat();
         for request in [declared, chunked] {
-            // The client sends all of it before it reads: the refusal must not be lost to a reset.
+            // The client sends everything before it reads. No reset may take the refusal from the client.
             let mut client = Client::connect(address);
             client.send(&request);
             let response = client.read_response();
@@ -103,15 +103,15 @@ fn a_client_that_asks_first_is_told_to_go_on() {
     assert_eq!(client.read_response().status, 100, "the content is wanted");
     client.send("hello");
     assert_eq!(client.read_response().text(), "hello");
-    // One that does not wait needs no telling.
+    // A client that does not wait receives no 100 response.
     client.send(head(5) + "again");
     assert_eq!(client.read_response().text(), "again");
-    // What would be too large is refused before it is sent.
+    // The server refuses a content that is too large before the client sends it.
     client.send(head(LIMIT + 1));
     let refused = client.read_response();
     assert_eq!((refused.status, refused.says_close()), (413, true));
     client.expect_end();
-    // So is what nobody would answer.
+    // The server also refuses a content for a path without a route.
     let mut lost = Client::connect(address);
     lost.send(head(5).replace("/pool", "/nowhere"));
     assert_eq!(lost.read_response().status, 404);
@@ -127,9 +127,11 @@ fn a_large_response_arrives_whole_at_a_client_that_reads_slowly() {
     let expected = pattern(LENGTH);
     for target in ["/pool", "/inline"] {
         let mut client = Client::connect_with_small_window(address);
-        // The second request waits behind the first response, and must not be forgotten when that is done.
+        // The second request waits until the first response is sent. The server must not forget the second request
+        // then.
         client.send([get(target), get("/nowhere")].concat());
-        // Nothing is read until others have been served, so this one must have been blocked meanwhile.
+        // The client reads nothing until other clients have been served, so its first response must have been blocked
+        // meanwhile.
         for _ in 0..10 {
             assert_eq!(Client::once(address, get("/nowhere")).status, 404);
         }

@@ -1,4 +1,4 @@
-//! What a listen address means: one text may be a listener of each family.
+//! The meaning of a listen address. One text may stand for a listener of each address family.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
@@ -49,13 +49,14 @@ fn both_families_are_kept_from_a_stop_to_the_next_start() {
     }
 }
 
-/// The wildcard of IPv6 leaves the port free on IPv4, for another server if need be.
+/// The wildcard of IPv6 leaves the port free on IPv4, so that another server can use the port there.
 #[test]
 fn the_wildcard_of_ipv6_is_no_wildcard_of_ipv4() {
     let (server, addresses) = start("[::]:0");
     let v4 = SocketAddr::from(([127, 0, 0, 1], addresses[0].port()));
     assert!(TcpStream::connect(v4).is_err());
-    // Another test may have been given the port, but then nobody here has it.
+    // Another test may have been given the port. If not, the bind succeeds, because no server of this test has the port
+    // on IPv4.
     if let Ok(other) = TcpListener::bind(v4) {
         assert_eq!(other.local_addr().unwrap(), v4);
     }

@@ -1,4 +1,4 @@
-//! What a running server does with requests, over real sockets.
+//! The treatment of requests by a running server, over real sockets.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../support/mod.rs"]

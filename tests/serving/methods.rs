@@ -1,4 +1,5 @@
-//! Which route a method leads to: `HEAD` and `OPTIONS` with and without a route, and methods that no RFC knows.
+//! The route that a method leads to: `HEAD` and `OPTIONS` with and without a route of their own, and methods that no
+//! RFC defines.
 
 use softstop::{Method, Request, Response, Router, StatusCode, middleware::Next, route};
 
@@ -78,7 +79,8 @@ fn a_route_for_head_comes_before_the_one_for_get() {
     }
 }
 
-/// RFC 9110 sections 10.2.1 and 15.6.2: `Allow` lists what a path has, and 501 is for what no path has.
+/// RFC 9110, sections 10.2.1 and 15.6.2: `Allow` lists the methods of a path. The server answers 501 to a method that
+/// no path has.
 #[test]
 fn a_method_is_refused_by_what_the_router_knows() {
     let own_options = |_: &Request| Response::new(StatusCode::OK).header("Allow", "my own");

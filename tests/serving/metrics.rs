@@ -1,4 +1,4 @@
-//! What is counted, read while the server runs, as a struct and as Prometheus reads it.
+//! The counters, read while the server runs: as a struct, and in the text format of Prometheus.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,7 +43,7 @@ fn counts_and_lengths_are_read_while_the_server_runs() {
     queued.iter_mut().for_each(|client| client.send(get("/held")));
     until("both are in the queue", || handle.metrics().queued == 2);
     assert_eq!(client.get("/held").status, 503, "the queue is full");
-    // Counted once it has been handed to the kernel, so the client may have it before that.
+    // The server counts a response after the kernel has taken it, so the client may read the response earlier.
     until("three are answered", || handle.metrics().requests.completed == 3);
     let now = handle.metrics();
     assert_eq!((&*now.name, now.phase, now.starts), ("tested", Phase::Running, 1));
@@ -66,18 +66,18 @@ fn counts_and_lengths_are_read_while_the_server_runs() {
     }
     let report = soon(&report);
     let after = handle.metrics();
-    // One mechanism: what the report says is what was counted.
+    // The report and the metrics use the same counters.
     assert_eq!((after.closes, after.requests), (report.closes, report.requests), "{report}");
     assert_eq!((after.phase, after.accepted, after.open_connections), (Phase::Stopped, 4, 0));
     assert_eq!((after.workers, after.busy_workers, after.queued), (0, 0, 0));
     assert_eq!(after.responses.total(), 7);
-    // Over all runs.
+    // The metrics count over all runs.
     server.start().unwrap();
     assert_eq!(Client::once(server.addresses()[0], get("/")).text(), "hello");
     let again = handle.metrics();
     assert_eq!((again.starts, again.accepted, again.responses[StatusCode::OK]), (2, 5, 5));
     let second = server.stop(patient());
-    assert_eq!(second.closes.total(), 1, "of its run only: {second}");
+    assert_eq!(second.closes.total(), 1, "the report counts its own run only: {second}");
     assert_eq!(handle.metrics().closes.total(), 5);
 }
 
@@ -103,7 +103,7 @@ fn a_page_for_prometheus_with_several_servers() {
         };
         assert_eq!(value("softstop_starts_total", &[("server", "odd \\ \"name\"\n")]), Some(0.0));
         assert_eq!(value("softstop_starts_total", &[("server", "tested")]), Some(1.0));
-        // Of one name, but another server.
+        // Another server has the same name, so a number follows the name here.
         assert_eq!(value("softstop_starts_total", &[("server", "tested 2")]), Some(1.0));
         assert_eq!(value("softstop_starts_total", &[("server", "tested 3")]), None);
         let of = |class| [("class", class), ("server", "tested 2")];
@@ -123,7 +123,7 @@ fn the_route_tells_of_the_server_that_serves_it() {
     let page = Client::once(address, get("/metrics"));
     let samples = parse(page.text());
     let busy = ("softstop_workers_busy".to_owned(), [("server".to_owned(), "own".to_owned())].into());
-    assert_eq!(samples.get(&busy), Some(&1.0), "the one that answers this");
+    assert_eq!(samples.get(&busy), Some(&1.0), "the worker that answers this request");
 }
 
 #[test]
@@ -150,8 +150,9 @@ fn promtool_finds_nothing_wrong() {
 
 type Series = (String, BTreeMap<String, String>);
 
-/// Reads the text format 0.0.4, and is stricter than Prometheus: each metric in one block of HELP, TYPE and samples; no
-/// metric and no series twice; counters end in `_total`, nothing else does; nothing but what a server can write.
+/// Reads the text format 0.0.4, and is stricter than Prometheus. Each metric has one block of HELP, TYPE and samples.
+/// No metric and no series occurs twice. Counters end in `_total`, and other metrics do not. Values must be such as a
+/// server can write.
 #[track_caller]
 fn parse(page: &str) -> BTreeMap<Series, f64> {
     assert!(page.ends_with('\n') && !page.contains("\r"), "lines end in a line feed");
@@ -180,7 +181,7 @@ fn parse(page: &str) -> BTreeMap<Series, f64> {
     samples
 }
 
-/// Labels, and what stands behind the last one.
+/// The labels, and the text after the last one.
 #[track_caller]
 fn parse_labels(mut text: &str) -> (BTreeMap<String, String>, &str) {
     let mut labels = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What stands around handlers: in which order, where, and what it sees.
+//! Wrappers around handlers: their order, the thread that runs them, and the requests and responses that they see.
 
 use std::{
     sync::{
@@ -21,7 +21,7 @@ use crate::support::{
     local, patient, serve, start,
 };
 
-/// Writes its name into the response, behind the names that are there.
+/// Writes its name into the response, after the names that are already there.
 fn mark(name: &'static str) -> impl Wrap {
     move |request: &Request, next: &Next| {
         let response = next.run(request);
@@ -106,7 +106,7 @@ fn answers_without_a_handler_are_the_same_with_and_without_wrappers() {
     }
 }
 
-/// Its content would be sent for nothing.
+/// The server refuses before the client sends its content, because the client would send the content for nothing.
 #[test]
 fn a_client_that_asks_first_is_told_that_there_is_no_such_path_through_wrappers() {
     let (_server, address) = serve(Router::new().get("/", |_: &Request| "home").wrap(mark("wrapped")));
@@ -118,7 +118,7 @@ fn a_client_that_asks_first_is_told_that_there_is_no_such_path_through_wrappers(
         (404, "no such path<wrapped", true)
     );
     client.expect_end();
-    // One that does not ask has its content read past, and goes on.
+    // The server reads and discards the content of a client that does not ask, and the connection goes on.
     let mut client = Client::connect(address);
     client.send([post("/none", b"content"), post("/none", b"more"), get("/").into_bytes()].concat());
     for (status, text) in
@@ -226,7 +226,7 @@ fn the_access_log_has_a_line_for_each_request_that_no_client_can_forge() {
             r#"127.0.0.1 - - [TIME] "GET / HTTP/1.1" 200 12 "http://a/\x22 200 1" "x\x5c\x22 \x09\x22\xc3\xbc""#,
         ),
         (
-            // `a b"\n`, a colon and a password.
+            // The credentials are `a b"\n`, a colon and a password.
             "GET /none?\"x HTTP/1.1\r\nAuthorization: Basic YSBiIgo6cHc=\r\n",
             r#"127.0.0.1 - a\x20b\x22\x0a [TIME] "GET /none?\x22x HTTP/1.1" 404 13 "-" "-""#,
         ),
@@ -235,7 +235,7 @@ fn the_access_log_has_a_line_for_each_request_that_no_client_can_forge() {
         let mut client = Client::connect(address);
         client.send(format!("{head}Host: test\r\nConnection: close\r\n\r\n"));
         client.read_to_end();
-        // That of an inline handler is written by a thread, as its loop may not wait for the logger.
+        // Another thread writes the line of an inline handler, because the handler's loop must not wait for the logger.
         let lines = log.wait_for(1);
         assert_eq!(lines.len(), 1, "{head:?}: {lines:?}");
         let (before, rest) = lines[0].split_once('[').unwrap();
@@ -245,9 +245,10 @@ fn the_access_log_has_a_line_for_each_request_that_no_client_can_forge() {
         let month = &time[3..6];
         assert_eq!(shape, format!("99/{month}/9999:99:99:99 +9999"));
     }
-    // One that was answered at its deadline has the line of that answer, and none when its handler returns.
+    // A request that is answered at its deadline has a line for that answer. The handler of such a request adds no line
+    // when it returns.
     assert_eq!(Client::once(address, get("/late")).status, 503);
     assert_eq!(log.wait_for_requests(1), [r#""GET /late HTTP/1.1" 503 19 "-" "-""#]);
     server.stop(patient());
-    assert!(log.take().is_empty(), "once");
+    assert!(log.take().is_empty(), "each request has one line");
 }

@@ -1,4 +1,4 @@
-//! Routers inside of routers, and what is answered where there is no path.
+//! Routers inside routers, and the answers to requests for which there is no path.
 
 use softstop::{Method, Request, Router, StatusCode, middleware::Next, route};
 
@@ -72,7 +72,7 @@ fn what_stands_around_a_nested_router_stays_with_it_and_the_outer_one_has_all() 
     client.send(post("/inner", b""));
     let response = client.read_response();
     assert_eq!((response.status, response.field("X-Inner")), (405, Some("yes")));
-    // Without wrappers of the outer one, only what is nested has any.
+    // The outer router has no wrappers here, so only the nested routes have any.
     let inner = Router::new().get("/", path).wrap(add("X-Inner"));
     let (_server, address) = serve(Router::new().get("/", path).nest("/inner", inner));
     let mut client = Client::connect(address);
@@ -130,7 +130,7 @@ fn a_fallback_answers_what_has_no_path_and_the_innermost_comes_first() {
         let response = client.get(known);
         assert_eq!((response.status, response.text()), (200, known));
     }
-    // The path is known: it is the method that is not.
+    // The path is known, but the method is not.
     assert_eq!(client.get("/inner/posted").status, 405);
 }
 
@@ -167,7 +167,7 @@ fn nested_routers_conflict_as_routes_do() {
     assert!(error.ends_with("the path belongs to a nested router: add the route there"), "{error}");
     let error = router.try_route(Method::Put, "/{a}/{a}", path).unwrap_err().to_string();
     assert_eq!(error, "PUT \"/{a}/{a}\" cannot be added: it has two parameters named \"a\"");
-    // No conflict: other paths below the same prefix.
+    // Other paths below the same prefix do not conflict.
     let _ = known().nest("/users", one("/{id}/notes")).nest("/api", one("/more"));
 }
 
@@ -186,7 +186,7 @@ fn a_nested_router_is_added_whole_or_not_at_all() {
     let error = router.try_nest("/api", conflicting()).unwrap_err();
     assert_eq!(error.path(), "/api/known");
     assert_eq!(format!("{router:?}"), before);
-    // Nothing of the first attempt stands in the way of the next ones, at other places and at the same place.
+    // The failed attempt leaves nothing that blocks a later attempt, at another place or at the same place.
     router.try_nest("/api", Router::new().get("/first", path).fallback(path)).unwrap();
     router.try_nest("/v2", conflicting()).unwrap().try_route("GET", "/", path).unwrap();
     let (_server, address) = serve(router);

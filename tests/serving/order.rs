@@ -1,4 +1,4 @@
-//! Several requests on one connection: none is lost, none overtakes another.
+//! Several requests on one connection. The server loses no request, and the responses keep the order of the requests.
 
 use std::{
     io::Write,
@@ -19,7 +19,7 @@ use crate::support::{
     serve,
 };
 
-/// `/inline` and `/pool` send back which request they were.
+/// `/inline` and `/pool` send back the request's path, number and content.
 fn echo_server() -> (Server, SocketAddr) {
     let tell = |request: &Request| {
         format!("{} {} {:?}", request.path(), request.query("n").unwrap_or_default(), request.body())
@@ -35,13 +35,13 @@ fn a_connection_is_kept_for_the_next_request() {
         let path = if n % 2 == 0 { "/inline" } else { "/pool" };
         let response = client.get(&format!("{path}?n={n}"));
         assert_eq!(response.text(), format!("{path} {n} []"));
-        assert_eq!(response.field("Connection"), None, "HTTP/1.1 keeps it without saying so");
+        assert_eq!(response.field("Connection"), None, "HTTP/1.1 keeps the connection without this field");
     }
     client.send("GET /pool?n=last HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
     assert!(client.read_response().says_close());
     client.expect_end();
     drop(client);
-    assert_eq!(server.stop(crate::support::patient()).closes.total(), 1, "it was one connection");
+    assert_eq!(server.stop(crate::support::patient()).closes.total(), 1, "all requests used one connection");
 }
 
 #[test]
@@ -90,7 +90,8 @@ fn an_inline_request_waits_for_the_slow_one_before_it() {
     let mut client = Client::connect(address);
     client.send([get("/slow"), get("/fast?n=1")].concat());
     held.wait_entered();
-    // The second arrives with the first, the third while the first is being handled; neither may be forgotten.
+    // The second request arrives with the first. The third arrives while the first is being handled. The server must
+    // forget neither of them.
     client.send(get("/fast?n=2"));
     assert_eq!(Client::once(address, get("/fast?n=other")).text(), "other", "others do not wait");
     held.let_one_go();
@@ -110,7 +111,7 @@ fn requests_that_arrive_during_another_are_served_after_it() {
     client.send(post("/", b"0"));
     for round in 1..20_u8 {
         held.wait_entered();
-        // One request, and half of the next: its other half comes while this one is handled.
+        // The client sends the next request in two halves while the handler of this one is held.
         let next = post("/", &[round; 3]);
         let (first, second) = next.split_at(next.len() / 2);
         client.send(first);
@@ -123,8 +124,8 @@ fn requests_that_arrive_during_another_are_served_after_it() {
     assert_eq!(client.read_response().body, [19; 3]);
 }
 
-/// A client that does not read makes the socket block in the middle of one response while the next request is with a
-/// worker already. That worker's answer must wait its turn.
+/// A client that does not read makes the socket block in the middle of a response. A worker already has the next
+/// request. The worker's answer must wait for its turn.
 #[test]
 fn a_worker_s_answer_does_not_disturb_what_is_being_sent() {
     const PAIRS: usize = 2000;
@@ -141,7 +142,8 @@ fn a_worker_s_answer_does_not_disturb_what_is_being_sent() {
     let bytes: String =
         (0..PAIRS).map(|n| get(&format!("/large?n={n:04}")) + &get(&format!("/small?n={n:04}"))).collect();
     let sending = thread::spawn(move || sender.write_all(bytes.as_bytes()).unwrap());
-    // Nothing is read before the server has got stuck, while it serves others on both its loops.
+    // The client reads nothing before the server is blocked. Meanwhile the server serves other clients on both of its
+    // loops.
     let mut others = [Client::connect(address), Client::connect(address)];
     let mut before = usize::MAX;
     while std::mem::replace(&mut before, handled.load(Ordering::SeqCst)) != handled.load(Ordering::SeqCst) {
@@ -178,7 +180,7 @@ fn any_request() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// All that comes back for `pieces`, without the Date fields.
+/// The status and the content of each response to `pieces`.
 fn exchange(address: SocketAddr, pieces: &[&[u8]], count: usize) -> Vec<(u16, Vec<u8>)> {
     let mut client = Client::connect(address);
     pieces.iter().for_each(|piece| client.send(piece));

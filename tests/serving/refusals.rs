@@ -1,4 +1,4 @@
-//! Requests that the server answers itself: who makes the response, and that each has its line in the access log, once.
+//! Requests that the server answers itself: the origin of the response, and the one line in the access log.
 
 use std::{
     io::Read,
@@ -24,8 +24,8 @@ use crate::{
 
 const SHORT: Duration = Duration::from_millis(50);
 
-/// A server with tight limits, and an access log around everything: `/` wants content, `/held` is held on the only worker
-/// with room for one more, `/late` has little time and is held likewise.
+/// A server with tight limits, and an access log around all routes. `/` accepts content. `/held` is held on the only
+/// worker, and the queue has room for one more request. `/late` has little time and is held too.
 fn tight() -> (ServerBuilder, Held, AccessLines) {
     let log = AccessLines::collect();
     let (gate, held) = gate();
@@ -46,7 +46,7 @@ fn json(refused: &RefusedRequest<'_>) -> Response {
     text.into_response().content_type("application/json")
 }
 
-/// What a client may do wrong: the bytes, the status, and what is known of the request.
+/// Requests that a client may send wrongly: the bytes, the status, and the request line in the access log.
 const WRONG: [(&str, u16, &str); 14] = [
     ("GET / HTTP/1.1\r\n\r\n", 400, "-"),
     ("\x16\x03\x01 a TLS hello\r\n\r\n", 400, "-"),
@@ -72,7 +72,7 @@ const WRONG: [(&str, u16, &str); 14] = [
     ("POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n", 413, "POST /none HTTP/1.1"),
 ];
 
-/// Sends what is wrong and reads the response, behind which the connection ends.
+/// Sends a wrong request and reads the response. The connection ends after the response.
 #[track_caller]
 fn send_wrong(client: &mut Client, request: &str) -> client::Response {
     client.send(request.replace("TOO-LONG", &"x".repeat(1100)));
@@ -96,7 +96,7 @@ fn what_a_client_does_wrong_has_one_line_in_the_access_log() {
             [format!(r#""{line}" {status} {bytes} "-" "-""#)],
             "{request:?}"
         );
-        // The same behind a request that is in order.
+        // The same wrong request follows a valid one here.
         let mut client = Client::connect(address);
         let request = get("/") + request;
         client.send(request.replace("TOO-LONG", &"x".repeat(1100)));
@@ -162,16 +162,17 @@ fn a_full_queue_and_a_time_limit_have_one_line_each_and_the_hooks_answer() {
     let [mut busy, mut queued, mut refused] = [(); 3].map(|()| Client::connect(address));
     busy.send(get("/held"));
     held.wait_entered();
-    // One read takes both: when the first is answered, the second is in the queue.
+    // One read takes both requests. When the first is answered, the second is in the queue.
     queued.send(get("/") + &get("/held"));
     assert_eq!(queued.read_response().text(), "home");
-    // Pipelined behind one in order, with an id, and with one behind it.
+    // The client pipelines four requests: a valid one, a refused one with an id, a refused HEAD request, and another
+    // valid one.
     let with_id = "GET /held HTTP/1.1\r\nHost: test\r\nX-Request-Id: 42\r\n\r\n";
     refused.send(get("/") + with_id + "HEAD /held HTTP/1.1\r\nHost: test\r\n\r\n" + &get("/"));
     assert_eq!(refused.read_response().text(), "home");
     let response = refused.read_response();
     assert_eq!((response.status, response.text()), (503, "{\"status\": 503, \"id\": \"42\"}"));
-    assert!(!response.says_close(), "the connection is not at fault");
+    assert!(!response.says_close(), "the connection stays open");
     let response = refused.read_response_head();
     assert_eq!((response.status, response.content_length()), (503, 26));
     assert_eq!(refused.read_response().text(), "home");
@@ -191,7 +192,8 @@ fn a_full_queue_and_a_time_limit_have_one_line_each_and_the_hooks_answer() {
     held.wait_entered();
     log.wait_for(2);
 
-    // The handler of the first has begun, and has the only worker: that of the second never begins.
+    // The handler of the first request has begun and has the only worker. The handler of the second request never
+    // begins.
     for _ in 0..2 {
         refused.send(get("/late"));
         let response = refused.read_response();
@@ -239,7 +241,7 @@ fn what_a_stop_does_not_begin_with_is_answered_by_the_hook_and_its_wrappers() {
     assert_eq!(*kinds.lock().unwrap(), [RefusalKind::Stopping]);
 }
 
-/// Says who has been told, and of what.
+/// Tells the test which wrapper has been told, and of which refusal.
 struct Told(&'static str, mpsc::Sender<String>);
 
 impl Wrap for Told {
@@ -331,7 +333,7 @@ fn a_hooks_response_may_be_large() {
     assert_eq!((response.status, response.content_length()), (400, LARGE), "HEAD");
 }
 
-/// The handler returns, as if nothing had happened, when its content has failed: the client has been answered before.
+/// The server answers the client when the content fails. The handler returns later, as if nothing had failed.
 #[test]
 fn a_content_that_fails_under_its_handler_has_one_line_too() {
     let log = AccessLines::collect();

@@ -1,4 +1,4 @@
-//! Routes whose time is limited. Handlers are held by the test, so that none returns before its time is over.
+//! Routes with a time limit. The test holds the handlers, so that no handler returns before its time is over.
 
 use std::{
     io::Read,
@@ -17,7 +17,7 @@ use crate::support::{
 
 const SHORT: Duration = Duration::from_millis(50);
 
-/// `/held` has little time and is held, `/fast` is inline, `/slow` is held without a limit.
+/// `/held` has little time and is held. `/fast` is inline. `/slow` is held without a limit.
 fn held() -> (Router, Held, Held, mpsc::Receiver<Option<Cause>>) {
     let ((timed, held_timed), (free, held_free)) = (gate(), gate());
     let (causes, ended) = mpsc::channel();
@@ -51,7 +51,8 @@ fn the_answer_comes_at_the_deadline_and_the_next_request_gets_its_own() {
     client.send(get("/held"));
     timed.wait_entered();
     expect_timed_out(&mut client);
-    // Another one of the same connection is being handled when the late answer comes: it is not its answer.
+    // The connection's second request is being handled when the late answer to the first one comes. The server must
+    // discard the late answer.
     client.send(get("/slow"));
     free.wait_entered();
     timed.let_one_go();
@@ -146,7 +147,7 @@ fn a_request_that_no_worker_has_begun_by_then_is_not_begun_any_more() {
     expect_timed_out(&mut client);
     held_free.let_one_go();
     assert_eq!(busy.read_response().status, 204);
-    // The only worker is done with everything that was queued before this.
+    // The only worker has finished everything that was queued before this request.
     client.send(get("/slow"));
     held_free.wait_entered();
     assert!(held_timed.nobody_entered());
@@ -177,7 +178,7 @@ fn the_answer_is_of_ones_own_choice_and_of_two_limits_the_shorter_counts() {
     client.send("HEAD /own HTTP/1.1\r\nHost: test\r\n\r\n");
     let response = client.read_response_head();
     assert_eq!((response.status, response.content_length()), (504, sorry.1.len()));
-    // Before the server, whose stop waits for them.
+    // The handlers must go on before the server is dropped, because the server's stop waits for them.
     drop(held);
 }
 
@@ -194,19 +195,19 @@ fn a_streamed_content_that_is_not_there_in_time_fails_for_its_handler() {
     let mut client = Client::connect(address);
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhalf ");
     let response = client.read_response();
-    // What is left of the content cannot be told from the next request.
+    // The server cannot tell the rest of the content from the next request.
     assert_eq!((response.status, response.says_close()), (503, true));
     client.expect_end();
     let timed_out = (Err(std::io::ErrorKind::TimedOut), Some(Cause::DeadlineExceeded));
     assert_eq!(soon(&outcomes), timed_out);
-    // One that is there, whole, is a request like any other.
+    // A request whose whole content arrives in time is a request like any other.
     let mut client = Client::connect(address);
     client.send(post("/", b"whole"));
     assert_eq!(client.read_response().status, 204);
     assert_eq!(soon(&outcomes), (Ok(5), None));
 }
 
-/// The handler of a request that has been answered still runs: a stop waits for it.
+/// The handler of an answered request may still run. A stop waits for this handler.
 #[test]
 fn a_stop_waits_for_a_handler_whose_time_is_over() {
     let (routes, timed, _free, ended) = held();
@@ -217,7 +218,7 @@ fn a_stop_waits_for_a_handler_whose_time_is_over() {
     expect_timed_out(&mut client);
     drop(client);
     let report = begin_stop(&server, patient());
-    assert!(report.try_recv().is_err(), "it does not wait for the handler");
+    assert!(report.try_recv().is_err(), "the stop waits for the handler");
     timed.let_one_go();
     assert_eq!(soon(&ended), Some(Cause::DeadlineExceeded));
     let report = soon(&report);
@@ -251,7 +252,7 @@ fn inline_handlers_have_no_limit() {
         let text = panic.downcast_ref::<&str>().unwrap();
         assert!(text.starts_with("a route cannot be both inline and have a time-out"), "{text}");
     }
-    // A limit and a wrapper, in either order.
+    // A route can have both a limit and a wrapper.
     let _: Server = local()
         .routes(Router::new().get("/", route(hello).timeout(SHORT).wrap(softstop::middleware::access_log())))
         .build();

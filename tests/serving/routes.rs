@@ -1,4 +1,4 @@
-//! Which handler answers, and what it is told.
+//! The handler that answers a request, and the values that the handler is given.
 
 use std::net::SocketAddr;
 
@@ -120,10 +120,10 @@ fn methods_that_a_path_does_not_have() {
     assert_eq!((options.status, options.field("Allow")), (204, Some("GET, PUT, HEAD, OPTIONS")));
     assert_eq!(options.field("Content-Length"), None, "RFC 9110 section 8.6");
     assert_eq!(send(&mut client, "BREW", "/note").status, 501);
-    assert_eq!(send(&mut client, "get", "/note").status, 501, "methods have case");
+    assert_eq!(send(&mut client, "get", "/note").status, 501, "methods are case-sensitive");
     assert_eq!(send(&mut client, "BREW", "/any").text(), "BREW");
     assert_eq!(send(&mut client, "OPTIONS", "/any").text(), "OPTIONS");
-    // The content of a request that is refused is read past.
+    // The server reads and discards the content of a refused request.
     client.send(post("/note", b"GET /any HTTP/1.1\r\nHost: smuggled\r\n\r\n"));
     assert_eq!(client.read_response().status, 405);
     assert_eq!(client.get("/note").text(), "note");
@@ -145,7 +145,7 @@ fn head_is_get_without_content() {
             assert_eq!(head.field(name), full.field(name), "{name} of {target}");
         }
     }
-    // Had content followed, it would be taken for the beginning of this response.
+    // A content after the head would be taken for the beginning of this response.
     assert_eq!(client.get("/small").text(), "small");
 }
 
@@ -192,9 +192,9 @@ fn a_panic_is_answered_500_and_costs_neither_connection_nor_thread() {
         let response = client.get(target);
         assert_eq!(response.status, 500, "{target}");
         assert!(!response.says_close(), "{target}");
-        assert!(!response.text().contains("on purpose"), "what went wrong is not the client's business");
+        assert!(!response.text().contains("on purpose"), "the response does not reveal the panic");
     }
-    assert_eq!(client.get("/worker").body, worker, "it is the same, as there may be but one");
+    assert_eq!(client.get("/worker").body, worker, "the worker is the same, because there may be only one");
     assert_eq!(client.get("/loop").body, event_loop);
     drop(client);
     let report = server.stop(patient());

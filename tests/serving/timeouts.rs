@@ -1,4 +1,4 @@
-//! Clients that take too long. The time-outs are short, and never has anything to happen within them.
+//! Clients that take too long. The time-outs are short, and no test requires that something happens within one.
 
 use std::{
     net::SocketAddr,
@@ -75,14 +75,15 @@ fn a_client_that_reads_nothing_is_closed() {
     let (server, address) = start(local().timeouts(Timeouts::default().write(SHORT)).routes(routes));
     let mut client = Client::connect_with_small_window(address);
     client.send(get("/"));
-    // Only its end can tell: the stop waits for it, and would take much longer if the time-out did not work.
+    // Only the end of the connection shows the time-out. The stop waits for this end, and would take much longer
+    // without the time-out.
     let report = crate::support::begin_stop(&server, patient());
     let report = crate::support::soon(&report);
     assert_eq!((report.closes[CloseReason::WriteTimeout], report.requests.aborted), (1, 1), "{report}");
 }
 
-/// The kernel reports a socket as writable again only when a good part of its buffer, some megabytes, is free. That is no
-/// measure of whether the client takes anything.
+/// The kernel reports a socket as writable again only when a large part of its buffer, some megabytes, is free. The
+/// absence of such reports does not mean that the client reads nothing.
 #[test]
 fn a_client_that_reads_slowly_is_not_closed() {
     let write = Duration::from_secs(2);
@@ -96,7 +97,8 @@ fn a_client_that_reads_slowly_is_not_closed() {
     let began = Instant::now();
     let mut read = 0;
     while began.elapsed() < write * 3 {
-        // Some hundred kilobytes a second: much within any two seconds, and little of the kernel's buffer.
+        // The client reads some hundred kilobytes a second. In any two seconds the client reads much, but only a small
+        // part of the kernel's buffer.
         while began.elapsed() < Duration::from_millis(read / 200) {
             assert_eq!(other.get("/small").text(), "small");
         }
@@ -124,7 +126,7 @@ fn no_time_out_ends_a_request_that_is_being_handled() {
     let mut client = Client::connect(address);
     client.send(get("/"));
     held.wait_entered();
-    // A second client is timed out: by then the first has waited for longer than any time-out, too.
+    // Other clients are timed out here. By then the first client has also waited longer than any time-out.
     for _ in 0..2 {
         Client::connect(address).expect_end();
     }
@@ -132,12 +134,13 @@ fn no_time_out_ends_a_request_that_is_being_handled() {
     assert_eq!(client.read_response().text(), "done");
 }
 
-/// The loop is held until the time is over, then in the turn in which it would act on that: what comes meanwhile is in
-/// the kernel, and the loop has not been told of it.
+/// A handler holds the loop until the time is over, and again in the turn that would act on the end of the time. Bytes
+/// that arrive meanwhile are in the kernel, and the loop has not been told of them.
 #[test]
 fn what_is_there_when_the_time_is_over_counts() {
     let upload = |target: &str| format!("POST {target} HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n");
-    // A connection that has not spoken yet has that time too, here to be accepted and to send.
+    // A new connection has this time too, until it has sent something. Here the time must suffice to be accepted and to
+    // send.
     let longer = SHORT * 10;
     let idle = Timeouts::default().idle(SHORT);
     let header = Timeouts::default().header(longer);
@@ -159,15 +162,15 @@ fn what_is_there_when_the_time_is_over_counts() {
             .any("/held", route(move |_: &Request| gate.pass()).inline());
         let (server, address) = start(local().loops(1).timeouts(timeouts).routes(routes));
         let mut other = Client::connect(address);
-        // What the other one is at has another time-out than the one that this is about.
+        // The other connection's current state has a different time-out from the one that is tested.
         other.send(if other_begun.is_empty() { get("/") } else { other_begun.to_owned() });
         let mut client = Client::connect(address);
-        // Its time begins when the loop's turn does, which is held for longer than that.
+        // The client's time begins with the loop's turn. A handler holds this turn for longer than that time.
         client.send(get("/held") + &begun);
         held.wait_entered();
         let entered = Instant::now();
         other.send(other_rest);
-        until("its time is over", || entered.elapsed() > time);
+        until("the time of the client is over", || entered.elapsed() > time);
         held.let_one_go();
         held.wait_entered();
         assert_eq!(client.read_response().status, 204);

@@ -1,5 +1,5 @@
-//! Urgent data among requests (TCP's out-of-band byte). A read ends early at its mark, though there is more behind it, and no
-//! further event tells of that.
+//! Urgent data among requests (TCP's out-of-band byte). A read ends early at the urgent mark, although more bytes
+//! follow. No further event reports these bytes.
 
 use socket2::SockRef;
 use softstop::{Request, Router, route};
@@ -10,14 +10,14 @@ use crate::support::{
     local, start,
 };
 
-/// The loop is held while the pieces are sent, so that it is told of all of them at once.
+/// A handler holds the loop while the client sends the pieces, so that the loop is told of all pieces at once.
 #[test]
 fn what_comes_behind_an_urgent_byte_is_read_without_a_further_event() {
     let whole = get("/");
     let (head, rest) = whole.split_at(10);
     let posted = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\nco";
     let rows = [
-        // Inside of a head, in front of it, inside of a content, and behind a whole request.
+        // The urgent byte comes inside a head, before a head, inside a content, and after a whole request.
         (head.to_owned(), rest.to_owned(), 1),
         (String::new(), whole.clone(), 1),
         (posted.to_owned(), "nt".to_owned(), 1),
@@ -30,7 +30,7 @@ fn what_comes_behind_an_urgent_byte_is_read_without_a_further_event() {
             .get("/held", route(move |_: &Request| gate.pass()).inline());
         let (_server, address) = start(local().loops(1).routes(routes));
         let [mut client, mut busy] = [(); 2].map(|()| Client::connect(address));
-        // It waits between two requests, as a fresh one would be looked at in any case.
+        // The connection waits between two requests, because the loop would read from a fresh connection in any case.
         assert_eq!(client.get("/").text(), "served");
         busy.send(get("/held"));
         held.wait_entered();
@@ -41,7 +41,7 @@ fn what_comes_behind_an_urgent_byte_is_read_without_a_further_event() {
         for _ in 0..answers {
             assert_eq!(client.read_response().text(), "served", "{before:?} ! {behind:?}");
         }
-        // It goes on as if nothing had been.
+        // The connection goes on as if it had received no urgent byte.
         assert_eq!(client.get("/").text(), "served");
     }
 }
