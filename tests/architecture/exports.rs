@@ -1,8 +1,8 @@
-//! The public API names no type of another crate than the standard library, so that a new major version of a dependency is
-//! no breaking change here.
+//! The public API names no type of another crate except the standard library. A new major version of a dependency is
+//! therefore no breaking change of this crate.
 //!
-//! Looked at: everything that is `pub` without a restriction, whether or not it can be reached from the crate's root. So
-//! a type counts before it is exported. Not seen: what a macro makes.
+//! The test looks at every item that is `pub` without a restriction, whether or not the crate's root exports it. A type
+//! therefore counts before it is exported. The test does not see items that a macro makes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +16,7 @@ use syn::{
 
 use super::source::{Segments, Source, Target, attributes, is_for_tests, library_files, module_of};
 
-/// Another crate's name in a public item: the crate, the item, and the file.
+/// The name of another crate in a public item: the crate, the item, the file, and the full path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Foreign {
     krate: String,
@@ -25,12 +25,12 @@ struct Foreign {
     path: String,
 }
 
-/// Crates that the public API may name, in a file, with the reason.
+/// Crates that the public API may name: the crate, the file, and the reason.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     (
         "serde",
         "src/serialize.rs",
-        "with the feature serde the reports implement its trait, which is stable since 1.0",
+        "with the feature serde the reports implement serde's trait, which is stable since 1.0",
     ),
     (
         "crossbeam_channel",
@@ -39,7 +39,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// What every Rust program has.
+/// The roots of paths that every Rust program has.
 const STANDARD: &[&str] = &["std", "core", "alloc", "Self"];
 
 struct Exports<'a> {
@@ -121,13 +121,14 @@ impl Exports<'_> {
         let Type::Path(path) = of else { return false };
         match self.source.resolve(module, &segments(&path.path)) {
             Some(Target::Here { module, name, .. }) => self.public_types.contains(&(module, name)),
-            // `impl OurTrait for theirs::Type`, or for a type parameter.
+            // The implemented type is another crate's, as in `impl OurTrait for theirs::Type`, or a type parameter.
             Some(Target::Elsewhere(_)) | None => true,
         }
     }
 }
 
-/// Where a public item is looked through: the names of its type parameters are nobody's types.
+/// The public item that is being looked through. The names in `parameters` are its type parameters, and name no type of
+/// a crate.
 struct Place<'a, 'b> {
     exports: &'a mut Exports<'b>,
     module: &'a Segments,
@@ -150,7 +151,7 @@ impl Place<'_, '_> {
         }));
     }
 
-    /// Of a struct only the fields that others see.
+    /// Looks only at the public fields of a struct.
     fn fields(&mut self, fields: &Fields) {
         for field in fields.iter().filter(|field| matches!(field.vis, Visibility::Public(_))) {
             self.visit_type(&field.ty);
@@ -175,7 +176,7 @@ impl Place<'_, '_> {
             "_".to_owned()
         };
         match &item.trait_ {
-            // The methods' signatures are the trait's.
+            // The trait defines the signatures of these methods.
             Some((_, of, _)) => {
                 self.enter(format!("impl {} for {own}", segments(of).join("::")), &item.generics);
                 self.visit_path(of);
@@ -238,7 +239,7 @@ impl<'ast> Visit<'ast> for Place<'_, '_> {
 
     fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
 
-    /// A pattern or an expression in a signature, such as a length, is no type.
+    /// A pattern or an expression in a signature, such as a length, is not a type.
     fn visit_expr(&mut self, _: &'ast syn::Expr) {}
 }
 
@@ -246,14 +247,14 @@ fn segments(path: &syn::Path) -> Segments {
     path.segments.iter().map(|segment| segment.ident.to_string()).collect()
 }
 
-/// A file's module, and the modules inside it.
+/// Adds a file's module, and the modules inside that module.
 fn flatten(
     module: Segments,
     file: &str,
     items: Vec<Item>,
     into: &mut BTreeMap<Segments, (String, Vec<Item>)>,
 ) {
-    // For the benchmarks: no API.
+    // The module `internals` is for the benchmarks and is no API.
     if module.first().is_some_and(|first| first == "internals") {
         return;
     }
@@ -280,7 +281,7 @@ fn type_of(item: &Item) -> Option<(&Visibility, String)> {
     }
 }
 
-/// Read once for all tests, because it takes a moment.
+/// Computed once for all tests, because the computation takes a moment.
 static IN_THIS_CRATE: LazyLock<BTreeSet<Foreign>> =
     LazyLock::new(|| Exports::of(&Source::of_this_crate(), &library_files()));
 

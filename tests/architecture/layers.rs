@@ -1,11 +1,10 @@
-//! Folders are layers: what a folder uses stands below it. A re-export does not hide where a name comes from.
+//! Folders are layers, and a folder uses only folders below it. The tests follow re-exports to the origin of a name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{Segments, Source, Target};
 
-/// From the bottom up. Modules in one row may use each other only downwards too: each row is one layer, except that
-/// those named together are independent of each other.
+/// The layers, from the bottom up. Each row is one layer, and the folders in a row do not use each other.
 const LAYERS: &[&[&str]] = &[
     &["error", "peer", "refused", "rounded", "sync"],
     &["isolation"],
@@ -21,16 +20,16 @@ const LAYERS: &[&[&str]] = &[
     &["patterns", "deploy"],
 ];
 
-/// Arrows that point upwards for a reason: from a file, to a folder.
+/// Uses that point upwards for a reason: the file, the used folder, and the reason.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("app/request.rs", "server", "a handler may stop the server that it is called by: Request::server"),
-    ("app/request/exchange.rs", "server", "where a request keeps its server"),
+    ("app/request.rs", "server", "Request::server: a handler may stop the server that calls the handler"),
+    ("app/request/exchange.rs", "server", "the exchange of a request stores the request's server"),
 ];
 
-/// The crate's front: it exports from everywhere.
+/// The crate's front: modules that export from every layer.
 const FRONT: &[&str] = &["report", "routing", "serialize", "internals"];
 
-/// An arrow that points upwards.
+/// A use that points upwards.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Upward {
     from: String,
@@ -43,12 +42,13 @@ fn layer_of(module: &Segments) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&first.as_str()))
 }
 
-/// Every use of one top-level module by another: the arrow, and the chain of files that shows it.
+/// Every use of one top-level module by another, with the file and the chain of files that shows the use.
 fn arrows(source: &Source) -> BTreeMap<(String, String), Vec<(String, String)>> {
     let mut arrows: BTreeMap<(String, String), Vec<(String, String)>> = BTreeMap::new();
     for (path, module) in &source.modules {
         let Some(from) = path.first() else { continue };
-        // What the code names without `crate` or `super` it has imported: that was seen there.
+        // A path without `crate` or `super` begins with an imported name. The test looks at that name's `use` line
+        // instead.
         let explicit =
             |named: &&Segments| matches!(named.first().map(String::as_str), Some("crate" | "super"));
         for named in module.named.iter().filter(explicit) {
@@ -89,7 +89,7 @@ fn upward(source: &Source, exceptions: &[(&str, &str, &str)]) -> BTreeSet<Upward
     found
 }
 
-/// Folders that can be reached from themselves, without the exceptions.
+/// The folders that can be reached from themselves. Exceptions do not count.
 fn circles(source: &Source, exceptions: &[(&str, &str, &str)]) -> BTreeSet<String> {
     let mut next: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for ((from, to), uses) in arrows(source) {

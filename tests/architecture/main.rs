@@ -1,5 +1,5 @@
-//! The invariants of ARCHITECTURE.md that the source itself can show: folders are layers and `use` points downwards; the
-//! HTTP core and the decisions of a stop reach no socket, thread or lock; and some words stand nowhere.
+//! Invariants of ARCHITECTURE.md that the source can show. `use` points downwards only. The HTTP core and the decisions
+//! of a stop reach no socket, thread or lock. The public API names no type of another crate. Some words do not occur.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -1,5 +1,5 @@
-//! Purity is a property of types: the HTTP core and the decisions of a stop name nothing that holds a socket, a thread or a
-//! lock, at any depth, and nothing that asks for the time.
+//! Purity is a property of types. The pure modules are the HTTP core and the decisions of a stop. A pure module names
+//! no type that holds a socket, a thread or a lock, at any depth. No pure module asks for the time.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::source::{Segments, Source, Target};
 /// The pure modules.
 const PURE: &[&[&str]] = &[&["http"], &["stop", "drain"]];
 
-/// What no pure type may hold, of other crates: paths begin with one of these.
+/// The beginnings of paths in other crates that no pure type may hold.
 const IMPURE: &[&str] = &[
     "std::net::Tcp",
     "std::net::Udp",
@@ -33,10 +33,10 @@ const IMPURE: &[&str] = &[
     "log",
 ];
 
-/// Functions that ask the machine.
+/// Functions that ask the machine for the time.
 const ASKS: &[&str] = &["Instant::now", "SystemTime::now"];
 
-/// Why a pure module is not pure: the way from it to what it must not reach.
+/// The reasons why a pure module is not pure: the chain from the module to the forbidden type or call.
 fn impurities(source: &Source, pure: &[&[&str]]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (path, module) in &source.modules {
@@ -55,7 +55,7 @@ fn impurities(source: &Source, pure: &[&[&str]]) -> BTreeSet<String> {
     found
 }
 
-/// Follows a path to its definition, and from there to the types of the fields.
+/// Follows a path to its definition, and then to the types of the definition's fields.
 fn reach(
     source: &Source,
     module: &Segments,

@@ -1,5 +1,5 @@
-//! The crate as its source says it: modules, what each defines, what each imports, and where a path really leads.
-//! Re-exports are followed, so `crate::Body` is where `Body` is defined, whichever file exports it again.
+//! The modules of the crate, read from its source: the definitions, the imports, and the target of each path.
+//! Re-exports are followed, so that `crate::Body` leads to the module that defines `Body`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,10 +12,11 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// Segments from the crate's root, without `crate`; or, of another crate, from that crate's name.
+/// The segments of a path from the crate's root, without `crate`. A path of another crate begins with that crate's
+/// name.
 pub(crate) type Segments = Vec<String>;
 
-/// All modules of the library, by path. (The program's and its tests' are left out.)
+/// All modules of the library, by path. The modules of the program and of the tests are left out.
 #[derive(Default)]
 pub(crate) struct Source {
     pub(crate) modules: BTreeMap<Segments, Module>,
@@ -24,14 +25,14 @@ pub(crate) struct Source {
 #[derive(Default)]
 pub(crate) struct Module {
     pub(crate) file: String,
-    /// What is defined here, and the paths that each definition's types name.
+    /// The definitions of this module, and the paths that the types of each definition name.
     pub(crate) definitions: BTreeMap<String, Definition>,
-    /// What is imported here: the local name, and the path behind it.
+    /// The imports of this module: the local name, and the full path.
     aliases: BTreeMap<String, Segments>,
     globs: Vec<Segments>,
-    /// Every path that the code of this module names, other than those of its tests.
+    /// Every path that the code of this module names. Paths that only tests name are left out.
     pub(crate) named: BTreeSet<Segments>,
-    /// The methods and functions that are called by path, such as `Instant::now`.
+    /// The functions that the code calls by path, such as `Instant::now`.
     pub(crate) calls: BTreeSet<Segments>,
 }
 
@@ -40,22 +41,22 @@ pub(crate) struct Definition {
     pub(crate) fields: BTreeSet<Segments>,
 }
 
-/// Where a path leads.
+/// The target of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// Defined in this crate: the module, and the name there. The steps are the re-exports that lead there.
+    /// An item of this crate: the module, and the name there. The steps are the re-exports that lead there.
     Here { module: Segments, name: String, steps: Vec<String> },
-    /// Of another crate, or the standard library.
+    /// A path of another crate or of the standard library.
     Elsewhere(Segments),
 }
 
 impl Source {
-    /// The library of this package.
+    /// Parses the library of this package.
     pub(crate) fn of_this_crate() -> Source {
         Source::parse(library_files())
     }
 
-    /// A crate that consists of these files: their names below `src`, and their texts.
+    /// Parses a crate from its files: their names below `src`, and their texts.
     pub(crate) fn parse(files: impl IntoIterator<Item = (String, String)>) -> Source {
         let mut source = Source::default();
         for (file, text) in files {
@@ -80,7 +81,7 @@ impl Source {
         self.modules.insert(path, module);
     }
 
-    /// Where `path`, as it stands in `module`, leads. `None`: to something local, such as a type parameter.
+    /// The target of `path` as the code in `module` names it. `None` means something local, such as a type parameter.
     pub(crate) fn resolve(&self, module: &Segments, path: &Segments) -> Option<Target> {
         self.follow(module, path, Vec::new(), 0)
     }
@@ -184,7 +185,8 @@ impl Reader {
     fn define(&mut self, name: &Ident, item: &Item) {
         let mut paths = Paths::default();
         match item {
-            // What a trait's or a function's caller gets to hold is in its own fields.
+            // A trait or a function holds no value. A caller that keeps a value from there keeps it in the caller's own
+            // fields.
             Item::Struct(item) => paths.visit_fields(&item.fields),
             Item::Enum(item) => item.variants.iter().for_each(|variant| paths.visit_fields(&variant.fields)),
             Item::Type(item) => paths.visit_type(&item.ty),
@@ -260,7 +262,7 @@ pub(crate) fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
-/// Whether the compiler sees it only in a test, under loom, or for the benchmarks.
+/// Whether the compiler sees the item only in a test or for the benchmarks.
 pub(crate) fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().filter(|attribute| attribute.path().is_ident("cfg")).any(|attribute| {
         let condition = quoted(attribute);
@@ -285,12 +287,13 @@ pub(crate) fn module_of(file: &str) -> Segments {
     path
 }
 
-/// The files of the library: their names below `src`, and their texts. The program's files are left out, and so are unit
-/// tests and loom models that have a file of their own.
+/// The files of the library: their names below `src`, and their texts. The program's files are left out. Unit tests and
+/// loom models with a file of their own are left out too.
 pub(crate) fn library_files() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let files = rust_files(&root).into_iter().map(|path| {
-        let name = path.strip_prefix(&root).expect("it was found there").to_string_lossy().into_owned();
+        let name =
+            path.strip_prefix(&root).expect("the search began at this folder").to_string_lossy().into_owned();
         let text = fs::read_to_string(&path).expect("a source file can be read");
         (name, text)
     });

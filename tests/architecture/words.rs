@@ -1,4 +1,4 @@
-//! The invariants of ARCHITECTURE.md that can be read off the source.
+//! Invariants of ARCHITECTURE.md about words that do not occur in the source.
 use std::{
     ffi::OsStr,
     fs,
@@ -22,7 +22,7 @@ fn sources(folder: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The code of a file: comments and unit tests left out.
+/// The code of a file without comments and unit tests.
 fn code(path: &Path) -> String {
     if ["tests.rs", "models.rs"].iter().any(|tests| path.file_name() == Some(OsStr::new(tests))) {
         return String::new();
@@ -51,12 +51,12 @@ fn assert_absent(files: &[PathBuf], words: &[&str]) {
 
 #[test]
 fn only_net_knows_mio() {
-    // The microscope is no part of the server: it holds other accept loops beside it.
-    // What the benchmarks open is not, either: there they put a poll around a mailbox.
+    // `softstop bench` is not part of the server, because it contains other accept loops. `internals.rs` is not part of
+    // the server either, because the benchmarks put a poll around a mailbox there.
     let is_exempt = |part: &OsStr| part == "net" || part == "bench" || part == "internals.rs";
     let outside = |path: &PathBuf| !path.components().any(|part| is_exempt(part.as_os_str()));
     let files: Vec<PathBuf> = sources("src").into_iter().filter(outside).collect();
-    // A token is a name for a connection that the pool hands through.
+    // A `Token` is allowed, because the pool passes it through as the name of a connection.
     for path in &files {
         let code = code(path).replace("use mio::Token;", "");
         assert!(!code.contains("mio::"), "{} knows mio", path.display());
@@ -71,7 +71,7 @@ fn nobody_sleeps_or_polls_by_the_clock() {
     );
 }
 
-/// A user's code is called and dropped where its panic is caught, that of a payload included.
+/// User code is called and dropped only where its panic is caught. The `Drop` of a panic payload is user code too.
 #[test]
 fn only_one_place_catches_panics() {
     let others = |path: &PathBuf| !path.ends_with("src/isolation/contain.rs");
@@ -79,7 +79,7 @@ fn only_one_place_catches_panics() {
     assert_absent(&files, &["catch_unwind", "AssertUnwindSafe"]);
 }
 
-/// The library's lines are written by a thread of their own. The program is no part of it.
+/// The library's log lines are written by a thread of their own. The program is not part of the library.
 #[test]
 fn nobody_waits_for_a_logger() {
     let is_exempt = |path: &PathBuf| path.components().any(|part| part.as_os_str() == "cli");
