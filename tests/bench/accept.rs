@@ -1,4 +1,4 @@
-//! `bench accept`: every strategy, in figures, as a table and as a picture.
+//! `bench accept` reports every strategy in figures, as a table and as a picture.
 
 use std::time::Duration;
 
@@ -30,13 +30,14 @@ fn every_accept_strategy_serves_all_and_closes() {
         for part in ["connect_to_accept", "accept_to_first_byte", "request_to_response"] {
             assert_eq!(number(&one[part], "count"), answered, "{part}: {one:#}");
         }
-        // The way to the answer leads through the accept.
+        // The server accepts the connection before it answers the request.
         let (accept, answer) = (number(&one["connect_to_accept"], "min_ns"), &one["request_to_response"]);
         assert!(0 < accept && accept < number(answer, "min_ns"), "{one:#}");
         assert_eq!(number(&one["close"], "count"), 3, "{one:#}");
         assert!(number(&one["close"], "min_ns") > 0, "{one:#}");
     }
-    // What it is all about. Three random moments in 2 s are not all within the last 20 ms, once in a million times.
+    // The purpose of the bench is to show this difference. Three random moments in 2 s are all within the last 20 ms
+    // only once in a million times.
     let worst = |kind: usize| Duration::from_nanos(number(&strategies[kind]["close"], "max_ns"));
     let best = Duration::from_nanos(number(&strategies[0]["close"], "min_ns"));
     assert!(worst(1) > Duration::from_millis(20) && best < worst(1), "{report:#}");
@@ -46,21 +47,21 @@ fn every_accept_strategy_serves_all_and_closes() {
     for text in all.into_iter().chain(["connect to accept", "stop to closed"]) {
         assert!(drawn.contains(text), "{text}");
     }
-    assert!(!drawn.contains("<rect"), "nothing is painted behind it");
+    assert!(!drawn.contains("<rect"), "the picture has no background");
 }
 
 #[test]
 fn strategies_can_be_chosen_and_are_told_as_a_table() {
     let output = run(&["accept", "--seconds", "0.1", "--strategies", "self-connect,waker", "--closes", "1"]);
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(output.stderr, b"", "no bar where nobody looks at it");
+    assert_eq!(output.stderr, b"", "no progress bar without a terminal");
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.find("| self-connect").unwrap() < text.find("| waker").unwrap(), "{text}");
     assert!(text.contains("p99.99") && text.contains("stop to closed"), "{text}");
     assert!(!text.contains("deadline"), "{text}");
 }
 
-/// Where many connections wait at once, they wait for each other, and all of it is told: nothing fails on the way.
+/// At this rate connections wait for each other. The report counts every request, and no request fails.
 #[test]
 fn few_descriptors_are_few_connections() {
     let flood = r#"ulimit -n 64; exec "$0" bench accept --rate 100000 --seconds 0.2 --closes 0 --json"#;

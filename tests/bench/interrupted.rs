@@ -1,4 +1,4 @@
-//! A signal in the middle of a bench: it ends soon, with what there is.
+//! A signal in the middle of a bench. The bench ends soon, and reports the results so far.
 
 use std::{
     io::Read,
@@ -22,7 +22,7 @@ fn a_signal_ends_it_with_what_there_is() {
     let routes = Router::new().get(
         "/",
         route(move |_: &Request| {
-            // Full: the test knows already.
+            // A full channel means that the test already knows.
             _ = arrived.try_send(());
             "ok"
         })
@@ -54,7 +54,8 @@ fn what_is_not_answered_then_is_counted() {
         streams
     });
     let _streams = soon(&deaf);
-    // Both within the time in which answers are waited for, as from `timeout`: the second one is not somebody's impatience.
+    // Both signals arrive while the bench waits for answers. `timeout` may send both, so the second signal does not
+    // mean that the user is impatient.
     let twice = format!("kill -s INT {0}; kill -s TERM {0}", child.id());
     _ = Command::new("sh").args(["-c", &twice]).status().unwrap();
     let output = soon(&in_background(move || child.wait_with_output().unwrap()));

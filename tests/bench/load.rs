@@ -1,4 +1,4 @@
-//! `bench load`: what it counts is what the server has seen, and latencies are those of users.
+//! `bench load`: its counts agree with the server's, and its latencies are those of users.
 
 use std::{
     sync::{
@@ -66,8 +66,8 @@ fn answers_are_counted_by_class_and_a_method_is_what_it_is_told() {
     }
 }
 
-/// The first request takes 400 ms, and thirty-nine are due meanwhile on the only connection. Whoever counts from when
-/// they were sent at last sees one slow request in a hundred.
+/// The first request takes 400 ms. Meanwhile thirty-nine requests are due on the only connection. A measurement from
+/// the moment of sending would show only one slow request in a hundred.
 #[test]
 fn who_waits_for_a_connection_waits_for_an_answer() {
     let first = AtomicU64::new(0);
@@ -87,9 +87,9 @@ fn who_waits_for_a_connection_waits_for_an_answer() {
     assert!(lag > Duration::from_millis(250), "{lag:?}: {report:#}");
 }
 
-/// Everybody who is due in the half second in which nobody is answered waits for the rest of it: at two hundred a second
-/// for two seconds these are a quarter of all, and their times are spread evenly over it. Whoever counts only those who
-/// were being served sees four slow ones in four hundred.
+/// The server answers no request for half a second. Every request that is due in this time waits for the rest of it. At
+/// two hundred requests a second for two seconds, these requests are a quarter of all, and their waits are spread
+/// evenly. A measurement of only the requests that are being served would show four slow requests in four hundred.
 #[test]
 fn a_stall_has_its_true_weight() {
     const STALL: Duration = Duration::from_millis(500);
@@ -106,17 +106,17 @@ fn a_stall_has_its_true_weight() {
     let report = report(0, &["load", &url, "--connections", "4", "--rate", "200", "--seconds", "2"]);
     assert_adds_up(&report);
     let at = |name| Duration::from_nanos(number(&report["latency"], name));
-    // The slowest tenth, forty of them, were due in the first 200 ms of the stall; and so on. The histogram
-    // knows three digits.
+    // The slowest tenth, forty requests, were due in the first 200 ms of the stall. The other quantiles follow the same
+    // rule. The histogram keeps three digits.
     for (quantile, missed) in [("p90_ns", 200), ("p99_ns", 20), ("p99_9_ns", 0)] {
         let least = (STALL - Duration::from_millis(missed)).mul_f64(0.999);
         assert!(at(quantile) >= least, "{quantile}: {least:?} {report:#}");
     }
-    // And no more than its weight: three quarters came at another time.
+    // The stall must not weigh too much, because three quarters of the requests were due at another time.
     assert!(at("p50_ns") < STALL / 2, "{report:#}");
 }
 
-/// One in a hundred is never answered, and is waited for in vain when the load is over.
+/// The server never answers one request in a hundred. The bench waits for this answer in vain when the load is over.
 #[test]
 fn waiting_for_nothing_is_no_part_of_the_load() {
     let seen = AtomicU64::new(0);
@@ -130,7 +130,7 @@ fn waiting_for_nothing_is_no_part_of_the_load() {
     let (_server, address) = serve(Router::new().get("/", deaf_once));
     let url = format!("http://{address}/");
     let report = report(0, &["load", &url, "--connections", "2", "--rate", "100", "--seconds", "1"]);
-    // Or the server's stop would wait for it.
+    // Otherwise the server's stop would wait for the handler.
     drop(held);
     assert_adds_up(&report);
     assert_eq!(number(&report["failures"], "unanswered"), 1, "{report:#}");
@@ -204,7 +204,7 @@ fn who_is_refused_later_is_counted() {
     assert!(number(&report["failures"], "refused") > 0, "{report:#}");
 }
 
-/// The second answer on a connection that was said to close is none: what was pipelined behind the first is lost.
+/// An answer after `Connection: close` does not count. The requests that were pipelined after the first one are lost.
 #[test]
 fn what_is_pipelined_behind_a_close_is_lost() {
     let closing = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";

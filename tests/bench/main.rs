@@ -1,4 +1,4 @@
-//! `softstop bench` as its user meets it: what it reports has to be what has happened.
+//! `softstop bench` as its user runs it. The report must agree with the events.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod accept;
@@ -25,7 +25,7 @@ fn run(arguments: &[&str]) -> Output {
     soon(&in_background(move || command.output().unwrap()))
 }
 
-/// Runs a bench that has to end with this status, and reads what it reports.
+/// Runs a bench that must end with this status, and parses its report.
 #[track_caller]
 fn report(status: i32, arguments: &[&str]) -> Value {
     let output = run(&[arguments, &["--json"]].concat());
@@ -43,7 +43,7 @@ fn sum(counts: &Value) -> u64 {
     counts.as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum()
 }
 
-/// Whatever was sent was answered or failed, and whatever was answered has a latency.
+/// Every sent request was answered or failed, and every answered request has a latency.
 #[track_caller]
 fn assert_adds_up(report: &Value) {
     let (sent, answered) = (number(report, "requests_sent"), number(report, "requests_answered"));

@@ -1,4 +1,4 @@
-//! Servers that answer as they are told.
+//! Servers that send fixed answers.
 
 use std::{
     io::{self, Read, Write},
@@ -8,7 +8,8 @@ use std::{
 
 use crate::support::HUNG;
 
-/// A peer that answers each request of each connection with these bytes, in these pieces, and closes if it is told to.
+/// A peer that answers each request of each connection with these pieces. If `closes` is set, the peer closes the
+/// connection after the answer.
 pub(crate) fn peer(pieces: &'static [&'static str], closes: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -20,7 +21,7 @@ pub(crate) fn peer(pieces: &'static [&'static str], closes: bool) -> SocketAddr 
     address
 }
 
-/// A peer that answers the first request with this, and then is no more.
+/// A peer that accepts one connection, closes its listener, answers the first request, and closes the connection.
 pub(crate) fn peer_of_one_request(response: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -36,7 +37,7 @@ fn answer(mut stream: TcpStream, pieces: &[&str], closes: bool) -> io::Result<()
     stream.set_read_timeout(Some(HUNG))?;
     stream.set_nodelay(true)?;
     let mut request = [0; 4096];
-    // The requests here are small, and one at a time.
+    // The requests here are small, and arrive one at a time.
     while stream.read(&mut request)? > 0 {
         for piece in pieces {
             stream.write_all(piece.as_bytes())?;

@@ -1,4 +1,4 @@
-//! What cannot be measured is refused, and at once.
+//! A bench refuses at once a load that cannot be measured.
 
 use std::net::TcpListener;
 
@@ -39,7 +39,7 @@ fn nonsense_is_refused() {
     assert!(errors.contains("host.invalid"), "{errors}");
 }
 
-/// Each of these would take a minute if it began: the test would be over before.
+/// Each of these benches would take a minute if it began, so each must fail before it begins.
 #[test]
 fn what_cannot_come_to_an_end_does_not_begin() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -63,7 +63,8 @@ fn what_cannot_come_to_an_end_does_not_begin() {
     }
 }
 
-/// At this rate one connection would do for a minute. Those that are asked for have to be possible all the same.
+/// One connection would suffice for a minute at this rate. The bench fails nevertheless if it cannot open all
+/// connections that the user asks for.
 #[test]
 fn connections_that_cannot_be_had_are_not_waited_for() {
     let url = format!("http://{}/", peer(&["HTTP/1.1 204 No Content\r\n\r\n"], false));

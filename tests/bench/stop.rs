@@ -1,4 +1,4 @@
-//! `bench stop`: softstop's own server loses nothing, and the report agrees with the server's.
+//! `bench stop`: softstop's own server loses no request, and the report agrees with the server's report.
 
 use crate::{number, report};
 
