@@ -1,4 +1,4 @@
-//! Options, exit statuses, and what is left running: nothing.
+//! The options and exit statuses of `softstop check`. No process is left running.
 
 use std::{
     fs,
@@ -33,7 +33,7 @@ fn the_example_configuration_is_one() {
     let file = temporary("config.toml");
     fs::write(&file, &output.stdout).unwrap();
     let config = file.to_str().unwrap();
-    // The file's command does not exist, which is found out only when the file was read.
+    // The server's command does not exist. The program finds out only after it has read the file.
     let run = check(&["--config", config], &["/nowhere/at/all"]);
     assert_eq!(run.status, Some(1), "{}", run.text);
     assert!(run.text.contains("/nowhere/at/all"), "{}", run.text);
@@ -59,7 +59,7 @@ fn a_server_that_does_not_start_cannot_be_judged() {
     assert_eq!(run.status, Some(1), "{}", run.text);
     assert!(run.text.contains("a word of farewell") && run.text.contains("exit status 3"), "{}", run.text);
     assert_eq!(run.with("fail"), ["starts"], "{}", run.text);
-    assert!(run.verdict("ends").1.contains("starts"), "it names the cause: {}", run.text);
+    assert!(run.verdict("ends").1.contains("starts"), "the check names the cause: {}", run.text);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_failure_is_status_2_unless_the_baseline_has_it() {
     fs::remove_file(file).unwrap();
 }
 
-/// The servers are found by a word in their environment, which this test alone uses.
+/// The test finds the servers by a variable in their environment, which this test alone uses.
 #[test]
 fn an_interruption_leaves_nothing_running() {
     for signal in ["INT", "TERM"] {
@@ -85,7 +85,7 @@ fn an_interruption_leaves_nothing_running() {
         let (name, value) = mark.split_once('=').unwrap();
         let faulty = example("faulty");
         let script = "setsid sleep 600 & echo started; exec \"$0\" \"$@\"";
-        // Its output is the test's: `check` keeps it, so the first line is written elsewhere.
+        // `check` keeps the server's output, so the script writes its first line to a pipe of this test.
         let started = temporary("started");
         let pipe = Command::new("mkfifo").arg(&started).status().unwrap();
         assert!(pipe.success());
@@ -93,7 +93,7 @@ fn an_interruption_leaves_nothing_running() {
         let mut command = command(&["--", "sh", "-c", &script, &faulty, "{port}", "never-dies"]);
         let mut program =
             command.env(name, value).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // Opening blocks until the server has opened it too, so the server runs now.
+        // Opening the pipe blocks until the server has opened the pipe too, so the server runs now.
         let mut line = String::new();
         BufReader::new(fs::File::open(&started).unwrap()).read_line(&mut line).unwrap();
         let kill = Command::new("kill").args(["-s", signal, &program.id().to_string()]).status().unwrap();

@@ -1,4 +1,4 @@
-//! `softstop check` as its user meets it, and what it says about servers whose faults are known.
+//! `softstop check` as its user runs it, and its verdicts on servers whose faults are known.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod command_line;

@@ -1,10 +1,10 @@
-//! Twelve servers with one fault each, and the verdict of every check on each of them: `matrix.txt`.
+//! Twelve servers with one fault each. `matrix.txt` has the verdict of every check on each server.
 
 use std::collections::BTreeMap;
 
 use crate::run::{check, example};
 
-/// Everything that the faulty server offers.
+/// Options for everything that the faulty server offers.
 const OPTIONS: [&str; 20] = [
     "--says",
     "listening on",
@@ -58,8 +58,8 @@ fn letter(verdict: &str) -> char {
 
 #[track_caller]
 fn expect(fault: &str, row: &[(String, char)]) {
-    // A server that dies at once loses what is in flight at that moment, which is little: it is looked for until
-    // something is lost.
+    // A server that dies at once loses only the few requests that are in flight at that moment. The check repeats until
+    // a request is lost.
     let stops = if fault == "dies-at-once" { &["--until-certain"][..] } else { &["--stops", "2"] };
     let run = check(&[&OPTIONS[..], stops].concat(), &[&example("faulty"), "{port}", fault]);
     let seen: Vec<(String, char)> = run
@@ -81,14 +81,14 @@ fn each_faulty_server_gets_exactly_its_verdicts() {
 #[test]
 fn the_matrix_has_every_fault_and_every_check() {
     let matrix = matrix();
-    assert_eq!(matrix.len(), 13, "twelve faults, and none");
+    assert_eq!(matrix.len(), 13, "twelve faults, and a server without a fault");
     assert!(matrix["none"].iter().all(|(id, verdict)| *verdict == '.' || id == "replace"));
     for (fault, row) in matrix.iter().filter(|(fault, _)| *fault != "none") {
         assert!(row.iter().any(|(_, verdict)| *verdict == 'F'), "{fault}");
     }
 }
 
-/// A server that never ends: everything that needs an end is skipped, and names the cause.
+/// The server does not end at the first signal. Every check that needs an end is skipped, and names the cause.
 #[test]
 fn what_cannot_be_judged_is_skipped_with_its_cause() {
     let run = check(

@@ -1,4 +1,4 @@
-//! The reports for machines, and the page.
+//! The reports for machines, and the HTML page.
 
 use std::fs;
 
@@ -27,7 +27,7 @@ fn every_report_tells_of_the_failure_and_its_story() {
     for expected in ["✗ FAIL", "accept-queue", "remedy", "sent ", "got a reset", "1 failed"] {
         assert!(run.text.contains(expected), "{expected}: {}", run.text);
     }
-    assert!(!run.text.contains('\u{1b}'), "no colours, as this is no terminal");
+    assert!(!run.text.contains('\u{1b}'), "no colours, because the output is no terminal");
     let found = run.checks().iter().find(|check| check["id"] == "accept-queue").unwrap();
     assert_eq!((run.json["schema"].as_u64(), found["requests"]["lost"].as_u64()), (Some(1), Some(5)));
     assert!(found["loss_rate"]["low"].as_f64().unwrap() > 0.5, "{found}");
@@ -48,5 +48,5 @@ fn every_report_tells_of_the_failure_and_its_story() {
     let timeline = roxmltree::Document::parse(&html[begin..end]).unwrap();
     let lost = timeline.descendants().filter(|node| node.attribute("class") == Some("lost")).count();
     assert_eq!(lost, 5, "{}", &html[begin..end]);
-    assert!(!html.contains("http://") && !html.contains("src="), "nothing is loaded from elsewhere");
+    assert!(!html.contains("http://") && !html.contains("src="), "the page loads nothing from elsewhere");
 }

@@ -1,4 +1,4 @@
-//! The program, run to its end: its status, what it has printed, and its result as JSON.
+//! Runs the program to its end, and keeps its exit status, its printed text and its JSON result.
 
 use std::{
     env, fs,
@@ -14,13 +14,13 @@ use crate::program::Program;
 /// A run that has ended.
 pub(crate) struct Run {
     pub(crate) status: Option<i32>,
-    /// Both outputs.
+    /// Standard output, then standard error.
     pub(crate) text: String,
-    /// `Null` if there was none.
+    /// `Null` if the program wrote no result.
     pub(crate) json: Value,
 }
 
-/// A file of this test alone.
+/// The path of a file that only this test uses.
 pub(crate) fn temporary(name: &str) -> PathBuf {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -47,7 +47,7 @@ pub(crate) fn check(options: &[&str], server: &[&str]) -> Run {
 }
 
 impl Run {
-    /// The verdict of one check, with what was seen.
+    /// The verdict of one check, and the text of its observation.
     #[track_caller]
     pub(crate) fn verdict(&self, id: &str) -> (&str, &str) {
         let check = self.checks().iter().find(|check| check["id"] == id);
@@ -66,7 +66,7 @@ impl Run {
     }
 }
 
-/// An example that `cargo test` has built beside the tests.
+/// The path of an example that `cargo test` has built beside the tests.
 pub(crate) fn example(name: &str) -> String {
     let tests = env::current_exe().unwrap();
     let profile = tests.parent().and_then(Path::parent).unwrap();

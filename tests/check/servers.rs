@@ -1,9 +1,9 @@
-//! Good servers: softstop's own.
+//! Verdicts on softstop's own servers, which stop well.
 
 use crate::program::PROGRAM;
 use crate::run::{Run, check, example};
 
-/// The checks for which the program's hello has no route.
+/// The checks that need a route which the program's `hello` does not have.
 const NOT_OFFERED: [&str; 7] =
     ["large-response", "slow-body", "expect-continue", "never-reads", "stream-ends", "upgrade", "replace"];
 
@@ -52,7 +52,7 @@ fn the_target_passes_everything() {
     assert_eq!(run.with("skip"), ["replace"], "{}", run.text);
 }
 
-/// Judges hello, one of the three servers of the program.
+/// Checks `hello`, one of the three servers of the program.
 fn serve(options: &[&str], arguments: &[&str]) -> Run {
     let any = "127.0.0.1:0";
     let server = [PROGRAM, "serve", "--hello", "127.0.0.1:{port}", "--name", any, "--echo", any];
@@ -60,7 +60,7 @@ fn serve(options: &[&str], arguments: &[&str]) -> Run {
     check(&[options, &routes].concat(), &[&server, arguments].concat())
 }
 
-/// Judges examples/check_target.rs with its configuration.
+/// Checks examples/check_target.rs with its configuration.
 fn target(options: &[&str]) -> Run {
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/check_target.toml");
     check(&[&["--config", config], options].concat(), &[&example("check_target"), "127.0.0.1:{port}"])

@@ -1,4 +1,4 @@
-//! One connection of the faulty server: requests in, responses out, and a gentle close.
+//! One connection of the faulty server: requests in, responses out, and a lingering close.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -11,14 +11,14 @@ use std::{
 
 use crate::{Shared, fault::Fault};
 
-/// Between two looks at the stop.
+/// The time between two looks at the stop flag.
 const TURN: Duration = Duration::from_millis(5);
-/// How long an idle connection stays after the stop has begun: longer than clients think.
+/// The time that an idle connection stays open after the stop has begun: longer than the think time of the clients.
 const QUIET: Duration = Duration::from_millis(150);
 const LINGER: Duration = Duration::from_millis(300);
 const SLOW: Duration = Duration::from_millis(500);
 const LARGE: usize = 8 * 1024 * 1024;
-/// The status of a process that SIGPIPE has ended, as a shell shows it.
+/// The status that a shell shows for a process that SIGPIPE has ended.
 const SIGPIPE: i32 = 128 + 13;
 
 struct Connection<'a> {
@@ -34,14 +34,14 @@ struct Request {
     says_close: bool,
 }
 
-/// Why a connection is over.
+/// Says that a connection is over.
 struct Over;
 
 pub(crate) fn serve(stream: TcpStream, shared: &Shared) {
     _ = stream.set_nonblocking(false);
     _ = stream.set_nodelay(true);
     _ = stream.set_read_timeout(Some(TURN));
-    // A client that never reads does not hold the stop.
+    // The time-out keeps a client that never reads from holding the stop.
     _ = stream.set_write_timeout(Some(Duration::from_secs(1)));
     let mut connection = Connection { stream, buffer: Vec::new(), shared };
     while let Ok(request) = connection.request() {
@@ -54,7 +54,8 @@ pub(crate) fn serve(stream: TcpStream, shared: &Shared) {
 }
 
 impl Connection<'_> {
-    /// The next request; an end if none comes, or if the stop has begun and none has come for a while.
+    /// The next request. The connection is over if the client ends, or if the stop has begun and no request has come
+    /// for a while.
     fn request(&mut self) -> Result<Request, Over> {
         self.shared.idle.fetch_add(1, Ordering::AcqRel);
         let request = self.wait_for_request();
@@ -79,7 +80,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Reads what has come, if anything has.
+    /// Reads the bytes that have arrived, if there are any.
     fn read(&mut self) -> Result<(), Over> {
         let mut bytes = [0; 4096];
         match self.stream.read(&mut bytes) {
@@ -144,7 +145,7 @@ impl Connection<'_> {
             return Ok(());
         }
         if forgets {
-            // The client sends its next request meanwhile, whatever it thinks.
+            // The client sends its next request during this pause, even if the client thinks first.
             thread::sleep(Duration::from_millis(60));
         }
         Err(Over)
@@ -162,7 +163,7 @@ impl Connection<'_> {
         Err(Over)
     }
 
-    /// The accept key belongs to the nonce of RFC 6455 section 1.3.
+    /// The accept key belongs to the nonce of RFC 6455, section 1.3.
     fn upgrade(&mut self) -> Result<(), Over> {
         const CLOSE_1001: [u8; 4] = [0x88, 2, 0x03, 0xe9];
         self.write(
@@ -176,7 +177,7 @@ impl Connection<'_> {
         Err(Over)
     }
 
-    /// Closes the write side, and reads what still comes, so that no reset overtakes the response.
+    /// Closes the write side, and reads what the client still sends, so that no reset overtakes the response.
     fn close(mut self) {
         _ = self.stream.shutdown(Shutdown::Write);
         let since = Instant::now();

@@ -1,4 +1,4 @@
-//! The faults, each as small as it can be. Where a fault shows, the code asks for it by its name.
+//! The faults, each as small as possible. The code asks for a fault by name where the fault takes effect.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -14,7 +14,7 @@ pub(crate) enum Fault {
     NeverDies,
     /// Closes streams without their last chunk.
     CutsStreams,
-    /// Closes behind a response that did not say `Connection: close`.
+    /// Closes a connection after a response that did not say `Connection: close`.
     ForgetsClose,
     /// Sends one half of the responses that end during a stop.
     AnswersHalf,
@@ -22,9 +22,9 @@ pub(crate) enum Fault {
     LeaksChild,
     /// Begins its stop at the second signal.
     NeedsTwoSignals,
-    /// Says that it listens before it does.
+    /// Reports that it listens before it does.
     ReadyTooEarly,
-    /// Ends when a client has gone, as with SIGPIPE.
+    /// Ends when a client has gone, like a process that SIGPIPE ends.
     SigPipe,
     /// Ends with status 1 after a clean stop.
     ExitsOne,

@@ -1,6 +1,6 @@
-//! A small server that stops well, except for one fault on purpose: what `softstop check` has to find.
+//! A small server that stops well, except for one deliberate fault. `softstop check` must find this fault.
 //!
-//! This server shares no code with softstop. A thread serves each connection; everything is as simple as it can be.
+//! This server shares no code with softstop. A thread serves each connection, because this design is the simplest.
 //! Usage: `faulty PORT FAULT`.
 
 mod connection;
@@ -30,7 +30,7 @@ use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 const LAME_DUCK: Duration = Duration::from_millis(300);
 /// How long the whole stop takes at most.
 const DEADLINE: Duration = Duration::from_millis(2500);
-/// Signals within this time are one.
+/// Signals within this time count as one.
 const SAME: Duration = Duration::from_millis(500);
 const TURN: Duration = Duration::from_millis(1);
 
@@ -39,7 +39,7 @@ struct Shared {
     fault: Fault,
     stopping: Arc<AtomicBool>,
     connections: AtomicUsize,
-    /// Of these, the ones between two requests.
+    /// The number of these connections that are between two requests.
     idle: AtomicUsize,
 }
 
@@ -76,7 +76,7 @@ fn main() {
         println!("listening on {address}");
     }
     if fault == Fault::LeaksChild {
-        // In a session of its own, so that no signal to the group reaches it.
+        // The child has a session of its own, so that no signal to the group reaches it.
         let child = Command::new("setsid").args(["sleep", "60"]).stdin(Stdio::null()).spawn();
         drop(child.expect("a child"));
     }
@@ -99,7 +99,7 @@ fn main() {
     process::exit(i32::from(fault == Fault::ExitsOne));
 }
 
-/// A backlog of 1024: the clients of a load must not be refused before the stop.
+/// Listens with a backlog of 1024, so that the clients of a load are not refused before the stop.
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
@@ -114,7 +114,8 @@ fn watch_signals(shared: &Arc<Shared>) {
         return;
     }
     if !matches!(shared.fault, Fault::NeverDies | Fault::NeedsTwoSignals) {
-        // The signal's handler itself sets the flag: a server that was suspended sees the stop before it runs on.
+        // The signal's handler itself sets the flag, so that a server that was suspended sees the stop before it runs
+        // on.
         for signal in [SIGTERM, SIGINT] {
             signal_hook::flag::register(signal, Arc::clone(&shared.stopping)).expect("a handler");
         }
@@ -146,13 +147,14 @@ fn accept_until_stop(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-/// Goes on accepting, then drops new handshakes and empties the queue, so that the close resets nobody.
+/// Goes on accepting, then drops new handshakes and empties the queue, so that the close resets no client.
 fn accept_during_lame_duck(listener: &TcpListener, shared: &Arc<Shared>, since: Instant) {
     while since.elapsed() < LAME_DUCK {
         accept_all(listener, shared);
         thread::sleep(TURN);
     }
-    // Drops what has SYN set in the 14th byte of the TCP header, and lets all else pass (BPF: ldb [13], jset, ret, ret).
+    // Drops packets with SYN set in the 14th byte of the TCP header, and lets all others pass (BPF: ldb [13], jset,
+    // ret, ret).
     let drop_syn = [
         SockFilter::new(0x30, 0, 0, 13),
         SockFilter::new(0x45, 0, 1, 0x02),
@@ -160,7 +162,7 @@ fn accept_during_lame_duck(listener: &TcpListener, shared: &Arc<Shared>, since: 
         SockFilter::new(0x06, 0, 0, u32::MAX),
     ];
     SockRef::from(listener).attach_filter(&drop_syn).expect("a filter");
-    // Handshakes that are under way are completed meanwhile.
+    // Handshakes that are under way complete in this time.
     thread::sleep(TURN * 50);
     accept_all(listener, shared);
 }
