@@ -1,5 +1,5 @@
-//! The two parsers, each made to say how it frames the bytes of a connection: the crate's own, and that of hyper,
-//! whose server connection runs over bytes in memory.
+//! The two parsers, each of which tells how it frames the bytes of a connection. One parser is the crate's own. The
+//! other is hyper's, whose server connection runs over bytes in memory.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -17,27 +17,27 @@ use softstop::{
     internals::http::{AfterResponse, Conn, Head, ReadEvent, ReadPhase, Refusal, ResponseOptions, parts},
 };
 
-/// A complete request. What is written in several ways is brought into one.
+/// A complete request. Parts that can be written in several ways have one form here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Framed {
     pub(crate) method: String,
-    /// Of the absolute-form and of the authority-form.
+    /// The authority of an absolute-form or an authority-form target.
     pub(crate) authority: Option<String>,
     pub(crate) path: String,
     pub(crate) query: Option<String>,
-    /// Names in lower case, and all in order.
+    /// The fields, sorted, with names in lower case.
     pub(crate) fields: Vec<(String, Vec<u8>)>,
     pub(crate) content: Vec<u8>,
 }
 
-/// What becomes of a connection behind its last complete request.
+/// The state of a connection after its last complete request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End<R> {
-    /// The bytes end between two requests, or the connection was closed as it should be.
+    /// The bytes end between two requests, or the connection was closed correctly.
     Done,
     /// The bytes end in the middle of a request.
     Incomplete,
-    /// What follows is refused.
+    /// The next bytes are refused.
     Refused(R),
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn hyper(input: &[u8]) -> (Vec<Framed>, End<String>) {
         let mut content = Vec::new();
         while let Some(frame) = poll_fn(|context| Pin::new(request.body_mut()).poll_frame(context)).await {
             match frame {
-                // Trailers are of no consequence.
+                // Trailers have no effect here.
                 Ok(frame) => content.extend_from_slice(&frame.into_data().unwrap_or_default()),
                 Err(error) => {
                     *cut_off.borrow_mut() = Some(end(&error));
@@ -119,7 +119,7 @@ pub(crate) fn hyper(input: &[u8]) -> (Vec<Framed>, End<String>) {
     let mut builder = http1::Builder::new();
     let mut connection = pin!(builder.half_close(true).serve_connection(Memory(input), service));
     let mut context = Context::from_waker(Waker::noop());
-    // Neither reading nor writing ever waits, so every poll makes progress, or ends it.
+    // Reads and writes never wait, so every poll makes progress or ends the connection.
     let polls = 100 + input.len();
     let outcome = (0..polls).find_map(|_| match connection.as_mut().poll(&mut context) {
         Poll::Ready(outcome) => Some(outcome),
@@ -132,7 +132,7 @@ pub(crate) fn hyper(input: &[u8]) -> (Vec<Framed>, End<String>) {
     (requests.take(), end)
 }
 
-/// Whether there was something wrong with the bytes, or only too few of them.
+/// Tells wrong bytes from too few bytes.
 fn end(error: &hyper::Error) -> End<String> {
     let io_error = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     let too_few = io_error.is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof);
@@ -148,7 +148,7 @@ fn sorted(mut fields: Vec<(String, Vec<u8>)>) -> Vec<(String, Vec<u8>)> {
     fields
 }
 
-/// A client that has sent everything, closed its side, and takes whatever comes.
+/// A client that has sent everything, has closed its side, and takes every response.
 struct Memory<'a>(&'a [u8]);
 
 impl Read for Memory<'_> {

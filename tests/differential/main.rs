@@ -1,6 +1,6 @@
-//! Another parser beside this one: hyper's, over the same bytes. Whatever both accept, both frame alike: the same
-//! requests with the same methods, targets, fields and content. Two servers in a row that disagree on this are what
-//! request smuggling is made of.
+//! A comparison of this crate's parser with hyper's parser, over the same bytes. Both must frame alike every request
+//! that both accept: the same method, target, fields and content. Request smuggling needs two servers in a row that
+//! frame the same bytes differently.
 //!
 //! ```text
 //!                      +--> softstop::http --> requests, end --+
@@ -8,12 +8,12 @@
 //!                      +--> hyper -----------> requests, end --+
 //! ```
 //!
-//! Up to the first request that one of them does not accept, the requests have to be equal. That request must have been
-//! refused by the other one: were it only waiting for more, or taking the connection for closed, the two would frame
-//! the same bytes differently. What only hyper accepts is to be found in [`only_hyper`], by the rule that it breaks
-//! here and with the reason why that rule is kept; what only softstop accepts, in [`only_softstop`]. Each has a
-//! witness, so that neither list outlives its reasons.
-#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to panic")]
+//! Up to the first request that one parser does not accept, the requests must be equal. The parser that does not accept
+//! that request must refuse it. A parser that only waits for more bytes, or takes the connection for closed, would
+//! frame the same bytes differently. [`only_hyper`] lists the requests that only hyper accepts: the rule of softstop
+//! that refuses them, and the reason for this rule. [`only_softstop`] lists the requests that only softstop accepts.
+//! Each entry has a witness, so that no entry outlives its reason.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod framers;
 mod streams;
@@ -23,12 +23,12 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use framers::{End, hyper, softstop};
 
-/// A difference that is meant to be.
+/// An intended difference.
 struct Difference {
-    /// How the refusal begins.
+    /// The beginning of the refusal's text.
     refusal: &'static str,
     why: &'static str,
-    /// The shortest stream that shows it.
+    /// The shortest stream that shows the difference.
     witness: Vec<u8>,
 }
 
@@ -36,95 +36,103 @@ fn difference(refusal: &'static str, why: &'static str, witness: impl AsRef<[u8]
     Difference { refusal, why, witness: witness.as_ref().to_vec() }
 }
 
-/// What softstop refuses and hyper does not.
+/// Requests that softstop refuses and hyper accepts.
 fn only_hyper() -> Vec<Difference> {
     let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n";
     let large = softstop::Limits::default().get_body_bytes() + 1;
     vec![
         difference(
             "At most two empty lines",
-            "One is for an old client that ends its content with a line of its own; hyper skips any number, and bare \
-             LFs among them, which lets a client keep a parser busy for nothing.",
+            "An old client may end its content with one empty line. hyper skips any number of empty lines, \
+             bare LFs included, which lets a client keep a parser busy for nothing.",
             "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
         ),
         difference(
             "The method is longer",
-            "No method has more than 17 letters; a bound on each part of the line is what bounds the line.",
+            "No method has more than 17 letters. The bounds on the parts of the line bound the line.",
             format!("{} / HTTP/1.1\r\nHost: a\r\n\r\n", "M".repeat(33)),
         ),
         difference(
             "The request target holds a character",
-            "RFC 3986 knows neither bytes above 127 nor fragments in a target, nor braces and the like in a path. The \
-             next reader may decode, cut or normalise them in another way.",
+            "RFC 3986 allows neither bytes above 127 nor fragments in a target, nor braces and the like in \
+             a path. The next reader may decode, cut or normalise them in another way.",
             "GET /|# HTTP/1.1\r\nHost: a\r\n\r\n",
         ),
         difference(
             "The request target is too long",
-            "Ours is the default that RFC 9112 recommends; hyper admits 64 KiB.",
+            "softstop's default is the one that RFC 9112 recommends. hyper accepts 64 KiB.",
             format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(9000)),
         ),
         difference(
             "The request target has none of the forms",
-            "hyper takes any URI with any method and leaves it to the service: `GET *`, `GET a:80`, `CONNECT /`.",
+            "hyper accepts any URI with any method and leaves the check to the service: `GET *`, `GET \
+             a:80`, `CONNECT /`.",
             "GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
         ),
         difference(
             "An https target",
-            "This server has no secured connections, so the target is another server's (RFC 9110, section 7.4).",
+            "This server has no secured connections, so the target belongs to another server (RFC 9110, \
+             section 7.4).",
             "GET https://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
         ),
         difference(
             "A request line ends in one space",
-            "hyper takes a bare LF for its end, which RFC 9112 allows and smugglers use.",
+            "hyper accepts a bare LF at the end of the line. RFC 9112 allows a bare LF, and smugglers use \
+             it.",
             "GET / HTTP/1.1\nHost: a\r\n\r\n",
         ),
         difference(
             "Lines end in a CR and an LF",
-            "The same, in the fields.",
+            "hyper accepts a bare LF at the end of a field line too.",
             "GET / HTTP/1.1\r\nHost: a\n\r\n",
         ),
         difference(
             "The field section is too large",
-            "32 KiB are enough; hyper admits some 400.",
+            "32 KiB are enough. hyper accepts about 400 KiB.",
             format!("GET / HTTP/1.1\r\nHost: a\r\nA: {}\r\n\r\n", "a".repeat(40_000)),
         ),
         difference(
             "An HTTP/1.1 request has a Host field",
-            "A server has to answer 400 (RFC 9112, section 3.2). hyper leaves everything about Host to the service.",
+            "A server must answer 400 (RFC 9112, section 3.2). hyper leaves all checks of Host to the \
+             service.",
             "GET / HTTP/1.1\r\n\r\n",
         ),
         difference(
             "A request has no more than one Host field",
-            "The same; the two readers of such a request may choose another one each.",
+            "A server must answer 400. Two readers of such a request may each choose another host.",
             "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         ),
-        difference("A host is a name or an address", "The same.", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n"),
+        difference(
+            "A host is a name or an address",
+            "A server must answer 400 to an invalid host.",
+            "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+        ),
         difference(
             "A request has no more than one Content-Length field",
-            "RFC 9110 lets a server accept equal ones, as hyper does. No client sends them, but a broken proxy may, and \
-             then it is not known to the other readers which one counts.",
+            "RFC 9110 lets a server accept equal fields, as hyper does. Clients do not send such fields. A \
+             broken proxy may, and then the other readers do not know which field counts.",
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
         ),
         difference(
             "Content-Length and Transfer-Encoding",
-            "RFC 9112, section 6.3: it ought to be handled as an error. hyper removes the length.",
+            "RFC 9112, section 6.3: a server ought to handle this request as an error. hyper removes the length.",
             format!("{chunked}Content-Length: 5\r\n\r\n0\r\n\r\n"),
         ),
         difference(
             "Transfer-Encoding is a list",
-            "hyper looks at nothing but whether the last one is chunked: empty members, parameters, quotes and doubled \
-             codings pass.",
+            "hyper checks only whether the last coding is chunked. Empty members, parameters, quotes and \
+             doubled codings pass.",
             format!("{chunked}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         ),
         difference(
             "The only transfer coding",
-            "hyper hands on content that is still coded. A server that does not know a coding ought to say so (RFC \
-             9112, section 6.1).",
+            "hyper passes on content that is still coded. A server that does not know a coding ought to say \
+             so (RFC 9112, section 6.1).",
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         ),
         difference(
             "The only expectation",
-            "RFC 9110, section 10.1.1, allows 417; hyper passes over it.",
+            "RFC 9110, section 10.1.1, allows 417. hyper ignores the expectation.",
             "GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n",
         ),
         difference(
@@ -138,30 +146,30 @@ fn only_hyper() -> Vec<Difference> {
         ),
         difference(
             "A chunk begins with its size",
-            "Leading zeros without end are a way to send for ever and say nothing; 32 digits are twice what 64 bits need.",
+            "A client could send leading zeros for ever. 32 digits are twice as many as 64 bits need.",
             format!("{chunked}\r\n{}\r\n\r\n", "0".repeat(33)),
         ),
         difference(
             "A chunk extension is a semicolon",
-            "hyper skips whatever stands between the size and the CR. Where it ends is then a matter of opinion, which \
-             is what the smuggling by extensions lives on.",
+            "hyper skips everything between the size and the CR. Readers may then disagree about the end of \
+             the extension, and smuggling by extensions needs such a disagreement.",
             format!("{chunked}\r\n0 \r\n\r\n"),
         ),
     ]
 }
 
-/// What hyper refuses and softstop does not.
+/// Requests that hyper refuses and softstop accepts.
 fn only_softstop() -> Vec<Difference> {
     vec![
         difference(
             "invalid HTTP version",
-            "RFC 9110, section 6.2, has a later minor version treated as the highest known one.",
+            "RFC 9110, section 6.2: a server treats a later minor version as the highest one that it knows.",
             "GET / HTTP/1.2\r\nHost: a\r\n\r\n",
         ),
         difference(
             "invalid URI",
-            "In a query softstop takes what browsers do not encode; hyper misses some of it. Nothing of that can end \
-             the line.",
+            "In a query softstop accepts the characters that browsers do not encode. hyper refuses some of \
+             these characters. None of them can end the line.",
             "GET /?<> HTTP/1.1\r\nHost: a\r\n\r\n",
         ),
         difference(
@@ -172,17 +180,17 @@ fn only_softstop() -> Vec<Difference> {
     ]
 }
 
-/// How the two differ.
+/// The result of a comparison.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
-    /// They do not: they framed so many requests alike.
+    /// The parsers do not differ. Both framed this number of requests alike.
     Alike(usize),
-    /// Only hyper accepts the next one; the refusal.
+    /// Only hyper accepts the next request. The text is softstop's refusal.
     OnlyHyper(String),
     OnlySoftstop(String),
 }
 
-/// Panics if they frame the same bytes differently.
+/// Compares the two parsers. Panics if they frame the same bytes differently.
 fn compare(name: &str, stream: &[u8]) -> Verdict {
     let ((ours, our_end), (theirs, their_end)) = (softstop(stream), hyper(stream));
     let alike = ours.iter().zip(&theirs).take_while(|(ours, theirs)| ours == theirs).count();
@@ -198,7 +206,8 @@ fn compare(name: &str, stream: &[u8]) -> Verdict {
     }
 }
 
-/// Holds every stream to the lists. Returns how many requests were framed alike.
+/// Compares every stream, and requires that the lists have each difference. Returns the number of requests that both
+/// parsers framed alike.
 fn compare_all(streams: impl Iterator<Item = (String, Vec<u8>)>) -> usize {
     let lists = [only_hyper(), only_softstop()];
     let mut alike = 0;

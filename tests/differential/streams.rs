@@ -1,4 +1,4 @@
-//! Bytes for both parsers: the requests of the probe's cases, and requests that are made up and then damaged.
+//! Streams for both parsers: the requests of the probe's cases, and generated requests that are then damaged.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -6,7 +6,8 @@ use proptest::sample::{Index, select};
 use proptest::strategy::Union;
 use serde_json::Value;
 
-/// What the probe's cases send, each with its name. Pauses and the like are left out: here all bytes are there at once.
+/// The bytes that the probe's cases send, each with its name. Pauses and the like are left out, because all bytes are
+/// there at once.
 pub(crate) fn of_the_probe() -> Vec<(String, Vec<u8>)> {
     let cases: Vec<Value> = serde_json::from_str(include_str!("../probe/cases.json")).unwrap();
     let stream = |case: &Value| (case["id"].as_str().unwrap().to_owned(), bytes(&case["send"]));
@@ -30,7 +31,7 @@ fn bytes(value: &Value) -> Vec<u8> {
     }
 }
 
-/// One to three requests, most of them valid, and half of the time with up to three damages.
+/// One to three requests, most of them valid. Half of the streams have one to three damages.
 pub(crate) fn made_up() -> impl Strategy<Value = Vec<u8>> {
     (vec(request(), 1..4), prop_oneof![Just(Vec::new()), vec(damage(), 1..4)]).prop_map(
         |(requests, damages)| {
@@ -41,7 +42,7 @@ pub(crate) fn made_up() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// Mostly the first, sometimes one of the others.
+/// Mostly `usual`, and sometimes one of `others`.
 fn mostly(usual: &'static str, others: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
     prop_oneof![40 => Just(usual), 1 => select(others)]
 }
@@ -149,7 +150,7 @@ fn field() -> impl Strategy<Value = &'static str> {
     prop_oneof![20 => select(HARMLESS), 1 => select(DOUBTFUL)]
 }
 
-/// The fields that frame some content, and the content. Mostly they fit together.
+/// The fields that frame a content, and the content. In most streams the fields fit the content.
 fn content() -> impl Strategy<Value = (String, Vec<u8>)> {
     let none = Just((String::new(), Vec::new()));
     let measured = vec(any::<u8>(), 0..20)
@@ -190,7 +191,7 @@ fn content() -> impl Strategy<Value = (String, Vec<u8>)> {
     Union::new_weighted(vec![(3, none.boxed()), (2, measured.boxed()), (3, chunked.boxed())])
 }
 
-/// Something that happens to one byte.
+/// A change of the stream at one position.
 #[derive(Debug, Clone)]
 enum Damage {
     Remove(Index),
