@@ -1,4 +1,4 @@
-//! Whatever an event holds, a client reads the same.
+//! A client reads exactly the values that an event holds.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use softstop::events::Event;
 
 use crate::parser::{Dispatched, EventSource};
 
-/// What a line break can look like, what could be taken for syntax, and the rest.
+/// Texts with line breaks of every kind, with parts that look like syntax, and with other characters.
 fn text() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         Just("\r".to_owned()),
@@ -29,7 +29,7 @@ fn one_line() -> impl Strategy<Value = String> {
     text().prop_map(|text| text.replace(['\r', '\n'], ""))
 }
 
-/// The format has one kind of line break only.
+/// Turns every line break into an LF, because the format has only one kind of line break.
 fn unified(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\r', "\n")
 }
@@ -49,7 +49,7 @@ proptest! {
         if let Some(retry) = retry { event = event.retry(Duration::from_millis(retry)); }
         if let Some(comment) = &comment { event = event.comment(comment); }
         let encoded = event.encode();
-        // Twice, so that nothing is left over from the first one.
+        // Two copies show that nothing is left over from the first one.
         let bytes = encoded.repeat(2).into_bytes();
         let last_id = id.clone().unwrap_or_default();
         let kind = name.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| "message".to_owned());

@@ -1,4 +1,4 @@
-//! A hub and its subscribers, on real connections.
+//! A hub and its subscribers, over real connections.
 
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
@@ -27,7 +27,7 @@ fn broadcast(configure: impl FnOnce(HubBuilder) -> HubBuilder) -> Broadcast {
     Broadcast { hub, server, address }
 }
 
-/// A client that listens.
+/// A client that reads events.
 struct Listener {
     client: Client,
     source: EventSource,
@@ -44,7 +44,7 @@ impl Listener {
         Listener { client, source: EventSource::default() }
     }
 
-    /// Reads one chunk; false at the end of the body.
+    /// Reads one chunk. Returns false at the end of the body.
     #[track_caller]
     fn read(&mut self) -> bool {
         let mut line = Vec::new();
@@ -122,11 +122,11 @@ fn a_slow_subscriber_is_dropped_and_holds_nobody_up() {
         broadcast.hub.publish(&event);
         assert_eq!(quick.events(1)[0].len(), LENGTH);
         rounds += 1;
-        assert!(rounds < 1000, "nobody is dropped");
+        assert!(rounds < 1000, "the hub drops the slow subscriber");
     }
     broadcast.hub.publish(&event);
     assert_eq!(quick.events(1)[0].len(), LENGTH);
-    // Cut, so that it comes back; then it gets all that is held.
+    // The hub cuts the stream, so that the client comes back. The client then gets all events that the hub holds.
     assert!(!slow.read_all_there_is().ends_with(b"0\r\n\r\n"));
     let mut back = Listener::connect(broadcast.address, Some("unknown"));
     assert_eq!(back.events(rounds + 1).len(), rounds + 1);
@@ -140,13 +140,13 @@ fn who_goes_is_forgotten_without_another_event() {
     for listener in listeners.drain(..15) {
         listener.client.reset();
     }
-    until("those who reset are forgotten", || broadcast.hub.subscribers() == 15);
+    until("the hub forgets clients that reset", || broadcast.hub.subscribers() == 15);
     drop(listeners);
-    until("those who close are forgotten", || broadcast.hub.subscribers() == 0);
+    until("the hub forgets clients that close", || broadcast.hub.subscribers() == 0);
     let mut client = Client::connect(broadcast.address);
     client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.read_response_head().status, 200);
-    until("who only asks is none", || broadcast.hub.subscribers() == 0);
+    until("a HEAD request leaves no subscriber", || broadcast.hub.subscribers() == 0);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_stop_says_good_bye_and_spreads_the_return() {
         let seen: Vec<_> =
             listener.source.dispatched.iter().map(|event| (&*event.kind, &*event.data)).collect();
         assert_eq!(seen, [("message", "last"), ("stopping", "bye")]);
-        assert_eq!(listener.source.last_id, last, "the farewell is no event to come back to");
+        assert_eq!(listener.source.last_id, last, "the farewell does not change the last id");
         let retry = listener.source.reconnection_ms.unwrap();
         assert!((100_000..=200_000).contains(&retry), "{retry}");
         retries.insert(retry);
@@ -185,7 +185,7 @@ fn a_stop_says_good_bye_and_spreads_the_return() {
     let report = soon(&report);
     assert!(report.is_clean(), "{report}");
     assert_eq!((report.requests.completed, broadcast.hub.subscribers()), (50, 0));
-    // The hub goes on: what is published meanwhile waits for those who come back.
+    // The hub goes on. Events that are published now wait for the clients that come back.
     broadcast.hub.publish(&Event::new("meanwhile"));
     broadcast.server.start().unwrap();
     let mut back = Listener::connect(broadcast.server.addresses()[0], Some(&last));
@@ -219,7 +219,7 @@ fn five_thousand_subscribers_on_one_loop() {
         assert_eq!(listener.events(EVENTS), expected);
     }
     drop(listeners.split_off(MANY / 2));
-    until("half of them are forgotten", || broadcast.hub.subscribers() == MANY / 2);
+    until("the hub forgets half of the clients", || broadcast.hub.subscribers() == MANY / 2);
     let report = begin_stop(&broadcast.server, patient());
     for listener in &mut listeners {
         while listener.read() {}
@@ -231,7 +231,7 @@ fn five_thousand_subscribers_on_one_loop() {
     _ = broadcast.server.stop(StopPolicy::default());
 }
 
-/// What a client has missed does not count against what it may lag behind.
+/// Events that a client has missed do not count against the limit of its lag.
 #[test]
 fn a_client_that_comes_back_is_not_cut_for_what_it_has_missed() {
     let broadcast = broadcast(|hub| hub.history(100).lag(10_000));
@@ -239,7 +239,7 @@ fn a_client_that_comes_back_is_not_cut_for_what_it_has_missed() {
         broadcast.hub.publish(&Event::new(&"x".repeat(1000)).id(&number.to_string()));
     }
     let mut listener = Listener::connect(broadcast.address, Some("unknown"));
-    // One chunk at least was made of what it has missed; and more is published while it is on its way.
+    // The missed events form at least one chunk. The hub publishes another event while this chunk is on its way.
     broadcast.hub.publish(&Event::new("the next one").id("100"));
     while listener.source.dispatched.len() < 101 {
         assert!(listener.read(), "cut after {} events", listener.source.dispatched.len());

@@ -1,7 +1,7 @@
-//! An `EventSource`, as far as it reads: WHATWG HTML, sections 9.2.5 (parsing) and 9.2.6 (interpretation), followed line
-//! by line, and fed in any pieces.
+//! The parser of an `EventSource`. The code follows WHATWG HTML, sections 9.2.5 (parsing) and 9.2.6 (interpretation),
+//! line by line. The input may be split into any pieces.
 
-/// What the page is given.
+/// An event as the page receives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Dispatched {
     pub(crate) kind: String,
