@@ -1,4 +1,4 @@
-//! A plain client over a raw socket: it sends exactly the bytes it is told to, and reads answers by their framing.
+//! A plain client over a raw socket. The client sends exactly the given bytes, and reads responses by their framing.
 
 use std::{
     fmt,
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-/// Only to detect a hang.
+/// A wait of this length is a hang.
 pub(crate) const HUNG: Duration = Duration::from_secs(30);
 
 pub(crate) struct Client {
@@ -18,7 +18,7 @@ pub(crate) struct Client {
 #[derive(PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Whether it says that the connection closes.
+    /// Whether the response says that the connection closes.
     pub(crate) close: bool,
     pub(crate) content: Vec<u8>,
 }
@@ -29,7 +29,7 @@ impl Answer {
     }
 }
 
-/// Large contents are cut off.
+/// Shows only the beginning of a large content.
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let begin = String::from_utf8_lossy(&self.content[..self.content.len().min(80)]);
@@ -59,7 +59,8 @@ impl Client {
         self.stream().write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Reads one response, interim ones included. A connection that ends before it is complete is an error.
+    /// Reads one response, which may be an interim one. Returns an error if the connection ends before the response is
+    /// complete.
     pub(crate) fn try_answer(&mut self) -> io::Result<Answer> {
         let status_line = self.line()?;
         let status = status_line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
@@ -90,7 +91,7 @@ impl Client {
         }
     }
 
-    /// The connection has ended, without another byte.
+    /// Asserts that the connection has ended without another byte.
     #[track_caller]
     pub(crate) fn assert_ended(&mut self) {
         let mut rest = Vec::new();

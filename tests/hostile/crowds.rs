@@ -1,4 +1,4 @@
-//! Many connections at once, or one after the other: idle ones, garbage, churn, more than the server takes.
+//! Many connections at once, or one after the other: idle ones, garbage, short ones, and more than the server accepts.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -34,7 +34,7 @@ fn thousands_of_idle_connections_cost_nobody_anything() {
     attack(
         |builder| builder,
         |address| {
-            // Both ends are this process's.
+            // This process owns both ends of each connection.
             let crowd = (spare_descriptors() / 2).min(5000);
             assert!(crowd >= 100, "too few descriptors for a crowd: raise ulimit -n");
             let mut clients = Vec::with_capacity(crowd);
@@ -58,7 +58,7 @@ fn thousands_of_idle_connections_cost_nobody_anything() {
 fn an_idle_connection_keeps_nothing_of_its_last_response() {
     const CROWD: usize = 1000;
     const LENGTH: usize = 16_000;
-    /// A quarter of what the responses take together.
+    /// A quarter of the total size of the responses.
     const BOUND: usize = CROWD * LENGTH / 4;
     let routes = routes().get("/page", |_: &Request| "p".repeat(LENGTH));
     attack(
@@ -69,7 +69,7 @@ fn an_idle_connection_keeps_nothing_of_its_last_response() {
                 let mut client = Client::connect(address);
                 client.send("GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
                 assert_eq!(client.answer().content.len(), LENGTH);
-                // Without the reader's own buffer, which would be counted too.
+                // The memory of the reader's buffer would count too, so only the socket is kept.
                 client.stream().try_clone().unwrap()
             };
             let idle: Vec<TcpStream> = (0..CROWD).map(visit).collect();
@@ -90,7 +90,7 @@ fn a_flood_of_garbage_is_refused() {
                     let mut stream = TcpStream::connect(address).unwrap();
                     let mut garbage = vec![0; 1 + 37 * number];
                     for byte in &mut garbage {
-                        // Marsaglia's xorshift: the same garbage every time.
+                        // Marsaglia's xorshift makes the same garbage in every run.
                         random ^= random << 13;
                         random ^= random >> 7;
                         random ^= random << 17;
@@ -132,7 +132,7 @@ fn connections_that_come_and_go() {
             }
         },
     );
-    // Of those that were reset while they waited to be accepted, the kernel may have told nothing.
+    // The kernel may not report connections that were reset while they waited to be accepted.
     assert!(report.closes.total() >= 2 * u64::from(CHURN), "{report}");
     assert_eq!(report.closes[CloseReason::Failed], 0, "{report}");
 }
@@ -148,7 +148,7 @@ fn above_the_most_connections_clients_wait_and_are_all_served() {
         };
         let mut waiting: Vec<Client> = (0..5 * MOST).map(connect).collect();
         let mut last = waiting.pop().unwrap();
-        // The well-behaved client takes a place, or two.
+        // The well-behaved client takes one or two of the places.
         let mut served: Vec<Client> = waiting.drain(..MOST - 2).collect();
         for (number, client) in served.iter_mut().enumerate() {
             assert_eq!(client.answer(), answer(number));

@@ -1,4 +1,4 @@
-//! Refusals that go out while the client still sends: the client gets the whole answer, not a reset.
+//! Refusals that the server sends while the client still sends. The client gets the whole answer, and no reset.
 
 use std::{io::Write, net::SocketAddr};
 
@@ -13,7 +13,7 @@ static PIECE: [u8; 64 * 1024] = [b'z'; 64 * 1024];
 const PIECES: usize = 800;
 const LENGTH: usize = PIECE.len() * PIECES;
 
-/// Sends the request, then so many pieces of its content, and only then reads.
+/// Sends the request, then `pieces` pieces of its content, and reads only then.
 fn refused(address: SocketAddr, path: &str, chunked: bool, pieces: usize) -> u16 {
     let mut client = Client::connect(address);
     let framing =
@@ -55,7 +55,7 @@ fn a_client_that_stops_sending_gets_the_answer() {
             for pieces in [0, 1, 20] {
                 assert_eq!(refused(address, "buffered", false, pieces), 413);
             }
-            // More than the limit of 8 MiB, less than what was announced.
+            // The content exceeds the limit of 8 MiB, and the client stops before the last chunk.
             assert_eq!(refused(address, "buffered", true, PIECES / 4), 413);
         },
     );

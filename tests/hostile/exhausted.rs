@@ -1,4 +1,5 @@
-//! The program with fewer descriptors than clients: it waits without spinning, serves whom it can, and recovers.
+//! The program with fewer descriptors than clients. The program waits without spinning, serves the clients that it can,
+//! and recovers.
 
 use std::{
     fs,
@@ -15,7 +16,7 @@ use crate::{
 
 const DESCRIPTORS: usize = 48;
 const CLIENTS: usize = 100;
-/// Clock ticks a second in /proc: a constant of the kernel's interface.
+/// Clock ticks per second in /proc. The kernel's interface fixes this number.
 const TICKS: f64 = 100.0;
 
 /// The program with few descriptors.
@@ -34,14 +35,14 @@ impl Program {
         Program { running, hello }
     }
 
-    /// Those below the limit: what it inherited may lie above.
+    /// The number of open descriptors below the limit. The numbers of inherited descriptors may lie above.
     fn descriptors(&self) -> usize {
         let open = fs::read_dir(format!("/proc/{}/fd", self.running.id())).unwrap();
         let number = |entry: std::io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
         open.filter_map(number).filter(|number: &usize| *number < DESCRIPTORS).count()
     }
 
-    /// Kills the program: how many lines of its log told of pauses.
+    /// Kills the program. Returns the number of log lines that reported pauses.
     fn end(mut self) -> usize {
         self.running.process.0.kill().unwrap();
         let (_, log) = self.running.wait();
@@ -67,16 +68,16 @@ fn assert_greeted(client: &mut Client) {
     assert_eq!(client.answer().text(), "Hello, world!");
 }
 
-/// Those who wait in the accept queue are promised an answer as those are who have a connection: also if there is no
-/// descriptor for them until long after the drain has begun.
+/// A client in the accept queue is promised an answer, like a client that has a connection. The promise holds even if
+/// no descriptor is free for the client until long after the drain has begun.
 #[test]
 fn without_descriptors_a_stop_answers_whom_it_has_and_then_who_waits() {
     let _alone = alone();
     let program = Program::start();
     let quiet = program.descriptors();
     let inside: Vec<Client> = (quiet..DESCRIPTORS).map(|_| Client::connect(program.hello)).collect();
-    wait_until("its descriptors are used up", || program.descriptors() == DESCRIPTORS);
-    // Longer than a listener that closes waits for handshakes.
+    wait_until("the program's descriptors are used up", || program.descriptors() == DESCRIPTORS);
+    // A listener that closes waits less than this time for handshakes.
     inside.iter().for_each(|client| client.send("GET /sleep?ms=2500 HTTP/1.1\r\nHost: a\r\n\r\n"));
     let outside: Vec<Client> = (0..CLIENTS)
         .map(|_| {
@@ -114,23 +115,27 @@ fn without_descriptors_it_serves_whom_it_has_and_waits_for_room() {
         client
     };
     let mut clients: Vec<Client> = (0..CLIENTS).map(connect).collect();
-    wait_until("its descriptors are used up", || program.descriptors() == DESCRIPTORS);
+    wait_until("the program's descriptors are used up", || program.descriptors() == DESCRIPTORS);
     let outside = clients.split_off(DESCRIPTORS - quiet);
     clients.iter_mut().for_each(assert_greeted);
 
     let (began, before) = (Instant::now(), program.processor_seconds());
     let next = outside[0].stream();
     next.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-    assert_eq!(next.peek(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock, "there is no room for it");
+    assert_eq!(
+        next.peek(&mut [0]).unwrap_err().kind(),
+        ErrorKind::WouldBlock,
+        "there is no room for this client"
+    );
     next.set_read_timeout(Some(HUNG)).unwrap();
     let share = (program.processor_seconds() - before) / began.elapsed().as_secs_f64();
-    assert!(share < 0.3, "it spins: {:.0} % of a core", share * 100.0);
+    assert!(share < 0.3, "the program spins: {:.0} % of a core", share * 100.0);
 
     for client in clients.iter_mut().chain([&mut known]) {
         ask(client);
         assert_greeted(client);
     }
-    // Each that leaves makes room for one that waits.
+    // Each client that leaves makes room for a client that waits.
     let mut inside = std::collections::VecDeque::from(clients);
     for mut client in outside {
         drop(inside.pop_front());
@@ -138,11 +143,12 @@ fn without_descriptors_it_serves_whom_it_has_and_waits_for_room() {
         inside.push_back(client);
     }
     drop(inside);
-    wait_until("it is as before", || program.descriptors() == quiet);
+    wait_until("the program has its first number of descriptors again", || program.descriptors() == quiet);
     let mut last = Client::connect(program.hello);
     ask(&last);
     assert_greeted(&mut last);
-    assert!(program.running.process.0.try_wait().unwrap().is_none(), "it still runs");
-    // It paused ten times a second. A line tells of the first, and the next one only after a minute.
+    assert!(program.running.process.0.try_wait().unwrap().is_none(), "the program still runs");
+    // The program paused ten times a second. One line reports the first pause, and the next line comes only after a
+    // minute.
     assert_eq!(program.end(), 1);
 }

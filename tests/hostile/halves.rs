@@ -1,4 +1,4 @@
-//! Requests that end at every possible byte: by a close, by a reset, by a half-close.
+//! Requests that end at every possible byte: with a close, with a reset, or with a half-close.
 
 use std::net::Shutdown;
 

@@ -1,7 +1,8 @@
-//! Hostile clients, each beside a well-behaved one whose requests must all be answered, and each leaving the server as it
-//! found it. [`stage`] has the scene; the other files have the attacks.
-#![cfg(target_os = "linux")] // What a process holds is read from /proc.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+//! Hostile clients. A well-behaved client runs beside each hostile one, and the server must answer all its requests.
+//! Each attack must leave the server as it was before. [`stage`] sets up the server, and the other files have the
+//! attacks.
+#![cfg(target_os = "linux")] // The tests read the process's descriptors and threads from /proc.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod client;
 mod crowds;

@@ -1,4 +1,4 @@
-//! Clients that send request after request and do not wait for an answer.
+//! Clients that send many requests without waiting for an answer.
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -19,10 +19,10 @@ use crate::{
     stage::{MEDIUM, attack, resident, routes},
 };
 
-/// A write that takes no byte for so long has stalled, as far as one can ever know.
+/// A write that takes no byte for this time counts as stalled.
 const STALLED: Duration = Duration::from_millis(500);
 
-/// Writes as much as the socket takes, until it has taken nothing for a while: the rest.
+/// Writes until the socket has taken nothing for a while. Returns the rest.
 fn write_until_stalled<'a>(mut stream: &TcpStream, mut bytes: &'a [u8]) -> &'a [u8] {
     stream.set_write_timeout(Some(STALLED)).unwrap();
     while !bytes.is_empty() {
@@ -36,7 +36,7 @@ fn write_until_stalled<'a>(mut stream: &TcpStream, mut bytes: &'a [u8]) -> &'a [
     bytes
 }
 
-/// Sends all requests without reading, as far as that goes; then reads while the rest is sent.
+/// Sends requests without reading until the socket stalls. Then reads while another thread sends the rest.
 fn pipeline(stream: TcpStream, requests: &[u8], once_stalled: impl FnOnce(), read: impl FnOnce(&mut Client)) {
     let rest = write_until_stalled(&stream, requests);
     once_stalled();
@@ -55,7 +55,7 @@ fn ok(content: impl Into<Vec<u8>>) -> Answer {
 #[test]
 fn a_hundred_thousand_requests_take_no_memory_and_are_answered_in_order() {
     const MANY: usize = 100_000;
-    /// A quarter of what the answers take.
+    /// A quarter of the total size of the answers.
     const BOUND: usize = 4 << 20;
     attack(
         |builder| builder,
@@ -79,8 +79,8 @@ fn a_hundred_thousand_requests_take_no_memory_and_are_answered_in_order() {
 #[test]
 fn answers_of_the_pool_queue_up_behind_unsent_ones() {
     const ROUNDS: usize = 300;
-    /// Five of `/medium` fit the output buffer and, sooner or later, not the socket's: then an answer of the pool
-    /// comes while they are halfway out.
+    /// Five responses of `/medium` fit into the output buffer. Sooner or later they do not fit into the socket's
+    /// buffer. Then an answer of the pool comes while the five are half sent.
     const BEFORE: usize = 5;
     let served = Arc::new(AtomicUsize::new(0));
     let counting = Arc::clone(&served);
@@ -117,7 +117,7 @@ fn answers_of_the_pool_queue_up_behind_unsent_ones() {
 #[test]
 fn a_greedy_connection_gets_its_turn_and_no_more() {
     const SAMPLES: usize = 200;
-    /// Turns of 128 requests: the one under way, the next one, and one for good measure.
+    /// Turns of 128 requests each: the current turn, the next turn, and one more turn as a margin.
     const BOUND: usize = 3 * 128;
     let served = Arc::new(AtomicUsize::new(0));
     let (counting, telling) = (Arc::clone(&served), Arc::clone(&served));
@@ -142,7 +142,8 @@ fn a_greedy_connection_gets_its_turn_and_no_more() {
                     }
                     writer.shutdown(Shutdown::Write).unwrap();
                 });
-                // Faster than the server, which so always has another request to read and room for its answer.
+                // This reader is faster than the server, so the server always has another request to read and room for
+                // its answer.
                 scope.spawn(move || io::copy(&mut reader, &mut io::sink()).unwrap());
                 let mut client = Client::connect(address);
                 while served.load(Ordering::SeqCst) < 10 * BOUND {
@@ -157,7 +158,8 @@ fn a_greedy_connection_gets_its_turn_and_no_more() {
                     .collect();
                 enough.store(true, Ordering::Relaxed);
                 delays.sort_unstable();
-                // Not the worst one: this thread may be preempted between its look and its request.
+                // The bound applies to the third quartile, because this thread may be preempted between its look and
+                // its request.
                 let usual = delays[SAMPLES * 3 / 4];
                 assert!(usual <= BOUND, "{usual} requests of the greedy client went before: {delays:?}");
             });

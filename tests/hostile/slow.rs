@@ -1,4 +1,4 @@
-//! Clients that take their time: on the head, on the content, on reading the response.
+//! Slow clients: slow in sending the head, in sending the content, or in reading the response.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -17,17 +17,17 @@ use crate::{
 };
 
 const SHORT: Duration = Duration::from_millis(200);
-/// How many of a kind at once.
+/// The number of clients of one kind at the same time.
 const CROWD: usize = 50;
 
-/// Sends `byte` again and again until the server has answered, which the trickle itself never makes it do. The pause
-/// between the bytes is what the test is about.
+/// Sends `byte` again and again until the server has answered. The bytes themselves never make the server answer. The
+/// test is about the pause between the bytes.
 fn trickle(client: &mut Client, byte: u8, pause: Duration) -> u16 {
     let answered = AtomicBool::new(false);
     let mut writer = client.stream().try_clone().unwrap();
     thread::scope(|scope| {
         scope.spawn(|| {
-            // The server may have closed meanwhile; that is what the other thread waits for.
+            // The write fails if the server has closed meanwhile. The other thread waits for the server's answer.
             while !answered.load(Ordering::Relaxed) && writer.write_all(&[byte]).is_ok() {
                 thread::park_timeout(pause);
             }
@@ -88,7 +88,7 @@ fn a_content_below_the_minimum_rate_is_answered_408() {
             for path in ["buffered", "streamed", "nowhere"] {
                 let mut client = Client::connect(address);
                 client.send(format!("POST /{path} HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"));
-                // Never a pause as long as the time-out, but a byte every 10 ms is a tenth of the rate.
+                // No pause is as long as the time-out, but one byte every 10 ms is a tenth of the rate.
                 assert_eq!(trickle(&mut client, b'x', Duration::from_millis(10)), 408, "{path}");
             }
         },
@@ -125,7 +125,7 @@ fn a_client_that_does_not_read_its_response_is_closed() {
             for mut client in &clients {
                 client.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
             }
-            // Closing with bytes unsent ends in a reset, which the clients see without reading a byte.
+            // A close with unsent bytes ends in a reset. The clients see the reset without reading a byte.
             for client in &clients {
                 wait_for_the_reset(client);
             }
@@ -135,8 +135,8 @@ fn a_client_that_does_not_read_its_response_is_closed() {
     assert_eq!(report.requests.aborted, CROWD as u64);
 }
 
-/// The kernel announces room only once a third of its buffer is free. A client that takes longer for that, but takes
-/// bytes all the while, is none that does not read.
+/// The kernel reports room only when a third of its buffer is free. A client may need longer to free so much, and still
+/// take bytes all the time. The server must not close such a client.
 #[test]
 fn a_client_that_reads_slowly_gets_everything() {
     let timeouts = Timeouts::default().write(2 * SHORT);
@@ -159,8 +159,8 @@ fn a_client_that_reads_slowly_gets_everything() {
     assert_eq!(report.closes[CloseReason::WriteTimeout], 0);
 }
 
-/// A connection with a receive buffer of so many bytes, or as many as the system grants at least. One that is to be
-/// read from takes some packets: below that, the kernels of both sides exchange a few hundred bytes five times a second.
+/// A connection with a receive buffer of `bytes`, or of the smallest size that the system grants. A client that reads
+/// needs room for some packets. With less room, the two kernels exchange a few hundred bytes five times a second.
 pub(crate) fn narrow(address: SocketAddr, bytes: usize) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(bytes).unwrap();
@@ -168,7 +168,7 @@ pub(crate) fn narrow(address: SocketAddr, bytes: usize) -> TcpStream {
     socket.into()
 }
 
-/// Writes now and then until that fails, since this must not read.
+/// Writes again and again until a write fails, because this client must not read.
 fn wait_for_the_reset(mut client: &TcpStream) {
     let began = Instant::now();
     client.set_nonblocking(true).unwrap();

@@ -1,5 +1,5 @@
-//! Where every attack takes place: a server, a well-behaved client beside the hostile one, and a count of what the
-//! process holds before, while and after.
+//! The setup of every attack: a server, a well-behaved client beside the hostile one, and counts of the process's
+//! descriptors and threads before, during and after the attack.
 //!
 //! ```text
 //!   server starts | polite client ....................... | all its requests have succeeded
@@ -22,28 +22,30 @@ use softstop::{Request, Router, Server, ServerBuilder, StopPolicy, report::StopR
 
 use crate::client::{Answer, Client, HUNG};
 
-/// Threads of the servers here are named after them, which is how they are told from the test's own.
+/// The name of the attacked servers. The names of the servers' threads begin with this name, so that the tests can tell
+/// these threads from their own.
 const NAME: &str = "attacked";
 const LOOPS: usize = 2;
 const WORKERS: usize = 4;
-/// Rounds of the polite client that an attack has to let pass at least.
+/// The least number of rounds that the polite client makes during an attack.
 const ROUNDS: usize = 20;
-/// New connections of the polite client at most: it must not use up the ports that attacks need.
+/// The largest number of new connections of the polite client. More connections would use up the ports that attacks
+/// need.
 const NEW_CONNECTIONS: usize = 1000;
-/// Content that is copied behind its head.
+/// A content that the server copies after the head.
 pub(crate) const MEDIUM: &[u8] = &[b'm'; 8 * 1024];
-/// Content that no socket buffer takes whole.
+/// A content that no socket buffer takes whole.
 pub(crate) static LARGE: [u8; 10_000_000] = [b'x'; 10_000_000];
 
-/// Descriptors and memory are the process's, so attacks take turns.
+/// Attacks take turns, because descriptors and memory belong to the whole process.
 static ALONE: Mutex<()> = Mutex::new(());
 
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lets `play` loose on a server beside a polite client, and checks that neither that client nor the server is any the
-/// worse for it.
+/// Runs `play` against a server beside a polite client. Checks that neither this client nor the server suffers from the
+/// attack.
 #[track_caller]
 pub(crate) fn attack(
     configure: impl FnOnce(ServerBuilder) -> ServerBuilder,
@@ -59,7 +61,7 @@ pub(crate) fn attack(
 
     beside_polite(address, || play(address));
 
-    wait_until("its connections are closed", || descriptors() == serving);
+    wait_until("the attack's connections are closed", || descriptors() == serving);
     assert!(threads("attacked worker") <= WORKERS);
     let report = server.stop(StopPolicy::default());
     assert!(report.is_clean(), "{report}");
@@ -68,13 +70,13 @@ pub(crate) fn attack(
     report
 }
 
-/// Runs `play` while a well-behaved client makes requests, all of which must be answered.
+/// Runs `play` while a well-behaved client makes requests. The server must answer all of these requests.
 #[track_caller]
 pub(crate) fn beside_polite(address: SocketAddr, play: impl FnOnce()) {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let polite = scope.spawn(|| be_polite(address, &over));
-        // Even if the attack fails: the polite client must not go on for ever.
+        // The flag is set even if the attack fails, because the polite client would otherwise go on for ever.
         let _over = SetWhenDropped(&over);
         play();
         over.store(true, Ordering::Relaxed);
@@ -90,7 +92,8 @@ impl Drop for SetWhenDropped<'_> {
     }
 }
 
-/// One request on a kept connection, one on a new connection, and so on: inline and on the pool by turns.
+/// In each round, makes one request on a kept connection and one on a new connection. The rounds alternate between
+/// inline and pool.
 fn be_polite(address: SocketAddr, over: &AtomicBool) -> usize {
     let mut kept = Client::connect(address);
     let mut rounds = 0;
@@ -112,7 +115,7 @@ fn be_polite(address: SocketAddr, over: &AtomicBool) -> usize {
     rounds
 }
 
-/// What every server here serves; attacks may add to it.
+/// The routes of every server here. Attacks may add more routes.
 pub(crate) fn routes() -> Router {
     let number = |request: &Request| request.query("number").unwrap_or_default().into_owned();
     let length = |request: &Request| request.body().len().to_string();
@@ -129,7 +132,7 @@ pub(crate) fn routes() -> Router {
         .post("/streamed", route(count).streamed())
 }
 
-/// Bounded only to detect a hang.
+/// Waits until the condition holds. The bound only detects a hang.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let began = Instant::now();
@@ -143,22 +146,22 @@ pub(crate) fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Threads whose name begins so.
+/// The number of threads whose name begins with `name`.
 fn threads(name: &str) -> usize {
     let names = fs::read_dir("/proc/self/task").unwrap();
-    // A thread may end between the two looks.
+    // A thread may end between the listing and the read.
     let names = names.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
     names.filter(|known| known.starts_with(name)).count()
 }
 
-/// Resident bytes of this process.
+/// The resident memory of this process, in bytes.
 pub(crate) fn resident() -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }
 
-/// How many descriptors this process may still open, with some left for everything else.
+/// The number of descriptors that this process may still open, minus a reserve for everything else.
 pub(crate) fn spare_descriptors() -> usize {
     let limits = fs::read_to_string("/proc/self/limits").unwrap();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
