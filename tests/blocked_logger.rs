@@ -1,4 +1,5 @@
-//! A logger that does not come back, as one does that writes to a pipe which nobody reads: it holds words, and nothing else.
+//! A logger that blocks, for example because it writes to a pipe that is full. The blocked logger delays its own lines
+//! only: no start, no loop and no stop waits for it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "support/program.rs"]
@@ -23,7 +24,7 @@ use support::{
     in_background, local, soon, until,
 };
 
-/// Held by the test from its first line on.
+/// A logger that the test holds from its first line on.
 #[derive(Default)]
 struct Held {
     gate: OnceLock<Gate>,
@@ -33,7 +34,7 @@ struct Held {
 static LOGGER: Held = Held { gate: OnceLock::new(), lines: Mutex::new(Vec::new()) };
 
 impl Log for Held {
-    /// As code of a user's, this may block like the rest of a logger.
+    /// This function may block too, like all code of a logger.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         if metadata.target() == "softstop::access" {
             self.gate.get().unwrap().pass();
@@ -69,7 +70,7 @@ fn it_holds_no_start_no_loop_and_no_stop_and_its_lines_come_in_order() {
         assert_eq!(client.get("/").text(), "served");
         assert_eq!(client.get("/panics").status, 500);
         assert_eq!(client.get("/pool").text(), "served");
-        // More than half of the room for lines: one worker waits for the logger, and gives up.
+        // These lines fill more than half of the journal's queue. One worker then waits for the logger, and gives up.
         let long = format!("/pool?{}", "x".repeat(6000));
         for _ in 0..250 {
             assert_eq!(client.get(&long).text(), "served");
@@ -84,7 +85,7 @@ fn it_holds_no_start_no_loop_and_no_stop_and_its_lines_come_in_order() {
     let report = soon(&in_background(move || server.stop(policy)));
     assert!(report.is_clean(), "{report}");
     assert!(began.elapsed() < policy.max_duration() + NOISE, "{report}");
-    assert!(LOGGER.lines.lock().unwrap().is_empty(), "the logger has not come back yet");
+    assert!(LOGGER.lines.lock().unwrap().is_empty(), "the logger is still blocked");
     drop(held);
     until("all lines are written", || {
         LOGGER.lines.lock().unwrap().last().is_some_and(|line| line == "tested: closed")
@@ -92,7 +93,7 @@ fn it_holds_no_start_no_loop_and_no_stop_and_its_lines_come_in_order() {
     let mut lines = LOGGER.lines.lock().unwrap();
     let all = lines.len();
     lines.retain(|line| !line.contains("xxx"));
-    assert_eq!(all - lines.len(), 250, "no line is left out: {lines:#?}");
+    assert_eq!(all - lines.len(), 250, "the log has every long line: {lines:#?}");
     let expected =
         ["listening on", "GET / ", "the handler of", "GET /panics ", "GET /pool ", "closing", "closed"];
     assert_eq!(lines.len(), expected.len(), "{lines:#?}");
@@ -101,7 +102,7 @@ fn it_holds_no_start_no_loop_and_no_stop_and_its_lines_come_in_order() {
     }
 }
 
-/// Leaves room for nothing more.
+/// Fills the pipe, so that the next write blocks.
 fn fill(mut pipe: &UnixStream) {
     pipe.set_nonblocking(true).unwrap();
     let filled = std::iter::repeat_with(|| pipe.write(&[b'.'; 1024])).find_map(Result::err).unwrap();
@@ -110,7 +111,7 @@ fn fill(mut pipe: &UnixStream) {
     pipe.set_nonblocking(false).unwrap();
 }
 
-/// The first of its servers has run when there is no descriptor left for the others, so there is something to be said of it.
+/// The first server already runs when no descriptor is left for the others, so the program has something to log.
 #[test]
 fn a_program_that_fails_ends_though_nobody_reads_its_standard_error() {
     let (_ours, theirs) = UnixStream::pair().unwrap();
@@ -143,12 +144,12 @@ fn a_program_whose_standard_error_nobody_reads_stops_as_usual() {
             break;
         }
     }
-    // From here on nobody reads.
+    // From here on, the test does not read.
     fill(&theirs);
     program.signal("TERM");
     for address in addresses {
-        until("the server has heard of the stop", || Client::once(address, get("/readyz")).status == 503);
+        until("the server knows of the stop", || Client::once(address, get("/readyz")).status == 503);
     }
-    // The lame duck is over, and everybody has gone.
+    // The program ends after the lame duck phase, because no client is left.
     assert_eq!(program.wait().code(), Some(0));
 }

@@ -17,7 +17,7 @@ use softstop::{
 };
 use support::soon;
 
-/// A page that tells the server which events it sees, in their order.
+/// A page that reports each event to the server, in the order of the events.
 const PAGE: &str = "<!doctype html><script>
 let told = Promise.resolve();
 new EventSource('/events').onmessage = event => {
@@ -81,7 +81,7 @@ fn a_browser_misses_nothing_over_a_restart() {
     let address = server.addresses()[0];
     let profile = std::env::temp_dir().join(format!("softstop-chromium-{}", std::process::id()));
     let browser = Browser::open(address, &profile);
-    assert_eq!(soon(&asked), None, "it has seen nothing yet");
+    assert_eq!(soon(&asked), None, "the browser has seen no event yet");
     support::until("the browser listens", || hub.subscribers() == 1);
     let first = [publish("one"), publish("two\nlines")];
     first.iter().for_each(expect);
@@ -90,11 +90,11 @@ fn a_browser_misses_nothing_over_a_restart() {
     assert!(report.is_clean(), "{report}");
     let meanwhile = [publish("three"), publish("four")];
     let server = serve(&address.to_string());
-    assert_eq!(soon(&asked).as_ref(), Some(&first[1].0), "it says what it saw last");
+    assert_eq!(soon(&asked).as_ref(), Some(&first[1].0), "the browser names the last event that it saw");
     meanwhile.iter().for_each(expect);
     let afterwards = publish("five");
     expect(&afterwards);
-    assert!(seen.try_recv().is_err(), "nothing twice");
+    assert!(seen.try_recv().is_err(), "no event comes twice");
     drop(browser);
     server.stop(StopPolicy::default());
     // Processes of the browser that still run may write to the folder.

@@ -1,6 +1,6 @@
-//! What the compiler says about a handler that it refuses: the text names the remedy. Each program is given to `rustc`
-//! together with the library that was built for these tests.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+//! The compiler's messages about handlers that it rejects. Each message names the remedy. `rustc` compiles each program
+//! against the library that was built for these tests.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
     env, fs,
@@ -9,7 +9,7 @@ use std::{
     time::SystemTime,
 };
 
-/// The library, the newest one of this build folder: Cargo has just built it, or found that it is up to date.
+/// The newest library of this build folder. Cargo has just built the library, or has found it up to date.
 fn library(folder: &Path) -> PathBuf {
     let is_library = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -22,7 +22,7 @@ fn library(folder: &Path) -> PathBuf {
     files.filter(is_library).max_by_key(built).expect("Cargo builds the library before its tests")
 }
 
-/// Compiles a program that gives `handler` to a router. The error is what the compiler printed.
+/// Compiles a program that gives `handler` to a router. The error is the output of the compiler.
 fn compile(name: &str, handler: &str) -> Result<(), String> {
     let executable = env::current_exe().unwrap();
     let dependencies = executable.parent().unwrap();
@@ -77,8 +77,8 @@ fn the_compiler_names_the_remedy() {
     }
 }
 
-/// Here the compiler finds that two lifetimes do not fit, and no attribute of a trait can change what it says then. The
-/// documentation of `IntoResponse` and `Router` says what to write.
+/// The compiler finds that two lifetimes of these handlers do not fit. No attribute of a trait can change the
+/// compiler's message for this error. The documentation of `IntoResponse` and `Router` says what to write instead.
 #[test]
 fn these_do_not_compile_either() {
     let rows = [

@@ -1,5 +1,6 @@
-//! The promises of contexts: which contexts end together, with which cause, and which callbacks and waits learn of it.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+//! The promises of contexts: which contexts end together, with which cause, and which callbacks and waits learn of the
+//! end.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
     error::Error,

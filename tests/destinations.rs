@@ -1,4 +1,5 @@
-//! Reports and pictures go wherever a path leads: files, links, pipes, devices, and what the process has open already.
+//! Reports and pictures can go to any path: to files, links, pipes and devices, and to descriptors that the process
+//! already has open.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "support/program.rs"]
@@ -21,7 +22,7 @@ use support::{
     in_background, soon, until,
 };
 
-/// A directory of its own for each test, which goes with it.
+/// A directory of its own for each test. Dropping the value removes the directory.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -45,7 +46,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What is left is in the system's directory for such things.
+        // If the removal fails, the rest stays in the system's directory for temporary files.
         _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -54,7 +55,7 @@ fn fifo(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
-/// Serves and stops, with these results wanted: the exit status and the log.
+/// Starts the program with an option and its path, and stops it. Returns the exit status and the log.
 #[track_caller]
 fn serve_and_stop(option: &str, path: &Path) -> (Option<i32>, String) {
     let mut program = Program::start(&[option, path.to_str().unwrap(), "--exit-route"]);
@@ -84,7 +85,7 @@ fn to_a_device_a_pipe_and_a_fifo_it_is_only_written() {
     let (status, log) = serve_and_stop("--report", &path);
     assert_eq!(status, Some(0), "{log}");
     assert_is_report(&soon(&read));
-    // A reader that comes only when the program serves.
+    // Here the reader opens the FIFO after the program has started to serve.
     let mut program = Program::start(&["--timeline", path.to_str().unwrap(), "--exit-route"]);
     let hello = program.address("hello");
     let reading = path.clone();
@@ -93,9 +94,9 @@ fn to_a_device_a_pipe_and_a_fifo_it_is_only_written() {
     let (status, log) = program.wait();
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(soon(&read).starts_with(b"<svg"));
-    assert_eq!(folder.names(), ["report"], "it is still the FIFO");
+    assert_eq!(folder.names(), ["report"], "the FIFO is the only file");
 
-    // As bash does it for `--report >(jq)`.
+    // The report goes to a pipe that is open already, as bash has it for `--report >(jq)`.
     let (mut reader, writer) = std::io::pipe().unwrap();
     let mut command = Program::command(&["--report", "/dev/stdout", "--exit-route"]);
     command.args(["--hello", "127.0.0.1:0", "--name", "127.0.0.1:0", "--echo", "127.0.0.1:0"]);
@@ -109,7 +110,7 @@ fn to_a_device_a_pipe_and_a_fifo_it_is_only_written() {
     assert_is_report(&report);
 }
 
-/// The address of hello, once it stands in that log.
+/// The address of hello. Waits until the log names the address.
 #[track_caller]
 fn hello_in(log: &Path) -> SocketAddr {
     let text = || fs::read_to_string(log).unwrap();
@@ -167,26 +168,26 @@ fn a_file_is_replaced_at_once_where_its_links_lead_and_keeps_its_mode() {
     assert_eq!(status, Some(0), "{log}");
     let mut text = String::new();
     old.read_to_string(&mut text).unwrap();
-    assert_eq!(text.lines().count(), 1000, "whoever reads the old one has all of it");
+    assert_eq!(text.lines().count(), 1000, "a reader of the old report still has all of it");
     assert_is_report(&fs::read(&file).unwrap());
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o640);
-    // A link to a file that is not there yet.
+    // The target of this link does not exist yet.
     let dangling = folder.path("dangling");
     symlink("new", &dangling).unwrap();
     let (status, log) = serve_and_stop("--report", &dangling);
     assert_eq!(status, Some(0), "{log}");
     assert_is_report(&fs::read(&new).unwrap());
-    // A file with two names stays one file.
+    // A file with two hard links stays one file.
     let second = folder.path("second");
     fs::hard_link(&new, &second).unwrap();
     let (status, log) = serve_and_stop("--timeline", &second);
     assert_eq!(status, Some(0), "{log}");
     assert!(fs::read(&new).unwrap().starts_with(b"<svg"));
-    assert_eq!(folder.names(), ["dangling", "file", "link", "new", "second"], "nothing else is left there");
+    assert_eq!(folder.names(), ["dangling", "file", "link", "new", "second"], "the folder has no other file");
 }
 
-/// Runs the program as somebody who may not do everything, if this is somebody who may.
+/// Runs the program as an ordinary user, even if root runs the test.
 fn as_ordinary_user(folder: &Folder, arguments: &[&str]) -> Output {
     let program = folder.path("softstop");
     fs::copy(PROGRAM, &program).unwrap();
@@ -211,7 +212,7 @@ fn where_no_file_can_be_made_the_old_one_is_written_by_an_ordinary_user_too() {
     fs::set_permissions(&report, Permissions::from_mode(0o666)).unwrap();
     fs::set_permissions(&closed, Permissions::from_mode(0o555)).unwrap();
     fs::set_permissions(&folder.0, Permissions::from_mode(0o755)).unwrap();
-    // A start that fails ends by itself, and has a report too.
+    // A start that fails ends the program, and this end has a report too.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let output = as_ordinary_user(&folder, &["--report", report.to_str().unwrap(), "--hello", &taken]);
@@ -221,7 +222,7 @@ fn where_no_file_can_be_made_the_old_one_is_written_by_an_ordinary_user_too() {
     let text = fs::read(&report).unwrap();
     let failure: Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(failure["clean"], false, "{failure}");
-    // A new file cannot be made there, which is an error before anything is served.
+    // The program cannot create a file there. The program reports the error before it serves anything.
     let none = closed.join("none");
     let output = as_ordinary_user(&folder, &["--report", none.to_str().unwrap(), "--hello", &taken]);
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -251,7 +252,7 @@ fn a_bench_checks_what_it_writes() {
         assert_eq!(output.status.code(), Some(i32::from(!error.is_empty())), "{errors}");
         assert!(errors.contains(error) && !output.stdout.is_empty(), "{errors}");
     }
-    // Standard output that takes nothing; the picture is drawn all the same.
+    // Standard output takes nothing. The program draws the picture all the same.
     for form in [&[][..], &["--json"]] {
         let picture = folder.path("picture.svg");
         let arguments = [&bench[..], form, &["--svg", picture.to_str().unwrap()]].concat();

@@ -1,8 +1,7 @@
-//! The examples, each run as the process that a reader would run, with this test as its client: what a lesson says
-//! has to happen.
+//! Runs each example as a process, as a reader would, with this test as its client. Each test checks what a lesson says
+//! about its example.
 //!
-//! Time-outs only tell that something hangs. What is waited for is a line of output, a response or the end of the
-//! process.
+//! A time-out only detects a hang. The tests wait for a line of output, for a response or for the end of the process.
 
 use std::{
     env, fs,
@@ -15,18 +14,18 @@ use std::{
     time::Duration,
 };
 
-/// Nothing in an example takes longer than a second or two.
+/// Longer than any example runs. No step of an example takes more than a second or two.
 const HANGS: Duration = Duration::from_secs(60);
 
-/// An example that runs. It ends with its owner.
+/// A running example. Dropping the value kills the process.
 struct Example {
     process: Child,
     lines: Receiver<String>,
-    /// What it has printed so far.
+    /// The lines that the example has printed so far.
     printed: Vec<String>,
 }
 
-/// What an example came to.
+/// The exit code and the output of an example that has ended.
 struct Ending {
     code: Option<i32>,
     printed: Vec<String>,
@@ -41,13 +40,13 @@ impl Example {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{name}: {error} (`cargo build --examples` builds it)"));
-        let output = BufReader::new(process.stdout.take().expect("it was asked for"));
+        let output = BufReader::new(process.stdout.take().expect("standard output is piped"));
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || output.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
         Example { process, lines, printed: Vec::new() }
     }
 
-    /// The next line that has `part` in it.
+    /// The next line that contains `part`.
     #[track_caller]
     fn line(&mut self, part: &str) -> String {
         loop {
@@ -58,12 +57,12 @@ impl Example {
                         return line;
                     }
                 }
-                Err(error) => panic!("no line has {part:?} ({error}): {:#?}", self.printed),
+                Err(error) => panic!("no line contains {part:?} ({error}): {:#?}", self.printed),
             }
         }
     }
 
-    /// The address in the next line that tells one.
+    /// The address in the next line that announces one.
     #[track_caller]
     fn address(&mut self) -> SocketAddr {
         let line = self.line("listening on http://");
@@ -71,25 +70,25 @@ impl Example {
         address.unwrap_or_else(|| panic!("no address in {line:?}"))
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the example has ended by itself.
     #[track_caller]
     fn finish(mut self) -> Ending {
         loop {
             match self.lines.recv_timeout(HANGS) {
                 Ok(line) => self.printed.push(line),
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                Err(mpsc::RecvTimeoutError::Timeout) => panic!("does not end: {:#?}", self.printed),
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("no end: {:#?}", self.printed),
             }
         }
-        let status = self.process.wait().expect("its output is closed, so it is about to end");
+        let status = self.process.wait().expect("the example has closed its output, so it ends soon");
         let mut errors = String::new();
-        let stderr = self.process.stderr.as_mut().expect("it was asked for");
+        let stderr = self.process.stderr.as_mut().expect("standard error is piped");
         stderr.read_to_string(&mut errors).expect("error messages are text");
         Ending { code: status.code(), printed: std::mem::take(&mut self.printed), errors }
     }
 
     fn terminate(&self) {
-        // The standard library can only kill.
+        // The standard library can only send SIGKILL.
         let kill = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.process.id())).status();
         assert!(kill.expect("there is a shell").success());
     }
@@ -97,14 +96,14 @@ impl Example {
 
 impl Drop for Example {
     fn drop(&mut self) {
-        // Both fail only where it has ended already.
+        // Both calls fail only if the process has ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
 impl Ending {
-    /// The one line that has `part` in it.
+    /// The position of the only line that contains `part`.
     #[track_caller]
     fn line(&self, part: &str) -> usize {
         let with: Vec<usize> = (0..self.printed.len()).filter(|&n| self.printed[n].contains(part)).collect();
@@ -126,20 +125,20 @@ fn path(example: &str) -> PathBuf {
     profile.join("examples").join(example).with_extension(env::consts::EXE_EXTENSION)
 }
 
-/// Sends requests in one write, the last of which asks for the connection to be closed.
+/// Sends the requests in one write. The last request asks the server to close the connection.
 fn send(address: SocketAddr, requests: &[&str]) -> TcpStream {
     let mut text = String::new();
     for (position, request) in requests.iter().enumerate() {
         let close = if position + 1 == requests.len() { "Connection: close\r\n" } else { "" };
         text += &format!("{request} HTTP/1.1\r\nHost: {address}\r\n{close}\r\n");
     }
-    let mut stream = TcpStream::connect(address).expect("it says that it listens");
+    let mut stream = TcpStream::connect(address).expect("the example has said that it listens");
     stream.set_read_timeout(Some(HANGS)).expect("a time-out that is not zero can be set");
     stream.write_all(text.as_bytes()).expect("the socket's buffer is empty");
     stream
 }
 
-/// All that comes back until the server closes: responses that are cut off are an error or lack something.
+/// Reads until the server closes. A response that is cut off causes an error, or is incomplete.
 fn read(stream: TcpStream) -> String {
     io::read_to_string(stream).expect("nothing resets the connection")
 }
@@ -161,7 +160,7 @@ fn exit_route_channel() {
     let mut example = Example::start("exit_route_channel", &[]);
     let address = example.address();
     assert_answer(&get(address, "/"), 200, "still here");
-    // The second one finds the channel full, or nobody who receives: it is answered all the same.
+    // When the second request comes, the channel is full, or its receiver is gone. The server answers all the same.
     let answers = read(send(address, &["GET /exit", "GET /exit"]));
     assert_eq!(answers.matches("good bye").count(), 2, "{answers}");
     let ending = example.finish();
@@ -207,7 +206,7 @@ fn timeline() {
     let ending = Example::start("timeline", &[file, "30", "2", "stubborn"]).finish();
     ending.succeeded();
     assert_eq!(ending.printed.iter().filter(|line| line.contains("NOT cleanly")).count(), 2);
-    let picture = fs::read_to_string(file).expect("it says that it has drawn");
+    let picture = fs::read_to_string(file).expect("the example has said that it drew the picture");
     assert!(picture.contains("orders and search stopped in ") && picture.ends_with("</svg>\n"), "{picture}");
     assert_eq!(
         picture.matches(">GET /stubborn?order=42 \u{b7} still in its handler, left behind<").count(),
@@ -219,8 +218,8 @@ fn timeline() {
 fn token_login() {
     let mut example = Example::start("token_login", &[]);
     let address = example.address();
-    // A browser has these two: a connection that it may need later, and the wish for an icon.
-    let _spare = TcpStream::connect(address).expect("it says that it listens");
+    // A browser would also open a spare connection and ask for an icon.
+    let _spare = TcpStream::connect(address).expect("the example has said that it listens");
     assert_answer(&get(address, "/favicon.ico"), 404, "");
     assert_answer(&get(address, "/callback"), 400, "no token");
     assert_answer(&get(address, "/callback?token="), 400, "no token");
@@ -252,7 +251,8 @@ fn restart() {
 
 #[test]
 fn accept_strategies() {
-    // Longer than the 750 ms of nothing: it wakes for nothing once, after it has been told to stop.
+    // The deadline is longer than the 750 ms without a client. So the deadline loop wakes up for nothing once, after it
+    // was told to stop.
     let ending = Example::start("accept_strategies", &["1500"]).finish();
     ending.succeeded();
     let [waker, deadline] =
@@ -299,8 +299,8 @@ fn group_stops_on_a_signal() {
         assert_answer(&get(address, "/"), 200, name);
         address
     });
-    // Half a request keeps its server from being done: the task hears of the stop all the same.
-    let mut half = TcpStream::connect(addresses[0]).expect("it says that it listens");
+    // A server with half a request cannot finish its stop. The task learns of the stop all the same.
+    let mut half = TcpStream::connect(addresses[0]).expect("the example has said that it listens");
     half.set_read_timeout(Some(HANGS)).expect("a time-out that is not zero can be set");
     half.write_all(b"GET / HTTP/1.1\r\nHost: red\r\n").expect("the socket's buffer is empty");
     example.terminate();
@@ -324,7 +324,7 @@ fn group_fails_before_anything_serves() {
     let address = taken.local_addr().expect("it is bound").to_string();
     let ending = Example::start("group", &["127.0.0.1:0", &address]).finish();
     assert_eq!(ending.code, Some(1));
-    assert_eq!(ending.printed, [""; 0], "neither server nor task has begun");
+    assert_eq!(ending.printed, [""; 0], "no server and no task has begun");
     assert!(ending.errors.contains(&format!("green: cannot listen on {address}")), "{}", ending.errors);
 }
 
@@ -336,7 +336,7 @@ fn route_timeout() {
         ending.printed.iter().filter_map(|line| line.strip_prefix("answer: HTTP/1.1 ")).collect();
     assert_eq!(answers, ["503 Service Unavailable", "504 Gateway Timeout", "200 OK", "200 OK"]);
     assert!(ending.line("polite: given up, the deadline has passed") < ending.line("stopped cleanly"));
-    // The answers were there long before it was done, and the stop waited for it.
+    // The clients had all answers long before the stubborn handler returned. The stop waited for this handler.
     assert!(ending.line("all after") < ending.line("stubborn: done"), "{:#?}", ending.printed);
     assert!(ending.line("stubborn: done") < ending.line("stopped cleanly"));
     ending.line("requests: 4 completed (of these 2 timed out); handlers cancelled: 2");

@@ -1,4 +1,5 @@
-//! A system that has no more threads: a loop that asks for one at each request says so in two lines, not in a thousand.
+//! The system has no more threads. A loop that needs a thread for each request logs two lines in all, not one for each
+//! request.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -35,7 +36,7 @@ impl Log for Lines {
     fn flush(&self) {}
 }
 
-/// From now on the calling thread makes no further thread.
+/// From the first call on, the calling thread cannot start another thread.
 fn forbid_threads(_: &Request) -> &'static str {
     let filter = SeccompFilter::new(
         BTreeMap::from([(CLONE, Vec::new()), (CLONE3, Vec::new())]),

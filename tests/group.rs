@@ -28,7 +28,7 @@ fn server(name: &str) -> Server {
     local().name(name).routes(Router::new().get("/", route(|_: &Request| "served").inline())).build()
 }
 
-/// A server whose `/` is held.
+/// A server whose handler for `/` waits at the gate.
 fn held_server(name: &str, gate: Gate) -> Server {
     let routes = Router::new().get("/", move |request: &Request| {
         gate.pass();
@@ -41,13 +41,13 @@ fn run(group: Group) -> Receiver<Result<GroupReport, GroupError>> {
     in_background(move || group.run())
 }
 
-/// Waits until the server serves: where.
+/// Waits until the server serves, and returns its address.
 fn address(handle: &ServerHandle) -> SocketAddr {
     until("the server listens", || handle.is_ready());
     handle.addresses()[0]
 }
 
-/// An address that nobody else uses, free at the moment.
+/// An address that is free at the moment.
 fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
@@ -91,12 +91,12 @@ fn if_one_cannot_bind_none_serves_and_the_others_release_their_addresses() {
     let names: Vec<&str> = error.report().servers.iter().map(|server| &*server.name).collect();
     assert_eq!(names, ["first", "second", "third"]);
     assert!(!error.report().servers.iter().any(softstop::report::StopReport::was_running), "{error}");
-    // The report blames the server that could not bind, and only that one.
+    // The report names a failure for the server that could not bind, and only for that one.
     let failed = |report: &softstop::report::StopReport| report.failure.as_ref().map(ToString::to_string);
     let failures: Vec<String> = error.report().servers.iter().filter_map(failed).collect();
     assert_eq!(failures, [error.cause().to_string()]);
     assert!(!error.report().is_clean());
-    assert_eq!(Error::from(error).to_string(), text, "main's `?` keeps the sentence");
+    assert_eq!(Error::from(error).to_string(), text, "`?` in `main` keeps the text");
     assert!(task.recv().is_err(), "the task never began");
     for address in [first, third] {
         TcpListener::bind(&address).unwrap();
@@ -108,8 +108,8 @@ fn if_one_cannot_bind_none_serves_and_the_others_release_their_addresses() {
 
 #[test]
 fn all_are_bound_before_any_serves() {
-    // The first server's address can only be connected to once it is bound; the last one's fails. A client that waits
-    // in the first one's accept queue is never served, so the connection ends without a byte.
+    // The last server cannot bind, so the first server must not serve. `recv` fails because the group drops the first
+    // server's handler, which holds the only sender.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     for _ in 0..20 {
         let (served, was_served) = channel();
@@ -211,7 +211,7 @@ fn a_server_that_is_stopped_alone_does_not_end_the_others_and_the_last_one_does(
     one.request_stop(patient());
     assert!(one.wait().is_clean());
     assert_eq!(Client::once(second, get("/")).text(), "served");
-    assert!(ended.try_recv().is_err(), "one is left");
+    assert!(ended.try_recv().is_err(), "the second server still runs");
     two.request_stop(patient());
     let report = soon(&ended).unwrap();
     assert!(
@@ -266,10 +266,10 @@ fn a_task_hears_of_the_stop_first_and_of_the_servers_end_later() {
     client.send(get("/"));
     held.wait_entered();
     stop.request_stop(patient());
-    assert_eq!(soon(&told), (Some(Cause::Stopping), None), "a request is in flight: only the hint has come");
+    assert_eq!(soon(&told), (Some(Cause::Stopping), None), "only the hint ends while a request is in flight");
     assert!(told.try_recv().is_err());
     held.let_one_go();
-    assert_eq!(client.read_response().text(), "None", "a request does not hear of it at all");
+    assert_eq!(client.read_response().text(), "None", "the context of the request does not end");
     drop(client);
     assert_eq!(soon(&told).0, Some(Cause::Stopping));
     assert!(soon(&ended).unwrap().is_clean());
@@ -351,7 +351,7 @@ fn a_server_that_runs_already_cannot_be_in_a_group() {
     assert!(error.cause().kind() == ErrorKind::Misuse && error.to_string().contains("busy"), "{error}");
 }
 
-/// A drain that says when it was asked, and until when, and then does what it is told.
+/// A drain that sends its deadline to the test, and then calls a function.
 struct Watched<F>(std::sync::mpsc::Sender<Instant>, F);
 
 impl<F: Fn(Instant) -> Drained + Send + Sync + 'static> Drain for Watched<F> {
@@ -376,12 +376,12 @@ fn what_the_servers_feed_is_emptied_after_them() {
     held.wait_entered();
     stop.request_stop(patient());
     until("the server drains", || !handle.is_ready());
-    assert!(was_asked.try_recv().is_err(), "its server still has a request");
+    assert!(was_asked.try_recv().is_err(), "the server before the drain still has a request");
     held.let_one_go();
     client.read_response();
     drop(client);
     let deadline = soon(&was_asked);
-    assert!(deadline > Instant::now(), "what is left of the grace period is its own");
+    assert!(deadline > Instant::now(), "the drain has the rest of the grace period");
     let report = soon(&ended).unwrap();
     assert!(report.is_clean(), "{report}");
     assert!(report.to_string().ends_with("queue: drained: 3 finished, 0 left"), "{report}");
@@ -408,7 +408,7 @@ fn work_that_outlives_its_request_is_waited_for() {
     assert_eq!(Client::once(address(&handle), support::client::post("/", b"")).status, 202);
     stop.request_stop(patient());
     handle.wait();
-    assert!(ended.try_recv().is_err(), "the work goes on");
+    assert!(ended.try_recv().is_err(), "the work still runs");
     drop(release);
     let report = soon(&ended).unwrap();
     assert!(report.is_clean() && background.is_zero(), "{report}");
@@ -432,11 +432,11 @@ fn a_later_stage_serves_until_the_one_before_has_ended() {
     held.wait_entered();
     let back_address = address(&back_handle);
     stop.request_stop(patient());
-    assert_eq!(soon(&told), Some(Cause::Stopping), "a task hears at once that a stop has begun");
+    assert_eq!(soon(&told), Some(Cause::Stopping), "a task learns at once that a stop has begun");
     until("the front drains", || !front_handle.is_ready());
     assert_eq!(Client::once(back_address, get("/")).text(), "served", "the back is not stopped yet");
     assert!(back_handle.is_ready());
-    assert!(told.try_recv().is_err(), "nor is the task told to end");
+    assert!(told.try_recv().is_err(), "the context of the task has not ended yet");
     held.let_one_go();
     client.read_response();
     drop(client);
@@ -483,7 +483,7 @@ fn a_drain_that_never_returns_is_left_behind_and_a_panicking_one_is_named() {
         .drain("stubborn", Watched(asked.clone(), stubborn))
         .drain("broken", Watched(asked, |_| panic!("out of paper")));
     let stop = group.handle();
-    // Time enough to panic.
+    // The grace period gives the drain enough time to panic.
     stop.request_stop(StopPolicy::default().grace(Duration::from_secs(3)).cancel_grace(Duration::ZERO));
     let report = soon(&run(group)).unwrap();
     let outcomes: Vec<&DrainOutcome> = report.drains.iter().map(|drain| &drain.outcome).collect();
@@ -502,7 +502,7 @@ fn a_drain_under_way_hears_of_a_stricter_stop() {
     let calls = std::sync::atomic::AtomicUsize::new(0);
     let waits = move |_| {
         if calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 {
-            // Returns when it is told a second time.
+            // The first call returns when the second call comes.
             leaving.recv().unwrap();
         } else {
             leave.send(()).unwrap();
@@ -567,7 +567,7 @@ fn a_group_keeps_no_listener() {
     assert!(std::net::TcpStream::connect(address).is_err() && handle.addresses().is_empty());
 }
 
-/// What a handler has captured: dropped with the group.
+/// A value that a handler captures. The value is dropped with the group.
 struct Captured<F: Fn()>(F);
 
 impl<F: Fn()> Drop for Captured<F> {
@@ -597,7 +597,7 @@ fn what_a_handler_has_captured_does_not_hold_the_end_when_it_is_dropped() {
     group.handle().request_stop(policy);
     let ended = run(group);
     held.wait_entered();
-    assert!(soon(&ended).unwrap().is_clean(), "it returns though the value is still being dropped");
+    assert!(soon(&ended).unwrap().is_clean(), "the group returns during the drop of the value");
     drop(held);
 }
 

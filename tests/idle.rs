@@ -10,7 +10,7 @@ use std::process::Command;
 use program::Program;
 use support::{client::Client, until};
 
-/// How long the program is watched, in seconds.
+/// For how many seconds the test watches the program.
 const WATCHED: &str = "5";
 
 #[test]
@@ -24,9 +24,9 @@ fn an_idle_program_makes_no_system_call() {
             assert_eq!(client.get(target).status, 200);
         }
     }
-    // With a few threads on the pool, and a timer that has come and gone.
+    // The request uses the pool and a timer. Both must be idle again afterwards.
     assert_eq!(kept[0].get("/sleep?ms=1").text(), "slept");
-    // The thread that has written the log lines ends when none has come for a moment.
+    // The thread that writes the log ends after a moment without a new line.
     let tasks = format!("/proc/{}/task", program.id());
     let names = || {
         let tasks = std::fs::read_dir(&tasks).unwrap();
@@ -43,7 +43,7 @@ fn an_idle_program_makes_no_system_call() {
         .status();
     let calls = std::fs::read_to_string(&trace).unwrap_or_else(|error| panic!("{error}, {status:?}"));
     std::fs::remove_file(&trace).unwrap();
-    // Every thread was in a call when the watch began, and none has come back from it.
+    // Every thread was in a system call when the watch began. No thread has returned from its call.
     assert!(calls.matches("epoll_wait(").count() >= 3, "{calls}");
     let returned: Vec<&str> =
         calls.lines().filter(|call| call.contains(" = ") || call.contains("resumed")).collect();

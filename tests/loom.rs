@@ -8,7 +8,7 @@
 //! loom reports a lost wake-up as a deadlock. The models count the calls of callbacks with atomics of the standard library,
 //! which add no steps to the models. All assertions stand outside of callbacks, because a panic in a callback is caught.
 #![cfg(loom)]
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::sync::{
     Arc,
@@ -36,7 +36,7 @@ fn check(name: &'static str, preemptions: Option<usize>, model: impl Fn() + Send
     eprintln!("{name}: {} orders", orders.load(SeqCst));
 }
 
-/// Counts its calls.
+/// A counter of calls.
 #[derive(Clone, Default)]
 struct Calls(Arc<AtomicUsize>);
 
@@ -285,7 +285,7 @@ fn cancel_against_the_drop_of_a_child() {
     });
 }
 
-/// The canceller may hold the last handle of the whole chain, and then frees it.
+/// The canceller may hold the last handle of the whole chain. Then the canceller frees the chain.
 #[test]
 fn cancel_against_the_drop_of_a_chain() {
     check("cancel against the drop of a chain", None, || {

@@ -1,5 +1,6 @@
-//! Wrong use of the API is an error when it is made, with words that say what to do instead; never when it is served.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+//! Wrong use of the API is an error in the call that is wrong, never later while the server serves. The error says what
+//! to do instead.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
     io::ErrorKind,
@@ -12,10 +13,10 @@ fn hello(_: &Request) -> &'static str {
     "hello"
 }
 
-/// What a panic says.
+/// The message of the panic.
 #[track_caller]
 fn panic_of<T>(doing: impl FnOnce() -> T) -> String {
-    let Err(panic) = catch_unwind(AssertUnwindSafe(doing)) else { panic!("nothing was wrong with it") };
+    let Err(panic) = catch_unwind(AssertUnwindSafe(doing)) else { panic!("the call did not panic") };
     match panic.downcast::<String>() {
         Ok(text) => *text,
         Err(panic) => (*panic.downcast::<&str>().unwrap()).to_owned(),
@@ -94,7 +95,7 @@ fn a_router_takes_no_route_that_conflicts() {
         let mut router = known();
         let error = router.try_route(method, path, hello).unwrap_err();
         assert_eq!((error.method(), error.path(), error.is_conflict()), (Some(method), path, is_conflict));
-        assert_eq!(format!("{router:?}"), format!("{:?}", known()), "nothing was added");
+        assert_eq!(format!("{router:?}"), format!("{:?}", known()), "the router is unchanged");
         let error = error.to_string();
         assert!(error.contains(words), "{error}");
         assert!(error.starts_with(&format!("{method} {path:?} cannot be added: ")), "{error}");
@@ -108,7 +109,7 @@ fn a_router_takes_no_route_that_conflicts() {
         "any method of \"/\" cannot be added: it has a route already"
     );
     assert!(panic_of(|| Router::new().any("no slash", hello)).contains("does not begin with a slash"));
-    // No conflict: other methods, and any method beside some.
+    // These routes do not conflict: each has another method, and `any` may stand beside them.
     let _ = Router::new()
         .get("/", hello)
         .head("/", hello)
@@ -138,10 +139,12 @@ fn a_server_needs_somewhere_to_listen() {
     }
 }
 
-/// The same words are found when they are said; `localhost:80` beside `127.0.0.1:80` only when it binds.
+/// `listen` refuses an address that is written the same way twice. `localhost:80` beside `127.0.0.1:80` fails only when
+/// the server binds.
 #[test]
 fn an_address_is_listened_on_once() {
-    // An address of its own where there are so many: no other program's connection can take the port meanwhile.
+    // Linux has many loopback addresses. The test uses one of its own, so that no other program's connection can take
+    // the port meanwhile.
     let loopback = if cfg!(target_os = "linux") { "127.83.12.5:0" } else { "127.0.0.1:0" };
     let free = std::net::TcpListener::bind(loopback).unwrap();
     let address = free.local_addr().unwrap().to_string();
@@ -153,8 +156,8 @@ fn an_address_is_listened_on_once() {
     );
     let elsewhere = Server::builder().listen("127.0.0.1:0").listen("127.0.0.1:0").build();
     elsewhere.start().unwrap();
-    assert_eq!(elsewhere.addresses().len(), 2, "port 0 is another one each time");
-    // One server may have it at a time.
+    assert_eq!(elsewhere.addresses().len(), 2, "port 0 is a different port each time");
+    // Only one server at a time may have the address.
     let second = Server::builder().listen(&address).build();
     second.start().unwrap();
     let third = Server::builder().listen(&address).build();
@@ -171,7 +174,7 @@ fn a_server_is_started_once_at_a_time() {
     let error = server.start().unwrap_err();
     assert_eq!(error.kind(), softstop::ErrorKind::Misuse, "{error}");
     assert_eq!(error.to_string(), "busy: is running already: stop() it first");
-    assert_eq!(server.addresses(), addresses, "it runs on");
+    assert_eq!(server.addresses(), addresses, "the server still runs");
     assert!(server.handle().is_ready());
     server.stop(StopPolicy::now());
     server.start().unwrap();

@@ -1,4 +1,4 @@
-//! What an observer is told: everything, in order, and nothing twice.
+//! An observer gets all events, in order, and each event once.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
@@ -18,7 +18,7 @@ use support::{
     local, patient, soon, start,
 };
 
-/// Writes down what it is told, one line an event.
+/// Writes each event down as one line.
 #[derive(Clone, Default)]
 struct Notes(Arc<Mutex<Vec<String>>>);
 
@@ -77,7 +77,8 @@ fn a_run_from_its_start_to_its_end() {
     drop(client);
     soon(&report);
     let notes = notes.take();
-    // Those of the listener and of the stop come from another loop than those of the connection.
+    // The events of the listener and of the stop come from another loop than those of the connection. So the test looks
+    // at the two kinds separately.
     let (of_the_stop, of_the_connection): (Vec<String>, Vec<String>) = notes.into_iter().partition(|note| {
         ["started", "stop asked", "draining", "listener", "stopped"].iter().any(|word| note.starts_with(word))
     });

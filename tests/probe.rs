@@ -1,5 +1,5 @@
-//! The probe: raw connections, exact bytes, and a strict reading of what comes back, case by case, against
-//! the running program. `probe/README.md` says how to run a part of it.
+//! The probe plays cases against the running program. The probe sends exact bytes over raw connections, and reads the
+//! answers strictly. `probe/README.md` says how to run some of the cases.
 //!
 //! ```text
 //!  cases.json --case--> [Case] --exchange--> bytes out --> server
@@ -55,7 +55,7 @@ impl Servers {
     }
 }
 
-/// The servers that the environment names, or else the program, started on ports of its choice.
+/// The servers that the environment names. If the environment names none, the program, on ports of its choice.
 fn servers() -> Servers {
     let named = |role| {
         let address = env::var(format!("SOFTSTOP_PROBE_{role}")).ok()?;
@@ -77,7 +77,7 @@ fn the_server_does_what_the_rfcs_ask() {
         cases.retain(|case| fits(only.as_bytes(), case.id.as_bytes()) || case.group == only);
         assert!(!cases.is_empty(), "no case and no group is called {only}");
     }
-    // The slow ones first, so that the run does not end waiting for one of them.
+    // The slow cases go first, so that the run does not end with a wait for one of them.
     cases.sort_by_key(|case| std::cmp::Reverse(case.cost));
     let verbose = env::var_os("SOFTSTOP_PROBE_VERBOSE").is_some();
 
@@ -100,7 +100,7 @@ fn the_server_does_what_the_rfcs_ask() {
     assert!(missed == 0, "{missed} of {total} cases do not pass");
 }
 
-/// The reports of the cases, in their order.
+/// The reports, in the order of the cases.
 fn play(cases: &[Case], servers: &Servers) -> Vec<Report> {
     let next = AtomicUsize::new(0);
     let worker = || {
@@ -127,12 +127,12 @@ fn describe(case: &Case, report: &Report) -> String {
     format!("{verdict} {group}/{id} [RFC {rfc}] {about}\n     wanted {wanted}\n     got    {}", report.seen)
 }
 
-/// Panics unless every role answers the plainest request there is.
+/// Panics unless every role answers a plain request.
 fn assert_alive(servers: &Servers, when: &str) {
     let baseline: Vec<After> = serde_json::from_str(include_str!("probe/baseline.json"))
         .unwrap_or_else(|error| panic!("tests/probe/baseline.json: {error}"));
     for exchange in baseline {
-        // A machine under load may be late once.
+        // A machine under load may answer late once.
         let alive = (0..3).any(|_| {
             exchange.run(servers.address(exchange.role)).is_ok_and(|report| report.verdict == Verdict::Pass)
         });

@@ -1,4 +1,4 @@
-//! The program as its user meets it: three servers, signals, exit status, log.
+//! The program as its user sees it: three servers, signals, the exit status and the log.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "support/program.rs"]
@@ -17,7 +17,7 @@ use support::{
     in_background, soon, until,
 };
 
-/// Signals that come closer together than 500 ms are one press.
+/// Longer than one press: signals that come closer together than 500 ms are one press.
 const ONE_PRESS: Duration = Duration::from_millis(600);
 
 #[test]
@@ -34,13 +34,14 @@ fn hello_greets_and_sleeps() {
     {
         let refused = client.get(target);
         assert_eq!(refused.status, 400, "{target}");
-        assert!(refused.text().contains("milliseconds"), "it says what to do: {}", refused.text());
+        assert!(refused.text().contains("milliseconds"), "the answer says what to do: {}", refused.text());
     }
     client.send(post("/exit", b""));
-    assert_eq!(client.read_response().status, 404, "off unless it is asked for");
+    assert_eq!(client.read_response().status, 404, "the route exists only with its option");
 }
 
-/// The clock goes on while a process is suspended, or its machine paused. What was ready when it goes on is not cut off for it.
+/// The clock runs on while a process is suspended or its machine is paused. The program must not cut off a response
+/// that is ready when the process goes on.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_program_that_was_suspended_past_its_bound_still_answers() {
@@ -50,12 +51,12 @@ fn a_program_that_was_suspended_past_its_bound_still_answers() {
     let mut client = Client::connect(address);
     assert_eq!(client.get("/").status, 200);
     client.send(get("/sleep?ms=500"));
-    // Answered after the request before it has been given to a worker.
+    // The only loop answers this request after it has given the request before to a worker.
     assert_eq!(Client::once(address, get("/")).status, 200);
     program.signal("TERM");
     program.wait_for_line("hello: closing");
     program.signal("STOP");
-    // Nothing happens until the bound is over but that time passes.
+    // The bound passes while the process is suspended, so no event can end this wait.
     std::thread::sleep(BOUND * 2);
     program.signal("CONT");
     assert_eq!(client.read_response().text(), "slept");
@@ -95,7 +96,7 @@ fn echo_sends_back_what_it_is_sent() {
         assert_eq!((echoed.status, &*echoed.body), (200, &[0, 1, 255, 13, 10][..]), "{method}");
         assert_eq!(echoed.field("Content-Type"), Some("application/x-test; v=1"), "{method}");
     }
-    // A client may say more than a server may say back.
+    // A request may have a field value that a response must not have. The program then leaves the field out.
     client.send(
         "POST / HTTP/1.1\r\nHost: test\r\nContent-Type: text/plain; x=é\r\nContent-Length: 2\r\n\r\nhi",
     );
@@ -105,7 +106,7 @@ fn echo_sends_back_what_it_is_sent() {
     assert_eq!(client.read_response().content_length(), 0);
     let content = vec![b'x'; LIMIT];
     client.send(post("/", &content));
-    assert!(client.read_response().body == content, "as large as it may be");
+    assert!(client.read_response().body == content, "the largest content that the program takes");
     client.send(post("/", &[content, vec![b'x']].concat()));
     assert_eq!(client.read_response().status, 413);
     client.expect_end();
@@ -122,13 +123,13 @@ fn every_server_answers_health_checks() {
     }
 }
 
-/// Stops the program with a request in flight: its answer is whole, and everything closes.
+/// Stops the program with a request in flight. The response must be complete, and all servers must close.
 #[track_caller]
 fn expect_graceful_stop(mut program: Program, stop: impl FnOnce(&Program)) {
     let mut client = Client::connect(program.address("hello"));
     let mut kept = Client::connect(program.address("name"));
     assert_eq!(kept.get("/").status, 200);
-    // One read takes both: when the first is answered, the second is with a worker.
+    // One read takes both requests. When the first has its answer, the second is with a worker.
     client.send(get("/healthz") + &get("/sleep?ms=500"));
     assert_eq!(client.read_response().status, 200);
     stop(&program);
@@ -168,7 +169,7 @@ fn the_exit_route_closes_everything() {
     let mut program = Program::start(&["--exit-route"]);
     let hello = program.address("hello");
     expect_graceful_stop(program, |_| {
-        assert_eq!(Client::once(hello, get("/exit")).status, 405, "POST only");
+        assert_eq!(Client::once(hello, get("/exit")).status, 405, "the route takes POST only");
         let response = Client::once(hello, post("/exit", b""));
         assert_eq!((response.status, response.text()), (200, "closing everything\n"));
     });
@@ -182,7 +183,8 @@ fn a_second_signal_ends_it_at_once_and_says_so() {
     assert_eq!(client.read_response().status, 200);
     program.signal("TERM");
     program.wait_for_line("hello: closing");
-    // One that comes with the first one belongs to it. One that comes after the end of the group would kill the program.
+    // A signal that comes together with the first one belongs to the first press. A signal that comes after the end of
+    // the group would kill the program.
     let heard = Instant::now();
     until("the first press is over", || heard.elapsed() > ONE_PRESS);
     program.signal("INT");
@@ -190,7 +192,7 @@ fn a_second_signal_ends_it_at_once_and_says_so() {
     assert_eq!(status.code(), Some(2), "{log}");
     let level = |text: &str| log.lines().find(|line| line.contains(text)).map(|line| line.contains("WARN"));
     assert_eq!(level("hello: stopped"), Some(true), "{log}");
-    assert_eq!(level("name: stopped"), Some(false), "a clean server is no warning: {log}");
+    assert_eq!(level("name: stopped"), Some(false), "a clean stop is not logged as a warning: {log}");
     assert!(log.contains("NOT cleanly") && log.contains("1 aborted"), "{log}");
     assert!(!log.contains("everything closed successfully"), "{log}");
     client.read_all_there_is();
@@ -208,7 +210,7 @@ fn when_the_grace_period_is_over_sleepers_are_woken_and_answered() {
     assert!(woken.text().contains("stopping"), "{}", woken.text());
     drop(client);
     let (status, log) = program.wait();
-    assert_eq!(status.code(), Some(0), "nothing was cut off: {log}");
+    assert_eq!(status.code(), Some(0), "no request was cut off: {log}");
 }
 
 fn output(arguments: &[&str]) -> (Output, String) {
@@ -229,7 +231,7 @@ fn a_port_in_use_ends_it_with_an_error_that_names_it_and_the_other_ports_are_fre
     assert_eq!(output.status.code(), Some(1), "{text}");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("softstop: name: ") && error.contains(&name), "{error}");
-    assert!(!text.contains("listening"), "nobody has served: {text}");
+    assert!(!text.contains("listening"), "no server has listened: {text}");
     let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&report).unwrap()).unwrap();
     std::fs::remove_file(report).unwrap();
     assert!(json["clean"] == false && json["failure"].as_str().unwrap().contains(&name), "{json}");
@@ -297,8 +299,8 @@ fn every_server_has_metrics() {
     assert!(metrics.text().contains("server=\"echo\""), "{}", metrics.text());
 }
 
-/// The shell sends the signal, as it can do so right after the fork: before the program is even loaded, and then a little
-/// later each time, until it is up.
+/// The shell sends the signal, because a shell can do so right after the fork. The first signal comes before the
+/// program is loaded. Each further signal comes a little later, until the program is up.
 #[test]
 fn a_signal_at_any_moment_of_its_start_ends_it() {
     const STARTS: usize = 50;
@@ -319,7 +321,7 @@ fn a_signal_at_any_moment_of_its_start_ends_it() {
         let listening = log.lines().filter_map(|line| line.split_once(": listening on "));
         let addresses: Vec<&str> = listening.map(|(_, address)| address.trim()).collect();
         match output.status.code() {
-            // It listens to the signal before it listens to anybody else.
+            // The program handles the signal before it listens for connections.
             Some(KILLED_BY_TERM) => assert!(log.is_empty(), "{log}"),
             Some(0) => {
                 assert!(log.trim_end().ends_with("everything closed successfully"), "{log}");

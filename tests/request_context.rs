@@ -1,4 +1,4 @@
-//! When the context of a request ends, why, and when it does not.
+//! When and why the context of a request ends, and when the context does not end.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
@@ -21,7 +21,7 @@ use support::{
     local, patient, serve, soon, start,
 };
 
-/// A server whose `/` waits for its context to end, and hands both the context and the cause out.
+/// A server whose handler for `/` waits for its context to end. The channels deliver the context and the cause.
 fn waiting_server(timeouts: Timeouts) -> (Server, SocketAddr, Receiver<Context>, Receiver<Option<Cause>>) {
     let (contexts, context) = channel();
     let (causes, cause) = channel();
@@ -49,7 +49,7 @@ fn a_client_that_resets_is_gone() {
     client.reset();
     assert_eq!(soon(&cause), Some(Cause::ClientGone));
     let report = server.stop(patient());
-    assert!(report.is_clean(), "the client went by itself: {report}");
+    assert!(report.is_clean(), "the client left before the stop: {report}");
     assert_eq!(report.closes[CloseReason::ClientGone], 1);
     assert_eq!((report.requests.aborted, report.requests.cancelled, report.requests.completed), (1, 1, 0));
 }
@@ -73,13 +73,13 @@ fn a_client_that_closes_with_its_request_is_gone() {
     drop(client);
     let gone = || server.handle().metrics().closes[CloseReason::ClientGone];
     support::until("the client is known to be gone", || gone() == 1);
-    // On a busy machine no worker has begun by then, and none begins any more.
+    // On a busy machine, no worker has begun by now, and no worker will begin any more.
     if context.try_recv().is_ok() {
         assert_eq!(soon(&cause), Some(Cause::ClientGone));
     }
 }
 
-/// The bytes that are sent ahead to find out whether the client is there are those with which any response begins.
+/// The server sends bytes ahead to find out whether the client is still there. Any response begins with these bytes.
 #[test]
 fn a_client_that_closes_only_its_side_gets_its_response_intact() {
     let ahead = b"HTTP/1.1 ";
@@ -100,7 +100,7 @@ fn a_client_that_closes_only_its_side_gets_its_response_intact() {
         client.half_close();
         let begin = client.read_bytes(probes);
         assert_eq!(begin, ahead[..probes]);
-        assert!(!context.is_cancelled(), "half a close is not the end");
+        assert!(!context.is_cancelled(), "a half-closed connection does not end the context");
         held.let_one_go();
         let whole = String::from_utf8([begin, client.read_to_end()].concat()).unwrap();
         let (head, content) = whole.split_once("\r\n\r\n").unwrap();
@@ -127,7 +127,7 @@ fn a_half_close_before_pipelined_requests_are_answered_loses_none() {
     client.half_close();
     for n in 0..3 {
         held.wait_entered();
-        // Wait for a probe in each, whose byte belongs to the response.
+        // Wait for a probe in each response. The byte of the probe belongs to the response.
         assert_eq!(client.read_bytes(1), b"H");
         held.let_one_go();
         let rest = client.read_bytes("TTP/1.1 200 OK\r\n".len());
@@ -206,7 +206,7 @@ fn a_context_that_is_made_too_late_has_ended() {
     client.send(get("/"));
     held.wait_entered();
     client.reset();
-    // The only loop tells of a later connection's end after it has seen the reset.
+    // The only loop answers a later connection after it has seen the reset.
     let mut later = Client::connect(address);
     later.send("nonsense\r\n\r\n");
     assert_eq!(later.read_response().status, 400);
@@ -229,13 +229,13 @@ fn a_context_outlives_its_request_but_not_its_server() {
     assert_eq!(client.get("/pool").text(), "done");
     assert_eq!(client.get("/inline").text(), "done");
     let contexts = [soon(&context), soon(&context)];
-    // Neither further requests of the same connection nor its end have to do with it.
+    // These contexts do not depend on further requests of the connection, nor on its end.
     assert_eq!(client.get("/pool").text(), "done");
     client.reset();
     assert_eq!(Client::once(address, get("/pool")).text(), "done");
     assert!(contexts.iter().all(|context| context.cause().is_none() && !context.is_stopping()));
     assert!(server.stop(StopPolicy::default()).is_clean());
-    // Work that was begun by a handler, and goes on elsewhere, must learn that its server is no more.
+    // Work that a handler began may go on elsewhere. Such work must learn that its server has stopped.
     for context in contexts {
         assert_eq!(context.wait_timeout(HUNG), Some(Cause::Stopping));
     }

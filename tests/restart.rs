@@ -1,4 +1,5 @@
-//! A thousand starts and stops of one server leave nothing behind. Alone in its program, as it counts what the process has.
+//! A thousand starts and stops of one server leave nothing behind. The test is alone in its program, because it counts
+//! the threads and descriptors of the process.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
@@ -22,7 +23,7 @@ fn a_thousand_starts_and_stops_leave_no_thread_and_no_descriptor() {
     let mut before = (0, 0);
     for round in 0..ROUNDS {
         if round == 1 {
-            // What a process makes once, it has made in the first round.
+            // The first round makes everything that a process makes only once.
             until("the first round's threads have left", || {
                 before = (threads(), descriptors());
                 !has_threads_of("often")
@@ -50,7 +51,7 @@ fn a_thousand_starts_and_stops_leave_no_thread_and_no_descriptor() {
     });
 }
 
-/// Whether a thread of that server is still there.
+/// Whether a thread of this server is still there.
 fn has_threads_of(server: &str) -> bool {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     tasks.flatten().any(|task| {

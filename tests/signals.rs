@@ -1,4 +1,4 @@
-//! What the program makes of real signals: which are one press, which stay ignored, what each of them does.
+//! How the program handles real signals: which of them are one press, which stay ignored, and what each of them does.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "support/program.rs"]
@@ -10,7 +10,7 @@ use std::process::Command;
 use program::{FREE, Program};
 use support::client::{Client, get};
 
-/// A client whose request is with a worker for so many milliseconds.
+/// A client whose request is with a worker for this many milliseconds.
 fn sleeping_client(program: &mut Program, milliseconds: u32) -> Client {
     let mut client = Client::connect(program.address("hello"));
     client.send(get("/healthz") + &get(&format!("/sleep?ms={milliseconds}")));
@@ -18,7 +18,7 @@ fn sleeping_client(program: &mut Program, milliseconds: u32) -> Client {
     client
 }
 
-/// Sends signals right after one another, as a process group and a wrapper do.
+/// Sends the signals right after one another, as a process group and a wrapper do.
 fn send_all(program: &Program, names: &[&str]) {
     let kills: Vec<String> = names.iter().map(|name| format!("kill -s {name} {}", program.id())).collect();
     assert!(Command::new("sh").args(["-c", &kills.join("; ")]).status().unwrap().success());
@@ -51,7 +51,7 @@ fn signals_that_come_together_are_one_press() {
     }
 }
 
-/// The program under another one, which changes what it inherits.
+/// Starts the program by another one, which changes what the program inherits.
 fn start_under(wrapper: &[&str]) -> Program {
     Program::start_as(Program::command_under(wrapper), &[], FREE)
 }

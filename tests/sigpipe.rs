@@ -1,7 +1,7 @@
-//! A process that keeps the default disposition of SIGPIPE, as command-line tools do, outlives the clients that go away.
+//! A process that keeps the default disposition of SIGPIPE, as command-line tools do, survives clients that go away.
 //!
-//! Rust's runtime ignores SIGPIPE. So each server here runs in a child process, which is this test program once more, and
-//! which gives SIGPIPE its default meaning back.
+//! Rust's runtime ignores SIGPIPE. So each server here runs in a child process, which restores the default disposition.
+//! The child is this test program once more.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -23,13 +23,13 @@ use support::{
     local, start, until,
 };
 
-/// Its presence says that this process is the child.
+/// A process is the child if this variable is set.
 const IS_CHILD: &str = "SOFTSTOP_TEST_SIGPIPE";
 const ADDRESS: &str = "listening on ";
-/// Larger than what is copied behind a head, so that head and content leave in one vectored write.
+/// Larger than the content that the server copies behind a head. So head and content leave in one vectored write.
 const LARGE: usize = 200_000;
 
-/// Not a test of its own: the server of the others.
+/// The server of the other tests. In the parent process, this test does nothing.
 #[test]
 fn child() {
     if std::env::var_os(IS_CHILD).is_none() {
@@ -48,7 +48,8 @@ fn child() {
         .get("/reader", |_: &Request| {
             Response::new(StatusCode::OK).with_body(Body::from_reader(std::io::repeat(b'x')))
         })
-        // Answered when the client has gone: until then the server sends the response's first bytes ahead.
+        // The handler answers after the client has gone. Until then the server sends the first bytes of the response
+        // ahead.
         .get("/waits", |request: &Request| {
             request.context().wait();
             "too late"
@@ -56,21 +57,21 @@ fn child() {
     let timeouts = Timeouts::default().half_close_probe(Duration::from_millis(1));
     let (server, address) = start(local().routes(routes).timeouts(timeouts));
     println!("{ADDRESS}{address}");
-    // Until the parent closes its end.
+    // The read ends when the parent closes its end.
     _ = std::io::stdin().read(&mut [0]);
     server.stop(softstop::StopPolicy::now());
 }
 
-/// The child, with its address.
+/// The child, and the address of its server.
 struct Served {
     child: Child,
-    /// Kept, so that the child can go on printing.
+    /// The parent keeps the pipe open, so that the child can go on printing.
     _output: BufReader<ChildStdout>,
     address: SocketAddr,
 }
 
 impl Served {
-    /// Starts the child; `tracer` is a command that it is given to.
+    /// Starts the child. If `tracer` is not empty, the tracer starts the child.
     fn start(tracer: &[&str]) -> Served {
         let program = std::env::current_exe().unwrap();
         let mut words: Vec<_> = tracer.iter().map(|&word| word.into()).collect();
@@ -90,7 +91,7 @@ impl Served {
         Served { child, _output: output, address }
     }
 
-    /// Ends it in order, which it can only do if it is still there.
+    /// Ends the child in order. A child that SIGPIPE has killed fails the test here.
     fn end(mut self) {
         drop(self.child.stdin.take());
         let mut status = None;
@@ -104,21 +105,22 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        // Both fail only if it has ended already.
+        // Both calls fail only if the child has ended already.
         _ = self.child.kill();
         _ = self.child.wait();
     }
 }
 
-/// Clients that go away in every way, and one after them that is still answered.
+/// Clients go away in every way. A client after them still gets its answer.
 fn go_away(address: SocketAddr) {
     for _ in 0..20 {
         for path in ["/", "/stream", "/reader", "/small"] {
-            // Closed at once: the first response is answered with a reset, and the second one is written after that.
+            // This client closes at once. The client's kernel answers the first response with a reset, and then the
+            // server writes the second one.
             let mut client = Client::connect(address);
             client.send(get(path) + &get(path));
             drop(client);
-            // Closed in the middle of a response.
+            // This client closes in the middle of a response.
             let mut client = Client::connect_with_window(address, 4096);
             client.send(get(path) + &get(path));
             client.read_response_head();
@@ -140,7 +142,7 @@ fn a_client_that_goes_away_does_not_kill_a_process_with_the_default_disposition(
     served.end();
 }
 
-/// Of the kernel's calls, only those that carry MSG_NOSIGNAL may write to a socket.
+/// A call that writes to a socket must carry MSG_NOSIGNAL.
 #[test]
 #[ignore = "needs strace, and may not run under another tracer"]
 fn every_send_carries_the_flag() {

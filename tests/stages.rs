@@ -1,4 +1,4 @@
-//! A group's stop step by step: what one step hands on, the next one still takes.
+//! The stages of a group's stop: the work that one stage hands on, the next stage still takes.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
@@ -26,7 +26,7 @@ use support::{
     in_background, local, patient, soon, until,
 };
 
-/// The grace period is over in a moment, and no test uses up the rest.
+/// A policy with a very short grace period. No test uses up the cancel grace.
 fn hasty() -> StopPolicy {
     StopPolicy::default().grace(Duration::from_millis(50)).cancel_grace(HUNG * 4)
 }
@@ -57,7 +57,7 @@ fn what_a_queue_gives_back_at_its_deadline_the_next_stage_keeps() {
     let report = soon(&in_background(move || group.run())).unwrap();
     let [of_jobs, of_kept] = drained(&report)[..] else { panic!("{report}") };
     assert_eq!(of_jobs, Drained { given_back: ITEMS.into(), ..Drained::default() });
-    // The owner may have run some or all of it before its own drain began.
+    // The owner may have run some or all of the calls before its own drain began.
     assert_eq!(of_kept.left, 0, "{report}");
     assert!(report.is_clean(), "everything is kept: {report}");
     let mut items = kept.stop(std::time::Instant::now()).unwrap();
@@ -72,7 +72,7 @@ fn what_a_cancelled_handler_hands_on_the_queue_of_its_stage_still_takes() {
     let queue = Arc::clone(&jobs);
     let routes = Router::new().get("/", move |request: &Request| {
         gate.pass();
-        // It has used up the grace period, and keeps what it has come to.
+        // The handler has used up the grace period, and submits its result now.
         format!("{:?}", queue.try_submit(request.context().wait()))
     });
     let server = local().routes(routes).build();
@@ -111,7 +111,7 @@ fn a_choice_of_a_policy_that_never_returns_holds_up_no_other_stop() {
     drop(held);
 }
 
-/// Says which server is asked to stop.
+/// An observer that reports which server was asked to stop.
 struct Asked(Sender<String>);
 
 impl Observer for Asked {
@@ -126,7 +126,8 @@ fn observed(name: &str, asked: &Sender<String>, routes: Router) -> Server {
     local().name(name).observer(Asked(asked.clone())).routes(routes).build()
 }
 
-/// The next names that are told, sorted. An observer is told of a stop by a loop, a moment after it was asked for.
+/// The next names from the observers, sorted. A loop tells the observer of a stop, a moment after the stop was asked
+/// for.
 fn next_names<const COUNT: usize>(asked: &Receiver<String>) -> [String; COUNT] {
     let mut names = std::array::from_fn(|_| soon(asked));
     names.sort();
@@ -157,7 +158,7 @@ fn each_stop_tells_each_server_of_the_stage_once() {
     client.send(get("/"));
     held.wait_entered();
     stop.request_stop(patient());
-    // The thread that runs the group is in the first step by then.
+    // By then, the thread that runs the group is in the first stage.
     assert_eq!(soon(&hears), Cause::Stopping);
     assert_eq!(next_names(&was_asked), ["beside", "front"]);
     stop.request_stop(patient());
@@ -167,7 +168,7 @@ fn each_stop_tells_each_server_of_the_stage_once() {
     drop(client);
     assert!(soon(&ended).unwrap().is_clean());
     let rest: Vec<String> = was_asked.try_iter().collect();
-    // The server beside may have ended before the second stop.
+    // The server `beside` may have ended before the second stop.
     let count = |name: &str| rest.iter().filter(|other| *other == name).count();
     assert_eq!((count("front"), count("back")), (1, 1), "{rest:?}");
     assert!(count("beside") <= 1, "{rest:?}");

@@ -1,4 +1,4 @@
-//! What a recorder writes down of real servers agrees with what they report themselves.
+//! The recordings of real servers agree with the servers' own reports.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
@@ -30,7 +30,7 @@ fn count(run: &Run, is_meant: impl Fn(Outcome) -> bool) -> u64 {
     run.requests().filter(|request| is_meant(request.outcome)).count() as u64
 }
 
-/// Everything that both count.
+/// Compares all numbers that both the recording and the report have.
 #[track_caller]
 fn assert_agrees(run: &Run, report: &StopReport) {
     assert_eq!(run.is_clean(), report.is_clean(), "{report}\n{run:#?}");
@@ -70,7 +70,7 @@ fn a_clean_stop_agrees_with_its_report() {
     slow.send(get("/held"));
     held.wait_entered();
     let report = begin_stop(&server, patient());
-    // A loop tells it, a moment after the stop was asked for.
+    // A loop tells the observer of the stop, a moment after the stop was asked for.
     support::until("the observer is told of the stop", || {
         only_run(&recorder.recording()).stop_asked().is_some()
     });
@@ -114,7 +114,7 @@ fn whoever_is_cut_off_is_named_with_where_it_was() {
     support::until("all have been read", || is_there("GET /held?2") && is_there("GET /held?3"));
     let report = server.stop(StopPolicy::now());
     assert!(!report.is_clean());
-    // Before the handler may return.
+    // Take the recording before the handler returns.
     let recording = recorder.recording();
     drop(held);
     let run = only_run(&recording);

@@ -1,7 +1,7 @@
-//! The thread that watches the deadlines is there when it is needed, and only then. Alone in its process, where
-//! nobody else arms one.
+//! The thread that watches the deadlines exists only while a deadline needs it. This test is alone in its process, so
+//! that no other test sets a deadline.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{fs, thread, time::Duration};
 
@@ -11,7 +11,7 @@ fn threads() -> usize {
     fs::read_dir("/proc/self/task").unwrap().count()
 }
 
-/// The end of a thread is no event that others could wait for: asks now and then, for ten seconds at most.
+/// No event announces the end of a thread. So this function checks the number again and again, for ten seconds at most.
 fn wait_for_threads(count: usize) {
     for _ in 0..1000 {
         if threads() == count {
@@ -28,18 +28,18 @@ fn the_timer_comes_with_the_first_deadline_and_goes_after_the_last() {
     let root = Context::new();
     let before = threads();
     let without = (root.child(), root.with_timeout(Duration::ZERO), root.with_timeout(Duration::MAX));
-    assert_eq!(threads(), before, "there was nothing to watch");
+    assert_eq!(threads(), before, "no deadline needs the thread");
     drop(without);
 
-    // Dropped early.
+    // The contexts are dropped early.
     let contexts: Vec<_> = (0..100).map(|_| root.with_timeout(HOUR)).collect();
     assert_eq!(threads(), before + 1);
-    // Time for the thread to fall asleep, for the hour; the test is as good without.
+    // This wait gives the thread time to fall asleep for the hour. The test is valid without the wait too.
     assert_eq!(contexts[0].wait_timeout(Duration::from_millis(5)), None);
     drop(contexts);
     wait_for_threads(before);
 
-    // Ended early, with the handles still there.
+    // The contexts end early, and their handles still exist.
     let child = root.child();
     let contexts: Vec<_> = (0..100).map(|_| child.with_timeout(HOUR)).collect();
     assert_eq!(threads(), before + 1);
@@ -47,7 +47,7 @@ fn the_timer_comes_with_the_first_deadline_and_goes_after_the_last() {
     wait_for_threads(before);
     drop(contexts);
 
-    // Come.
+    // The deadline passes.
     let context = root.with_timeout(Duration::from_millis(5));
     assert_eq!(context.wait_timeout(Duration::from_secs(10)), Some(Cause::DeadlineExceeded));
     wait_for_threads(before);

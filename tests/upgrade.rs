@@ -1,4 +1,5 @@
-//! Connections that are handed over: who may have one, what comes along, and what a stop makes of them.
+//! Connections that are handed over: which requests may ask for one, which bytes come along, and what a stop does with
+//! them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
@@ -23,7 +24,7 @@ use tungstenite::{
     protocol::{CloseFrame, Role, WebSocket, frame::coding::CloseCode},
 };
 
-/// Sends back whatever comes.
+/// Sends all bytes back.
 fn echo(mut connection: Upgraded, _: &Context) {
     let mut buffer = [0; 1000];
     while let Ok(count @ 1..) = connection.read(&mut buffer) {
@@ -44,7 +45,8 @@ fn ask(target: &str) -> String {
 #[test]
 fn the_stream_begins_right_behind_the_request() {
     let (server, address) = serve(raw_echo());
-    // In one piece, or in two at every place: what is early comes along, what is late is read from the socket.
+    // The bytes come in one piece, or in two that are cut at several places. The upgrade gets early bytes with the
+    // connection, and reads late bytes from the socket.
     let whole = ask("/") + "early bird";
     for split in [1, whole.len() - 10, whole.len() - 9, whole.len() - 1, whole.len()] {
         let mut client = Client::connect(address);
@@ -77,8 +79,8 @@ fn only_who_asks_for_it_is_given_it() {
         client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
         let response = client.read_response();
         assert_eq!((response.status, response.field("Upgrade")), (426, Some("raw")), "{fields:?}");
-        assert_eq!(client.get("/plain").text(), "plain", "the connection goes on");
-        // A route that knows nothing of it answers as always.
+        assert_eq!(client.get("/plain").text(), "plain", "the connection stays open");
+        // A route without an upgrade answers as always.
         client.send(ask("/plain"));
         assert_eq!(client.read_response().text(), "plain");
     }
@@ -109,7 +111,7 @@ fn responses_before_it_arrive_and_its_thread_goes_with_it() {
         assert_eq!(client.read_response_head().status, 101);
         assert_eq!(client.read_bytes(1), b"x");
     }
-    until("their threads are gone", || threads() == 0);
+    until("the threads of the upgrades are gone", || threads() == 0);
     assert!(server.stop(patient()).is_clean());
 }
 
@@ -120,7 +122,7 @@ fn a_stop_hints_waits_and_then_shuts_the_socket_down() {
         let tell = tell.clone();
         request.upgrade("raw", move |mut connection, context| {
             tell.send(context.clone()).unwrap();
-            // Ignores the hint, and blocks.
+            // The upgrade ignores the hint, and blocks.
             let end = connection.read(&mut [0]);
             assert_eq!((end.unwrap(), context.cause()), (0, Some(Cause::Stopping)));
         })
@@ -229,7 +231,7 @@ fn a_response_that_was_taken_apart_on_its_way_switches_nothing() {
         assert_eq!(client.read_response().status, 500);
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         let next = client.read_response();
-        assert!([200, 426].contains(&next.status), "it is still HTTP: {next:?}");
+        assert!([200, 426].contains(&next.status), "the connection still speaks HTTP: {next:?}");
         drop(client);
         assert!(server.stop(patient()).is_clean());
     }
@@ -242,12 +244,12 @@ fn there_are_no_more_of_them_than_workers() {
     first.send(ask("/"));
     assert_eq!(first.read_response_head().status, 101);
     first.send("x");
-    assert_eq!(first.read_bytes(1), b"x", "its thread runs");
+    assert_eq!(first.read_bytes(1), b"x", "the thread of the upgrade runs");
     let mut second = Client::connect(address);
     second.send(ask("/"));
     let refused = second.read_response();
     assert_eq!((refused.status, refused.field("Retry-After")), (503, Some("1")));
-    assert_eq!(server.handle().metrics().busy_workers, 0, "it is no worker");
+    assert_eq!(server.handle().metrics().busy_workers, 0, "the upgrade takes no worker");
     drop((first, second));
     assert!(server.stop(patient()).is_clean());
 }

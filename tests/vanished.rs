@@ -1,4 +1,5 @@
-//! Clients that vanish without a word, as one does whose host loses its power, are noticed where nothing is sent.
+//! The server notices clients that vanish without a FIN or a reset, for example because their host lost its power. The
+//! server notices them even if the server sends nothing.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -14,7 +15,7 @@ use std::{
 use softstop::{Body, Cause, Request, Response, Router, StatusCode, Timeouts};
 use support::{local, patient, soon, start};
 
-/// Connects, asks for a stream and for an upgrade, says so, and stays.
+/// A client that connects, asks for a stream and for an upgrade, prints the answers, and stays.
 const CLIENT: &str = r"
 exec 3<>/dev/tcp/10.87.43.1/$0 4<>/dev/tcp/10.87.43.1/$0
 printf 'GET /stream HTTP/1.1\r\nHost: a\r\n\r\n' >&3
@@ -26,7 +27,7 @@ fn ip(words: &str) {
     assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "ip {words}");
 }
 
-/// A network namespace with a link to it, which go together.
+/// A network namespace with a link to it. Deleting the namespace deletes the link too.
 struct Namespace(String);
 
 impl Drop for Namespace {

@@ -1,5 +1,5 @@
 //! The promises of a wait group: to the work that it counts, and to the threads that wait.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
     sync::mpsc::{self, RecvTimeoutError},

@@ -1,4 +1,4 @@
-//! Rules about the content.
+//! Rules about the content of requests.
 
 use softstop::{Limits, internals::http::Framing};
 
@@ -9,7 +9,7 @@ fn chunked(coded: &[u8]) -> Vec<u8> {
     [b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", coded].concat()
 }
 
-/// What the content of the first request comes to, if it ends.
+/// The content of the first request, or `None` if the content does not end.
 fn content(input: &[u8], limits: &Limits) -> Option<Vec<u8>> {
     match play_every_way(input, limits) {
         seen if !seen.contains(&Seen::End) => None,
@@ -167,14 +167,14 @@ fn chunk_extensions_are_bounded_as_a_whole() {
     let chunks =
         |count: usize| chunked(&[b"1;a=23456\r\nx\r\n".repeat(count), b"0\r\n\r\n".to_vec()].concat());
     let played = |count| crate::play::play_bytes(&chunks(count), &Limits::default());
-    // Eight bytes of extension a chunk.
+    // Each chunk has an extension of eight bytes.
     assert_eq!(played(2048)[1..], [Seen::Content(b"x".repeat(2048)), Seen::End]);
     assert!(matches!(played(2049).last(), Some(Seen::Refused(refusal)) if refusal.status().as_u16() == 400));
 }
 
 #[test]
 fn requests_behind_one_another_are_told_apart() {
-    // RFC 9112 section 9.3.2: what stands where one request ends is the next one.
+    // RFC 9112 section 9.3.2: the next request begins where the request before ends.
     let next = b"POST /next HTTP/1.1\r\nHost: b\r\nContent-Length: 4\r\n\r\nnext";
     let rows: &[(&[u8], &[u8])] = &[
         (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b""),

@@ -1,4 +1,4 @@
-//! Rules about the connection: what is answered, in which form, and what becomes of the connection.
+//! Rules about the connection: the responses, their form, and whether the connection stays open.
 
 use softstop::{
     IntoResponse, Limits, StatusCode,
@@ -9,7 +9,7 @@ use softstop::{
 
 use crate::play::RESPOND;
 
-/// A connection to which everything was presented up to the first event of that kind.
+/// A connection under test, with its buffers.
 struct Session {
     connection: Conn,
     head: Head,
@@ -23,7 +23,7 @@ impl Session {
         Session { connection: Conn::new(), head: Head::default(), limits, out: Vec::new() }
     }
 
-    /// A session that was sent a head.
+    /// A session that has received a head.
     fn with_head(input: &[u8]) -> Self {
         let mut session = Session::new();
         assert_eq!(session.receive(input), (input.len(), ReadEvent::Head), "{}", input.escape_ascii());
@@ -47,7 +47,7 @@ const NEED_INPUT: (usize, ReadEvent) = (0, ReadEvent::NeedInput);
 
 #[test]
 fn a_connection_is_small() {
-    // There may be a hundred thousand of them.
+    // A server may have a hundred thousand connections.
     assert!(size_of::<Conn>() <= 64, "{} bytes", size_of::<Conn>());
 }
 
@@ -63,7 +63,7 @@ fn phases_follow_the_request() {
     let head = b"\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
     assert_eq!(session.receive(head), (head.len(), ReadEvent::Head));
     assert_eq!(session.connection.phase(), ReadPhase::InBody);
-    assert_eq!(session.receive(b"hi"), NEED_INPUT, "the content was not asked for");
+    assert_eq!(session.receive(b"hi"), NEED_INPUT, "the handler has not asked for the content");
     session.connection.read_body(2).unwrap();
     assert_eq!(session.receive(b""), NEED_INPUT);
     assert_eq!(session.receive(b"h"), (1, ReadEvent::Data(0..1)));
@@ -82,7 +82,7 @@ fn phases_follow_the_request() {
     );
     assert!(session.out.ends_with(b"\r\n\r\nToo slow."));
     assert_eq!(session.connection.phase(), ReadPhase::Closed);
-    assert_eq!(session.receive(b"GET"), (3, ReadEvent::NeedInput), "it is discarded");
+    assert_eq!(session.receive(b"GET"), (3, ReadEvent::NeedInput), "the input is discarded");
 }
 
 #[test]
@@ -97,7 +97,8 @@ fn responses_have_a_length_and_a_date() {
 
 #[test]
 fn responses_say_what_becomes_of_the_connection() {
-    // RFC 9112 sections 9.3 and 9.6: request, whether the server wants to close, what the response says.
+    // RFC 9112 sections 9.3 and 9.6. The columns: the request, whether the server wants to close, what the connection
+    // does afterwards, the field of the response.
     let rows: &[(&[u8], bool, AfterResponse, &str)] = &[
         (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", false, AfterResponse::KeepAlive, ""),
         (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", true, AfterResponse::Close, "Connection: close\r\n"),
@@ -120,7 +121,7 @@ fn responses_say_what_becomes_of_the_connection() {
             AfterResponse::Close,
             "Connection: close\r\n",
         ),
-        // RFC 9110 section 9.3.6: there may be tunnelled bytes behind it.
+        // RFC 9110 section 9.3.6: tunnelled bytes may follow the head.
         (b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", false, AfterResponse::Close, "Connection: close\r\n"),
     ];
     for (input, close, after, line) in rows {
@@ -147,14 +148,14 @@ fn nothing_follows_whoever_has_asked_for_the_close_and_sent_everything() {
     };
     assert!(nothing_follows(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", true));
     assert!(nothing_follows(b"GET / HTTP/1.0\r\n\r\n", true));
-    // It did not ask.
+    // These requests do not ask for a close.
     assert!(!nothing_follows(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", true));
     assert!(!nothing_follows(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true));
     assert!(!nothing_follows(b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", true));
-    // Its content is still on the way.
+    // The content of this request is still on its way.
     let asks = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1\r\n\r\n";
     assert!(!nothing_follows(asks, false));
-    // A refusal: who knows what there is behind it.
+    // After a refusal, the server cannot know what follows.
     let mut refused = Session::with_head(b"POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\n");
     let refusal = refused.connection.read_body(1).unwrap_err();
     refused.connection.refuse(&refusal, RESPOND, &mut refused.out);
@@ -164,7 +165,7 @@ fn nothing_follows_whoever_has_asked_for_the_close_and_sent_everything() {
 #[test]
 fn early_responses_close() {
     let rows: &[(&[u8], AfterResponse)] = &[
-        // There is nothing more to come.
+        // Nothing more of the first two requests is to come.
         (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", AfterResponse::KeepAlive),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", AfterResponse::KeepAlive),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n", AfterResponse::Close),
@@ -180,7 +181,7 @@ fn early_responses_close() {
     let mut session = Session::with_head(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n");
     session.connection.read_body(2).unwrap();
     assert_eq!(session.receive(b"h"), (1, ReadEvent::Data(0..1)));
-    assert_eq!(session.respond(RESPOND).0, AfterResponse::Close, "a byte is missing");
+    assert_eq!(session.respond(RESPOND).0, AfterResponse::Close, "a byte of the content is missing");
 }
 
 #[test]
@@ -193,7 +194,7 @@ fn answers_to_head_end_at_their_head() {
     assert_eq!(after, AfterResponse::KeepAlive);
     assert!(text.ends_with("\r\nContent-Length: 2\r\n\r\n"), "{text}");
 
-    // Where the head is none, its first bytes still tell; and the next request is another one.
+    // The first bytes tell HEAD from other methods, even if the head is not valid. The next request starts anew.
     for (input, is_head_request) in [
         (&b"HEAD / HTTP/1.1\r\nA B\r\n\r\n"[..], true),
         (b"\r\nHEAD / HTTP/1.1 \r\n", true),
@@ -212,7 +213,7 @@ fn answers_to_head_end_at_their_head() {
 
 #[test]
 fn a_go_ahead_is_given_to_those_who_wait_for_it() {
-    // RFC 9110 section 10.1.1: version, fields, whether it is owed.
+    // RFC 9110 section 10.1.1. The columns: the version, the fields, whether an interim response is owed.
     let rows: &[(&str, &str, bool)] = &[
         ("1.1", "Content-Length: 5\r\nExpect: 100-continue", true),
         ("1.1", "Transfer-Encoding: chunked\r\nExpect: 100-Continue", true),
@@ -224,15 +225,15 @@ fn a_go_ahead_is_given_to_those_who_wait_for_it() {
     for (version, fields, owed) in rows {
         let input = format!("POST / HTTP/{version}\r\nHost: a\r\n{fields}\r\n\r\n");
         let mut session = Session::with_head(input.as_bytes());
-        assert!(!session.connection.wants_continue(), "the content was not asked for");
+        assert!(!session.connection.wants_continue(), "the handler has not asked for the content");
         session.connection.read_body(5).unwrap();
         assert_eq!(session.connection.wants_continue(), *owed, "{input}");
         session.connection.write_continue(&mut session.out);
         let sent: &[u8] = if *owed { b"HTTP/1.1 100 Continue\r\n\r\n" } else { b"" };
         assert_eq!(session.out, sent, "{input}");
-        assert!(!session.connection.wants_continue(), "once is enough");
+        assert!(!session.connection.wants_continue(), "the connection owes one interim response only");
     }
-    // The client did not wait.
+    // This client did not wait for the interim response.
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n";
     let mut session = Session::with_head(head);
     session.connection.read_body(5).unwrap();
@@ -263,7 +264,7 @@ fn unwanted_content_is_refused_before_it_comes() {
 
 #[test]
 fn a_slow_peer_costs_little() {
-    // Were every byte a reason to parse everything again, this would take minutes.
+    // This test would take minutes if each byte made the connection parse everything again.
     let limits = Limits::default().target_bytes(1 << 20).header_bytes(1 << 20);
     let long = "v".repeat(1 << 19);
     let input = format!("GET /{long} HTTP/1.1\r\nHost: a\r\nA: {long}\r\n\r\n").into_bytes();

@@ -8,7 +8,7 @@ use softstop::{
 
 use crate::play::{Seen, play, play_bytes, play_whole};
 
-/// Plays the input whole, byte by byte and cut in two at every byte. All must come to the same.
+/// Plays the input whole, byte by byte, and cut in two at every byte. All results must be the same.
 pub(crate) fn play_every_way(input: &[u8], limits: &Limits) -> Vec<Seen> {
     let seen = play_whole(input, limits);
     assert_eq!(seen, play_bytes(input, limits), "byte by byte: {}", input.escape_ascii());
@@ -19,7 +19,7 @@ pub(crate) fn play_every_way(input: &[u8], limits: &Limits) -> Vec<Seen> {
     seen
 }
 
-/// The status of the refusal that the input ends in.
+/// The status of the refusal with which the input ends.
 pub(crate) fn refusal(input: &[u8], limits: &Limits) -> Option<u16> {
     match play_every_way(input, limits).last() {
         Some(Seen::Refused(refusal)) => Some(refusal.status().as_u16()),
@@ -31,7 +31,7 @@ pub(crate) fn request_with(fields: &[u8]) -> Vec<u8> {
     [b"GET / HTTP/1.1\r\nHost: a\r\n", fields, b"\r\n\r\n"].concat()
 }
 
-/// The head that the input consists of, or the refusal.
+/// The head that makes up the whole input, or the refusal.
 fn parse(input: &[u8]) -> Result<Head, Refusal> {
     let mut head = Head::default();
     let received = Conn::new().receive(input, &mut head, &Limits::default())?;
@@ -47,7 +47,7 @@ fn parse(input: &[u8]) -> Result<Head, Refusal> {
 #[test]
 fn bad_request_lines_are_refused() {
     let rows: &[(&str, u16, &[u8])] = &[
-        // What stands before the request line.
+        // Bytes before the request line.
         ("9112 2.2", 400, b"\n"),
         ("9112 2.2", 400, b"\r\n\n"),
         ("9112 2.2", 400, b"\r\n\r\n\r\n"),
@@ -110,7 +110,7 @@ fn bad_request_lines_are_refused() {
         ("9110 15.6.6", 505, b"GET / HTTP/0.0\r\n"),
         ("9110 15.6.6", 505, b"GET / HTTP/9.9\r\n"),
         ("9113 3.4", 505, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-        // The line's end.
+        // The end of the line.
         ("9112 2.2", 400, b"GET / HTTP/1.1\n"),
         ("9112 2.2", 400, b"GET / HTTP/1.1\rHost: a\r\r"),
         ("9112 2.2", 400, b"GET / HTTP/1.1\r\r\n"),
@@ -272,7 +272,7 @@ fn bad_field_lines_are_refused() {
         ("9110 10.1.1", 417, b"Expect: 100-continued"),
         ("9110 10.1.1", 417, b"Expect: y 100-continue"),
         ("9110 10.1.1", 417, b"Expect: 100-continue\r\nExpect: a-pony"),
-        // Host, of which there is one already.
+        // Host. The request has one Host field already.
         ("9112 3.2", 400, b"Host: a"),
         ("9112 3.2", 400, b"A: b\r\nHOST: other"),
     ];
@@ -334,7 +334,7 @@ fn bad_hosts_are_refused() {
             assert_eq!(status, Some(400), "RFC {section}: {}", input.escape_ascii());
         }
     }
-    // RFC 9112 section 3.2: how many there may be.
+    // RFC 9112 section 3.2: the number of Host fields.
     let counts: &[(Option<u16>, &[u8])] = &[
         (Some(400), b"GET / HTTP/1.1\r\n\r\n"),
         (Some(400), b"GET / HTTP/1.1\r\nAccept: */*\r\n\r\n"),
@@ -376,7 +376,7 @@ fn valid_hosts_are_taken() {
 
 #[test]
 fn targets_are_taken_apart() {
-    // RFC 9112 section 3.2: method, target; path, query, host.
+    // RFC 9112 section 3.2. The columns: method, target, path, query, host.
     let rows: &[(&str, &str, &str, Option<&str>, &str)] = &[
         ("GET", "/", "/", None, "a"),
         ("GET", "/?", "/", Some(""), "a"),
@@ -499,7 +499,7 @@ fn framing_follows_from_the_fields() {
         (b"Transfer-Encoding: chunked", Framing::Chunked),
         (b"TRANSFER-ENCODING: CHUNKED", Framing::Chunked),
         (b"transfer-encoding:\tChunkeD \t", Framing::Chunked),
-        // These are other fields.
+        // These names only resemble those of the framing fields.
         (b"Content_Length: 5", Framing::None),
         (b"ContentLength: 5", Framing::None),
         (b"TransferEncoding: chunked", Framing::None),
@@ -581,7 +581,8 @@ fn heads_are_bounded() {
 
 #[test]
 fn long_heads_come_out_the_same_in_small_pieces() {
-    // More lines than are parsed at a time, and more bytes than are looked at again for every one that arrives.
+    // The head has more lines than the parser takes at a time. The head has more bytes than the parser looks at again
+    // for each new byte.
     let mut input = b"GET / HTTP/1.1\r\nHost: a\r\n".to_vec();
     let limit = Limits::default().get_header_count();
     for number in 1..limit {

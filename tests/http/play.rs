@@ -1,4 +1,4 @@
-//! Plays the bytes of a client against a connection and notes down what they meant.
+//! Plays the bytes of a client against a connection, and records what the connection reads.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use softstop::{
     internals::http::{AfterResponse, Conn, Framing, Head, ReadEvent, Refusal, ResponseOptions, parts},
 };
 
-/// What a connection made of its input, independent of how that was cut.
+/// An event that a connection reads from its input. The events do not depend on how the input was cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Seen {
     Request { line: String, host: Option<String>, framing: Framing },
@@ -20,8 +20,8 @@ pub(crate) enum Seen {
 pub(crate) const RESPOND: ResponseOptions<'static> =
     ResponseOptions { date: b"Sun, 06 Nov 1994 08:49:37 GMT", close: false };
 
-/// Presents `input`, cut at the ends of `pieces`, to a new connection whose every request is answered. Checks on the
-/// way that the connection keeps its promises.
+/// Gives `input` to a new connection, cut at the ends of `pieces`. Answers every request. Checks on the way that the
+/// connection keeps its promises.
 pub(crate) fn play(input: &[u8], pieces: &[Range<usize>], limits: &Limits) -> Vec<Seen> {
     let (mut connection, mut head) = (Conn::new(), Head::default());
     let (mut seen, mut out) = (Vec::new(), Vec::new());
@@ -36,7 +36,7 @@ pub(crate) fn play(input: &[u8], pieces: &[Range<usize>], limits: &Limits) -> Ve
                     return seen;
                 }
             };
-            assert!(received.consumed <= available.len(), "no more is consumed than there is");
+            assert!(received.consumed <= available.len(), "the connection consumed too much");
             match received.event {
                 ReadEvent::NeedInput => {
                     start += received.consumed;
@@ -56,7 +56,7 @@ pub(crate) fn play(input: &[u8], pieces: &[Range<usize>], limits: &Limits) -> Ve
                 ReadEvent::Data(range) => {
                     assert!(
                         !range.is_empty() && range.end <= received.consumed,
-                        "data are bytes of the input"
+                        "the content is a part of the input"
                     );
                     match seen.last_mut() {
                         Some(Seen::Content(content)) => content.extend_from_slice(&available[range]),
@@ -80,7 +80,7 @@ pub(crate) fn play(input: &[u8], pieces: &[Range<usize>], limits: &Limits) -> Ve
     seen
 }
 
-/// A refusal ends the connection with an answer, and nothing that follows changes that.
+/// A refusal ends the connection with an answer. Further input does not change this end.
 fn refuse(connection: &mut Conn, refusal: Refusal, seen: &mut Vec<Seen>) {
     let mut out = Vec::new();
     connection.refuse(&refusal, RESPOND, &mut out);
@@ -97,20 +97,20 @@ fn refuse(connection: &mut Conn, refusal: Refusal, seen: &mut Vec<Seen>) {
     seen.push(Seen::Refused(refusal));
 }
 
-/// All of the input at once.
+/// Plays all of the input at once.
 pub(crate) fn play_whole(input: &[u8], limits: &Limits) -> Vec<Seen> {
     let whole = 0..input.len();
     play(input, std::slice::from_ref(&whole), limits)
 }
 
-/// Byte by byte.
+/// Plays the input byte by byte.
 pub(crate) fn play_bytes(input: &[u8], limits: &Limits) -> Vec<Seen> {
     let pieces: Vec<_> = (0..input.len()).map(|at| at..at + 1).collect();
     play(input, &pieces, limits)
 }
 
-/// Whether the same bytes, presented at once and in pieces, came to the same. There is one thing in which they may
-/// differ: what is wrong within a line may be refused at once, or only with the line's end.
+/// Whether the same bytes gave the same events at once and in pieces. One difference is allowed: an error within a line
+/// may be refused at once, or only at the end of the line.
 pub(crate) fn agree(whole: &[Seen], pieces: &[Seen]) -> bool {
     match whole {
         _ if whole == pieces => true,

@@ -1,4 +1,4 @@
-//! What holds for all input, tried on much of it.
+//! Properties that hold for all input, tested with much random input.
 
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ fn cuts() -> impl Strategy<Value = Vec<prop::sample::Index>> {
     vec(any::<prop::sample::Index>(), 0..8)
 }
 
-/// Bytes that come closer to a request than arbitrary ones.
+/// Bytes that resemble a request more than arbitrary bytes do.
 fn near_requests() -> impl Strategy<Value = Vec<u8>> {
     let words: &[&[u8]] = &[
         b"GET",
@@ -68,7 +68,7 @@ fn near_requests() -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
-/// A valid coding of the content, in chunks of at most so many bytes.
+/// A valid chunked coding of the content. Each chunk has at most `size` bytes.
 fn chunks(content: &[u8], size: usize) -> Vec<u8> {
     let mut coded = Vec::new();
     for chunk in content.chunks(size) {
@@ -142,7 +142,7 @@ proptest! {
 
     #[test]
     fn chunks_come_back_as_the_content(
-        // Each chunk has an extension of 9 bytes, and a message may have 16 KiB of them.
+        // Each chunk has an extension of 9 bytes. A message may have 16 KiB of extensions.
         content in vec(any::<u8>(), 0..1500),
         size in 1_usize..300,
         cuts in cuts(),

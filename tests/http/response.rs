@@ -1,4 +1,4 @@
-//! Rules about responses, and what handlers cannot break.
+//! Rules about responses, which no handler can break.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use softstop::{
 
 use crate::play::RESPOND;
 
-/// The response as it goes out to that method.
+/// The bytes of the response to a request with this method.
 pub(crate) fn encode(method: &str, response: &Response) -> Vec<u8> {
     let (mut connection, mut head, mut out) = (Conn::new(), Head::default(), Vec::new());
     let input = format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -42,7 +42,7 @@ fn some_responses_have_no_content() {
 
 #[test]
 fn status_lines_are_complete() {
-    // RFC 9112 section 4: the space stays even where the phrase is empty.
+    // RFC 9112 section 4: the space stays even if the phrase is empty.
     for (status, line) in [
         (200, "HTTP/1.1 200 OK"),
         (404, "HTTP/1.1 404 Not Found"),
@@ -61,7 +61,7 @@ fn large_content_is_left_to_the_caller() {
     for (length, separate) in [(0, false), (LARGE_BODY, false), (LARGE_BODY + 1, true)] {
         let response = vec![b'x'; length].into_response();
         assert_eq!(body_is_separate(&parts(&response), false), separate);
-        assert!(!body_is_separate(&parts(&response), true), "there is none");
+        assert!(!body_is_separate(&parts(&response), true), "a response to HEAD has no content");
         let out = encode("GET", &response);
         let start = out.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
         assert_eq!(out.len() - start, if separate { 0 } else { length });
@@ -103,11 +103,11 @@ fn fields_are_checked() {
     for (name, value) in refused {
         let mut response = Response::new(StatusCode::CREATED).header("A", "1").with_body("kept");
         let error = response.try_header(name, value).unwrap_err();
-        assert!(error.to_string().contains(": "), "{error} says what to do");
+        assert!(error.to_string().contains(": "), "the error says what to do: {error}");
         assert_eq!(error.name(), *name);
         let kept = (response.status().as_u16(), response.headers().count(), response.body().as_bytes());
         assert_eq!(kept, (201, 1, Some(&b"kept"[..])), "the response is as it was");
-        // What `?` in a handler answers.
+        // A handler gives this answer if it returns the error with `?`.
         let answer = Err::<Response, _>(error).into_response();
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }

@@ -1,4 +1,5 @@
-//! Subscribers: what is delivered is acknowledged, or comes again; a stop waits for it and says what was not.
+//! Subscribers: a message that is not acknowledged is delivered again. A stop waits for acknowledgements, and reports
+//! how many are missing.
 
 use std::{
     collections::BTreeSet,
@@ -31,7 +32,7 @@ fn next<T: Copy>(subscription: &Subscription<T>) -> T {
 #[test]
 fn everybody_gets_everything_in_order_and_a_flush_waits_for_all() {
     let bus = Bus::new();
-    assert_eq!(bus.publish(0).unwrap().delivered, 0, "nobody has subscribed yet");
+    assert_eq!(bus.publish(0).unwrap().delivered, 0, "the bus has no subscriber yet");
     let subscriptions = [bus.subscribe(3), bus.subscribe(3)];
     for message in 1..=3 {
         assert_eq!(bus.publish(message).unwrap().delivered, 2);
@@ -74,7 +75,7 @@ fn a_slow_subscriber_misses_what_it_has_no_room_for_and_holds_up_nobody() {
         assert_eq!(next(&quick), message);
     }
     assert_eq!((slow.missed(), quick.missed()), (3, 0));
-    // To have a message is not to have handled it: no room yet.
+    // A message takes room until it is acknowledged, so the subscription is still full.
     let in_hand = slow.next(&context).unwrap();
     assert_eq!(bus.publish(5).unwrap().missed, 1);
     assert_eq!(next(&quick), 5);
@@ -100,14 +101,14 @@ fn a_subscriber_can_hold_until_there_are_so_many() {
     assert_eq!(deliveries.iter().map(|delivery| **delivery).collect::<Vec<_>>(), [1, 2, 3]);
     drop(deliveries);
 
-    // They have come back. One more would be needed.
+    // The three messages are back in the subscription. `take_n` needs a fourth one.
     let taken = in_background({
         let (subscription, context) = (Arc::clone(&subscription), context.clone());
         move || subscription.take_n(4, &context).map(|_| ())
     });
     context.cancel("enough");
     assert_eq!(soon(&taken), Err(ReceiveError::Cancelled("enough".into())));
-    assert_eq!([(); 3].map(|()| next(&subscription)), [1, 2, 3], "they stay with the subscription");
+    assert_eq!([(); 3].map(|()| next(&subscription)), [1, 2, 3], "the messages stay in the subscription");
 }
 
 #[test]
@@ -144,7 +145,7 @@ fn a_subscriber_can_hold_until_a_condition() {
     let panicked =
         catch_unwind(AssertUnwindSafe(|| subscription.wait_until(|_| panic!("on purpose"), &context)));
     assert!(panicked.is_err());
-    assert_eq!(next(&subscription), 4, "what the condition did not return from comes again");
+    assert_eq!(next(&subscription), 4, "the message on which the condition panicked comes again");
 }
 
 #[test]
@@ -176,7 +177,7 @@ fn a_drain_waits_for_what_was_published_and_then_subscriptions_end() {
     until("the drain has begun", || bus.is_closed());
     assert_eq!(bus.publish("late"), Err(Refused::Stopping("late")));
     assert_eq!(next(&subscription), "two");
-    // The other one may still come back, and does: the end waits for it.
+    // The message in hand may still come back, so the subscription does not end yet. Here the message does come back.
     let ended = in_background(move || (next(&subscription), subscription.next(&context).map(|_| ())));
     assert!(ended.try_recv().is_err() && drained.try_recv().is_err());
     drop(in_hand);
@@ -217,7 +218,8 @@ fn a_dropped_bus_leaves_what_it_has_delivered() {
 fn whatever_the_order_every_message_is_handled_and_the_drain_counts_it() {
     const MESSAGES: u32 = 500;
     let bus = Arc::new(Bus::<u32>::new());
-    // Two threads on each subscription, which give up every fifth message the first time.
+    // Each subscription has two threads. The threads drop every fifth message without an acknowledgement, the first
+    // time.
     let subscribers = [(); 2].map(|()| {
         let subscription = Arc::new(bus.subscribe(2 * MESSAGES as usize));
         [(); 2].map(|()| {
@@ -253,12 +255,13 @@ fn whatever_the_order_every_message_is_handled_and_the_drain_counts_it() {
     assert!(drained.is_clean() && flushed + drained.finished <= u64::from(4 * MESSAGES));
     for threads in subscribers {
         let handled = threads.map(|thread| thread.join().unwrap()).concat();
-        assert_eq!(handled.len(), 2 * MESSAGES as usize, "once acknowledged, it doesn't come again");
+        assert_eq!(handled.len(), 2 * MESSAGES as usize, "an acknowledged message does not come again");
         assert_eq!(handled.into_iter().collect::<BTreeSet<_>>(), (0..2 * MESSAGES).collect());
     }
 }
 
-/// Its delivery goes back before the subscription goes: nobody must wait for the two, nor keep the message.
+/// The panic drops the delivery before the subscription. The drain must not wait for either, and the bus must not keep
+/// the message.
 #[test]
 fn a_subscriber_that_fails_with_a_delivery_in_hand_holds_nobody_up() {
     let bus = Arc::new(Bus::new());
@@ -270,13 +273,14 @@ fn a_subscriber_that_fails_with_a_delivery_in_hand_holds_nobody_up() {
         panic!("on purpose");
     });
     assert!(failed.join().is_err());
-    // Without a deadline that could end it.
+    // The deadline of this drain is later than the end of the test.
     let drained = soon(&in_background(move || bus.drain(late())));
-    assert_eq!(drained.left, 1, "it says what was not acknowledged");
-    assert_eq!(Arc::strong_count(&message), 1, "and forgets it");
+    assert_eq!(drained.left, 1, "the drain reports the message that was not acknowledged");
+    assert_eq!(Arc::strong_count(&message), 1, "the bus has dropped the message");
 }
 
-/// A program that gives up waiting just after the drain must not be told that its subscribers were given up.
+/// A program may cancel its context just after the drain. The subscriber must learn that the bus is closed, not that
+/// the context has ended.
 #[test]
 fn the_end_of_the_bus_is_told_rather_than_that_of_the_context() {
     let bus = Bus::new();

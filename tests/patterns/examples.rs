@@ -1,4 +1,4 @@
-//! The examples of the patterns, each run as the process that a reader would run, with this test as its client.
+//! Runs each example of the patterns as a process, as a reader would, with this test as its client.
 
 use std::{
     env,
@@ -11,7 +11,7 @@ use std::{
 
 use crate::support::HUNG;
 
-/// A program that runs, and ends with its owner.
+/// A running program. Dropping the value kills the program.
 struct Process {
     child: Child,
     lines: Receiver<String>,
@@ -24,7 +24,7 @@ impl Process {
         let profile = test.ancestors().nth(2).expect("a test is in target/PROFILE/deps");
         let path = profile.join("examples").join(name).with_extension(env::consts::EXE_EXTENSION);
         let mut command = Command::new(path);
-        // To print a backtrace takes longer than a job is given that panics when all is over.
+        // The end of the example gives a job that panics too little time to print a backtrace.
         command.env("RUST_BACKTRACE", "0");
         let mut child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let output = child.stdout.take().unwrap();
@@ -34,17 +34,17 @@ impl Process {
     fn with_output(child: Child, output: impl Read + Send + 'static) -> Process {
         let (sender, lines) = channel();
         thread::spawn(move || {
-            // To the end, whoever listens: a full pipe would hold it up.
+            // Reads to the end, even if no test listens any more, because a full pipe would block the program.
             BufReader::new(output).lines().map_while(Result::ok).for_each(|line| _ = sender.send(line));
         });
         Process { child, lines }
     }
 
-    /// What follows this text in the next line that has it, up to a space.
+    /// The word after this text, in the next line that contains the text. The word ends at a space.
     #[track_caller]
     fn word_after(&self, text: &str) -> String {
         loop {
-            let line = self.lines.recv_timeout(HUNG).expect("it says so");
+            let line = self.lines.recv_timeout(HUNG).expect("the program prints the line");
             if let Some((_, rest)) = line.split_once(text) {
                 return rest.split(' ').next().unwrap().to_owned();
             }
@@ -56,7 +56,7 @@ impl Process {
         self.word_after("listening on http://").split('/').next().unwrap().parse().unwrap()
     }
 
-    /// What it prints from now on until it has ended by itself, with success.
+    /// The lines that the program prints from now on, until it has ended by itself, with success.
     #[track_caller]
     fn finish(mut self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -70,13 +70,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only where it has ended already.
+        // Both calls fail only if the process has ended already.
         _ = self.child.kill();
         _ = self.child.wait();
     }
 }
 
-/// Sends the requests in one write; all responses.
+/// Sends the requests in one write, and returns all responses.
 fn post(address: SocketAddr, targets: &[String]) -> Vec<String> {
     let mut text = String::new();
     for target in targets {
@@ -106,7 +106,8 @@ fn job_queue_keeps_its_promises() {
     let address = example.address();
     let refused = post(address, &targets(&["/mails", "/mails?to="]));
     assert!(refused.iter().all(|answer| answer.starts_with("400 ")), "{refused:#?}");
-    // Many more than it has room for, and many times faster than it works.
+    // The burst has many more mails than the queue has room for. The mails come many times faster than the queue sends
+    // them.
     let burst: Vec<String> = (0..20).map(|number| format!("/mails?to={number}")).collect();
     let answers = post(address, &[burst, targets(&["/exit"])].concat());
     let (queued, refused): (Vec<_>, Vec<_>) =
@@ -188,6 +189,6 @@ fn subscriber_nats_has_handled_all_when_the_stop_is_over() {
     assert!(answers[..60].iter().all(|answer| answer.starts_with("202 ")), "{answers:#?}");
     let printed = example.finish();
     let numbers: Vec<String> = (0..60).map(|number| number.to_string()).collect();
-    assert_eq!(with(&printed, "handled "), numbers, "each once, in order");
+    assert_eq!(with(&printed, "handled "), numbers, "each order is handled once, in order");
     assert_eq!(printed.last().unwrap(), "60 published, 60 handled");
 }

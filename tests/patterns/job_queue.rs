@@ -1,4 +1,4 @@
-//! Background jobs: what is taken is finished or given back.
+//! Background jobs: the queue finishes each item that it takes, or gives the item back.
 
 use std::{
     sync::{
@@ -20,7 +20,7 @@ use crate::{
     support::{gate::gate, in_background, soon, until},
 };
 
-/// A queue that hands unfinished items to a channel, where they are kept, with the reason as text.
+/// A builder of a queue that sends its unfinished items to a channel, each with the reason as text.
 fn builder<T: Send + 'static>(name: &str) -> (JobQueueBuilder<T>, Receiver<(T, String)>) {
     let (sender, unfinished) = channel();
     let builder = JobQueue::builder(name).on_unfinished(move |item, why| {
@@ -57,7 +57,7 @@ fn a_drain_finishes_what_is_queued_and_what_runs() {
     assert_no_thread("jobs-drain");
     assert_eq!(queue.drain(late()), Drained::default());
     drop(queue);
-    assert!(unfinished.recv().is_err(), "nothing was unfinished");
+    assert!(unfinished.recv().is_err(), "the queue has finished every item");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_stubborn_job_is_left_behind_and_the_rest_is_given_back() {
     assert_eq!((metrics.queued, metrics.running, metrics.not_begun, metrics.kept), (0, 1, 3, 3));
     drop(held);
     assert!(queue.drain(late()).is_clean());
-    assert_eq!(queue.metrics().finished, 1, "it was only late");
+    assert_eq!(queue.metrics().finished, 1, "the job was late, and still finished");
     assert_no_thread("jobs-stubborn");
     assert!(unfinished.try_recv().is_err());
 }
@@ -136,7 +136,7 @@ fn jobs_that_heed_their_context_give_their_items_back_in_time() {
     soon(&begun);
     assert_eq!(queue.drain(Instant::now()), Drained { finished: 0, given_back: 2, left: 0 });
     for _ in 0..2 {
-        // With what the job did to it.
+        // The item comes back with the change that the job made.
         let (item, why) = soon(&unfinished);
         assert_eq!((item, why), (vec!["half done"], format!("failed: {}", Cause::Stopping)));
     }
@@ -210,7 +210,7 @@ fn what_the_hook_keeps_is_given_back_and_what_it_loses_is_left() {
     };
     let builder = JobQueue::builder("jobs-kept").on_unfinished(hook);
     let queue = builder.start(|_: &mut u32, context: &Context| Err::<(), _>(context.wait())).unwrap();
-    // The first one, which runs, is lost: whether its job returns in time makes no difference.
+    // The hook loses the first item, whose job runs. So the result is the same if this job returns in time.
     (1..10).for_each(|item| queue.try_submit(item).unwrap());
     let drained = queue.drain(Instant::now());
     assert_eq!(drained, Drained { finished: 0, given_back: 3, left: 6 });
@@ -286,7 +286,7 @@ fn what_would_have_its_turn_after_the_deadline_is_given_back_at_once() {
     until("the first one has its turn at once", || queue.metrics().finished == 1);
     queue.try_submit(1).unwrap();
     queue.try_submit(2).unwrap();
-    // Be they in the channel or in the hands of workers, which wait with them.
+    // Both items take room, also while a worker waits with an item for its turn.
     assert_eq!(queue.try_submit(3), Err(Refused::Full(3)));
     assert_eq!(queue.metrics().queued, 2);
     let drained = in_background(move || queue.drain(Instant::now() + AN_HOUR / 2));
@@ -328,7 +328,7 @@ fn a_queue_that_is_dropped_gives_back_what_has_not_begun() {
     (0..3).for_each(|item| queue.try_submit(item).unwrap());
     soon(&begun);
     drop(queue);
-    // The worker may return in time to give back one of them itself.
+    // The worker may return in time to give back one of the items itself, so the order is not fixed.
     let mut given_back: Vec<_> = (0..3).map(|_| soon(&unfinished)).collect();
     given_back.sort_by_key(|(item, _)| *item);
     let failed = (0, format!("failed: {}", Cause::Stopping));
@@ -366,7 +366,7 @@ fn whatever_the_order_every_item_is_accounted_for() {
         until("some of it is done", || queue.metrics().finished > round % 10);
         let deadline = if round % 2 == 0 { Instant::now() } else { late() };
         queue.drain(deadline);
-        // What workers still held when the first one returned.
+        // The second drain waits for the items that workers still had when the first drain returned.
         queue.drain(late());
         let mut taken = submitters.map(|submitter| submitter.join().unwrap()).concat();
         let mut accounted: Vec<u32> =

@@ -1,9 +1,9 @@
-//! What servers hand work on to: job queues, owners, buses. Jobs, calls and subscribers are held by gates; nothing is
-//! waited for by the clock.
+//! The patterns to which servers hand work on: job queues, owners and buses. Gates hold the jobs, calls and
+//! subscribers. No test waits for a time to pass.
 //!
-//! Their concurrency is that of contexts, wait groups and crossbeam's channels. The first two have their models under
-//! loom (`tests/loom.rs`), in which channels don't run; so these are stressed with real threads instead, where every
-//! order has to add up.
+//! Contexts, wait groups and crossbeam's channels make the patterns safe for many threads. Contexts and wait groups
+//! have models under loom (`tests/loom.rs`). Channels do not run under loom. So the patterns are tested with many real
+//! threads instead, and the counts must be right in every order.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bus;
@@ -21,18 +21,18 @@ use std::{
 
 use support::{HUNG, until};
 
-/// When a test that gets there has failed.
+/// A deadline that only a failing test reaches.
 fn late() -> Instant {
     Instant::now() + HUNG * 2
 }
 
-/// Something that never happens by itself within a test.
+/// A time that never passes within a test.
 const AN_HOUR: Duration = Duration::from_secs(3600);
 
-/// Waits until the system has no thread of that name any more, or of one that begins with it and a space.
+/// Waits until the system has no thread with this name, and none whose name begins with this name and a space.
 #[track_caller]
 fn assert_no_thread(name: &str) {
-    assert!(name.len() < 14, "the system tells 15 characters of a thread's name");
+    assert!(name.len() < 14, "the system keeps 15 characters of a thread's name");
     if !cfg!(target_os = "linux") {
         return;
     }
@@ -46,7 +46,7 @@ fn assert_no_thread(name: &str) {
     });
 }
 
-/// A program can make a pattern of its own in the same way as these are made.
+/// A program can make a pattern of its own in the same way as these patterns are made.
 #[test]
 fn patterns_are_built_on_the_public_api() {
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/patterns")];
@@ -62,8 +62,8 @@ fn patterns_are_built_on_the_public_api() {
             let text = fs::read_to_string(&path).unwrap();
             for (place, _) in text.match_indices("crate::") {
                 let name = &text[place + "crate::".len()..];
-                // Public names are at the root or in a public module. The exceptions are parts that every program can write
-                // for itself: how a mutex is locked, a panic caught, a thread joined with a bound, and a line logged
+                // Public names are at the root or in a public module. The exceptions are parts that every program can
+                // write for itself: to lock a mutex, to catch a panic, to join a thread with a bound, and to log a line
                 // without waiting for the logger.
                 let is_public = name.starts_with(|first: char| first.is_uppercase() || first == '{')
                     || name.starts_with("group::");

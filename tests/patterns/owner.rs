@@ -1,4 +1,4 @@
-//! A single owner: calls are answered in bounded time, and whether they ran is never in doubt.
+//! A single owner answers calls in bounded time. Each caller knows whether its call ran.
 
 use std::{
     sync::{
@@ -26,7 +26,7 @@ use crate::{
 
 type Log = Vec<&'static str>;
 
-/// Has the owner held by a call, which then says so in the log.
+/// Sends the owner a call that waits at the gate, and then writes `held` to the log.
 fn hold(owner: &Owner<Log>) -> Held {
     let (gate, held) = gate();
     owner
@@ -39,7 +39,7 @@ fn hold(owner: &Owner<Log>) -> Held {
     held
 }
 
-/// Makes a call that can be waited for; returns when it is in the mailbox.
+/// Makes a call in the background. Returns when the call is in the mailbox. The channel delivers the answer.
 fn call(
     owner: &Arc<Owner<Log>>,
     context: &Context,
@@ -68,7 +68,7 @@ fn calls_run_in_order_and_the_stop_returns_the_state() {
     owner.tell(|log| log.push("two")).unwrap();
     assert_eq!(owner.stop(late()), Some(vec!["one", "two"]));
     assert_no_thread("own-order");
-    assert_eq!(owner.stop(late()), None, "there is only one state");
+    assert_eq!(owner.stop(late()), None, "the first stop has taken the state");
     assert!(matches!(owner.tell(|_| ()), Err(Refused::Stopping(_))));
     assert_eq!(owner.call(&context, HUNG, |log| log.len()), Err(CallError::Stopping));
     let metrics = owner.metrics();
@@ -136,7 +136,7 @@ fn a_call_waits_for_room_within_its_time() {
     owner.tell(|log| log.push("waits")).unwrap();
     let (time, began) = (Duration::from_millis(20), Instant::now());
     assert_eq!(owner.call(&Context::new(), time, |log| log.len()), Err(CallError::Full));
-    assert!(began.elapsed() >= time, "not before its time is over");
+    assert!(began.elapsed() >= time, "the call waits until its time is over");
     let context = Context::new();
     let [given_up, served] = [&context, &Context::new()].map(|context| {
         let (owner, context) = (Arc::clone(&owner), context.clone());
@@ -144,7 +144,7 @@ fn a_call_waits_for_room_within_its_time() {
     });
     context.cancel(Cause::ClientGone);
     assert_eq!(soon(&given_up), Err(CallError::Cancelled(Cause::ClientGone)));
-    assert!(served.try_recv().is_err(), "there is no room yet");
+    assert!(served.try_recv().is_err(), "the mailbox has no room yet");
     drop(held);
     assert_eq!(soon(&served), Ok(2));
     assert_eq!(owner.stop(late()), Some(vec!["held", "waits"]));
@@ -169,7 +169,7 @@ fn a_call_that_waits_for_room_hears_of_a_stop() {
     assert_eq!(soon(&stopped), Some(vec!["held", "waits"]));
 }
 
-/// Panics when it is dropped.
+/// A value that panics when it is dropped.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -183,7 +183,7 @@ fn a_tell_that_a_stop_drops_says_so() {
     let (drops, dropped) = channel();
     let hook = move || {
         drops.send(()).unwrap();
-        panic!("on purpose, and harms nobody");
+        panic!("on purpose");
     };
     let owner = Arc::new(Owner::builder("own-told").on_dropped(hook).start(Log::new()).unwrap());
     let held = hold(&owner);
@@ -193,7 +193,7 @@ fn a_tell_that_a_stop_drops_says_so() {
     let answer = call(&owner, &Context::new(), "refused");
     assert_eq!(owner.drain(Instant::now()), Drained { left: 4, ..Drained::default() });
     assert_eq!(soon(&answer), Err(CallError::Stopping));
-    assert_eq!(dropped.try_iter().count(), 2, "the caller of the third one has heard it by itself");
+    assert_eq!(dropped.try_iter().count(), 2, "the caller of the third call gets an error itself");
     drop(held);
     assert_eq!(owner.stop(late()), Some(vec!["held"]));
     assert_no_thread("own-told");
@@ -239,7 +239,7 @@ fn a_stop_refuses_what_is_in_the_mailbox() {
         let owner = Arc::clone(&owner);
         move || owner.drain(late())
     });
-    // Though the owner is still busy.
+    // The caller gets its answer although the owner is still busy.
     assert_eq!(soon(&answer), Err(CallError::Stopping));
     drop(held);
     assert_eq!(soon(&drained), Drained { finished: 1, left: 1, ..Drained::default() });

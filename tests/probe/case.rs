@@ -1,11 +1,11 @@
-//! The cases as data: what a line of `cases.json` may say, parsed once and as strictly as it can be, so that
-//! a misspelt key stops the run and never weakens a case in silence.
+//! The cases as data: what a line of `cases.json` may say. The parser is as strict as possible, so that a misspelt key
+//! stops the run and never weakens a case silently.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-/// One case: a script of bytes for the server and the outcomes that are accepted.
+/// One case: the bytes for the server, and the outcomes that are accepted.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Case {
@@ -18,12 +18,12 @@ pub(crate) struct Case {
     pub(crate) about: String,
     #[serde(deserialize_with = "joined")]
     pub(crate) send: Vec<Step>,
-    /// Absent where the client leaves without waiting for anything.
+    /// Absent if the client leaves without waiting for an answer.
     pub(crate) expect: Option<Expect>,
-    /// Which final responses, counted from 0, answer a HEAD request.
+    /// The numbers of the final responses, counted from 0, that answer a HEAD request.
     #[serde(default)]
     pub(crate) heads: Vec<usize>,
-    /// Cut the bytes in two, at each place in turn, on a fresh connection each time.
+    /// Where to cut the bytes in two. Each place is played on a fresh connection.
     pub(crate) split: Option<Split>,
     /// The distance between two places of the split, in bytes.
     #[serde(default = "one")]
@@ -31,26 +31,26 @@ pub(crate) struct Case {
     /// The pause between the two parts of a split, in milliseconds.
     #[serde(default = "default_gap")]
     pub(crate) gap_ms: u64,
-    /// Play the script on that many connections side by side.
+    /// The number of connections that play the script side by side.
     pub(crate) parallel: Option<usize>,
-    /// Play the script that many times, one after the other.
+    /// How many times to play the script, one time after the other.
     #[serde(default = "one")]
     pub(crate) times: usize,
-    /// Connections that are open meanwhile.
+    /// Connections that are open during the case.
     pub(crate) hold: Option<Hold>,
     /// How long the exchange may take after its last byte went out, in milliseconds.
     #[serde(default = "default_budget")]
     pub(crate) budget_ms: u64,
-    /// The quiet time after which the exchange is believed to be over, in milliseconds.
+    /// The quiet time after which the exchange counts as over, in milliseconds.
     pub(crate) settle_ms: Option<u64>,
-    /// What a fresh connection must find afterwards.
+    /// An exchange that must pass on a fresh connection afterwards.
     pub(crate) after: Option<After>,
-    /// Roughly how many seconds the case needs: the slow ones go first.
+    /// The rough duration of the case in seconds. Slow cases go first.
     #[serde(default)]
     pub(crate) cost: u32,
 }
 
-/// The word of the RFC that stands behind a case.
+/// The requirement level that the RFC gives to the behaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Level {
@@ -58,7 +58,7 @@ pub(crate) enum Level {
     Should,
 }
 
-/// What the server under test does on one of its ports.
+/// The service of the server under test on one of its ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
@@ -94,19 +94,19 @@ pub(crate) struct After {
     pub(crate) expect: Expect,
 }
 
-/// One thing that the client does.
+/// One step of the client.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 pub(crate) enum Step {
     /// Bytes that go out in one write.
     Write(Bytes),
-    /// Wait, and read whatever comes.
+    /// Waits, and reads all bytes that come.
     Delay { delay_ms: u64 },
-    /// Wait without reading.
+    /// Waits without reading.
     Deaf { deaf_ms: u64 },
-    /// Wait; nothing may come.
+    /// Waits. No byte may come.
     Hush { hush_ms: u64 },
-    /// Write so many bytes at a time, with a pause after each.
+    /// Writes `size` bytes at a time, with a pause after each write.
     Drip {
         drip: Bytes,
         #[serde(default = "one")]
@@ -114,7 +114,7 @@ pub(crate) enum Step {
         #[serde(default)]
         gap_ms: u64,
     },
-    /// Wait until the server has spoken.
+    /// Waits until the server has sent a certain response.
     Await {
         r#await: Goal,
         #[serde(default = "default_await")]
@@ -122,19 +122,19 @@ pub(crate) enum Step {
         #[serde(default)]
         optional: bool,
     },
-    /// End the client's side.
+    /// Shuts the client's sending side down.
     Fin { fin: Set },
-    /// Leave with a reset.
+    /// Closes the connection with a reset.
     Reset { rst: Set },
-    /// Leave.
+    /// Closes the connection.
     Close { close: Set },
 }
 
-/// What an await step waits for.
+/// The response for which an await step waits.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Goal {
-    /// That many final responses.
+    /// This many final responses.
     Finals(usize),
     Interim(Interim),
 }
@@ -154,11 +154,11 @@ impl TryFrom<bool> for Set {
     type Error = &'static str;
 
     fn try_from(value: bool) -> Result<Self, Self::Error> {
-        if value { Ok(Self) } else { Err("only true can be said here") }
+        if value { Ok(Self) } else { Err("the only possible value is true") }
     }
 }
 
-/// The outcomes that are right, and those that are merely tolerable.
+/// The outcomes that are right, and the outcomes that are only tolerable.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expect {
@@ -167,11 +167,11 @@ pub(crate) struct Expect {
     pub(crate) warn: Vec<Outcome>,
 }
 
-/// One way an exchange may turn out.
+/// One possible outcome of an exchange.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 pub(crate) enum Outcome {
-    /// A response that was begun and then cut off with the connection.
+    /// A response that was begun, and that the end of the connection cut off.
     Truncated {
         truncated: Set,
     },
@@ -187,15 +187,15 @@ pub(crate) struct Answered {
     /// The connection may not end with a reset.
     #[serde(default)]
     pub(crate) no_reset: bool,
-    /// A step that did not go as planned is no matter.
+    /// A step may go otherwise than planned.
     #[serde(default)]
     pub(crate) notes_ok: bool,
-    /// Fields that no two responses may have alike.
+    /// Fields whose values must differ from response to response.
     #[serde(default)]
     pub(crate) differ: Vec<String>,
 }
 
-/// The connection when the exchange is over.
+/// The state of the connection when the exchange is over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum End {
@@ -205,40 +205,40 @@ pub(crate) enum End {
     Closed,
 }
 
-/// One final response, or a row of them.
+/// One final response, or a row of final responses.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     pub(crate) status: Vec<u16>,
     pub(crate) version: Option<String>,
-    /// The statuses of the interim responses before it.
+    /// The statuses of the interim responses before the final one.
     pub(crate) interim: Option<Vec<u16>>,
     pub(crate) body: Option<Bytes>,
     pub(crate) body_any: Option<Vec<Bytes>>,
     pub(crate) body_has_not: Option<Bytes>,
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, Check>,
-    /// As many responses as there are bodies here.
+    /// The bodies of a row. The row has one response for each body.
     #[serde(default)]
     pub(crate) each: Vec<Bytes>,
-    /// That many responses alike, where `each` says nothing.
+    /// The number of equal responses, if `each` is empty.
     #[serde(default = "one")]
     pub(crate) times: usize,
 }
 
 impl Wanted {
-    /// How many responses this describes.
+    /// The number of responses that this value describes.
     pub(crate) fn count(&self) -> usize {
         if self.each.is_empty() { self.times } else { self.each.len() }
     }
 
-    /// The body of the response at that place of the row.
+    /// The wanted body of the response at this place of the row.
     pub(crate) fn body(&self, place: usize) -> Option<&Bytes> {
         self.each.get(place).or(self.body.as_ref())
     }
 }
 
-/// What a response field is held to.
+/// The check of a response field.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) enum Check {
@@ -252,7 +252,7 @@ pub(crate) enum Check {
     ListsNot(String),
     /// One date in the preferred form (RFC 9110 section 5.6.7).
     Date,
-    /// The same, not more than five seconds from now.
+    /// One such date, at most five seconds from now.
     Now,
 }
 
@@ -280,7 +280,7 @@ impl TryFrom<String> for Check {
     }
 }
 
-/// Bytes, written as text whose characters stand for one byte each, as a repetition, or as a list of these.
+/// Bytes, written as a text with one character for each byte, as a repetition, or as a list of these.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Piece")]
 pub(crate) struct Bytes(pub(crate) Vec<u8>);
@@ -308,7 +308,7 @@ impl TryFrom<Piece> for Bytes {
     }
 }
 
-/// The steps of a script, with bytes that stand next to each other made one write.
+/// The steps of a script. Adjacent bytes become one write.
 fn joined<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Step>, D::Error> {
     let mut steps: Vec<Step> = Vec::new();
     for step in Vec::<Step>::deserialize(deserializer)? {

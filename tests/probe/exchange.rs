@@ -1,4 +1,4 @@
-//! Plays a case: on one connection or on many, once or at every split, and comes to a verdict.
+//! Plays a case and gives a verdict. A case runs on one connection or on many, once or at every split.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,16 +11,16 @@ use crate::Servers;
 
 /// How long an exchange without a budget of its own may take after its last byte went out.
 const BUDGET: Duration = Duration::from_millis(2500);
-/// The quiet time after which an exchange that looks finished is believed to be.
+/// The quiet time after which an exchange that looks finished counts as finished.
 const SETTLE: Duration = Duration::from_millis(120);
-/// The same where no response at all has come yet.
+/// The same quiet time for an exchange without any response yet.
 const SETTLE_EMPTY: Duration = Duration::from_millis(450);
-/// How long a close that is due is waited for.
+/// How long the probe waits for a close that is due.
 const CLOSE_GRACE: Duration = Duration::from_millis(900);
-/// The longest wait between two looks at an exchange.
+/// The longest wait between two checks of an exchange.
 const LOOK: Duration = Duration::from_millis(15);
 
-/// A verdict, and what was seen to come to it.
+/// A verdict, and the text of what the probe saw.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) verdict: Verdict,
@@ -28,11 +28,11 @@ pub(crate) struct Report {
 }
 
 impl Case {
-    /// Plays the case and, unless that already failed, what comes after it.
+    /// Plays the case and, unless the case failed, the exchange that comes after it.
     pub(crate) fn run(&self, servers: &Servers) -> Report {
         self.exchanges(servers).unwrap_or_else(|error| Report {
             verdict: Verdict::Miss,
-            seen: format!("no connection, or no talking on it: {error}"),
+            seen: format!("the connection failed: {error}"),
         })
     }
 
@@ -105,7 +105,7 @@ impl Report {
     }
 }
 
-/// What happens on one connection.
+/// The script of one connection.
 struct Script<'a> {
     address: SocketAddr,
     steps: &'a [Step],
@@ -122,7 +122,7 @@ impl Script<'_> {
         Ok(self.finish(wire))
     }
 
-    /// One connection after the other, until one does not pass.
+    /// Plays the script on one connection after the other, until a connection does not pass.
     fn in_turn(&self, times: usize) -> io::Result<Report> {
         for _ in 1..times {
             let report = self.once(None)?;
@@ -133,7 +133,7 @@ impl Script<'_> {
         self.once(None)
     }
 
-    /// All connections open before the first byte is sent on any.
+    /// Opens all connections before it sends the first byte on any of them.
     fn side_by_side(&self, count: usize) -> io::Result<Report> {
         let mut wires = (0..count).map(|_| self.connect()).collect::<io::Result<Vec<_>>>()?;
         for wire in &mut wires {
@@ -156,7 +156,7 @@ impl Script<'_> {
         let Some(expect) = self.expect else { return Report::pass("no answer expected") };
         let begin = Instant::now();
         loop {
-            // The time comes first: what is quiet until then and has nothing to read now was truly quiet.
+            // Take the time before the read. Then a connection without a byte to read was quiet until that time.
             let now = Instant::now();
             wire.read();
             if wire.is_over() || self.is_clear(expect, &wire, now) || now - begin > self.budget {
@@ -167,14 +167,14 @@ impl Script<'_> {
         Report { verdict: expect.verdict(&wire), seen: wire.to_string() }
     }
 
-    /// Whether more waiting could not change the verdict for the better.
+    /// Whether more waiting cannot improve the verdict.
     fn is_clear(&self, expect: &Expect, wire: &Wire, now: Instant) -> bool {
         let reader = &wire.reader;
         let quiet = now.saturating_duration_since(wire.last_activity());
         let spoke = reader.has_final() || reader.fault.is_some();
         let settle = self.settle.unwrap_or(if spoke { SETTLE } else { SETTLE_EMPTY });
         let settled = quiet >= settle && (expect.passes(wire) || !expect.is_reachable(wire));
-        // Only the close is missing, and it is overdue.
+        // Only the close is missing, and the close is overdue.
         settled || (quiet >= CLOSE_GRACE && !reader.done.is_empty() && expect.passes_but_for_the_end(wire))
     }
 }

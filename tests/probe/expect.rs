@@ -1,5 +1,5 @@
-//! The matcher: does an exchange, as it stands, have one of the outcomes that a case lists, and could it
-//! still come to have one?
+//! The matcher: whether an exchange has one of the outcomes that a case lists, and whether the exchange can still get
+//! one.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,25 +9,25 @@ use super::case::{Answered, Bytes, Check, End, Expect, Outcome, Set, Wanted};
 use super::response::{Brief, Fault, Response};
 use super::wire::{Row, State, Wire};
 
-/// How far the server's clock may be from ours.
+/// The largest difference between the server's clock and ours.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
-/// How an exchange turned out.
+/// The verdict on an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// One of the right outcomes.
     Pass,
     /// One of the tolerable outcomes.
     Warn,
-    /// None of the outcomes that the case lists.
+    /// An outcome that the case does not list.
     Miss,
 }
 
-/// Whether the end of the connection counts.
+/// Whether the end of the connection must match too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
     Counts,
-    /// It is still awaited.
+    /// The end is still to come.
     Ignored,
 }
 
@@ -46,12 +46,12 @@ impl Expect {
         self.pass.iter().any(|outcome| outcome.matches(wire, Ending::Counts))
     }
 
-    /// Whether nothing but the right end of the connection is missing.
+    /// Whether only the right end of the connection is missing.
     pub(crate) fn passes_but_for_the_end(&self, wire: &Wire) -> bool {
         self.pass.iter().any(|outcome| outcome.matches(wire, Ending::Ignored))
     }
 
-    /// Whether the exchange can still turn into a listed outcome if more comes.
+    /// Whether more bytes can still turn the exchange into a listed outcome.
     pub(crate) fn is_reachable(&self, wire: &Wire) -> bool {
         self.pass.iter().chain(&self.warn).any(|outcome| outcome.is_reachable(wire))
     }
@@ -107,7 +107,7 @@ impl Answered {
             && reader.partial.iter().all(|got| row.next().is_some_and(|(wanted, _)| wanted.matches_head(got)))
     }
 
-    /// Each response that is wanted, and its place among those that are described together.
+    /// Each wanted response, and its place among the responses that are described together.
     fn row(&self) -> impl Iterator<Item = (&Wanted, usize)> {
         self.responses.iter().flat_map(|wanted| (0..wanted.count()).map(move |place| (wanted, place)))
     }
@@ -148,8 +148,8 @@ impl Check {
     }
 }
 
-/// The date that a field's one value says in the preferred form; the obsolete forms do not survive the way
-/// back.
+/// The date in a field with one value in the preferred form. Formatting the date again must give the same value, so
+/// that an obsolete form is refused.
 fn date(values: &[&str]) -> Option<SystemTime> {
     let [value] = values else { return None };
     httpdate::parse_http_date(value).ok().filter(|&date| httpdate::fmt_http_date(date) == **value)

@@ -1,5 +1,5 @@
-//! The judge judged: what it must find fault with, and which verdict a server of known behaviour gets.
-//! Without it a probe that lets everything pass would look like a server that does everything right.
+//! Tests of the probe: which faults it must find, and which verdict a server of known behaviour gets. Without these
+//! tests, a probe that accepts everything would look like a server without faults.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
@@ -15,7 +15,7 @@ use super::response::{Fault, Reader};
 /// How the known server ends a connection.
 #[derive(Debug, Clone, Copy)]
 enum Ending {
-    /// Not before the client does.
+    /// The server waits until the client has ended the connection.
     Stay,
     Close,
     Reset,
@@ -31,7 +31,7 @@ const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-
 const DATED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
 const OBSOLETE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: Sunday, 06-Nov-94 08:49:37 GMT\r\n\r\n";
 
-/// The verdict on a server that answers a byte with `reply` and then does as `ending` says.
+/// The verdict on a server that answers a byte with `reply`, and then ends the connection as `ending` says.
 fn verdict(reply: &'static str, ending: Ending, expect: &str) -> Verdict {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
@@ -43,7 +43,7 @@ fn verdict(reply: &'static str, ending: Ending, expect: &str) -> Verdict {
             Stay => {}
             Close => stream.shutdown(Shutdown::Write)?,
             Reset => {
-                // Not before the client has taken the reply, which a reset would discard.
+                // The server waits until the client has taken the reply, because a reset would discard the reply.
                 stream.read_exact(&mut [0])?;
                 return SockRef::from(&stream).set_linger(Some(Duration::ZERO));
             }
@@ -123,7 +123,7 @@ fn verdicts() {
     });
 }
 
-/// What a reader makes of these bytes when they come one by one.
+/// The state of a reader that has got these bytes one by one.
 fn read(bytes: &str, heads: &[usize]) -> Reader {
     let mut reader = Reader::new(heads);
     for byte in bytes.bytes() {

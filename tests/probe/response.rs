@@ -1,5 +1,5 @@
-//! The strict side of the probe: cuts what a server sends on one connection into responses, and finds fault
-//! with whatever RFC 9112 does not allow a server to send.
+//! The strict side of the probe. The reader cuts the bytes of one connection into responses. The reader reports
+//! everything that RFC 9112 does not allow a server to send.
 //!
 //! ```text
 //!           1xx                      whole
@@ -13,7 +13,7 @@
 
 use std::fmt;
 
-/// A response head longer than this never ends.
+/// The reader treats a longer response head as one without end.
 const HEAD_LIMIT: usize = 256 * 1024;
 
 /// A final response, and the statuses of the interim ones before it.
@@ -22,7 +22,7 @@ pub(crate) struct Response {
     pub(crate) version: String,
     pub(crate) status: u16,
     pub(crate) interim: Vec<u16>,
-    /// Field lines in their order, names in lower case.
+    /// The field lines in their order, with names in lower case.
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
@@ -32,11 +32,11 @@ pub(crate) struct Response {
 pub(crate) enum Fault {
     /// The connection ended inside a response head.
     CutHead,
-    /// This is not HTTP/1.1.
+    /// The bytes are not HTTP/1.1.
     Malformed(String),
 }
 
-/// How the end of a response's content is found (RFC 9112 section 6.3).
+/// How the reader finds the end of a response's content (RFC 9112 section 6.3).
 enum Framing {
     Empty,
     Chunked,
@@ -44,18 +44,18 @@ enum Framing {
     UntilClose,
 }
 
-/// The bytes of one connection and what they amount to so far.
+/// The bytes of one connection, and the responses in them so far.
 #[derive(Debug)]
 pub(crate) struct Reader {
     bytes: Vec<u8>,
     position: usize,
-    /// Which final responses, counted from 0, answer a HEAD request.
+    /// The numbers of the final responses, counted from 0, that answer a HEAD request.
     heads: Vec<usize>,
-    /// The statuses of interim responses whose final one has not come.
+    /// The statuses of interim responses whose final response has not come yet.
     pub(crate) interim: Vec<u16>,
-    /// The final responses that are whole.
+    /// The final responses that are complete.
     pub(crate) done: Vec<Response>,
-    /// A final response whose head is whole and whose content is not.
+    /// A final response whose head is complete, and whose content is not.
     pub(crate) partial: Option<Response>,
     pub(crate) fault: Option<Fault>,
 }
@@ -73,12 +73,12 @@ impl Reader {
         }
     }
 
-    /// How many bytes have come.
+    /// The number of bytes that have come.
     pub(crate) fn received(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether a final response has come, if only its head.
+    /// Whether at least the head of a final response has come.
     pub(crate) fn has_final(&self) -> bool {
         !self.done.is_empty() || self.partial.is_some()
     }
@@ -87,7 +87,7 @@ impl Reader {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Cuts off every response that is whole by now. `ended`: no more bytes will come.
+    /// Cuts off every response that is complete by now. `ended` says that no more bytes will come.
     pub(crate) fn advance(&mut self, ended: bool) {
         while self.fault.is_none() {
             self.partial = None;
@@ -99,7 +99,7 @@ impl Reader {
         }
     }
 
-    /// Cuts off one response; `false` if there is none that is whole.
+    /// Cuts off one response. Returns `false` if no response is complete.
     fn cut(&mut self, ended: bool) -> Result<bool, Fault> {
         let rest = &self.bytes[self.position..];
         if rest.is_empty() {
@@ -147,7 +147,7 @@ impl Reader {
 }
 
 impl Response {
-    /// The values of every field line of that name.
+    /// The values of all field lines with this name.
     pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.fields.iter().filter(move |field| field.0 == name).map(|field| field.1.as_str())
     }
@@ -162,9 +162,9 @@ impl Response {
         elements.map(trim).filter(|token| !token.is_empty()).map(str::to_lowercase).collect()
     }
 
-    /// Reads a head, the blank line after it left out.
+    /// Reads a head without the blank line after it.
     fn parse(head: &[u8]) -> Result<Self, Fault> {
-        // A byte is a character, so that nothing is lost.
+        // Each byte becomes one character, so that no byte is lost.
         let head: String = head.iter().copied().map(char::from).collect();
         let mut lines = head.split("\r\n");
         if lines.clone().any(|line| line.contains(['\r', '\n'])) {
@@ -210,7 +210,7 @@ impl Response {
     }
 }
 
-/// Version and status of a status line (RFC 9112 section 4).
+/// The version and the status in a status line (RFC 9112 section 4).
 fn status_line(line: &str) -> Option<(&str, u16)> {
     let mut parts = line.splitn(3, ' ');
     let (version, status, reason) = (parts.next()?, parts.next()?, parts.next()?);
@@ -221,7 +221,7 @@ fn status_line(line: &str) -> Option<(&str, u16)> {
     status.parse().ok().filter(|&status| good && status >= 100).map(|status| (version, status))
 }
 
-/// Name and value of a field line (RFC 9112 section 5).
+/// The name and the value in a field line (RFC 9112 section 5).
 fn field_line(line: &str) -> Result<(String, String), Fault> {
     let bad = || malformed(&format!("the response field line {}", Brief(line.as_bytes(), 60)));
     let (name, value) = line.split_once(':').ok_or_else(bad)?;
@@ -236,7 +236,7 @@ fn field_line(line: &str) -> Result<(String, String), Fault> {
     Ok((name.to_ascii_lowercase(), value.to_owned()))
 }
 
-/// Whether the beginning of a head can still become one.
+/// Checks whether the first bytes of a head can still become a head.
 fn unfinished_head(bytes: &[u8], ended: bool) -> Result<(), Fault> {
     if bytes.iter().zip(b"HTTP/").any(|(got, wanted)| got != wanted) {
         return Err(malformed(&format!("not a response: {}", Brief(bytes, 40))));
@@ -247,7 +247,8 @@ fn unfinished_head(bytes: &[u8], ended: bool) -> Result<(), Fault> {
     if bytes.len() > HEAD_LIMIT { Err(malformed("a response head without end")) } else { Ok(()) }
 }
 
-/// Decodes chunked content as far as it has come; how long it was, once it is whole (RFC 9112 section 7.1).
+/// Decodes the part of chunked content that has come. Returns the length of the coding if it is complete (RFC 9112
+/// section 7.1).
 fn dechunk(content: &[u8], body: &mut Vec<u8>) -> Result<Option<usize>, Fault> {
     let mut rest = content;
     loop {
@@ -265,7 +266,7 @@ fn dechunk(content: &[u8], body: &mut Vec<u8>) -> Result<Option<usize>, Fault> {
             .strip_prefix(b"\r\n")
             .ok_or_else(|| malformed("no CRLF after the data of a chunk in a response"))?;
     }
-    // The trailer section: lines up to an empty one.
+    // The trailer section consists of lines up to an empty one.
     while let Some((line, after)) = cut_line(rest) {
         rest = after;
         if line.is_empty() {
@@ -285,7 +286,7 @@ fn chunk_size(line: &[u8]) -> Result<usize, Fault> {
         .ok_or_else(|| malformed(&format!("the chunk size {} in a response", Brief(digits, 36))))
 }
 
-/// A line that ends in CRLF, and what follows it.
+/// A line that ends in CRLF, and the bytes after the line.
 fn cut_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     find(bytes, b"\r\n").map(|end| (&bytes[..end], &bytes[end + 2..]))
 }
@@ -326,7 +327,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Bytes for a person to read, at most so many of them.
+/// A readable form of bytes, with a bound on how many are shown.
 pub(crate) struct Brief<'a>(pub(crate) &'a [u8], pub(crate) usize);
 
 impl fmt::Display for Brief<'_> {

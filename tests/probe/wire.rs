@@ -1,4 +1,4 @@
-//! One raw connection to the server: it sends exact bytes, keeps what comes back, and plays the steps of a
+//! A raw connection to the server, which sends exact bytes, keeps the bytes that come back, and plays the steps of a
 //! script.
 //!
 //! ```text
@@ -23,12 +23,12 @@ use super::case::{Goal, Set, Step};
 use super::response::{Reader, Response};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A write that makes no progress for so long is given up.
+/// The client gives up a write that makes no progress for this long.
 const SEND_STALL: Duration = Duration::from_secs(4);
-/// The most that one write is given.
+/// The largest number of bytes that the client gives to one write.
 const WRITE_SIZE: usize = 256 * 1024;
 
-/// What has become of the connection.
+/// The state of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Open,
@@ -37,7 +37,7 @@ pub(crate) enum State {
     Left,
 }
 
-/// Where the bytes of a script are cut in two, and the pause between the parts.
+/// The place where the bytes of a script are cut in two, and the pause between the parts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut {
     pub(crate) at: usize,
@@ -46,19 +46,19 @@ pub(crate) struct Cut {
 
 #[derive(Debug)]
 pub(crate) struct Wire {
-    /// Non-blocking, but for the moments of a wait.
+    /// The stream is non-blocking, except during a wait.
     stream: TcpStream,
     pub(crate) state: State,
     pub(crate) reader: Reader,
-    /// What did not go as the script planned.
+    /// The steps that did not go as the script planned.
     pub(crate) notes: Vec<String>,
-    /// The server takes no more bytes, so none are offered.
+    /// The server takes no more bytes, so the client sends none.
     refused: bool,
     last_activity: Instant,
 }
 
 impl Wire {
-    /// `heads`: which final responses, counted from 0, answer a HEAD request.
+    /// `heads` has the numbers of the final responses, counted from 0, that answer a HEAD request.
     pub(crate) fn connect(address: SocketAddr, heads: &[usize]) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
         stream.set_nodelay(true)?;
@@ -73,7 +73,7 @@ impl Wire {
         })
     }
 
-    /// When a byte last came, or a step of sending ended.
+    /// When a byte last came, or when a sending step last ended.
     pub(crate) fn last_activity(&self) -> Instant {
         self.last_activity
     }
@@ -82,17 +82,17 @@ impl Wire {
         self.state != State::Open
     }
 
-    /// Reads whatever is there.
+    /// Reads all bytes that have come.
     pub(crate) fn read(&mut self) {
         while self.receive() {}
     }
 
-    /// Waits for up to that long for something to read, and reads it.
+    /// Waits for bytes, for at most this time, and reads them.
     pub(crate) fn wait(&mut self, limit: Duration) {
         if self.is_over() {
             return thread::sleep(limit.min(Duration::from_millis(20)));
         }
-        // These fail only on a dead socket, where the read says so without a wait.
+        // These calls fail only on a dead socket. Then the read reports the error without a wait.
         let _ = self.stream.set_read_timeout(Some(limit.max(Duration::from_millis(1))));
         let _ = self.stream.set_nonblocking(false);
         let received = self.receive();
@@ -102,7 +102,7 @@ impl Wire {
         }
     }
 
-    /// Reads once; `false` if there was nothing to read, or never will be.
+    /// Reads once. Returns `false` if there is nothing to read, or if the connection is over.
     fn receive(&mut self) -> bool {
         if self.is_over() {
             return false;
@@ -125,7 +125,7 @@ impl Wire {
         true
     }
 
-    /// Reads for exactly that long.
+    /// Reads for exactly this time.
     fn pump(&mut self, time: Duration) {
         let until = Instant::now() + time;
         while let Some(left) = time_left(until) {
@@ -133,7 +133,7 @@ impl Wire {
         }
     }
 
-    /// Sends all of it, and reads meanwhile.
+    /// Sends all bytes, and reads meanwhile.
     pub(crate) fn send(&mut self, mut bytes: &[u8]) {
         let mut progress = Instant::now();
         while !bytes.is_empty() && !self.refused {
@@ -211,12 +211,12 @@ impl Wire {
                     }
                 }
                 Step::Fin { fin: Set } => {
-                    // It fails where the connection is gone, and then there is nothing to end.
+                    // The call fails if the connection is gone. Then the client has no side to shut down.
                     let _ = self.stream.shutdown(Shutdown::Write);
                     self.last_activity = Instant::now();
                 }
                 Step::Reset { rst: Set } => {
-                    // Without a time to linger, the close that follows is a reset.
+                    // With a linger time of zero, the close that follows is a reset.
                     let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
                     return self.state = State::Left;
                 }
@@ -237,7 +237,7 @@ fn time_left(until: Instant) -> Option<Duration> {
     until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
 }
 
-/// What came, for a person to read.
+/// Shows the bytes that came in a readable form.
 impl fmt::Display for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts: Vec<String> = self.reader.done.iter().map(Response::to_string).collect();
@@ -255,7 +255,7 @@ impl fmt::Display for Wire {
     }
 }
 
-/// Descriptions of responses, the middle of a long row left out.
+/// Descriptions of responses. A long row is shown without its middle.
 pub(crate) struct Row<'a>(pub(crate) &'a [String]);
 
 impl fmt::Display for Row<'_> {

@@ -1,4 +1,5 @@
-// Node's http with an agent that keeps connections, and its fetch, against the addresses of hello, name and echo.
+// Tests Node's http with an agent that keeps connections, and Node's fetch, against the addresses of hello, name and
+// echo.
 
 import assert from "node:assert/strict";
 import http from "node:http";
@@ -23,24 +24,24 @@ function ask(agent, url, options = {}, pieces = []) {
   });
 }
 
-// A hundred requests at once, through four sockets.
+// A hundred requests at once, over four sockets.
 const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
 const greetings = await Promise.all(Array.from({ length: 100 }, () => ask(agent, hello)));
 for (const greeting of greetings) assert.equal(greeting.toString(), "Hello, world!");
 
-// Pieces without a length go out in chunks.
+// Node sends pieces without a length as chunks.
 const pieces = Array.from({ length: 80 }, (_, number) => Buffer.alloc(65_536, number));
 const sent = Buffer.concat(pieces);
 assert.ok((await ask(agent, echo, { method: "POST" }, pieces)).equals(sent));
 agent.destroy();
 
-// fetch keeps its connection as well.
+// fetch keeps its connection too.
 for (let number = 0; number < 100; number += 1) {
   const response = await fetch(`${name}?name=${number}`);
   assert.equal(await response.text(), `Hello, ${number}!`);
 }
 
-// Content with a length, and a stream of it.
+// Content with a length, and content from a stream.
 const stream = () =>
   new ReadableStream({
     start(controller) {

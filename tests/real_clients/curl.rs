@@ -1,10 +1,10 @@
-//! curl: one request after the other, as people and scripts make them.
+//! curl: one request after the other, as people and scripts send them.
 
 use std::process::Command;
 
 use crate::peer::{Folder, LIMIT, Outcome, Served, content, run, start, stop};
 
-/// Runs curl, without any settings of its user and past any proxy.
+/// Runs curl without the settings of its user, and without a proxy.
 #[track_caller]
 pub(crate) fn curl(arguments: &[&str], stdin: &[u8]) -> Outcome {
     run(
@@ -13,7 +13,7 @@ pub(crate) fn curl(arguments: &[&str], stdin: &[u8]) -> Outcome {
     )
 }
 
-/// Otherwise an upload to a folder gets the name of its file.
+/// Without this option, curl adds the name of the file to the target of an upload.
 const TO_ROOT: [&str; 2] = ["--request-target", "/"];
 
 #[test]
@@ -34,7 +34,7 @@ fn one_connection_serves_many_urls() {
 fn head_has_the_fields_of_get_and_no_content() {
     let program = start();
     let url = format!("http://{}/", program.hello);
-    // The GET behind it reads its answer from where the answer to HEAD has ended.
+    // The GET that follows reads its response from where the response to HEAD has ended.
     let outcome = curl(&["--head", &url, "--next", "--silent", "--noproxy", "*", &url], b"");
     outcome.says("HTTP/1.1 200 OK\r\n");
     outcome.says("\r\nContent-Length: 13\r\n");
@@ -63,7 +63,7 @@ fn uploads_come_back_byte_for_byte() {
     let (url, sent) = (format!("http://{}/", program.echo), content(5 << 20));
     let folder = Folder::new("curl-uploads");
     let path = &folder.write("sent", &sent);
-    // With a length, with a length in HTTP/1.0, and in chunks.
+    // Content with a length, with a length in HTTP/1.0, and in chunks.
     for arguments in
         [&["--upload-file", path, &url][..], &["--http1.0", "--upload-file", path, &url], &["-T", "-", &url]]
     {
@@ -78,7 +78,8 @@ fn uploads_come_back_byte_for_byte() {
 fn an_expectation_is_met_before_the_content() {
     let program = start();
     let url = format!("http://{}/", program.echo);
-    // curl would wait for a minute if nothing came, and `run` would too; so it is the log that tells.
+    // Without an interim response, curl would wait for a minute and send the content all the same. So the test looks
+    // into curl's log.
     let wait = ["--verbose", "--expect100-timeout", "60", "--header", "Expect: 100-continue"];
     for upload in [&["--data", "small"][..], &["--upload-file", "-"]] {
         let outcome = curl(&[&wait, upload, &[&url]].concat(), b"small");
@@ -105,9 +106,9 @@ fn what_is_too_large_is_answered_and_not_reset() {
         assert!(outcome.text().contains("RFC 9110, section 15.5.14"), "{}", outcome.text());
         outcome.stderr
     };
-    // Where the client asks first, not a byte is sent in vain.
+    // If the client asks first, it sends no byte in vain.
     assert_eq!(upload("Expect: 100-continue", path), "413 0");
-    // Where it does not, with a length and in chunks.
+    // If the client does not ask, it sends content with a length or in chunks.
     for path in [path, "-"] {
         let outcome = upload("Expect:", path);
         assert!(outcome.starts_with("413 "), "{outcome}");

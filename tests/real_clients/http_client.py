@@ -21,7 +21,7 @@ def ask(connection, method, path="/", body=None, status=200, **options):
 
 hello, name, echo = map(connect, sys.argv[1:])
 
-# What HEAD promises is what GET brings, and the connection stays in step.
+# HEAD announces the length that GET has, and the connection stays in step.
 response, content = ask(hello, "HEAD")
 assert (response.getheader("Content-Length"), content) == ("13", b""), content
 assert ask(hello, "GET")[1] == b"Hello, world!"
@@ -39,7 +39,7 @@ old._http_vsn, old._http_vsn_str = 10, "HTTP/1.0"
 response, content = ask(old, "GET", "/?name=1.0")
 assert content == b"Hello, 1.0!" and response.will_close and old.sock is None, content
 
-# Content with a length, in chunks, in chunks of single bytes, and none: all over one socket.
+# Content with a length, in chunks, in chunks of single bytes, and no content: all over one socket.
 large = bytes(range(256)) * (5 * 4096)
 assert ask(echo, "POST", body=large)[1] == large
 socket = echo.sock
@@ -49,7 +49,7 @@ assert ask(echo, "PUT", body=iter([b"a", b"b", b"c"]), encode_chunked=True)[1] =
 assert ask(echo, "POST", body=b"")[1] == b""
 assert echo.sock is socket
 
-# This client sends all of its content before it reads, so the answer has to survive that.
+# This client sends all of its content before it reads. The response must survive until then.
 for body in (bytes(LIMIT + 1), iter([bytes(LIMIT), b"1"])):
     response, content = ask(connect(sys.argv[3]), "POST", body=body, status=413, encode_chunked=True)
     assert response.will_close

@@ -1,5 +1,5 @@
-//! Load generators: many connections at once, each bounded in requests or time. What is asked of them is that not a
-//! single request fails; how fast they are is no matter here.
+//! Load generators: many connections at once, each with a bound on its requests or its time. No request may fail. The
+//! tests do not look at the speed.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ fn command(line: &[&str]) -> Outcome {
     run(Command::new(line[0]).args(&line[1..]), b"")
 }
 
-/// The number behind a label.
+/// The number after a label.
 #[track_caller]
 fn number(outcome: &Outcome, label: &str) -> u64 {
     let (_, behind) = outcome.text().split_once(label).unwrap_or_else(|| panic!("no {label:?}: {outcome:?}"));
@@ -22,7 +22,7 @@ fn number(outcome: &Outcome, label: &str) -> u64 {
 #[ignore = "needs ab"]
 fn ab_keeps_its_connections() {
     let program = start();
-    // It speaks HTTP/1.0 and asks for the connection to persist.
+    // ab speaks HTTP/1.0, and asks the server to keep the connection.
     let outcome =
         command(&["ab", "-q", "-k", "-n", "2000", "-c", "32", &format!("http://{}/", program.hello)]);
     assert_eq!(number(&outcome, "Complete requests:"), 2000);
@@ -74,7 +74,7 @@ fn wrk_sees_no_error() {
 #[ignore = "needs h2load"]
 fn h2load_pipelines() {
     let program = start();
-    // Without pipelining, and with eight requests under way on each connection.
+    // Without pipelining, and with eight requests in flight on each connection.
     for under_way in ["1", "8"] {
         let url = format!("http://{}/", program.hello);
         let outcome = command(&["h2load", "--h1", "-n", "2000", "-c", "32", "-m", under_way, &url]);

@@ -1,5 +1,5 @@
-//! Real clients, load generators and proxies against the real program, over loopback. They need programs that not
-//! every machine has, so they only run when they are asked to: `.ci/run` installs the programs and asks.
+//! Real clients, load generators and proxies against the real program, over loopback. The tests need programs that not
+//! every machine has, so they run only on request. `.ci/run` installs the programs and runs the tests.
 //!
 //! ```text
 //!  curl, http.client, Node, ab, wrk, h2load ----------------------+
@@ -7,9 +7,9 @@
 //!  curl, h2load --> nginx or HAProxy, which keep connections -----+
 //! ```
 //!
-//! Each test ends with a stop of the program, and holds its report to what the client says it did: how many requests
-//! over how many connections.
-#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to panic")]
+//! Each test ends with a stop of the program. The test compares the program's report with the client's: how many
+//! requests came over how many connections.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod curl;
 mod load;

@@ -1,4 +1,4 @@
-//! Both ends of a conversation: a client that runs to its end, and a program that is stopped and asked for its report.
+//! Both sides of a test: a client that runs to its end, and the program, which is stopped and then reports.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use crate::program::{FREE, Process, Program};
 
-/// No client here needs more than some seconds.
+/// Longer than any client runs. No client here needs more than some seconds.
 const HANGS: Duration = Duration::from_secs(120);
 
-/// The limit that the program has on the content of a request.
+/// The program's limit on the content of a request.
 pub(crate) const LIMIT: usize = 8 * 1024 * 1024;
 
-/// What a client came to.
+/// The output of a client that has ended.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) stdout: Vec<u8>,
@@ -31,14 +31,14 @@ impl Outcome {
         str::from_utf8(&self.stdout).unwrap()
     }
 
-    /// Panics unless it printed this.
+    /// Panics unless the client printed this text.
     #[track_caller]
     pub(crate) fn says(&self, part: &str) {
         let text = self.text();
         assert!(text.contains(part), "no {part:?} in {text}{}", self.stderr);
     }
 
-    /// Panics if it printed this.
+    /// Panics if the client printed this text.
     #[track_caller]
     pub(crate) fn says_not(&self, part: &str) {
         let text = self.text();
@@ -46,7 +46,7 @@ impl Outcome {
     }
 }
 
-/// Runs a client to its end, which has to be a success.
+/// Runs a client to its end. The client must succeed.
 #[track_caller]
 pub(crate) fn run(command: &mut Command, stdin: &[u8]) -> Outcome {
     let name = command.get_program().to_owned();
@@ -60,26 +60,26 @@ pub(crate) fn run(command: &mut Command, stdin: &[u8]) -> Outcome {
         (child.stdin.take().unwrap(), child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let mut process = Process(child);
     let input = stdin.to_vec();
-    // A client may have heard enough before it has read all of its input.
+    // A client may end before it has read all of its input, so an error is ignored.
     thread::spawn(move || drop(to.write_all(&input)));
     let (stdout, stderr) = (collect(from), collect(errors));
     let hangs = |error| -> ! { panic!("{name:?} hangs: {error}") };
     let stdout = stdout.recv_timeout(HANGS).unwrap_or_else(|error| hangs(error));
     let stderr = stderr.recv_timeout(HANGS).unwrap_or_else(|error| hangs(error));
     let stderr = String::from_utf8_lossy(&stderr).into_owned();
-    // It has closed its output, so it is about to end.
+    // The client has closed its output, so it ends soon.
     let status = process.0.wait().unwrap();
     assert!(status.success(), "{name:?}: {status}\n{}{stderr}", String::from_utf8_lossy(&stdout));
     Outcome { stdout, stderr }
 }
 
-/// Reads to the end on a thread of its own.
+/// Reads to the end, on a thread of its own.
 fn collect(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
         from.read_to_end(&mut bytes).unwrap();
-        // Nobody waits for it any more if the test has failed meanwhile.
+        // The receiver is gone if the test has failed meanwhile.
         let _ = sender.send(bytes);
     });
     receiver
@@ -99,7 +99,7 @@ pub(crate) fn content(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// The running program, and where its three servers listen.
+/// The running program, and the addresses of its three servers.
 pub(crate) struct Servers {
     pub(crate) hello: SocketAddr,
     pub(crate) name: SocketAddr,
@@ -119,14 +119,14 @@ pub(crate) fn start_on(addresses: [SocketAddr; 3]) -> Servers {
     Servers { hello, name, echo, program }
 }
 
-/// What a server of the program says it did.
+/// The counts in the report of one server.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Served {
     pub(crate) requests: u64,
     pub(crate) connections: u64,
 }
 
-/// Stops the program, which has to end cleanly, and returns what hello, name and echo served.
+/// Stops the program, which must end cleanly. Returns the counts of hello, name and echo.
 #[track_caller]
 pub(crate) fn stop(servers: Servers) -> [Served; 3] {
     servers.program.signal("TERM");
@@ -145,26 +145,26 @@ pub(crate) fn stop(servers: Servers) -> [Served; 3] {
     })
 }
 
-/// A port that is free now. Whoever is told it has to be quick.
+/// An address that is free now. Another process may take it later, so the caller should bind it soon.
 pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
-/// A folder for what a test writes, gone with its owner.
+/// A folder for the files of a test. Dropping the value removes the folder.
 #[derive(Debug)]
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    /// `name` is the test's own.
+    /// Each test has its own `name`.
     pub(crate) fn new(name: &str) -> Folder {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        // What a run that was killed has left behind.
+        // A run that was killed may have left the folder behind.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         Folder(path)
     }
 
-    /// The path of a file in it.
+    /// The path of a file in the folder.
     pub(crate) fn path(&self, file: &str) -> String {
         self.0.join(file).to_str().unwrap().to_owned()
     }
@@ -179,7 +179,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed now is removed by the next run.
+        // The next run removes the files that remain now.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

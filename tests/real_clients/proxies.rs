@@ -1,5 +1,6 @@
-//! nginx and HAProxy in front of the program, as it is meant to be run: connections to it are kept and shared between
-//! clients, content is passed on as it comes in, and a restart behind the proxy is nobody's failure.
+//! nginx and HAProxy in front of the program, which is how the program should be used. A proxy keeps connections and
+//! shares them between clients. A proxy passes content on while the content arrives. A restart of the program behind
+//! the proxy harms no client.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -11,11 +12,11 @@ use crate::curl::curl;
 use crate::peer::{Folder, LIMIT, Served, Servers, content, free_address, run, start, start_on, stop};
 use crate::program::Process;
 
-/// Tries to connect to a proxy that has just been started, and the pause between two of them.
+/// How often a test tries to connect to a new proxy, and the pause between two tries.
 const TRIES: u32 = 3000;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A proxy in the foreground. It serves `/` from hello and `/echo` from echo.
+/// A proxy in the foreground, which serves `/` from hello and `/echo` from echo.
 struct Proxy {
     address: SocketAddr,
     _process: Process,
@@ -23,7 +24,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// Starts it, and waits until it accepts connections.
+    /// Starts the proxy, and waits until it accepts connections.
     #[track_caller]
     fn start(mut command: Command, address: SocketAddr, folder: Folder) -> Proxy {
         let log = folder.path("output.log");
@@ -46,7 +47,7 @@ fn nginx(program: &Servers) -> Proxy {
     let (address, folder) = (free_address(), Folder::new("nginx"));
     let Servers { hello, echo, .. } = program;
     let here = folder.path("");
-    // A single process: with a master, its workers would outlive it when it is killed.
+    // nginx runs as a single process. The workers of a master would outlive it when the test kills the master.
     let configuration = format!(
         r#"daemon off;
 master_process off;
@@ -111,7 +112,7 @@ backend echo
     Proxy::start(command, address, folder)
 }
 
-/// What holds with any proxy in front.
+/// Checks that must pass with any proxy.
 #[track_caller]
 fn serves_through(proxy: fn(&Servers) -> Proxy) {
     let program = start();
@@ -120,20 +121,20 @@ fn serves_through(proxy: fn(&Servers) -> Proxy) {
     let (url, echo) =
         (format!("http://{}/?[1-500]", proxy.address), format!("http://{}/echo", proxy.address));
 
-    // One client after the other, and side by side.
+    // One client after the other, and then several side by side.
     assert_eq!(curl(&[&url], b"").text(), "Hello, world!".repeat(500));
     let plain = format!("http://{}/", proxy.address);
     let load = run(Command::new("h2load").args(["--h1", "-n", "500", "-c", "8", &plain]), b"");
     load.says("500 done, 500 succeeded, 0 failed, 0 errored, 0 timeout");
     load.says("status codes: 500 2xx, 0 3xx, 0 4xx, 0 5xx");
 
-    // Content with a length and in chunks, without being collected first, and twice over one connection.
+    // Content with a length and in chunks, which the proxy does not collect first, twice over one connection.
     let sent = content(5 << 20);
     let folder = Folder::new(&format!("{}-uploads", proxy.address.port()));
     let file = folder.write("sent", &sent);
     assert!(curl(&["--upload-file", &file, &echo], b"").stdout == sent);
     assert!(curl(&["--upload-file", "-", &echo], &sent).stdout == sent);
-    // A refusal in the middle of an upload comes through as what it is.
+    // The proxy passes on a refusal in the middle of an upload.
     let arguments =
         ["--header", "Expect:", "--write-out", "%{stderr}%{http_code}", "--upload-file", "-", &echo];
     let refused = curl(&arguments, &content(4 * LIMIT));
@@ -145,7 +146,7 @@ fn serves_through(proxy: fn(&Servers) -> Proxy) {
     assert!(hello.connections <= 16, "the proxy keeps its connections: {hello:?}");
     assert_eq!(echoed.requests, 2);
 
-    // A restart: what the proxy had kept is gone, and no client notices.
+    // A restart: the connections that the proxy kept are gone, and no client notices.
     let program = start_on(listening);
     assert_eq!(curl(&[&url], b"").text(), "Hello, world!".repeat(500));
     let Served { requests, connections } = &stop(program)[0];

@@ -1,5 +1,5 @@
-//! Clients that are libraries: Python's `http.client` and Node's agents and `fetch`, each driven by the script beside
-//! this file, which ends with a failure if a response is not what it has to be.
+//! Clients that are libraries: Python's `http.client`, and Node's agents and `fetch`. A script beside this file drives
+//! each of them. The script fails if a response is wrong.
 
 use std::process::Command;
 
@@ -23,7 +23,7 @@ fn python_http_client() {
     let [hello, name, echo] = stop(program);
     assert_eq!(hello, Served { requests: 2, connections: 1 });
     assert_eq!(name, Served { requests: 51, connections: 2 });
-    // What is refused while it comes in is no request.
+    // The report does not count requests that are refused while their content comes in.
     assert_eq!(echo, Served { requests: 4, connections: 3 });
 }
 
@@ -35,7 +35,7 @@ fn node_agents_and_fetch() {
     let [hello, name, echo] = stop(program);
     assert_eq!(hello.requests, 100);
     assert!(hello.connections <= 4, "{hello:?}");
-    // fetch may find its connection not yet free again, and takes another one then.
+    // If its connection is not free again yet, fetch takes another one.
     assert!(name.requests == 100 && name.connections <= 10, "{name:?}");
     assert_eq!(echo.requests, 3);
 }

@@ -1,5 +1,5 @@
-//! Downloads share the workers with requests: a content that is read from somewhere takes a worker for a piece at a time, and
-//! one that nobody wants takes none.
+//! Downloads share the workers with requests. Content from a reader takes a worker for one piece at a time. A download
+//! whose client does not read takes no worker.
 
 use std::{
     fs::{File, OpenOptions},
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// More than the kernel's buffers of both sides hold, for a client with a small window.
+/// More than the kernel's buffers on both sides hold, for a client with a small window.
 const LARGE: usize = 6_000_007;
 
 fn answer(body: Body) -> Response {
@@ -34,7 +34,7 @@ fn content(length: usize) -> Arc<[u8]> {
     (0..length).map(|position| (position * 31 % 251) as u8).collect()
 }
 
-/// Gives its content in pieces of these sizes, one after the other and from the beginning again.
+/// A reader that gives its content in pieces of these sizes. After the last size, the sizes begin again.
 struct InPieces {
     content: Arc<[u8]>,
     at: usize,
@@ -59,7 +59,7 @@ impl Read for InPieces {
     }
 }
 
-/// A reader that tells what is done with it, and waits at each read, or at its drop, until it may go on.
+/// A reader that reports each call, and may wait in each read, or in its drop, until the test lets it go on.
 struct Watched {
     tell: mpsc::Sender<Told>,
     at_read: Option<Gate>,
@@ -134,12 +134,12 @@ fn twenty_clients_that_read_nothing_leave_two_workers_to_requests_and_get_everyt
         clients.push((client, is_file));
     }
     assert_serves(address);
-    until("no worker is held by those who do not read", || no_worker_is_busy(&server));
+    until("no worker waits for a client that does not read", || no_worker_is_busy(&server));
     assert_serves(address);
     for (mut client, is_file) in clients {
         let taken = if is_file { client.read_bytes(LARGE) } else { read_chunks(&mut client) };
-        assert!(taken == *whole, "the content is another one");
-        assert_eq!(client.get("/me").text(), "me", "the connection goes on");
+        assert!(taken == *whole, "the content differs");
+        assert_eq!(client.get("/me").text(), "me", "the connection stays open");
     }
     let report = server.stop(patient());
     assert!(report.is_clean(), "{report}");
@@ -196,7 +196,7 @@ fn the_end_of_a_reader_that_nobody_wants_holds_up_no_loop_and_no_answer() {
             answer(Body::from_reader(reader))
         }
     });
-    // One in a `Drop` at a time, so that one of the two workers is left.
+    // Only one reader at a time may be in its `Drop`, so that one of the two workers is left.
     let (server, address) = start(local().loops(1).max_workers(2).routes(routes));
     let mut client = Client::connect(address);
     for path in ["/pool/slow", "/inline/slow"] {
@@ -205,7 +205,7 @@ fn the_end_of_a_reader_that_nobody_wants_holds_up_no_loop_and_no_answer() {
     }
     held.wait_entered();
     assert_eq!(client.get("/me").text(), "me");
-    // Nor does the reader of a client that goes in the middle.
+    // The reader of a client that leaves in the middle must not hold up an answer either.
     for path in ["/pool/slow", "/inline/slow"] {
         let mut gone = Client::connect_with_small_window(address);
         gone.send(get(path));
@@ -301,7 +301,7 @@ fn readers_that_block_hold_half_of_the_workers_at_most() {
     for mut client in clients {
         assert_eq!(read_chunks(&mut client), b"xxxxxxxxxx");
     }
-    // Each of them is read once.
+    // Each of the eight readers is read once and dropped once.
     let dropped = (0..16).filter(|_| soon(&told) == Told::Dropped).count();
     assert_eq!(dropped, 8);
     assert!(server.stop(patient()).is_clean());
@@ -356,7 +356,7 @@ fn a_client_that_goes_in_the_middle_frees_the_reader_and_the_worker() {
     assert!(server.stop(patient()).stragglers.is_empty());
 }
 
-/// One worker for both.
+/// Requests and downloads share one worker.
 #[test]
 fn neither_requests_nor_downloads_starve() {
     let whole = content(LARGE);
@@ -370,7 +370,7 @@ fn neither_requests_nor_downloads_starve() {
     let mut endless = Client::connect(address);
     endless.send(get("/endless"));
     let mut endless = endless.sender();
-    // Reads as fast as it can, until its server has gone.
+    // This client reads as fast as it can, until its server has gone.
     let downloaded = in_background(move || io::copy(&mut endless, &mut io::sink()).unwrap_or(1));
     for _ in 0..100 {
         assert_serves(address);
@@ -451,7 +451,7 @@ fn a_file_that_shrinks_is_cut_and_one_that_grows_is_not_lengthened() {
     assert!(client.read_bytes(LARGE) == *whole);
     client.send(get("/inline/file"));
     assert_eq!(client.read_response_head().content_length(), LARGE + 8);
-    until("what is read ahead is read", || no_worker_is_busy(&server));
+    until("the server has read ahead", || no_worker_is_busy(&server));
     OpenOptions::new().write(true).open(&path).unwrap().set_len(1000).unwrap();
     let taken = client.read_all_there_is();
     assert!(taken.len() < LARGE && taken == whole[..taken.len()]);

@@ -1,4 +1,4 @@
-//! Everything that can end a stream before its time.
+//! Everything that can end a stream early.
 
 use std::{panic, thread, time::Duration};
 
@@ -40,7 +40,8 @@ fn an_aborted_body_does_not_look_whole() {
         assert_cut(&mut client);
         assert!(matches!(other.send("x"), Err(SendError::Closed(_))));
         other.context().wait();
-        // Where the end of the connection is the end of the content, it must be a reset.
+        // In HTTP/1.0 the end of the connection is the end of the content. So the server must end an incomplete content
+        // with a reset.
         let mut client = Client::connect(streams.address);
         client.send("GET / HTTP/1.0\r\n\r\n");
         client.read_response_head();
@@ -93,8 +94,8 @@ fn a_sender_hears_of_its_clients_end_though_it_sends_nothing() {
     }
     let (client, sender) = streams.open();
     drop(client);
-    until("it is noticed without a context, too", || sender.cause() == Some(Cause::ClientGone));
-    assert_eq!(sender.context().cause(), Some(Cause::ClientGone), "made afterwards");
+    until("the sender notices the close without a context", || sender.cause() == Some(Cause::ClientGone));
+    assert_eq!(sender.context().cause(), Some(Cause::ClientGone), "a later context has the cause too");
 }
 
 #[test]
@@ -115,7 +116,7 @@ fn the_requests_context_ends_with_a_client_that_goes_during_the_stream() {
     assert_eq!(context.wait(), Cause::ClientGone);
 }
 
-/// Such a client gets the digits that were sent ahead, too: they are leading zeros.
+/// A half-closed client also reads the digits that were sent ahead, which are leading zeros of a chunk size.
 #[test]
 fn a_half_closed_client_gets_all_of_it() {
     let timeouts = Timeouts::default().half_close_probe(Duration::from_millis(1));
@@ -123,10 +124,10 @@ fn a_half_closed_client_gets_all_of_it() {
     for finish_at_once in [false, true] {
         let (mut client, sender) = streams.open();
         client.half_close();
-        assert_eq!(client.read_bytes(3), b"000", "sent ahead");
+        assert_eq!(client.read_bytes(3), b"000", "the server has sent zeros ahead");
         if !finish_at_once {
             sender.send("0123456789").unwrap();
-            assert_eq!(read_chunk(&mut client), b"0123456789", "whatever zeros are left");
+            assert_eq!(read_chunk(&mut client), b"0123456789", "further zeros may come before the size");
         }
         sender.finish();
         assert_eq!(read_chunks(&mut client), b"");

@@ -1,4 +1,4 @@
-//! The pace of a stream is that of the slower side, and what waits is bounded.
+//! A stream is as fast as its slower side, and the bytes that wait are bounded.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use crate::{
 
 const CAPACITY: usize = 32 * 1024;
 
-/// More than the kernel's buffers of both sides can hold.
+/// More than the kernel's buffers on both sides can hold.
 const PLENTY: usize = 64 << 20;
 
 #[test]
@@ -39,7 +39,7 @@ fn a_client_that_does_not_read_holds_its_senders_back() {
         sender.context().with_timeout(Duration::from_millis(100)).wait();
         stands && last == sent.load(Ordering::Relaxed)
     });
-    assert!(last < PLENTY / 2, "{last} bytes were taken that nobody reads");
+    assert!(last < PLENTY / 2, "the sender sent {last} bytes that the client does not read");
     let timeout = Duration::from_millis(1);
     assert_eq!(sender.send_timeout("x".repeat(CAPACITY), timeout), Err(SendError::Full));
     drop(sender);
@@ -76,7 +76,7 @@ fn a_stream_with_nothing_to_send_has_no_time_out() {
     let (mut client, sender) = streams.open();
     sender.send("before").unwrap();
     assert_eq!(read_chunk(&mut client), b"before");
-    // Ten times as long as anything may take.
+    // Ten times as long as any time-out of this server.
     let until = sender.context().with_timeout(short * 10).wait();
     assert_eq!((until, sender.cause()), (Cause::DeadlineExceeded, None));
     sender.send("after").unwrap();

@@ -1,4 +1,4 @@
-//! How a content is told to each kind of client.
+//! How the server frames a content for each kind of client.
 
 use std::thread;
 
@@ -24,7 +24,7 @@ fn each_batch_is_one_chunk_and_the_connection_goes_on() {
         assert_eq!(client.read_bytes(4 + 255 + 2), format!("ff\r\n{}\r\n", "x".repeat(255)).into_bytes());
         sender.send("").unwrap();
         sender.finish();
-        assert_eq!(client.read_bytes(5), b"0\r\n\r\n", "nothing sent is no chunk, as that would be the last");
+        assert_eq!(client.read_bytes(5), b"0\r\n\r\n", "an empty send sends no chunk");
         assert_eq!(client.get("/plain").text(), "plain");
     }
 }
@@ -86,7 +86,7 @@ fn a_declared_length_is_told_and_kept() {
         sender.send("01234").unwrap();
         assert_eq!(client.read_bytes(5), b"01234");
         sender.send("56789").unwrap();
-        assert_eq!(client.read_bytes(5), b"56789", "complete with the last byte, finished or not");
+        assert_eq!(client.read_bytes(5), b"56789", "the last byte ends the content");
         assert_eq!(client.get("/plain").text(), "plain");
         assert!(matches!(sender.try_send("x"), Err(SendError::Closed(_))));
     }

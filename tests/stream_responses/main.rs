@@ -1,5 +1,5 @@
-//! Responses that are sent bit by bit: every way to frame them, every way in which they can end, and what both sides see
-//! of it. The client reads them with a reader of its own.
+//! Responses that are sent in pieces: all framings, all endings, and what both sides see. The client has its own reader
+//! of such responses.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../support/mod.rs"]
@@ -21,7 +21,7 @@ use support::{
     local, soon, start,
 };
 
-/// A server whose `/` is a stream that the test sends to, and `/plain` an ordinary answer.
+/// A server. The test sends the content of its stream `/`. Its `/plain` is an ordinary response.
 struct Streams {
     server: Server,
     address: SocketAddr,
@@ -48,7 +48,7 @@ impl Streams {
         Streams { server, address, senders }
     }
 
-    /// A client that has asked for a stream and has read the head, and the sender of that stream.
+    /// Opens a stream. Returns a client that has read the head, and the sender of the stream.
     #[track_caller]
     fn open(&self) -> (Client, BodySender) {
         let mut client = Client::connect(self.address);
@@ -66,7 +66,7 @@ impl Streams {
     }
 }
 
-/// The next chunk; an empty one is the last.
+/// Reads the next chunk. An empty chunk is the last one.
 #[track_caller]
 fn read_chunk(client: &mut Client) -> Vec<u8> {
     let size = usize::from_str_radix(&read_line(client), 16).unwrap();
@@ -75,7 +75,7 @@ fn read_chunk(client: &mut Client) -> Vec<u8> {
     chunk
 }
 
-/// All that is left of a content, to its proper end.
+/// Reads the rest of a content, up to its proper end.
 #[track_caller]
 fn read_chunks(client: &mut Client) -> Vec<u8> {
     let mut content = Vec::new();
@@ -97,9 +97,9 @@ fn read_line(client: &mut Client) -> String {
     String::from_utf8(line).unwrap()
 }
 
-/// The connection is over without an end of the content.
+/// Checks that the connection is over without the end of the content.
 #[track_caller]
 fn assert_cut(client: &mut Client) {
     let rest = client.read_all_there_is();
-    assert!(!rest.ends_with(b"0\r\n\r\n"), "it looks whole: {}", String::from_utf8_lossy(&rest));
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "the content looks complete: {}", String::from_utf8_lossy(&rest));
 }

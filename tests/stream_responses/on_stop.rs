@@ -1,4 +1,4 @@
-//! What the route of a stream says about a stop is what becomes of the stream.
+//! The setting of a route decides what a stop does with its streams.
 
 use std::{
     sync::{Arc, Mutex, mpsc::Sender},
@@ -20,10 +20,10 @@ use crate::{
     },
 };
 
-/// How long a stream that is told to end may take (`LAST_WORDS`).
+/// The time that a stream has for its final flush, if a stop tells the stream to end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// A server with a stream for each way, and a client and the sender of each of these.
+/// A server with one stream for each setting. Each stream has a client and a sender.
 fn streams<const N: usize>(ways: [OnStop; N]) -> (Server, [(Client, BodySender); N]) {
     let (tell, told) = std::sync::mpsc::channel::<BodySender>();
     let tell: Arc<Mutex<Sender<BodySender>>> = Arc::new(Mutex::new(tell));
@@ -52,7 +52,7 @@ fn one_that_may_finish_is_told_and_runs_on_for_as_long_as_it_likes() {
     let (server, [(mut client, sender)]) = streams([OnStop::Finish]);
     let report = begin_stop(&server, patient());
     assert_eq!(sender.context().stopping().wait(), Cause::Stopping);
-    // Longer than one that is to end is given.
+    // Longer than the final flush of a stream that is told to end.
     assert_eq!(sender.context().wait_timeout(LAST_WORDS * 3 / 2), None);
     sender.send("and after").unwrap();
     sender.finish();
@@ -82,12 +82,13 @@ fn one_that_is_to_be_cancelled_ends_when_the_drain_begins_and_one_that_is_to_end
     let (server, [(mut cancelled, first), (mut ended, second)]) =
         streams([OnStop::Cancel, OnStop::EndStream]);
     let began = Instant::now();
-    // Their heads have not said close: both are quiet after their ends, for less time than the other stream is given.
+    // The heads of these responses have not said close, so both connections have a quiet period after their ends. The
+    // quiet period is shorter than the final flush of the second stream.
     let report = begin_stop(&server, patient().quiet(LAST_WORDS / 10));
     assert_eq!(read_chunks(&mut cancelled), b"");
     cancelled.expect_end();
     assert_eq!(first.context().cause(), Some(Cause::Stopping));
-    second.send("last words").expect("it has the time that the other one has not");
+    second.send("last words").expect("the second stream still has its final flush");
     assert_eq!(read_chunks(&mut ended), b"last words");
     ended.expect_end();
     let took = began.elapsed();

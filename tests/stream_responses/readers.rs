@@ -1,4 +1,4 @@
-//! Bodies that are read from somewhere.
+//! Bodies that the server reads from a reader.
 
 use std::{
     fs::File,
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Some bytes, and then a failure.
+/// A reader that gives some bytes, and then fails.
 struct Failing(&'static [u8], fn() -> io::Result<usize>);
 
 impl Read for Failing {
@@ -51,7 +51,7 @@ fn readers_of_known_and_unknown_length_arrive_whole() {
             assert!(read_chunks(&mut client) == content(length), "{length} by {path}");
         }
         let known = both(|| {
-            // What is behind is not wanted.
+            // The server must not send the bytes after the declared length.
             let reader = move || io::Cursor::new(content(length)).chain(io::repeat(7));
             move |_: &Request| answer(Body::from_reader(reader()).with_length(length as u64))
         });
@@ -133,7 +133,7 @@ fn the_reader_of_a_client_that_goes_is_let_go() {
         client.read_response_head();
         drop(client);
         crate::support::soon(&told);
-        // The answer to HEAD has no content, so nothing is to be read.
+        // A response to HEAD has no content, so the server reads nothing.
         let mut client = Client::connect(address);
         client.send(get(path).replace("GET", "HEAD"));
         client.read_response_head();

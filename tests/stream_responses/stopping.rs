@@ -1,4 +1,4 @@
-//! What a stop makes of streams: they are told, and end properly.
+//! A stop tells the senders of streams, and the streams end properly.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn a_sender_that_listens_says_its_last_words() {
     let (mut client, sender) = streams.open();
     let speaker = in_background(move || {
         let cause = sender.context().stopping().wait();
-        assert!(!sender.context().is_cancelled(), "it can still send");
+        assert!(!sender.context().is_cancelled(), "the sender can still send");
         sender.send("good bye").unwrap();
         sender.finish();
         cause
@@ -114,7 +114,7 @@ fn a_declared_length_is_finished_within_the_grace_period() {
     sender.send("01234").unwrap();
     let report = begin_stop(&streams.server, patient());
     assert_eq!(sender.context().stopping().wait(), Cause::Stopping);
-    // Longer than a stream without a length is given.
+    // Longer than the final flush of a stream without a length.
     assert_eq!(sender.context().wait_timeout(Duration::from_millis(1500)), None);
     sender.send("56789").unwrap();
     assert_eq!(client.read_bytes(10), b"0123456789");
@@ -146,7 +146,7 @@ fn a_client_that_does_not_read_is_cut_and_named_and_its_sender_returns() {
     let streams = Streams::new(32 * 1024);
     let mut client = Client::connect_with_small_window(streams.address);
     let sender = streams.ask(&mut client);
-    // More than the kernel's buffers hold; what is next has to wait for all of it to be taken.
+    // More than the kernel's buffers hold. The next send has to wait until the server has written all of it.
     sender.send(vec![b'x'; 16 << 20]).unwrap();
     let ended = in_background(move || sender.send([b'x'; 32 * 1024]).unwrap_err());
     let short = Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! How a content can end otherwise than whole, and what the handler and the client see of it.
+//! How a content can end before it is complete, and what the handler and the client see of this end.
 
 use std::{
     io::{self, ErrorKind, Read},
@@ -11,10 +11,10 @@ use softstop::{Cause, Request, StatusCode, Timeouts, route};
 
 use crate::{Channel, Served, client::Client, drain, flow::nothing_comes};
 
-/// What a handler saw: how its reading ended, and why its context did.
+/// The report of a handler: how its reading ended, and with which cause its context ended.
 type Seen = (Result<u64, ErrorKind>, Option<Cause>);
 
-/// A server whose handler reads one byte, says so, reads on, and tells what it saw.
+/// A server whose handler reads one byte, reports this, reads on, and reports what it saw.
 fn observed(
     configure: impl FnOnce(softstop::ServerBuilder) -> softstop::ServerBuilder,
     limit: Option<u64>,
@@ -109,14 +109,14 @@ fn a_client_that_is_too_slow_is_answered_408() {
 #[test]
 fn more_than_the_limit_is_answered_413() {
     let observed = observed(|builder| builder, Some(10));
-    // Declared: the handler is not even called.
+    // The length is declared, so the server does not even call the handler.
     let mut client = observed.served.post("Content-Length: 11\r\n\r\n");
     assert_eq!((client.answer().status, client.assert_ended()), (413, ()));
     let mut client = observed.post("Transfer-Encoding: chunked\r\n\r\na\r\nxxxxxxxxxx\r\n");
     client.send("1\r\n");
     assert_eq!((client.answer().status, client.assert_ended()), (413, ()));
     assert_eq!(observed.seen.take().0, Err(ErrorKind::InvalidData));
-    // Exactly the limit.
+    // The content has exactly the length of the limit.
     for whole in [
         "Content-Length: 10\r\n\r\nxxxxxxxxxx",
         "Transfer-Encoding: chunked\r\n\r\na\r\nxxxxxxxxxx\r\n0\r\n\r\n",
@@ -163,11 +163,11 @@ fn the_go_ahead_is_sent_when_the_handler_first_reads() {
     let answer = client.answer();
     assert_eq!((answer.status, answer.text(), answer.close), (200, "no, thank you", true));
     client.assert_ended();
-    // One that does not wait is not told to go on.
+    // A client that does not wait needs no interim response.
     let mut client = served.post(format!("{EXPECT}hello"));
     begun.take();
     go_on.put(true);
-    assert!(matches!(client.answer().status, 100 | 200), "both are allowed, as both may be under way");
+    assert!(matches!(client.answer().status, 100 | 200), "the server may have the content already");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Contents of any size: what arrives is what was sent, at the pace of the slower side, in constant memory.
+//! Contents of any size: the server gets the bytes that were sent, at the pace of the slower side, in constant memory.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -13,18 +13,18 @@ use crate::{
     drain,
 };
 
-/// A write that takes no byte for so long has stalled, as far as one can ever know.
+/// A write that takes no byte for this long has stalled, as far as a test can know.
 const STALLED: Duration = Duration::from_millis(300);
 const MIB: usize = 1 << 20;
 
-/// Byte number `position` of the content that is sent here: no two pieces of it are alike.
+/// Byte number `position` of the content that these tests send. No two pieces of the content are alike.
 fn pattern(position: usize) -> u8 {
     (position.wrapping_mul(0x9e37_79b1) >> 13) as u8
 }
 
-/// Sends `length` bytes of the pattern in pieces, as chunks or as they are.
+/// Sends `length` bytes of the pattern in pieces, with or without chunked coding.
 fn send_pattern(client: &Client, length: usize, chunked: bool) {
-    // Neither divides a buffer of the server's.
+    // The piece lengths do not divide the size of a server's buffer.
     let piece_length = if chunked { 77_777 } else { 99_991 };
     let mut begin = 0;
     while begin < length {
@@ -52,7 +52,7 @@ fn framing(length: usize, chunked: bool) -> String {
     }
 }
 
-/// How many bytes there were, if all of them were the pattern's.
+/// The number of bytes, if all of them follow the pattern.
 fn check_pattern(request: &Request) -> String {
     let (mut reader, mut buffer, mut position) = (request.reader(), vec![0; 10_007], 0);
     loop {
@@ -64,11 +64,11 @@ fn check_pattern(request: &Request) -> String {
                     .enumerate()
                     .all(|(offset, byte)| *byte == pattern(position + offset))
                 {
-                    return format!("damaged behind {position}");
+                    return format!("damaged after {position}");
                 }
                 position += count;
             }
-            Err(error) => return format!("{error} behind {position}"),
+            Err(error) => return format!("{error} after {position}"),
         }
     }
 }
@@ -77,7 +77,8 @@ fn check_pattern(request: &Request) -> String {
 #[test]
 fn a_large_content_arrives_whole_in_little_memory() {
     const LENGTH: usize = 64 * MIB;
-    /// The pipe holds 128 KiB at most, the loop as much again; the rest is for other tests beside this one.
+    /// The pipe holds 128 KiB at most, and the loop holds as much again. The rest is for other tests that run beside
+    /// this one.
     const BOUND: usize = 16 * MIB;
     let high_water = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -90,7 +91,7 @@ fn a_large_content_arrives_whole_in_little_memory() {
         let mut client = served.post(framing(LENGTH, chunked));
         send_pattern(&client, LENGTH, chunked);
         assert_eq!(client.answer().text(), LENGTH.to_string());
-        // The kernel's count is a little behind at times.
+        // The kernel may update its count a little late.
         let more = high_water().saturating_sub(before);
         assert!(more < BOUND, "{more} bytes more");
     }
@@ -111,7 +112,7 @@ fn every_length_around_the_buffers_arrives_whole_and_the_connection_goes_on() {
     }
 }
 
-/// The last bytes fill the pipe, so the end of the content can only be seen once the handler has made room.
+/// The last bytes fill the pipe. So the server sees the end of the content only after the handler has made room.
 #[test]
 fn an_end_right_behind_a_full_pipe_is_seen() {
     const CAPACITY: usize = 64 * 1024;
@@ -130,7 +131,7 @@ fn an_end_right_behind_a_full_pipe_is_seen() {
     }
 }
 
-/// Sends so many bytes in pieces: what the client holds must not hide what the server holds.
+/// Sends this many bytes in pieces, because the memory of the client must not hide the memory of the server.
 fn send(client: &Client, length: usize) {
     static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
     let mut left = length;
@@ -141,7 +142,7 @@ fn send(client: &Client, length: usize) {
     }
 }
 
-/// Writes until the socket takes no more: how many bytes that were.
+/// Writes until the socket takes no more. Returns the number of bytes.
 fn fill(client: &Client, most: usize) -> usize {
     let mut stream = client.stream();
     stream.set_write_timeout(Some(STALLED)).unwrap();
@@ -160,7 +161,7 @@ fn fill(client: &Client, most: usize) -> usize {
 
 #[test]
 fn a_handler_that_does_not_read_holds_its_client_back() {
-    /// More than the largest socket buffers of either side.
+    /// More than the largest socket buffers on either side.
     const LENGTH: usize = 256 * MIB;
     let go_on = Channel::new();
     let wait = go_on.clone();
@@ -170,16 +171,17 @@ fn a_handler_that_does_not_read_holds_its_client_back() {
     });
     let mut client = served.post(format!("Content-Length: {LENGTH}\r\n\r\n"));
     let taken = fill(&client, LENGTH);
-    assert!(taken < LENGTH / 2, "{taken} bytes were taken that nobody reads");
+    assert!(taken < LENGTH / 2, "the server took {taken} bytes that the handler does not read");
     go_on.put(());
     send(&client, LENGTH - taken);
     assert_eq!(client.answer().text(), LENGTH.to_string());
 }
 
-/// The time-outs of a content are the client's; what the handler takes does not count.
+/// The time-outs of a content apply to the client. The time of the handler does not count.
 #[test]
 fn a_slow_handler_is_not_the_clients_fault() {
-    // What fits the pipe earns the client no time; the rest is sent far faster than this.
+    // The bytes that fit into the pipe give the client no extra time. The client sends the rest far faster than this
+    // rate.
     let timeouts = Timeouts::default().body(Duration::from_millis(200)).body_rate(1_000_000);
     for expect in ["", "Expect: 100-continue\r\n"] {
         let (begun, go_on) = (Channel::new(), Channel::new());
@@ -194,7 +196,7 @@ fn a_slow_handler_is_not_the_clients_fault() {
         let mut client = served.post(format!("{expect}Content-Length: {length}\r\n\r\n"));
         begun.take();
         let taken = if expect.is_empty() { fill(&client, length) } else { 0 };
-        // Longer than the time-out, with the client ready to send all the while: this is what is tested.
+        // The handler waits for longer than the time-out, and the client is ready to send all the time.
         nothing_comes(&mut client, 2 * timeouts.get_body());
         go_on.put(());
         if !expect.is_empty() {
@@ -231,6 +233,6 @@ fn a_content_without_bytes_and_a_buffered_one_are_read_the_same_way() {
         let answer = client.answer();
         assert_eq!((answer.text(), answer.close), (expected, false), "{rest:?}");
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!(client.answer().status, 405, "the connection goes on");
+        assert_eq!(client.answer().status, 405, "the connection stays open");
     }
 }

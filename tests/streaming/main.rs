@@ -1,5 +1,6 @@
-//! Routes that read their content as it comes: in constant memory, holding the client back, and to every possible end.
-#![allow(clippy::unwrap_used, reason = "in a test, a panic is the answer")]
+//! Routes that read their content as it arrives: in constant memory, at the pace of the handler, and to every possible
+//! end.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../hostile/client.rs"]
 mod client;
@@ -35,7 +36,7 @@ impl Served {
         self.0.addresses()[0]
     }
 
-    /// A client that has sent this much of a request.
+    /// A client that has sent this part of a request.
     fn post(&self, rest: impl AsRef<str>) -> Client {
         let client = Client::connect(self.address());
         client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{}", rest.as_ref()));
@@ -43,7 +44,7 @@ impl Served {
     }
 }
 
-/// How a handler says what it saw, and a test lets it go on.
+/// A channel by which a handler reports what it saw, or by which a test lets a handler go on.
 struct Channel<T> {
     sender: SyncSender<T>,
     receiver: std::sync::Mutex<Receiver<T>>,
@@ -65,7 +66,7 @@ impl<T> Channel<T> {
     }
 }
 
-/// Reads to the end: how many bytes, or the kind of the error.
+/// Reads to the end. Returns the number of bytes, or the kind of the error.
 fn drain(mut reader: impl Read) -> Result<u64, io::ErrorKind> {
     io::copy(&mut reader, &mut io::sink()).map_err(|error| error.kind())
 }

@@ -1,4 +1,4 @@
-//! A stop while contents come in, and handlers that are put together wrongly.
+//! A stop while contents come in, and routes with settings that contradict each other.
 
 use std::{
     io::{ErrorKind, Read},
@@ -12,7 +12,7 @@ use softstop::{Phase, Request, StopPolicy, route, routing::Route};
 
 use crate::{Channel, Served, client::HUNG, drain};
 
-/// A server whose handler has begun to read one request, whose content is not whole.
+/// A server whose handler has begun to read a request. The content of the request is incomplete.
 fn reading() -> (Served, crate::Client, Arc<Channel<Result<u64, ErrorKind>>>) {
     let (begun, seen) = (Channel::new(), Channel::new());
     let (tell_begun, tell_seen) = (begun.clone(), seen.clone());
@@ -68,7 +68,7 @@ fn a_route_cannot_be_inline_and_streamed() {
     for (combine, route) in rows {
         let place = Arc::new(Mutex::new(None));
         let noted = Arc::clone(&place);
-        // Of this thread only: other tests may be running.
+        // The hook notes panics of this thread only, because other tests may run at the same time.
         let (thread, usual) = (thread::current().id(), panic::take_hook());
         panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
             if thread::current().id() == thread {
@@ -82,7 +82,7 @@ fn a_route_cannot_be_inline_and_streamed() {
         assert_eq!(
             place.lock().unwrap().as_deref(),
             Some(file!()),
-            "where it was made is what the panic names"
+            "the panic names the file in which the route was made"
         );
     }
 }

@@ -202,7 +202,7 @@ impl Response {
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut values = self.fields.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
         let value = values.next().map(|(_, value)| value.as_str());
-        assert!(values.next().is_none(), "{name} stands there twice: {self:?}");
+        assert!(values.next().is_none(), "the response has two fields {name}: {self:?}");
         value
     }
 

@@ -26,7 +26,7 @@ pub(crate) fn gate() -> (Gate, Held) {
 impl Gate {
     /// Tells the test that the handler was entered, and blocks until the test lets it go.
     pub(crate) fn pass(&self) {
-        // Both fail only when the test is over.
+        // Both calls fail only when the test is over.
         if self.entered.send(()).is_ok() {
             _ = self.go_on.recv();
         }
@@ -47,6 +47,6 @@ impl Held {
 
     /// Lets one handler through.
     pub(crate) fn let_one_go(&self) {
-        self.go_on.send(()).expect("the server has the other end");
+        self.go_on.send(()).expect("the server has the other end of the channel");
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn in_background<T: Send + 'static>(
 /// The next message of a background thread or a handler. A hang or a panic there fails the test.
 #[track_caller]
 pub(crate) fn soon<T>(receiver: &mpsc::Receiver<T>) -> T {
-    receiver.recv_timeout(HUNG).expect("it neither hangs nor panics")
+    receiver.recv_timeout(HUNG).expect("the other thread neither hangs nor panics")
 }
 
 /// Stops the server in the background. Returns when the stop has begun. The channel delivers the report.

@@ -25,7 +25,7 @@ pub(crate) const FREE: [SocketAddr; 3] = [SocketAddr::V4(SocketAddrV4::new(Ipv4A
 pub(crate) struct Process(pub(crate) Child);
 
 impl Process {
-    /// Sends a signal by its name, as in `TERM`. The standard library can only kill.
+    /// Sends a signal by its name, as in `TERM`. The standard library can only send SIGKILL.
     #[track_caller]
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status().unwrap();
