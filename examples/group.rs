@@ -33,8 +33,6 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            // The reports of all members are there in this case too.
-            println!("{}", error.report());
             eprintln!("group: {error}");
             ExitCode::FAILURE
         }

@@ -5,9 +5,13 @@ mod support;
 
 use std::{
     convert::Infallible,
-    io,
-    net::{SocketAddr, TcpListener},
-    sync::mpsc::{Receiver, channel},
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, channel},
+    },
     time::{Duration, Instant},
 };
 
@@ -108,17 +112,44 @@ fn if_one_cannot_bind_none_serves_and_the_others_release_their_addresses() {
 
 #[test]
 fn all_are_bound_before_any_serves() {
-    // The last server cannot bind, so the first server must not serve. `recv` fails because the group drops the first
-    // server's handler, which holds the only sender.
+    // The last server cannot bind, so the first server must not serve a client that has connected to it meanwhile. The
+    // servers in between keep the group busy for long enough that clients do connect.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut connected = 0;
     for _ in 0..20 {
-        let (served, was_served) = channel();
-        let first =
-            local().routes(Router::new().get("/", move |_: &Request| served.send(()).unwrap())).build();
+        // No other test uses this address of the loopback network, so none takes the port in between.
+        let address = TcpListener::bind("127.43.7.1:0").unwrap().local_addr().unwrap();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let client = in_background({
+            let is_over = Arc::clone(&is_over);
+            move || {
+                while !is_over.load(Ordering::Acquire) {
+                    let Ok(mut stream) = TcpStream::connect(address) else { continue };
+                    if stream.local_addr().is_ok_and(|local| local == address) {
+                        continue; // It has connected to itself, because nothing listens.
+                    }
+                    drop(stream.write_all(get("/").as_bytes()));
+                    let mut received = Vec::new();
+                    drop(stream.read_to_end(&mut received));
+                    return Some(received);
+                }
+                None
+            }
+        });
+        let first = Server::builder()
+            .listen(address.to_string())
+            .routes(Router::new().get("/", route(|_: &Request| "served").inline()))
+            .build();
         let last = Server::builder().listen(taken.local_addr().unwrap().to_string()).build();
-        Group::new().server(first).server(last).run().unwrap_err();
-        assert!(was_served.recv().is_err());
+        let group = (0..50).fold(Group::new().server(first), |group, _| group.server(server("between")));
+        group.server(last).run().unwrap_err();
+        is_over.store(true, Ordering::Release);
+        if let Some(received) = soon(&client) {
+            connected += 1;
+            assert_eq!(String::from_utf8_lossy(&received), "", "the first server has served");
+        }
     }
+    assert!(connected > 0, "no client has connected in time: the test has shown nothing");
 }
 
 fn failing_task(body: fn() -> Result<(), io::Error>) -> (GroupError, ServerHandle) {
@@ -501,7 +532,7 @@ fn a_drain_under_way_hears_of_a_stricter_stop() {
     let (leave, leaving) = crossbeam_channel::unbounded::<()>();
     let calls = std::sync::atomic::AtomicUsize::new(0);
     let waits = move |_| {
-        if calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 {
+        if calls.fetch_add(1, Ordering::SeqCst) == 0 {
             // The first call returns when the second call comes.
             leaving.recv().unwrap();
         } else {
@@ -564,7 +595,7 @@ fn a_group_keeps_no_listener() {
     let address = address(&handle);
     stop.request_stop(patient().keep_listener());
     soon(&ended).unwrap();
-    assert!(std::net::TcpStream::connect(address).is_err() && handle.addresses().is_empty());
+    assert!(TcpStream::connect(address).is_err() && handle.addresses().is_empty());
 }
 
 /// A value that a handler captures. The value is dropped with the group.

@@ -31,7 +31,7 @@ fuzz_target!(|input: &[u8]| {
                 assert_eq!(connection.phase() == ReadPhase::Closed, after == AfterResponse::Close);
             }
             (_, 1) => {
-                connection.refuse(&Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow"), options, &mut out);
+                connection.refuse(&Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow").parts(), options, &mut out);
                 assert!(out.starts_with(b"HTTP/1.1 408 Request Timeout\r\n"));
                 assert_eq!(connection.phase(), ReadPhase::Closed);
             }

@@ -65,9 +65,7 @@ pub(crate) struct Run {
     /// Whether a stop was asked for. Every request asks, so the answer is readable without the lock.
     stopping: AtomicBool,
     events: EventQueue,
-    state: Mutex<State>,
-    /// Notified at each stop, at the end, and when a thread is joined.
-    changed: Condvar,
+    progress: Arc<Progress>,
     loops: Vec<LoopAddress>,
     connections: AtomicUsize,
     /// Whether the first loop waits for a connection to close before it accepts again.
@@ -77,6 +75,14 @@ pub(crate) struct Run {
     /// What the loops said when they left.
     loop_reports: Mutex<Vec<LoopReport>>,
     closed: OnceLock<Arc<ClosedRun>>,
+}
+
+/// How far a run has come, for its waiters. Apart from the run, because the joiners notify the waiters and must not own the run:
+/// a joiner that drops the run would drop the handlers after the stop has returned.
+struct Progress {
+    state: Mutex<State>,
+    /// Notified at each stop, at the end, and when a thread is joined.
+    changed: Condvar,
 }
 
 struct State {
@@ -137,8 +143,10 @@ impl Run {
             soft,
             stopping: AtomicBool::new(false),
             events: EventQueue::default(),
-            state: Mutex::new(State { stop: None, loops, failure: None }),
-            changed: Condvar::new(),
+            progress: Arc::new(Progress {
+                state: Mutex::new(State { stop: None, loops, failure: None }),
+                changed: Condvar::new(),
+            }),
             loops: mailboxes.into_iter().map(LoopAddress::new).collect(),
             connections: AtomicUsize::new(0),
             accept_paused: AtomicBool::new(false),
@@ -155,7 +163,7 @@ impl Run {
         let at = Instant::now();
         let asked = Timeline::new(policy, at);
         let (is_first, has_ended) = {
-            let mut state = lock(&self.state);
+            let mut state = lock(&self.progress.state);
             let (is_first, has_ended) = (state.stop.is_none(), state.ended().is_some());
             if !has_ended {
                 // While holding the lock, before any loop can see the timeline: what the loops say comes after this.
@@ -175,7 +183,7 @@ impl Run {
             self.stopping.store(true, Ordering::SeqCst);
             (is_first, has_ended)
         };
-        self.changed.notify_all();
+        self.progress.changed.notify_all();
         self.wake_loops();
         if is_first && !has_ended {
             let run = Arc::downgrade(self);
@@ -196,7 +204,7 @@ impl Run {
     /// Ends the run because of this error, but leaves what is in flight the time that the policy gives.
     pub(crate) fn fail_within(self: &Arc<Run>, error: Error, policy: &StopPolicy) {
         let line = error.to_string();
-        lock(&self.state).failure.get_or_insert(error);
+        lock(&self.progress.state).failure.get_or_insert(error);
         self.stop(policy);
         journal::error!("{line}");
     }
@@ -206,11 +214,11 @@ impl Run {
     }
 
     pub(crate) fn timeline(&self) -> Option<Timeline> {
-        if self.is_stopping() { lock(&self.state).timeline() } else { None }
+        if self.is_stopping() { lock(&self.progress.state).timeline() } else { None }
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        let state = lock(&self.state);
+        let state = lock(&self.progress.state);
         match (&state.stop, &state.loops) {
             (_, Loops::Gone { .. }) => Phase::Stopped,
             (Some(stop), Loops::Serving { .. }) => stop.timeline.phase(Instant::now()),
@@ -221,7 +229,7 @@ impl Run {
     /// A loop has come to a phase. The first loop that does so announces the phase. A phase begins when the timeline says
     /// so, even if the loop was held up. The first phase begins when the stop is asked for.
     pub(crate) fn entered(&self, phase: Phase) {
-        let mut state = lock(&self.state);
+        let mut state = lock(&self.progress.state);
         let Some(stop) = &mut state.stop else { return };
         let since = match stop.phases.last() {
             Some((last, _)) if *last >= phase => return,
@@ -235,7 +243,7 @@ impl Run {
 
     /// The phases of a stop that came to its end at `ended`, and how long each lasted.
     pub(crate) fn phases(&self, ended: Instant) -> Vec<(Phase, Duration)> {
-        let state = lock(&self.state);
+        let state = lock(&self.progress.state);
         match (&state.stop, &state.loops) {
             (Some(Stop { phases, .. }), Loops::Gone { .. }) if !phases.is_empty() => {
                 phase_lengths(phases, ended)
@@ -247,7 +255,7 @@ impl Run {
     }
 
     pub(crate) fn failure(&self) -> Option<Error> {
-        lock(&self.state).failure.clone()
+        lock(&self.progress.state).failure.clone()
     }
 
     // ---- ending -----------------------------------------------------------------------------------------------
@@ -255,7 +263,7 @@ impl Run {
     /// A loop has left: called by its thread. The last loop ends the run.
     fn loop_left(&self, number: usize) {
         {
-            let mut state = lock(&self.state);
+            let mut state = lock(&self.progress.state);
             if let Loops::Serving { left, .. } = &mut state.loops {
                 *left -= 1;
                 if *left > 0 {
@@ -267,9 +275,9 @@ impl Run {
         // run also sees the end of the context.
         self.loops[number].occupied(Occupation::UserCode, || self.hard.cancel(Cause::Stopping));
         let at = Instant::now();
-        let before = std::mem::replace(&mut lock(&self.state).loops, Loops::Gone { at });
+        let before = std::mem::replace(&mut lock(&self.progress.state).loops, Loops::Gone { at });
         journal::info!("{}: closed", self.config.name);
-        self.changed.notify_all();
+        self.progress.changed.notify_all();
         if let Loops::Serving { when_ended, .. } = before {
             when_ended.into_iter().for_each(|callback| callback());
         }
@@ -280,7 +288,7 @@ impl Run {
 
     /// Calls back when the last loop has left; at once if it has.
     pub(crate) fn when_ended(&self, callback: Box<dyn FnOnce() + Send>) {
-        if let Loops::Serving { when_ended, .. } = &mut lock(&self.state).loops {
+        if let Loops::Serving { when_ended, .. } = &mut lock(&self.progress.state).loops {
             when_ended.push(callback);
             return;
         }
@@ -288,6 +296,6 @@ impl Run {
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        lock(&self.state).ended().is_some()
+        lock(&self.progress.state).ended().is_some()
     }
 }

@@ -83,7 +83,7 @@ pub(crate) fn play(input: &[u8], pieces: &[Range<usize>], limits: &Limits) -> Ve
 /// A refusal ends the connection with an answer. Further input does not change this end.
 fn refuse(connection: &mut Conn, refusal: Refusal, seen: &mut Vec<Seen>) {
     let mut out = Vec::new();
-    connection.refuse(&refusal, RESPOND, &mut out);
+    connection.refuse(&refusal.parts(), RESPOND, &mut out);
     let status_line = format!("HTTP/1.1 {}\r\n", refusal.status());
     assert!(out.starts_with(status_line.as_bytes()));
     assert!(out.windows(21).any(|window| window == b"\r\nConnection: close\r\n"));

@@ -196,13 +196,8 @@ impl Run {
     fn join(self: &Arc<Run>, threads: Vec<(RunThread, JoinHandle<()>)>) -> (Vec<Straggler>, Duration) {
         let began = Instant::now();
         let joining = Joining::begin(&self.config.name, threads, {
-            // Weak, because a joiner that is held outlives this call, and must not own the run's handlers then.
-            let run = Arc::downgrade(self);
-            move || {
-                if let Some(run) = run.upgrade() {
-                    run.note_joined();
-                }
-            }
+            let progress = Arc::clone(&self.progress);
+            move || progress.note_joined()
         });
         self.wait_joined(&joining);
         let left = joining.left();

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Occupation, Run};
+use super::{Occupation, Progress, Run};
 use crate::{
     isolation::{
         joining::{Joining, PATIENCE},
@@ -42,14 +42,14 @@ impl Run {
     /// Waits until the last loop has left, but not past the bound of the stop. Returns the timeline of the stop, and the moment
     /// at which the last loop left: none if a loop is stuck.
     pub(super) fn wait_ended(&self) -> (Option<Timeline>, Option<Instant>) {
-        let mut state = lock(&self.state);
+        let mut state = lock(&self.progress.state);
         let mut overdue_since: Option<Instant> = None;
         loop {
             if let Some(ended) = state.ended() {
                 return (state.timeline(), Some(ended));
             }
             let Some(timeline) = state.timeline() else {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.progress.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             let now = Instant::now();
@@ -74,14 +74,14 @@ impl Run {
             }
             let next = [timeline.end(), bound, busy_bound].into_iter().find(|&at| now < at).unwrap_or(now);
             let left = next - now;
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.progress.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// Waits until the threads are joined, but not past the bound of the stop. A further stop may shorten the bound meanwhile.
     pub(super) fn wait_joined<N: Clone + PartialEq + Send + 'static>(&self, joining: &Arc<Joining<N>>) {
         let began = Instant::now();
-        let mut state = lock(&self.state);
+        let mut state = lock(&self.progress.state);
         while !joining.is_over() {
             let ended = state.ended().unwrap_or(began);
             let end = state.timeline().map_or(ended, |timeline| timeline.end());
@@ -91,16 +91,19 @@ impl Run {
                 return;
             }
             let next = if joining.has_untried() { bound.min(now + PATIENCE) } else { bound };
-            let waited = self.changed.wait_timeout(state, next - now).unwrap_or_else(PoisonError::into_inner);
+            let waited =
+                self.progress.changed.wait_timeout(state, next - now).unwrap_or_else(PoisonError::into_inner);
             state = waited.0;
             if waited.1.timed_out() && joining.has_untried() {
                 drop(state);
                 joining.add_joiners();
-                state = lock(&self.state);
+                state = lock(&self.progress.state);
             }
         }
     }
+}
 
+impl Progress {
     /// One more thread has been joined: called by the joiners.
     pub(super) fn note_joined(&self) {
         // After this lock and unlock, a waiter either sleeps and is notified, or has yet to look.

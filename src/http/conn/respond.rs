@@ -1,6 +1,6 @@
 //! Answers to the request in progress, and what each of them means for the connection.
 
-use super::super::{Method, Refusal, ResponseParts, StatusCode, Transfer, encode};
+use super::super::{Method, ResponseParts, StatusCode, Transfer, encode};
 use super::{Conn, Interim, MayFollow, Scan, State};
 
 /// What the loop adds to a response.
@@ -77,20 +77,10 @@ impl Conn {
         encode::transfer(response, self.method, self.version)
     }
 
-    /// Encodes the answer to a refusal: one that [`Conn::receive`] or [`Conn::read_body`] returned, or one of the caller's own.
-    /// The connection closes after it.
-    pub fn refuse(&mut self, refusal: &Refusal, options: ResponseOptions<'_>, out: &mut Vec<u8>) {
-        self.refuse_with(&refusal.parts(), options, out);
-    }
-
-    /// Encodes an answer of the caller's own in place of that of [`Conn::refuse`], with its content unless the content
-    /// [is separate](encode::body_is_separate). The content must be in memory.
-    pub fn refuse_with(
-        &mut self,
-        response: &ResponseParts<'_>,
-        options: ResponseOptions<'_>,
-        out: &mut Vec<u8>,
-    ) {
+    /// Encodes the answer to a refusal: to one that [`Conn::receive`] or [`Conn::read_body`] returned, or to one of the caller's
+    /// own. The connection closes after it. The content must be in memory. It is encoded, too, unless it
+    /// [is separate](encode::body_is_separate).
+    pub fn refuse(&mut self, response: &ResponseParts<'_>, options: ResponseOptions<'_>, out: &mut Vec<u8>) {
         encode::response(response, (self.method, self.version), AfterResponse::Close, options, out);
         self.state = State::Closed(MayFollow::Anything);
     }

@@ -66,7 +66,7 @@ impl Connection {
         let response = self.refusal(refused, Origin::Server, loop_context);
         let options = ResponseOptions { date: loop_context.date.at(loop_context.now), close: true };
         let separate = body_is_separate(&response.parts(), self.http.is_head_request());
-        self.http.refuse_with(&response.parts(), options, &mut self.output.buffer);
+        self.http.refuse(&response.parts(), options, &mut self.output.buffer);
         self.tell_made(response.status(), loop_context);
         if separate {
             self.output.follow(response.into_body());
