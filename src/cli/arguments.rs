@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Serve hello, name and echo until a signal (the default).
     Serve(Serve),
-    /// Measure: what an accept loop costs, what a stop takes and loses, how quick a server is.
+    /// Measure the cost of an accept loop, the time and the losses of a stop, and the speed of a server.
     #[command(subcommand)]
     Bench(Bench),
     /// Judge how a server stops: start the server, load it, send the signal, and count what the clients lose.

@@ -54,7 +54,7 @@ pub(crate) enum Port {
     Fixed(u16),
     /// `check` chooses a free port, and tells the server.
     Chosen,
-    /// The server chooses, and prints what [`Plan::says`] matches.
+    /// The server chooses, and prints a line that [`Plan::says`] matches.
     Announced,
 }
 

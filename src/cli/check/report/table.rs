@@ -1,4 +1,4 @@
-//! The table for people, the stories of what failed, and the list of all checks.
+//! The table for people, the stories of failed checks, and the list of all checks.
 
 use std::fmt::Write;
 

@@ -116,7 +116,7 @@ impl<'a> Server<'a> {
         Ok(at)
     }
 
-    /// Stops the execution of the server (SIGSTOP), so that what happens meanwhile waits in the kernel.
+    /// Stops the execution of the server (SIGSTOP), so that packets and signals wait in the kernel.
     pub(crate) fn freeze(&self) {
         tree::signal_all(Signal::STOP);
     }
@@ -161,7 +161,7 @@ impl<'a> Server<'a> {
 
     /// Waits for the end of the server, which was asked to stop at `asked`. Kills it after `--patience`.
     ///
-    /// `on_end` is called when the process has ended, before what it has left is cleared away.
+    /// `on_end` is called when the process has ended, before the processes that it has left behind are killed.
     pub(crate) fn wait(mut self, asked: Instant, on_end: impl FnOnce()) -> End {
         let left = self.plan.patience.saturating_sub(asked.elapsed());
         let exit = self.main.wait(left, self.context);

@@ -128,7 +128,7 @@ fn wait_for(id: Pid) -> Status {
     Status::Unknown
 }
 
-/// The last lines of what a process has written, and a channel that brings new lines.
+/// The last lines that a process has written, and a channel that brings new lines.
 #[derive(Debug, Clone)]
 pub(crate) struct Output {
     kept: Arc<Mutex<Vec<String>>>,
