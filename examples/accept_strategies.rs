@@ -1,16 +1,17 @@
-//! Two accept loops next to each other: one closes at once when it is told to, one looks at a flag by the clock.
+//! Two accept loops next to each other: a waker closes the first at once, and the second reads a flag at each deadline.
 //!
-//! What goes wrong elsewhere: a blocking `accept` cannot be told anything, so it is given a deadline, after which the
-//! loop looks whether it should stop (Go's `SetDeadline`, `SO_RCVTIMEO`). There is no good deadline. A long one lets
-//! every stop wait, half of it on average; a short one wakes an idle process for nothing, all day long. Others connect
-//! to themselves, which fails just when the accept queue or the descriptors are used up.
+//! What goes wrong elsewhere: a thread inside a blocking `accept` cannot be told to stop. Programs therefore give
+//! `accept` a deadline, and read a stop flag after each deadline (Go's `SetDeadline`, `SO_RCVTIMEO`). There is no good
+//! deadline. A long deadline delays every stop, by half of the deadline on average. A short deadline wakes an idle
+//! process for nothing, all day long. Other programs connect to themselves to wake the thread. That connect fails just
+//! when the accept queue is full or no descriptor is left.
 //!
-//! Here the loop waits for connections and for a `Waker` in one system call, for ever. A stop is one more thing that
-//! happens, so it takes as long as anything else that happens, and nothing happens meanwhile. (A listener that closes
-//! like this still resets whoever waits in its accept queue. What softstop does about that is in `src/engine/net/`.)
+//! Here the loop waits for connections and for a `Waker` in one system call, without a time-out. A stop is one more
+//! event, so the loop reacts as fast as to any other event, and an idle loop never wakes. (A listener that closes like
+//! this still resets the connections in its accept queue. `src/engine/net/` shows how softstop avoids these resets.)
 //!
-//! Try: `cargo run --example accept_strategies`, then with other deadlines, `... 10` and `... 3000` (milliseconds);
-//! and `softstop bench accept`, which measures these two and three others
+//! Try: `cargo run --example accept_strategies`, then with other deadlines, `... 10` and `... 3000` (milliseconds).
+//! `softstop bench accept` measures these two loops and three others.
 
 use std::{
     env,
@@ -32,7 +33,7 @@ use softstop::Context;
 const WAKER: Token = Token(0);
 const LISTENER: Token = Token(1);
 
-/// Waits for both, for ever. Returns how often it woke up and found nothing.
+/// Waits for connections and for the waker, without a time-out. Returns how often the loop woke and found no event.
 fn waker_loop(mut poll: Poll, listener: TcpListener) -> io::Result<u32> {
     listener.set_nonblocking(true)?;
     let mut listener = mio::net::TcpListener::from_std(listener);
@@ -44,7 +45,7 @@ fn waker_loop(mut poll: Poll, listener: TcpListener) -> io::Result<u32> {
         if events.iter().any(|event| event.token() == WAKER) {
             return Ok(in_vain); // the listener closes here
         }
-        // Until nobody waits: it is told of the next arrival only.
+        // Accept until the queue is empty, because mio reports only the next arrival.
         while let Ok((stream, _)) = listener.accept() {
             let stream = TcpStream::from(stream);
             stream.set_nonblocking(false)?; // one client at a time will do for a lesson
@@ -53,7 +54,7 @@ fn waker_loop(mut poll: Poll, listener: TcpListener) -> io::Result<u32> {
     }
 }
 
-/// Waits until the deadline, looks at the flag, and waits again.
+/// Waits until the deadline, reads the flag, and waits again. Returns how often the deadline passed.
 fn deadline_loop(deadline: Duration, listener: TcpListener, stopped: &AtomicBool) -> io::Result<u32> {
     SockRef::from(&listener).set_read_timeout(Some(deadline))?;
     let mut in_vain = 0;
@@ -71,7 +72,7 @@ fn greet(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(b"hello")
 }
 
-/// One client, a while of nothing, and a stop.
+/// Runs a loop through one client, 750 ms without clients, and a stop.
 fn show(
     name: &str,
     address: SocketAddr,
@@ -110,7 +111,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         address,
         move || deadline_loop(deadline, listener, &flag),
         || {
-            stopped.store(true, Ordering::Release); // and nobody is woken by that
+            stopped.store(true, Ordering::Release); // the store wakes no thread
             Ok(())
         },
     )?;

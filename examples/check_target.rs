@@ -1,13 +1,13 @@
-//! A server with everything that `softstop check` asks for: it passes every check.
+//! A server with every route that `softstop check` asks for. The server passes every check.
 //!
-//! What goes wrong elsewhere: a server is stopped in tests while nobody uses it. What a stop does to streams, to upgraded
-//! connections, to slow readers and to connections that wait in the kernel is seen in production alone.
+//! What goes wrong elsewhere: tests stop a server while no client uses it. Only production shows how a stop treats
+//! streams, upgraded connections, slow readers, and connections that wait in the kernel.
 //!
-//! Here each kind of route is one handler, and the stop has a policy: serve for one more second with readiness saying
-//! no, then drain. `softstop check` starts this server some fifty times, and tries every kind of client at every stop.
+//! Here each kind of route is one handler, and the stop has a policy: readiness says no while the server serves for one
+//! more second, then the server drains. `softstop check` starts this server some fifty times, and tries every kind of
+//! client at every stop.
 //!
-//! Try: `cargo build --example check_target`, then
-//! `softstop check --config examples/check_target.toml`.
+//! Try: `cargo build --example check_target`, then `softstop check --config examples/check_target.toml`.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ fn ready(request: &Request) -> Response {
     }
 }
 
-/// Sends until the client goes or the stop begins; the body then ends with its last chunk.
+/// Sends until the client goes or the stop begins. After that, the body ends with its last chunk.
 fn stream(_: &Request) -> Response {
     let (sender, body) = Body::stream(4096);
     thread::spawn(move || {
@@ -72,7 +72,8 @@ fn upgrade(request: &Request) -> Response {
     request.upgrade("websocket", good_bye).header("Sec-WebSocket-Accept", &accept)
 }
 
-/// Reads until the stop begins, which shuts the read side down, and then says that the server goes away.
+/// Reads until the stop begins, because the stop shuts the read side down. Then tells the client that the server goes
+/// away.
 fn good_bye(mut connection: Upgraded, context: &Context) {
     /// A Close frame with code 1001 (RFC 6455 section 7.4.1).
     const GOING_AWAY: [u8; 4] = [0x88, 2, 0x03, 0xe9];
@@ -85,7 +86,7 @@ fn good_bye(mut connection: Upgraded, context: &Context) {
     }
 }
 
-/// A handler that never returns: the stop names it, and leaves it behind.
+/// A handler that never returns. The stop names the handler in its report, and leaves the handler behind.
 fn stuck(_: &Request) -> Response {
     loop {
         thread::park();

@@ -1,17 +1,18 @@
-//! Streams beside short requests: a clock as server-sent events, a download that is made on the way, and a page.
+//! Streams beside short requests: a clock as server-sent events, a download that is produced while it is sent, and a
+//! page.
 //!
-//! What goes wrong elsewhere: a stream is a handler that does not return. Go's `Shutdown` waits for it until its time is
-//! over, and the client sees a connection that breaks. The `WriteTimeout` that protects the other routes kills the stream
-//! in mid-sentence. A thread is held by each listener, or one that doesn't read holds up the rest. And after a restart
-//! all of them come back in the same second.
+//! What goes wrong elsewhere: a stream is a handler that does not return. Go's `Shutdown` waits for the stream until
+//! the deadline, and the client sees a broken connection. The `WriteTimeout` that protects the other routes cuts the
+//! stream in the middle of a sentence. Each listener holds a thread, or one listener that does not read blocks the
+//! others. After a restart, all listeners come back in the same second.
 //!
-//! Here a handler returns at once and leaves a body behind that anybody can send to. Nothing times out a stream that has
-//! nothing to say; a client that doesn't take what there is, is dropped. At a stop the hub says good bye, tells
-//! each client another time to come back, and the body ends as it should; so does that of the download.
+//! Here a handler returns at once and leaves a body behind. Any thread can send to that body. No time-out ends a stream
+//! that has nothing to send. The server drops a client that does not read. At a stop, the hub sends a farewell, tells
+//! each client a different time to come back, and ends the body properly. The download ends properly too.
 //!
-//! Try: `cargo run --example event_stream`, which plays the clients itself; or with an address,
-//! `cargo run --example event_stream 127.0.0.1:8080`, then a browser, or `curl -N http://127.0.0.1:8080/events` and
-//! `curl -N http://127.0.0.1:8080/count`, and then Ctrl-C here.
+//! Try: `cargo run --example event_stream`, which plays the clients itself. To be the client, give an address:
+//! `cargo run --example event_stream 127.0.0.1:8080`. Then use a browser, `curl -N http://127.0.0.1:8080/events` or
+//! `curl -N http://127.0.0.1:8080/count`, and press Ctrl-C here.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -51,7 +52,8 @@ fn main() -> Result<(), softstop::Error> {
     Ok(())
 }
 
-/// Counts for as long as the client listens, at its pace. The thread is the producer's own; the stream needs none.
+/// Counts for as long as the client listens, at the client's pace. The producer owns the thread; the stream needs no
+/// thread.
 fn count(_: &Request) -> Response {
     let (sender, body) = Body::stream(4096);
     thread::spawn(move || {
@@ -61,7 +63,7 @@ fn count(_: &Request) -> Response {
                 break;
             }
             if stopping.sleep(Duration::from_millis(50)).is_err() {
-                // Fails if the client is gone, and not if it is the server that stops.
+                // The send fails if the client has gone. The send succeeds if the server stops.
                 _ = sender.send("to be continued\n");
                 break;
             }
@@ -76,7 +78,7 @@ fn announce(server: &ServerHandle) -> io::Result<()> {
     Ok(())
 }
 
-/// Three clients: one listens, one downloads, one asks for the page now and then. After a while, the stop.
+/// Plays three clients: one listens, one downloads, one asks for the page now and then. Requests the stop at the end.
 fn play(server: &ServerHandle) -> io::Result<()> {
     announce(server)?;
     let address = server.addresses()[0];
@@ -90,7 +92,7 @@ fn play(server: &ServerHandle) -> io::Result<()> {
     }
     server.request_stop(StopPolicy::default());
     let (events, numbers): (Vec<_>, Vec<_>) = (events.collect(), numbers.collect());
-    // Between the lines are the sizes of the chunks; the last one is empty.
+    // The chunk sizes stand between the lines. The size of the last chunk is 0.
     println!(
         "the last of the events: {:?}",
         events.iter().filter(|line| line.contains(": ")).collect::<Vec<_>>()
@@ -106,7 +108,7 @@ fn play(server: &ServerHandle) -> io::Result<()> {
     Ok(())
 }
 
-/// The lines of a response.
+/// Sends a request and returns the lines of the response.
 fn listen(address: SocketAddr, path: &str) -> io::Result<impl Iterator<Item = String> + use<>> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n")?;

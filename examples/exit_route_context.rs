@@ -1,15 +1,16 @@
 //! Stopping from a route, by context: the program has a lifetime, which `/exit` or a deadline ends.
 //!
-//! What goes wrong elsewhere: in Go, the context whose end starts the shutdown is easily handed on to
-//! `Shutdown(ctx)`. That context is over, so `Shutdown` waits for nobody: it closes the listener, returns
-//! `context canceled`, and `main` cuts off every request in flight. And a context tells that it was cancelled; by
-//! whom, it tells only those who asked for a cause from the beginning.
+//! What goes wrong elsewhere: in Go, programs easily pass the context whose end starts the shutdown on to
+//! `Shutdown(ctx)`. That context is over, so `Shutdown` waits for no request. `Shutdown` closes the listener and
+//! returns `context canceled`, and `main` cuts every request in flight. A Go context tells that it was cancelled. The
+//! context names the cause only if the program used `WithCancelCause` from the beginning.
 //!
-//! Here these are two things. The context says *that* the program should end and always says *why*; the policy says
-//! how patiently. The first cause stays: if the deadline passes while `/exit` is being answered, it is still `/exit`.
+//! Here a context and a policy are two things. The context says *that* the program should end, and always *why*. The
+//! policy says how long the stop may take. The first cause stays: if the deadline passes while the server answers
+//! `/exit`, the cause is still `/exit`.
 //!
-//! Try: `cargo run --example exit_route_context 127.0.0.1:8080 60`, then `curl http://127.0.0.1:8080/exit`
-//! (or don't, and it ends after 60 seconds)
+//! Try: `cargo run --example exit_route_context 127.0.0.1:8080 60`, then `curl http://127.0.0.1:8080/exit`. Without the
+//! curl, the program ends after 60 seconds.
 
 use std::{env, error::Error, time::Duration};
 

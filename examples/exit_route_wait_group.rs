@@ -1,13 +1,13 @@
 //! Stopping from a route, and waiting for work that outlives its request.
 //!
-//! What goes wrong elsewhere: a handler answers 202 and does the work in a thread of its own. No server knows that
-//! thread, so no shutdown waits for it, and the end of the process cuts it in two. Go's cure is a `sync.WaitGroup`,
-//! which has traps of its own: an `Add` inside the new goroutine may come after the `Wait` that should have counted
-//! it, a panic skips the `Done`, and `Wait` can't be given a time-out.
+//! What goes wrong elsewhere: a handler answers 202 and does the work on a thread of its own. The server does not know
+//! that thread, so no shutdown waits for the thread. The end of the process cuts the work in the middle. Go's cure is a
+//! `sync.WaitGroup`, which has three traps: an `Add` inside the new goroutine may come after the `Wait` that should
+//! have counted the goroutine, a panic skips the `Done`, and `Wait` has no time-out.
 //!
-//! Here the guard is taken by the handler, while the server still counts the request: once the server has stopped,
-//! nobody can add to the group any more. It counts until it is dropped, be it by a return or by a panic, and the
-//! wait has a bound. The exit route asks its own server to stop, which no handler could wait for: it only asks.
+//! Here the handler takes the guard while the server still counts the request. Once the server has stopped, no handler
+//! can add to the group. A guard counts until its drop, which also happens in a panic. The wait has a bound. The exit
+//! route only requests the stop of its own server, because a handler cannot wait for that stop.
 //!
 //! Try: `cargo run --example exit_route_wait_group 127.0.0.1:8080`, then
 //! `curl -X POST http://127.0.0.1:8080/jobs http://127.0.0.1:8080/jobs http://127.0.0.1:8080/exit`
@@ -35,7 +35,7 @@ fn main() -> Result<(), Error> {
         })
         .post("/exit", |request: &Request| {
             request.server().request_stop(StopPolicy::default());
-            // From now on every response says `Connection: close`, this one included.
+            // From now on every response says `Connection: close`, the response of this handler included.
             "good bye\n"
         });
     let server = Server::builder().name("exit by wait group").listen(address).routes(routes).build();
@@ -56,7 +56,7 @@ fn main() -> Result<(), Error> {
 }
 
 fn begin_job(jobs: &WaitGroup) -> io::Result<()> {
-    let guard = jobs.guard(); // here, not in the thread: there it could come too late
+    let guard = jobs.guard(); // taken before the thread starts, because the thread could take the guard too late
     thread::Builder::new().spawn(move || {
         thread::sleep(JOB); // stands for the work
         println!("a job is done");

@@ -1,18 +1,18 @@
 //! Three servers and a task that start together, fail together and stop together on a signal.
 //!
-//! What goes wrong elsewhere: one goroutine per `ListenAndServe`, and an `errgroup` around them. The second port is
-//! taken, but the first server has been answering for a while by then. The group's context is cancelled, but
-//! `ListenAndServe` doesn't look at it: the others serve on, and the program hangs with half of its ports open. The
-//! ticker in the background sleeps through it all. On a signal, each server shuts down after the one before it, and
-//! the last one has no time left.
+//! What goes wrong elsewhere: a Go program runs one goroutine per `ListenAndServe`, with an `errgroup` around them. The
+//! second port is taken, but the first server has been answering for a while by then. The `errgroup` cancels its
+//! context, but `ListenAndServe` does not look at the context. The other servers serve on, and the program hangs with
+//! half of its ports open. The background ticker does not notice the failure. On a signal, the servers shut down one
+//! after another, and no time is left for the last one.
 //!
-//! Here all addresses are bound before the first request is served; one that can't be had ends the start, and the
-//! error names it. The stop reaches all servers at once, each with the whole grace period. The task is told twice:
-//! `stopping()` ends when the stop begins, the context itself when the servers have stopped, so that it can still be
-//! of use to the last requests. A second signal ends it all at once.
+//! Here the group binds all addresses before a server serves its first request. An address that cannot be bound ends
+//! the start, and the error names the address. The stop reaches all servers at once, each with the whole grace period.
+//! The task is told twice. `stopping()` ends when the stop begins. The context itself ends when the servers have
+//! stopped, so the last requests can still use the task. A second signal ends the whole group at once.
 //!
-//! Try: `cargo run --example group 127.0.0.1:8081 127.0.0.1:8082 127.0.0.1:8083`, then
-//! `curl http://127.0.0.1:8081/`, then Ctrl-C; or give it the same address twice
+//! Try: `cargo run --example group 127.0.0.1:8081 127.0.0.1:8082 127.0.0.1:8083`, then `curl http://127.0.0.1:8081/`,
+//! then Ctrl-C. Or give the program the same address twice.
 
 use std::{env, process::ExitCode, time::Duration};
 
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does something every second, as caches and tokens want it. Tasks begin when all servers listen.
+/// Does something every second, like a refresher of caches and tokens. The group starts tasks once all servers listen.
 fn refresh(context: &Context, servers: &[ServerHandle]) {
     for server in servers {
         for address in server.addresses() {
@@ -48,7 +48,7 @@ fn refresh(context: &Context, servers: &[ServerHandle]) {
     }
     let stopping = context.stopping();
     let mut rounds = 0;
-    // Not a sleep that somebody would have to wait out: it is over as soon as the stop begins.
+    // This sleep ends as soon as the stop begins, so the stop does not wait for the second to pass.
     while stopping.sleep(Duration::from_secs(1)).is_ok() {
         rounds += 1;
     }

@@ -1,17 +1,19 @@
 //! Fire and forget through a bounded queue.
 //!
-//! What goes wrong elsewhere: `go send(mail)`, and 202. Under load there are as many goroutines as requests; nobody
-//! knows them, so `Shutdown` returns while they run, and `main` cuts them off. With a channel and a worker it is no
-//! better: the send blocks when the channel is full, so that the handlers hang, and what is in the channel at the end
-//! is gone, though each client has been told that it is on its way.
+//! What goes wrong elsewhere: a Go handler runs `go send(mail)` and answers 202. Under load there are as many
+//! goroutines as requests. The server does not know the goroutines, so `Shutdown` returns while they run, and `main`
+//! cuts them off. A channel with a worker is no better. The send blocks when the channel is full, so the handlers hang.
+//! At the end, the items in the channel are lost, although each client was told that its item is on its way.
 //!
-//! Here a full queue is a 503 with `Retry-After` at once, and a 202 is a promise. The queue is drained after its server:
-//! first nobody hands in any more, then the rest is done, at the queue's pace, within its time. What can't be done in
-//! time comes back item by item, to be kept for the next start.
+//! Here a full queue answers 503 with `Retry-After` at once, and a 202 is a promise. The program drains the queue after
+//! the server. First no handler can submit any more. Then the workers finish the remaining items, at the queue's rate,
+//! within a deadline. An item that is not finished in time comes back, so that the program can keep the item for its
+//! next start.
 //!
 //! Try: `cargo run --example job_queue 127.0.0.1:8080`, then `curl -i -X POST 'http://127.0.0.1:8080/mails?to=ada'` a
-//! few times; `?to=nobody` panics, without `to` it is a 400; then `curl -X POST http://127.0.0.1:8080/exit`, at once,
-//! while some still wait. With a second argument of 0 the queue has no time, and gives all of them back.
+//! few times. `?to=nobody` panics, and a request without `to` is answered 400. Then run
+//! `curl -X POST http://127.0.0.1:8080/exit` while some mails still wait. With a second argument of 0, the queue has no
+//! time and gives all mails back.
 
 use std::{
     env,
@@ -39,10 +41,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mails = JobQueue::builder("mails")
         .capacity(4)
         .workers(2)
-        .rate(10, Duration::from_secs(1)) // what the mail server likes
+        .rate(10, Duration::from_secs(1)) // the rate that the mail server accepts
         .on_unfinished(|mail: Mail, why| {
             println!("to be kept: mail to {} ({why})", mail.to);
-            ItemFate::Lost // it is only printed
+            ItemFate::Lost // `Lost`, because the mail is only printed and not kept
         })
         .start(send)?;
     let mails = Arc::new(mails);
@@ -73,7 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("{}", server.wait());
 
-    // After the server: it has promised all that there is, and promises no more.
+    // Drain after the server has stopped, because no handler can submit any more.
     let metrics = mails.metrics();
     println!("the server has stopped, {} mails have not been sent", metrics.queued + metrics.running);
     println!("mails: {}", mails.drain(Instant::now() + Duration::from_secs(seconds)));
@@ -82,7 +84,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn send(mail: &mut Mail, context: &Context) -> Result<(), Cause> {
     assert_ne!(mail.to, "nobody", "there is no such person");
-    context.sleep(SENDING)?; // stands for the work; over at once when the queue's time is
+    context.sleep(SENDING)?; // stands for the work; ends at the drain's deadline
     println!("sent to {}", mail.to);
     Ok(())
 }

@@ -1,15 +1,17 @@
 //! A long task and its three ends: its client goes away, its deadline passes, its server stops.
 //!
-//! What goes wrong elsewhere: the work goes on for nobody. Go's `TimeoutHandler` answers 503 in time, but the handler
-//! behind it runs on. Its request context ends with its client, but `Shutdown` doesn't touch it: a long handler hears
-//! of the stop when the process is killed. And in all cases it says no more than `context canceled`.
+//! What goes wrong elsewhere: the work goes on although no client waits for the result. Go's `TimeoutHandler` answers
+//! 503 in time, but the wrapped handler runs on. The request context ends when the client goes, but `Shutdown` does not
+//! touch that context. A long handler learns of the stop when the process is killed. In all cases the context says only
+//! `context canceled`.
 //!
-//! Here it is one context for all three, with the cause in it. The task sleeps in it, or asks it, between two steps,
-//! and `?` leaves the loop. A client that has only finished sending is not taken for gone: it gets its answer.
+//! Here one context covers all three ends, and the context carries the cause. The task sleeps in the context, or checks
+//! the context between two steps, and `?` leaves the loop. A client that has only shut down its sending side is not
+//! taken for gone. That client gets its answer.
 //!
-//! Try: `cargo run --example long_task`, which plays the clients itself. To be the client, give it an address,
-//! `cargo run --example long_task 127.0.0.1:8080`, and interrupt `curl http://127.0.0.1:8080/task`; then
-//! `curl 'http://127.0.0.1:8080/task?within_ms=500'`; then `curl -X POST http://127.0.0.1:8080/exit` during a task.
+//! Try: `cargo run --example long_task`, which plays the clients itself. To be the client, give an address:
+//! `cargo run --example long_task 127.0.0.1:8080`. Interrupt `curl http://127.0.0.1:8080/task`. Then run
+//! `curl 'http://127.0.0.1:8080/task?within_ms=500'`. Then run `curl -X POST http://127.0.0.1:8080/exit` during a task.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -29,12 +31,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let within = request.query("within_ms").and_then(|ms| ms.parse().ok()).unwrap_or(60_000);
         let outcome = work(&request.context().with_timeout(Duration::from_millis(within)), &counter);
         println!("{}: {outcome:?}", request.peer());
-        let _ = ended.try_send(()); // for `play`; nobody else listens
+        let _ = ended.try_send(()); // `play` waits for this message
         let refuse = |cause| (StatusCode::SERVICE_UNAVAILABLE, format!("given up: {cause}\n"));
         outcome.map(|()| "done\n").map_err(refuse)
     };
     let exit = |request: &Request| {
-        // After that time the contexts of those still at work end.
+        // After this grace period, the stop cancels the contexts of the handlers that still work.
         request.server().request_stop(StopPolicy::default().grace(Duration::from_millis(200)));
         "good bye\n"
     };
@@ -49,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("{}", server.wait());
     drop(server);
-    // The handlers share the counter. If it is ours alone now, none of them is left to count on.
+    // The handlers share the counter. `into_inner` succeeds only if no handler is left to count.
     match Arc::into_inner(steps) {
         Some(steps) => println!("{} steps were made, and no more will be", steps.into_inner()),
         None => println!("a handler is still at work"),
@@ -57,7 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// A minute's work, step by step. A step that blocks can select on [`Context::done`], too.
+/// Works for a minute, step by step. A step that blocks can also select on [`Context::done`].
 fn work(context: &Context, steps: &AtomicUsize) -> Result<(), Cause> {
     for _ in 0..3000 {
         context.sleep(Duration::from_millis(20))?;
@@ -66,7 +68,7 @@ fn work(context: &Context, steps: &AtomicUsize) -> Result<(), Cause> {
     Ok(())
 }
 
-/// The three clients, one after another.
+/// Plays three clients, one after another.
 fn play(address: SocketAddr, ends: &Receiver<()>) -> io::Result<()> {
     drop(send(address, "GET /task")?);
     let _ = ends.recv(); // the server has noticed

@@ -1,17 +1,17 @@
-//! What every request goes through: an access log, a request id, who may call from where, what a panic said.
+//! Wrappers around every request: an access log, a request id, a rule for other origins, and a report of panics.
 //!
-//! What goes wrong elsewhere: middleware is a framework of its own, with types that wrap types, and an order that one
-//! has to try out. The access log lacks the 404s, because no route was there to be wrapped; the answer to a panic
-//! lacks the headers, because the panic went past whatever adds them; and a client whose user agent is
-//! `" 200 0 "-" "-"\n10.0.0.1 - admin` writes the log itself.
+//! What goes wrong elsewhere: middleware is a framework of its own, with types that wrap types, and an order that users
+//! have to find out by trial. The access log lacks the 404s, because no route existed that could be wrapped. The answer
+//! to a panic lacks the headers, because the panic skipped the wrapper that adds them. A client whose user agent is
+//! `" 200 0 "-" "-"\n10.0.0.1 - admin` writes its own lines into the log.
 //!
-//! Here a wrapper is a closure that is given the request and what comes next. The last one added is the outermost.
-//! What stands around a router stands around its 404s too, a panic is a 500 for all that are further out, and
-//! what a client says stays in its field.
+//! Here a wrapper is a closure that gets the request and the next step. The last wrapper added is the outermost. A
+//! wrapper around a router also wraps the router's 404s. The outer wrappers see a panic as a 500. The log escapes the
+//! client's text, so the text stays in its field.
 //!
-//! Try: `cargo run --example middleware`, which plays the client itself; or with an address, `cargo run --example
-//! middleware 127.0.0.1:8080`, and `curl -i http://127.0.0.1:8080/` (`/fail`, `/none`, `/api`, `/api/none`, `/metrics`);
-//! end it with `curl -X POST http://127.0.0.1:8080/exit`.
+//! Try: `cargo run --example middleware`, which plays the client itself. To be the client, give an address:
+//! `cargo run --example middleware 127.0.0.1:8080`. Then run `curl -i http://127.0.0.1:8080/` (`/fail`, `/none`,
+//! `/api`, `/api/none`, `/metrics`). End the program with `curl -X POST http://127.0.0.1:8080/exit`.
 
 use std::{
     env,
@@ -66,12 +66,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Lets pages of another origin read the answers, the 404s among them.
+/// Lets pages of another origin read the answers, 404s included.
 fn cross_origin(request: &Request, next: &Next) -> Response {
     next.run(request).header("Access-Control-Allow-Origin", "https://example.org").header("Vary", "Origin")
 }
 
-/// Tells whoever collects panics, and answers in one's own words.
+/// Reports a panic, and answers with a text of the program's own.
 fn report_panics(request: &Request, next: &Next) -> Response {
     next.try_run(request).unwrap_or_else(|panic| {
         println!("reported: {} {}: {panic}", request.method_str(), request.path());

@@ -1,17 +1,18 @@
-//! A time limit for one route: the answer comes in time, whatever the handler does.
+//! A time limit for one route: the client gets its answer in time even if the handler does not return.
 //!
 //! What goes wrong elsewhere: a time-out of the whole server (Go's `WriteTimeout`, a proxy's `read_timeout`) cuts the
-//! connection without an answer, and kills long streams too. Go's `TimeoutHandler` does answer, but what still runs
-//! behind it is forgotten: `Shutdown` does not wait for it, and it ends in the middle of something. In async servers
-//! the time-out drops the handler where it stands, which need not be where it can stand.
+//! connection without an answer, and cuts long streams too. Go's `TimeoutHandler` does answer, but forgets the handler
+//! that still runs. `Shutdown` does not wait for that handler, and the process ends in the middle of its work. In async
+//! servers the time-out drops the handler at its current await point, even if the work is half done there.
 //!
-//! Here the loop answers 503 at the deadline, and the connection goes on with its next request. The handler's context
-//! ends, and it returns where it likes. One that does not look runs on; what it answers is thrown away, but a stop
-//! waits for it, within its bounds, and would name it.
+//! Here the loop answers 503 at the deadline, and the connection goes on with its next request. The loop cancels the
+//! handler's context, and the handler returns at a point of its choice. A handler that ignores its context runs on, and
+//! its answer is thrown away. A stop waits for that handler within the policy's bounds, and names the handler if it
+//! does not return.
 //!
-//! Try: `cargo run --example route_timeout`, which plays the client itself; or with an address, `cargo run --example
-//! route_timeout 127.0.0.1:8080`, and `curl -i http://127.0.0.1:8080/polite`, `/stubborn`, `/quick`; end it with
-//! `curl -X POST http://127.0.0.1:8080/exit`.
+//! Try: `cargo run --example route_timeout`, which plays the client itself. To be the client, give an address:
+//! `cargo run --example route_timeout 127.0.0.1:8080`. Then run `curl -i http://127.0.0.1:8080/polite`, `/stubborn` and
+//! `/quick`. End the program with `curl -X POST http://127.0.0.1:8080/exit`.
 
 use std::{
     env,
@@ -23,7 +24,7 @@ use std::{
 
 use softstop::{Request, Router, Server, StatusCode, StopPolicy, route};
 
-/// What each of the two may take, and what it takes if nobody stops it.
+/// The time limit of each route, and the time of a handler that is not cancelled.
 const LIMIT: Duration = Duration::from_millis(200);
 const WORK: Duration = Duration::from_millis(900);
 
@@ -62,7 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Four requests on one connection: each gets its own answer, in order.
+/// Sends four requests on one connection. Each request gets its own answer, in order.
 fn play(address: SocketAddr) -> io::Result<()> {
     let began = Instant::now();
     let mut stream = TcpStream::connect(address)?;

@@ -1,17 +1,18 @@
 //! All requests delegated to one thread that owns the state.
 //!
-//! What goes wrong elsewhere: handlers send to a goroutine's channel and wait for the reply. At the stop that goroutine
-//! returns first, and the handlers wait for ever; the server waits for the handlers. A `select` with a time-out cures
-//! the hang, but the request that was given up still lies in the channel, and is carried out for nobody: the client
-//! that was told "failed" tries again, and is charged twice.
+//! What goes wrong elsewhere: handlers send to a goroutine's channel and wait for the reply. At the stop, that
+//! goroutine returns first. The handlers then wait for ever, and the server waits for the handlers. A `select` with a
+//! time-out cures the hang. But the request that was given up stays in the channel, and the goroutine still carries the
+//! request out. A client that was told "failed" tries again, and is charged twice.
 //!
-//! Here a call has a time-out and the request's context. Given up before its turn, it is taken back and never runs; the
-//! error says which of the two it was. The owner is stopped after the server, runs what it has been sent, and hands
-//! the state back: the sum at the end is exactly what the answers said.
+//! Here a call has a time-out and the request's context. A call that is given up before its turn is taken back and
+//! never runs. The error says whether the call had begun. The program stops the owner after the server. The owner then
+//! runs the calls that it has received, and hands the state back. The final sum agrees with the answers.
 //!
-//! Try: `cargo run --example single_owner 127.0.0.1:8080`, then `curl -X POST 'http://127.0.0.1:8080/deposit?amount=5'`;
-//! `curl -X POST http://127.0.0.1:8080/audit` keeps the owner busy for three seconds: deposit something meanwhile
-//! (503, it never runs), or interrupt the deposit; then `curl -X POST http://127.0.0.1:8080/exit`
+//! Try: `cargo run --example single_owner 127.0.0.1:8080`, then
+//! `curl -X POST 'http://127.0.0.1:8080/deposit?amount=5'`. `curl -X POST http://127.0.0.1:8080/audit` keeps the owner
+//! busy for three seconds. Deposit something meanwhile (503, the deposit never runs), or interrupt the deposit. Then
+//! run `curl -X POST http://127.0.0.1:8080/exit`.
 
 use std::{
     env,
@@ -30,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long an audit takes.
 const AUDIT: Duration = Duration::from_secs(3);
 
-/// What the one thread owns. No lock anywhere.
+/// The state that one thread owns, so the state needs no lock.
 #[derive(Default)]
 struct Account {
     balance: u64,
@@ -72,7 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("{}", server.wait());
 
-    // Nobody calls any more. What is in the mailbox still runs, and then the state is ours.
+    // No handler can call any more. The owner runs the calls in its mailbox, and then returns the state.
     match account.stop(Instant::now() + 2 * AUDIT) {
         Some(Account { balance, deposits }) => println!("in the end: {balance} in {deposits} deposits"),
         None => println!("the owner doesn't end: {:?}", account.metrics()),
@@ -82,7 +83,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn refuse(error: CallError) -> (StatusCode, String) {
     let status = match error {
-        // It ran, or will: to try again would be to do it twice.
+        // The call has run or will run, so a second try would carry it out twice.
         CallError::Begun(_) | CallError::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };

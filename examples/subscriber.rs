@@ -1,16 +1,19 @@
 //! Subscribers that hold until their messages are handled, and a stop that flushes.
 //!
-//! What goes wrong elsewhere: the publisher's last messages lie in a buffer when `main` returns, and the subscriber's
-//! goroutine is cut off with one in its hands. To wait "until it has seen N" takes a counter, a mutex and a poll; and one
-//! subscriber that doesn't read blocks the channel for all of them, the publisher included.
+//! What goes wrong elsewhere: the publisher's last messages are still in a buffer when `main` returns. The end of the
+//! process cuts the subscriber's goroutine while the goroutine handles a message. Waiting "until the subscriber has
+//! seen N" takes a counter, a mutex and a poll. One subscriber that does not read blocks the channel for all others,
+//! the publisher included.
 //!
-//! Here a message is delivered until it is acknowledged: one that was dropped, be it by a panic, comes again. A
-//! subscription has room for a stated number of messages, and one that has none misses messages, which is told to the
-//! publisher; nobody else waits. After the server, the bus is drained: that returns when everything has been
-//! acknowledged by everybody, and then the subscribers' loops end by themselves.
+//! Here the bus delivers a message until the subscriber acknowledges the message. A message that was dropped, for
+//! example by a panic, comes again. A subscription has room for a stated number of messages. A full subscription misses
+//! messages, and the publisher is told; no other subscriber waits. The program drains the bus after the server. The
+//! drain returns when every subscriber has acknowledged every message, and then the subscribers' loops end by
+//! themselves.
 //!
-//! Try: `cargo run --example subscriber 127.0.0.1:8080`, then `curl -X POST http://127.0.0.1:8080/orders/{1,2,3}`; the
-//! billing takes orders by threes, the packing fails on each one once; then `curl -X POST http://127.0.0.1:8080/exit`
+//! Try: `cargo run --example subscriber 127.0.0.1:8080`, then `curl -X POST http://127.0.0.1:8080/orders/{1,2,3}`. The
+//! billing takes three orders at a time. The packing fails once on each order. Then run
+//! `curl -X POST http://127.0.0.1:8080/exit`.
 
 use std::{
     env,
@@ -31,7 +34,7 @@ const BATCH: usize = 3;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let orders = Arc::new(Bus::<String>::new());
-    // Never told to end: they end when the bus does, so that nothing is left. The context is for giving up.
+    // The subscribers end when the bus ends, so that no message is left. The context exists only for giving up.
     let giving_up = Context::new();
     let billing = spawn(&orders, &giving_up, bill);
     let packing = spawn(&orders, &giving_up, pack);
@@ -56,9 +59,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("{}", server.wait());
 
-    // After the server: what it has published is all that there will be.
+    // Drain after the server has stopped, because no handler can publish any more.
     println!("orders: {}", orders.drain(Instant::now() + Duration::from_secs(10)));
-    giving_up.cancel("it took too long"); // of no effect if they have ended
+    giving_up.cancel("it took too long"); // no effect if both subscribers have ended
     for (name, subscriber) in [("billing", billing), ("packing", packing)] {
         match subscriber.join() {
             Ok(ended) => println!("{name}: {ended}"),
@@ -73,12 +76,12 @@ fn spawn(
     context: &Context,
     handle: fn(&Subscription<String>, &Context) -> ReceiveError,
 ) -> thread::JoinHandle<ReceiveError> {
-    // Here, not in the thread: there it could come too late for the first message.
+    // Subscribe before the thread starts, because the thread could miss the first message.
     let (subscription, context) = (orders.subscribe(100), context.clone());
     thread::spawn(move || handle(&subscription, &context))
 }
 
-/// Holds until there are enough for a bill; the last one may be short.
+/// Holds until there are enough orders for a bill. The last bill may be shorter.
 fn bill(orders: &Subscription<String>, context: &Context) -> ReceiveError {
     loop {
         match orders.take_n(BATCH, context) {
@@ -92,7 +95,7 @@ fn bill(orders: &Subscription<String>, context: &Context) -> ReceiveError {
     }
 }
 
-/// Drops each order the first time, which is not to lose it.
+/// Drops each order once, which shows that the bus delivers a dropped order again.
 fn pack(orders: &Subscription<String>, context: &Context) -> ReceiveError {
     loop {
         match orders.next(context) {

@@ -1,17 +1,19 @@
-//! The lesson of `subscriber`, with a real NATS server in between: hold until what was published is handled, and flush
-//! before the exit.
+//! The lesson of `subscriber`, with a real NATS server in between: hold until every published message is handled, and
+//! flush before the exit.
 //!
 //! What goes wrong elsewhere: `Publish` returns when the message is in the client's buffer, and `main` returns before
-//! the buffer is written. `Subscribe` returns before the server has heard of it, and the first messages go to nobody.
-//! The subscriber's callback runs on a goroutine that nothing waits for, and `Close` drops what has arrived for it.
+//! the client writes the buffer. `Subscribe` returns before the NATS server knows the subscription, and the first
+//! messages have no receiver. The subscriber's callback runs on a goroutine that no code waits for. `Close` drops the
+//! messages that have arrived but are not handled.
 //!
-//! Here one thread owns the connection, as in `single_owner`. Handlers give it orders through a bounded channel, whose
-//! senders are gone once the server is: by this the thread knows that it has published the last one. Then it flushes,
-//! handles until it has had as many as it has published, and says what is missing if that takes too long. (NATS itself
-//! delivers at most once: what has to survive the end of a NATS server belongs in its JetStream.)
+//! Here one thread owns the connection, like in `single_owner`. Handlers send orders to the thread through a bounded
+//! channel. The senders are dropped together with the server, so the thread knows which order was the last. Then the
+//! thread flushes, and handles messages until it has received as many as it has published. If that takes too long, the
+//! program gives up and prints both counts. (NATS itself delivers at most once. Messages that must survive the end of a
+//! NATS server belong in its JetStream.)
 //!
-//! The client is async-nats, since the blocking one is no longer maintained. So that thread runs a runtime, for itself
-//! alone; the handlers don't see it.
+//! The client is async-nats, because the blocking client is no longer maintained. The thread therefore runs a runtime
+//! for itself alone. The handlers do not see the runtime.
 //!
 //! Try: `nats-server`, then `cargo run --example subscriber_nats nats://127.0.0.1:4222 127.0.0.1:8080`, then
 //! `curl -X POST http://127.0.0.1:8080/orders/{1,2,3} http://127.0.0.1:8080/exit`
@@ -26,7 +28,7 @@ use tokio::{
     time::timeout,
 };
 
-/// How long what was published may take to be handled, once the server has stopped.
+/// How long the handling of the published messages may take, once the server has stopped.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
@@ -37,11 +39,11 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let (client, orders) = runtime.block_on(async {
         let client = async_nats::connect(nats).await?;
-        // NATS hears of this before it hears of the first order, since both go the same way.
+        // NATS receives the subscription before the first order, because both go over the same connection.
         let orders = client.subscribe("orders").await?;
         Ok::<_, Box<dyn Error + Send + Sync>>((client, orders))
     })?;
-    // As many as may be on their way to NATS while it is slow; more are refused.
+    // The bound on the orders that wait while NATS is slow. The handler refuses further orders.
     let (outbox, published) = channel(100);
     let relay = thread::spawn(move || runtime.block_on(relay(&client, orders, published)));
 
@@ -64,7 +66,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         println!("listening on http://{address}/orders/1");
     }
     println!("{}", server.wait());
-    drop(server); // and with it its handlers, and the sender in one of them
+    drop(server); // drops the handlers too, and the sender that one of them owns
 
     match relay.join() {
         Ok(Ok((published, handled))) => println!("{published} published, {handled} handled"),
@@ -74,7 +76,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
-/// Publishes what comes from the handlers and handles what comes from NATS, until both are at their ends.
+/// Publishes the orders of the handlers and handles the messages of NATS, until both are at their ends.
 async fn relay(
     client: &async_nats::Client,
     mut orders: async_nats::Subscriber,

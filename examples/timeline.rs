@@ -1,14 +1,16 @@
-//! A picture of a stop: who was in flight, who was waited for, and who kept everybody waiting.
+//! A picture of a stop: which requests were in flight, which ones the stop waited for, and which one delayed the stop.
 //!
-//! What goes wrong elsewhere: a shutdown takes five seconds, or loses a request, and all there is to see is the first and
-//! the last line of a log. One adds prints, and tries again, and this time it takes one second.
+//! What goes wrong elsewhere: a shutdown takes five seconds, or loses a request, and the log shows only the first and
+//! the last line. The developer adds prints and tries again, and now the shutdown takes one second.
 //!
-//! Here an observer is told what happens in a server, and a recorder writes it down. The recording is a value that a
-//! program can look into, and it can draw itself: phases as bands, connections as lanes, requests as bars, the stop as a
-//! line; whoever is left behind has its method, its target and where it was stuck written beside it.
+//! Here the server tells an observer about its events, and a recorder writes them down. The recording is a value that a
+//! program can inspect. The recording can also draw itself: phases are bands, connections are lanes, requests are bars,
+//! and the stop is a line. A handler that is left behind is labelled with its method, its target, and the place where
+//! it was stuck.
 //!
-//! Try: `cargo run --example timeline`, and open `timeline.svg` in a browser; then `timeline FILE.svg 3 1`, `30 3`
-//! or `3000 1` for so many requests to so many servers, with `stubborn` behind it for a handler that does not listen.
+//! Try: `cargo run --example timeline`, and open `timeline.svg` in a browser. Then try `timeline FILE.svg 3 1`, `30 3`
+//! or `3000 1`. The numbers are the count of requests and the count of servers. Add `stubborn` for a handler that
+//! ignores the stop.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -45,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             thread::spawn(move || converse(address, &["GET /stubborn?order=42".to_owned()]));
         }
     }
-    thread::sleep(Duration::from_millis(350)); // the time that the servers serve
+    thread::sleep(Duration::from_millis(350)); // how long the servers serve before the stop
     let policy =
         StopPolicy::default().grace(Duration::from_millis(400)).cancel_grace(Duration::from_millis(150));
     servers.iter().for_each(|server| server.handle().request_stop(policy));
@@ -54,7 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     fs::write(file, recorder.recording().to_svg())?;
     println!("drawn: {file}");
-    process::exit(0) // nobody waits for what is stubborn
+    process::exit(0) // exit without waiting for a stubborn handler
 }
 
 fn routes() -> Router {
@@ -65,11 +67,11 @@ fn routes() -> Router {
             Err(cause) => (StatusCode::SERVICE_UNAVAILABLE, format!("given up: {cause}\n")),
         }
     };
-    let stubborn = |_: &Request| thread::sleep(Duration::from_secs(60)); // nobody can end this
+    let stubborn = |_: &Request| thread::sleep(Duration::from_secs(60)); // a sleep that no context can end
     Router::new().get("/", route(|_| "quick\n").inline()).get("/work", work).get("/stubborn", stubborn)
 }
 
-/// A client's requests, one after the other on one connection. Some are quick, some are not.
+/// Sends a client's requests one after the other on one connection. Some requests are quick, others are slow.
 fn ask(address: SocketAddr, client: usize, requests: usize) -> io::Result<()> {
     thread::sleep(Duration::from_millis(client as u64 * 37 % 290));
     let target = |request: usize| match (client * 7 + request * 3) % 8 {
@@ -83,7 +85,7 @@ fn converse(address: SocketAddr, requests: &[String]) -> io::Result<()> {
     let mut stream = TcpStream::connect(address)?;
     for request in requests {
         write!(stream, "{request} HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
-        // Each response fits, and comes whole.
+        // Each response fits in the buffer, and one read returns the whole response.
         if stream.read(&mut [0; 1024])? == 0 {
             break;
         }

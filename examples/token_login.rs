@@ -1,16 +1,18 @@
-//! A command-line login: a server that lives until a browser brings it a token.
+//! A command-line login: a server that lives until a browser brings a token.
 //!
-//! What goes wrong elsewhere: the handler hands the token to `main`, `main` has what it wants and returns, and the
-//! browser shows "connection reset" instead of "you can close this window", now and then, depending on who was
-//! faster. In Go, `ListenAndServe` invites to that: it returns when `Shutdown` *begins*, not when it is done. The
-//! usual cure is to sleep for a second. Others fix the port, which is taken when two logins run at once.
+//! What goes wrong elsewhere: the handler hands the token to `main`, and `main` returns. Now and then the browser shows
+//! "connection reset" instead of "you can close this window", because the end of the process is faster than the
+//! response. Go's `ListenAndServe` invites this mistake, because `ListenAndServe` returns when `Shutdown` *begins*. The
+//! usual cure is to sleep for a second. Other programs fix the port, which is taken when two logins run at once.
 //!
-//! Here the system chooses the port, `start` tells which, and `stop` returns when the page has gone out in full: the
-//! connection is shut down for writing and read until the browser has closed it too, so nothing can overtake the page.
-//! A spare connection of the browser, on which it has never sent anything, delays that by a tenth of a second at most.
+//! Here the system chooses the port, and the server knows the port once `start` returns. `stop` returns when the whole
+//! page is sent: the server shuts the connection down for writing, and reads until the browser has closed too. So no
+//! reset can overtake the page. A spare connection on which the browser has sent nothing delays the stop by a tenth of
+//! a second at most.
 //!
-//! Try: `cargo run --example token_login`, then open what it prints, or `curl 'http://127.0.0.1:PORT/callback?token=abc'`
-//! (an argument says for how many seconds it waits; 120 by default)
+//! Try: `cargo run --example token_login`, then open the printed address, or run
+//! `curl 'http://127.0.0.1:PORT/callback?token=abc'`. (An argument sets how many seconds the program waits; the default
+//! is 120.)
 
 use std::{env, error::Error, process::ExitCode, time::Duration};
 
@@ -34,11 +36,11 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     })
 }
 
-/// The token that a browser brings within that time.
+/// Waits for the token that a browser brings, for at most `time`.
 fn log_in(time: Duration) -> Result<Option<String>, softstop::Error> {
     let (found, token) = bounded(1);
     let routes = Router::new().get("/callback", move |request: &Request| callback(request, &found));
-    // Only this machine can reach it, and only as long as the login takes.
+    // Only this machine can reach the server, and only while the login lasts.
     let server = Server::builder().name("login").listen("127.0.0.1:0").routes(routes).build();
     server.start()?;
     for address in server.addresses() {
@@ -47,17 +49,18 @@ fn log_in(time: Duration) -> Result<Option<String>, softstop::Error> {
             "open http://{address}/callback?token=abc (a real login: its provider, which redirects there)"
         );
     }
-    // An error is a time-out here: the server keeps the sending side.
+    // An error means a time-out here, because the server keeps the sender alive.
     let token = token.recv_timeout(time).ok();
     println!("{}", server.stop(StopPolicy::default()));
     Ok(token)
 }
 
-/// A real login would also compare a random `state` that it had sent along, so that nobody can slip it a token.
+/// A real login would also compare a random `state` that the login had sent along, so that an attacker cannot inject a
+/// token.
 fn callback(request: &Request, found: &Sender<String>) -> Response {
     match request.query("token").filter(|token| !token.is_empty()) {
         Some(token) => {
-            // Full: a second token while the first one is on its way. The first one counts.
+            // A full channel means that a second token came while the first one is on its way. The first token counts.
             let _ = found.try_send(token.into_owned());
             Response::new(StatusCode::OK).content_type("text/html; charset=utf-8").with_body(WELCOME)
         }

@@ -1,15 +1,17 @@
 //! A WebSocket echo: a handler takes its connection over, and still ends with its server.
 //!
-//! What goes wrong elsewhere: a hijacked connection is nobody's. Go's `Shutdown` neither closes nor waits for it
-//! ("the caller of Shutdown should separately notify such long-lived connections"); a loop that blocks in a read hears
-//! nothing of the stop, and when the process ends, the client sees a connection that breaks without a Close frame.
+//! What goes wrong elsewhere: the server forgets a hijacked connection. Go's `Shutdown` neither closes nor waits for
+//! the connection ("the caller of Shutdown should separately notify such long-lived connections"). A loop that blocks
+//! in a read does not learn of the stop. When the process ends, the client sees a broken connection without a Close
+//! frame.
 //!
-//! Here the handler has the plain stream, a thread of its own and a context. The stop hints: the socket's read side is
-//! shut down, the read returns, and the echo says good bye as the protocol wants it. The stop waits for that, and for
-//! no longer than its time.
+//! Here the handler has the plain stream, a thread of its own and a context. A callback on the context shuts the
+//! socket's read side down when the stop begins. The read returns, and the echo sends a Close frame. The stop waits for
+//! the handler, within the policy's bounds.
 //!
-//! Try: `cargo run --example upgrade_echo`, which plays the client itself; or with an address,
-//! `cargo run --example upgrade_echo 127.0.0.1:8080`, then a WebSocket client at ws://127.0.0.1:8080/echo, then Ctrl-C.
+//! Try: `cargo run --example upgrade_echo`, which plays the client itself. To be the server only, give an address:
+//! `cargo run --example upgrade_echo 127.0.0.1:8080`. Then use a WebSocket client at ws://127.0.0.1:8080/echo, then
+//! Ctrl-C.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -54,7 +56,7 @@ fn accept(request: &Request) -> Response {
 
 fn echo(connection: Upgraded, context: &Context) {
     let stopping = context.stopping();
-    // A read that waits returns when the stop begins; the other direction stays open.
+    // A waiting read returns when the stop begins. The write side stays open.
     let socket = connection.stream().try_clone();
     let _hint = stopping.on_cancel(move |_| _ = socket.map(|socket| socket.shutdown(Shutdown::Read)));
     let link = Link { connection, stopping };
@@ -75,7 +77,7 @@ fn echo(connection: Upgraded, context: &Context) {
     }
 }
 
-/// The connection, whose end after the hint is not the client's.
+/// The connection. After the stop has begun, an end of the read side comes from the server and not from the client.
 struct Link {
     connection: Upgraded,
     stopping: Context,

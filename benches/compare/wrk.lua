@@ -1,5 +1,6 @@
--- What wrk sends, and how it says what it has measured: wrk -s wrk.lua URL -- DEPTH BYTES
--- DEPTH requests at once on each connection; a POST of BYTES bytes, or a GET if that is 0.
+-- The requests that wrk sends, and the format of its results: wrk -s wrk.lua URL -- DEPTH BYTES
+--
+-- Each connection sends DEPTH requests at once. A request is a POST of BYTES bytes, or a GET if BYTES is 0.
 function init(arguments)
    local depth, bytes = tonumber(arguments[1]), tonumber(arguments[2])
    if bytes > 0 then
@@ -8,7 +9,7 @@ function init(arguments)
    end
    if depth > 1 then
       local requests = string.rep(wrk.format(), depth)
-      -- Only then: wrk asks for each request anew if there is such a function.
+      -- The function exists only for DEPTH > 1, because wrk calls such a function for every request.
       request = function() return requests end
    end
 end

@@ -1,5 +1,5 @@
-//! A caller that does everything a caller may do, in an arbitrary order. The first bytes say what it does, the others
-//! are what it receives.
+//! A caller that makes every permitted call, in an arbitrary order. The first bytes choose the calls, and the other
+//! bytes are the received data.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

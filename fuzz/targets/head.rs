@@ -1,4 +1,4 @@
-//! Arbitrary bytes as the beginning of a connection: at once and byte by byte they mean the same.
+//! Arbitrary bytes as the beginning of a connection. Read at once or byte by byte, they must have the same result.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -8,14 +8,14 @@ use super::{bench::arguments::Bench, check::arguments::Check};
 
 /// An HTTP/1.1 server that can be stopped without losing a request.
 ///
-/// Without a subcommand it serves: three servers, hello, name and echo, until SIGINT, SIGTERM, SIGHUP or
-/// SIGQUIT. A second signal, half a second later or more, ends the program at once. Exit status: 0 everything closed
+/// Without a subcommand, the program serves three servers: hello, name and echo. SIGINT, SIGTERM, SIGHUP or SIGQUIT
+/// stops them. A second signal, half a second later or more, ends the program at once. Exit status: 0 everything closed
 /// cleanly, 1 the program could not start or failed, 2 the stop cut something off, 64 the command line makes no sense.
 ///
-/// An ADDRESS is host:port. `:8080` means every address of both families, `localhost:8080` both 127.0.0.1 and ::1,
-/// `0.0.0.0:8080` every IPv4 address, and `[::]:8080` every IPv6 address alone.
+/// An ADDRESS is host:port. `:8080` means every address of both families. `localhost:8080` means both 127.0.0.1 and
+/// ::1. `0.0.0.0:8080` means every IPv4 address. `[::]:8080` means every IPv6 address alone.
 ///
-/// When a stop begins, new clients are refused at once. Clients that have begun to connect are still served.
+/// When a stop begins, the program refuses new clients at once. Clients that have begun to connect are still served.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
@@ -33,14 +33,14 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Serve hello, name and echo until a signal (the default).
     Serve(Serve),
-    /// Measure: what an accept loop costs, what a stop takes and loses, how quick a server is.
+    /// Measure the cost of an accept loop, the time and the losses of a stop, and the speed of a server.
     #[command(subcommand)]
     Bench(Bench),
     /// Judge how a server stops: start the server, load it, send the signal, and count what the clients lose.
     ///
-    /// Works with any HTTP/1.1 server in any language. For every stop the server is started afresh on a free port, which
-    /// replaces `{port}` in COMMAND and is in $PORT. Exit status: 0 no check failed, 2 a check failed, 1 the server could
-    /// not be judged, 64 the command line makes no sense.
+    /// Works with any HTTP/1.1 server in any language. For every stop, check starts the server afresh on a free port.
+    /// The port replaces `{port}` in COMMAND and is in $PORT. Exit status: 0 no check failed, 2 a check failed, 1 the
+    /// server could not be judged, 64 the command line makes no sense.
     Check(Box<Check>),
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Serve {
     /// The address of name: GET /?name=Alex greets Alex.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
     pub(crate) name: String,
-    /// The address of echo: a content that is sent to / comes back.
+    /// The address of echo: / sends back the content of a request.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
     pub(crate) echo: String,
     /// How long to go on serving after a stop has begun, while /readyz answers 503.
@@ -64,21 +64,22 @@ pub(crate) struct Serve {
     /// How long handlers may take to return after the grace period, when they are cancelled.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
     pub(crate) cancel_grace: Duration,
-    /// The longest time for which a stop keeps a silent connection open for one more request. A connection whose client has
-    /// been quick so far is kept for less.
+    /// The longest time for which a stop keeps a silent connection open for one more request. The stop keeps the
+    /// connection of a quick client for less time.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
     pub(crate) quiet_period: Duration,
-    /// Write the report of the stop to this file, as JSON. A file is replaced at once; a pipe, a FIFO or a device is only
-    /// written to.
+    /// Write the report of the stop to this file, as JSON. A regular file is replaced in one step. A pipe, a FIFO or a
+    /// device is only written to.
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// Draw the stop's timeline into this file: each connection, its requests, and the phases. Written as the report is.
+    /// Draw the stop's timeline into this file: each connection, its requests, and the phases. The file is written like
+    /// the report.
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) timeline: Option<PathBuf>,
     /// Event loops of each server [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) loops: Option<u16>,
-    /// The most worker threads of each server, made on demand [default: 512]
+    /// The most worker threads of each server, started on demand [default: 512]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) max_workers: Option<u16>,
     /// Let POST /exit on hello stop everything.

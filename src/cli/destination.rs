@@ -1,16 +1,16 @@
-//! Where a result is written to: a report, a picture, a table. A path may be anything that a shell can name, and each kind
-//! has its own way:
+//! The destination of a result: a report, a picture, a table. A path may name any kind of file, and each kind is
+//! written in its own way:
 //!
 //! ```text
-//!   a regular file      replaced at once: a temporary file beside it, then rename. A reader sees the old or the new one.
-//!                       Truncated and written, where the directory or the owner does not allow that.
-//!   a file that this    only written to: `--report /dev/stderr 2>>log` must not erase the log
+//!   a regular file      replaced in one step: a temporary file beside it, then rename. A reader sees the old or the new
+//!                       file. Truncated and written if the directory or the owner does not allow the rename.
+//!   a file that this    only written to, because `--report /dev/stderr 2>>log` must not erase the log
 //!   process has open
-//!   a pipe, a device,   only written to, and not waited for longer than PATIENCE
+//!   a pipe, a device,   only written to, for at most PATIENCE
 //!   a FIFO
 //! ```
 //!
-//! Every write is checked to its end, and an error names the path.
+//! Every write is checked, and an error names the path.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions, Permissions},
@@ -30,20 +30,21 @@ use socket2::SockRef;
 
 use crate::rounded::Rounded;
 
-/// How long the reader of a pipe or FIFO may take, from its opening to the last byte: the stop is over, and a supervisor does
-/// not wait for the process for ever.
+/// How long the reader of a pipe or FIFO may take, from the opening to the last byte. The stop is over by then, and a
+/// supervisor does not wait for the process for ever.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Symbolic links that are followed to a file which does not exist yet: as many as Linux follows.
+/// The most symbolic links that lead to a file which does not exist yet. Linux follows as many.
 const MOST_LINKS: usize = 40;
-/// Of `open(2)`. The same on all architectures of Linux that Rust has its standard library for, but MIPS and SPARC.
+/// The flag of `open(2)`. The value is the same on every Linux architecture of Rust's standard library except MIPS and
+/// SPARC.
 #[cfg(target_os = "linux")]
 const O_NONBLOCK: i32 = 0o4000;
 #[cfg(not(target_os = "linux"))]
 const O_NONBLOCK: i32 = 0x4;
-/// What opening a FIFO to write fails with if nobody reads it.
+/// The error of opening a FIFO for writing while no process reads it.
 const ENXIO: i32 = 6;
 
-/// A place for one result. Made before the work begins, so that a path which cannot be written is an error at once.
+/// A place for one result. Opened before the work begins, so that an unwritable path is an error at once.
 #[derive(Debug)]
 pub(crate) struct Destination {
     path: PathBuf,
@@ -52,22 +53,22 @@ pub(crate) struct Destination {
 
 #[derive(Debug)]
 enum Kind {
-    /// A regular file, or none yet: where the symbolic links lead.
+    /// A regular file, or no file yet. `target` is the end of the symbolic links.
     Regular { target: PathBuf },
-    /// Open, and only written to.
+    /// An open file that is only written to.
     Stream(File),
-    /// A FIFO that nobody reads yet.
+    /// A FIFO that no process reads yet.
     Unread,
 }
 
 impl Destination {
-    /// Finds out whether the path can be written. What is there stays until there is something to replace it.
+    /// Checks whether the path can be written. The old contents stay until the new contents are complete.
     pub(crate) fn open(path: &Path) -> Result<Destination, String> {
         let kind = kind_of(path).map_err(|error| cannot_write(path, &error))?;
         Ok(Destination { path: path.to_owned(), kind })
     }
 
-    /// Writes all of it.
+    /// Writes the whole contents.
     pub(crate) fn write(self, contents: Vec<u8>) -> Result<(), String> {
         let Destination { path, kind } = self;
         let written = match kind {
@@ -90,7 +91,8 @@ fn kind_of(path: &Path) -> io::Result<Kind> {
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let target = follow(path)?;
-            // That it can be made is seen from a temporary file, so that no empty result stands there until the end.
+            // A temporary file shows that the file can be made. An empty result would stay there until the end of the
+            // run.
             let (temporary, _) = temporary_beside(&target)?;
             fs::remove_file(temporary)?;
             return Ok(Kind::Regular { target });
@@ -109,20 +111,21 @@ fn kind_of(path: &Path) -> io::Result<Kind> {
     if !metadata.file_type().is_fifo() {
         return Ok(Kind::Stream(options.open(path)?));
     }
-    // Without O_NONBLOCK this would wait for a reader. Whether one may write is checked first.
+    // Without O_NONBLOCK, `open` would wait for a reader. `open` checks the permission first.
     match options.custom_flags(O_NONBLOCK).open(path) {
         Err(error) if error.raw_os_error() == Some(ENXIO) => Ok(Kind::Unread),
         opened => {
             let file = opened?;
-            // It is `fcntl`, which a pipe has too.
+            // `set_nonblocking` of a socket calls `fcntl`, which works for a pipe too.
             SockRef::from(&file).set_nonblocking(false)?;
             Ok(Kind::Stream(file))
         }
     }
 }
 
-/// The file to write to, if the process has it open already, as a log for instance. Standard output and standard error are
-/// used as they are, since another opening would have a position of its own, and a socket has none.
+/// The file to write to, if the process has opened the file already, for instance as a log. Standard output and
+/// standard error are duplicated. A second `open` would have its own position, and a socket cannot be opened by its
+/// path.
 fn open_already(path: &Path, metadata: &Metadata) -> io::Result<Option<File>> {
     let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
     let is_same =
@@ -135,7 +138,7 @@ fn open_already(path: &Path, metadata: &Metadata) -> io::Result<Option<File>> {
         }
     }
     let Ok(descriptors) = fs::read_dir("/proc/self/fd") else { return Ok(None) };
-    // Not standard input, which nothing is written to.
+    // Skip standard input, because nothing is written to it.
     let mut others = descriptors.flatten().filter(|entry| entry.file_name() != "0").map(|entry| entry.path());
     if others.any(|descriptor| is_same(fs::metadata(descriptor))) {
         return OpenOptions::new().append(true).open(path).map(Some);
@@ -147,12 +150,12 @@ fn clone_of(descriptor: BorrowedFd<'_>) -> io::Result<File> {
     Ok(File::from(descriptor.try_clone_to_owned()?))
 }
 
-/// Where the symbolic links lead that end in a file which does not exist.
+/// The end of a chain of symbolic links whose last file does not exist.
 fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut target = std::path::absolute(path)?;
     for _ in 0..MOST_LINKS {
         match fs::read_link(&target) {
-            // A relative link counts from its directory.
+            // A relative link starts from the directory of the link.
             Ok(next) => target = target.parent().unwrap_or(Path::new("/")).join(next),
             Err(_) => return Ok(target),
         }
@@ -166,14 +169,14 @@ fn write_regular(target: &Path, contents: &[u8]) -> io::Result<()> {
             let written = file.write_all(contents).and_then(|()| file.sync_all());
             let replaced = written.map(|()| fs::rename(&temporary, target));
             if !matches!(replaced, Ok(Ok(()))) {
-                // It fails if somebody else has removed it, which comes to the same.
+                // The removal fails if another process has removed the file already, which is fine.
                 _ = fs::remove_file(&temporary);
             }
             match replaced {
-                // A mount point, or another user's file in a sticky directory.
+                // The target is a mount point, or another user's file in a sticky directory.
                 Ok(Err(_)) => overwrite(target, contents),
                 Ok(Ok(())) => Ok(()),
-                // A full disk: what was there is still there.
+                // The disk is full, for example. The old contents are still there.
                 Err(error) => Err(error),
             }
         }
@@ -187,7 +190,7 @@ fn overwrite(target: &Path, contents: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A temporary file that may take the place of the target: with the same owner and mode.
+/// A temporary file that can replace the target: the file has the target's owner and mode.
 fn replacement(target: &Path) -> io::Result<(PathBuf, File)> {
     let old = match fs::metadata(target) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -202,7 +205,7 @@ fn replacement(target: &Path) -> io::Result<(PathBuf, File)> {
         if (made.uid(), made.gid()) != (old.uid(), old.gid()) {
             fchown(&file, Some(old.uid()), Some(old.gid()))?;
         }
-        // After the change of owner, which takes some bits of the mode away.
+        // Set the mode after the owner, because the change of owner clears some bits of the mode.
         file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))
     };
     match old.as_ref().map_or(Ok(()), prepare) {
@@ -220,7 +223,7 @@ fn temporary_beside(target: &Path) -> io::Result<(PathBuf, File)> {
     let temporary = target.with_file_name(format!(".{}.{}", name.to_string_lossy(), process::id()));
     let make = || OpenOptions::new().write(true).create_new(true).open(&temporary);
     let file = match make() {
-        // One of an earlier process that had the same number and was killed.
+        // The file belongs to an earlier process that had the same process id and was killed.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             fs::remove_file(&temporary)?;
             make()?
@@ -230,8 +233,8 @@ fn temporary_beside(target: &Path) -> io::Result<(PathBuf, File)> {
     Ok((temporary, file))
 }
 
-/// Writes on a thread of its own, as nothing else bounds a write to a pipe that nobody reads. The process ends next, and the
-/// thread with it.
+/// Writes on a thread of its own, because a write to a pipe that no process reads has no time limit. The process ends
+/// soon afterwards, and the thread ends with the process.
 fn patiently(write: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
     let result = Arc::new((Mutex::new(None), Condvar::new()));
     thread::Builder::new().name("result".to_owned()).spawn({

@@ -1,4 +1,4 @@
-//! The program: what it is told, what it does, and how it ends.
+//! The program: its arguments, its commands and its exit status.
 
 mod arguments;
 mod bench;
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use arguments::{Arguments, Command};
 use clap::Parser;
 
-/// The command line makes no sense: EX_USAGE of sysexits.h, so that 2 keeps its meaning.
+/// The command line makes no sense. The value is EX_USAGE of sysexits.h, so that 2 keeps its meaning.
 const USAGE: u8 = 64;
 
 pub(crate) fn main() -> ExitCode {
@@ -31,7 +31,7 @@ pub(crate) fn main() -> ExitCode {
     let command = arguments.command.unwrap_or(Command::Serve(arguments.serve));
     let log = arguments.log.as_deref().unwrap_or(match command {
         Command::Serve(_) => "info",
-        // It starts and stops a server many times; that each did is not what it is about.
+        // These commands start and stop a server many times. The success of each start and stop is no news.
         Command::Bench(_) | Command::Check(_) => "warn",
     });
     env_logger::Builder::new().parse_filters(log).init();

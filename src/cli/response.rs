@@ -1,4 +1,5 @@
-//! A strict reader of HTTP/1.1 responses: bytes go in as they come, and out comes each response that has ended.
+//! A strict reader of HTTP/1.1 responses. The reader takes bytes as they arrive, and returns each response that has
+//! ended.
 //!
 //! ```text
 //!            a whole head, with          Content-Length --> Length ----+
@@ -8,7 +9,8 @@
 //!    +-----------------------------------------------------------------+
 //! ```
 //!
-//! A generator of load must not take for an answer what is none: what RFC 9112 lets a recipient repair is an error here.
+//! A load generator must not count a malformed response as an answer. Deviations that RFC 9112 lets a recipient repair
+//! are errors here.
 
 mod chunked;
 
@@ -16,9 +18,10 @@ use std::fmt;
 
 use chunked::Chunked;
 
-/// Bytes of a head. Servers send some hundred; whoever sends more than this is no server to be measured.
+/// The most bytes of a head. Servers send some hundred bytes; a longer head shows that the peer is no server to
+/// measure.
 const HEAD_BYTES: usize = 16 * 1024;
-/// Fields of a head, for the same reason.
+/// The most fields of a head, for the same reason.
 const FIELDS: usize = 64;
 
 /// A response that has ended.
@@ -29,7 +32,7 @@ pub(crate) struct Ended {
     pub(crate) keeps_alive: bool,
 }
 
-/// What is wrong with a response.
+/// The defect of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed(&'static str);
 
@@ -42,7 +45,7 @@ impl fmt::Display for Malformed {
 /// Reads the responses of one connection.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    /// The requests are HEAD: their responses have no content, whatever their heads say.
+    /// The requests are HEAD, so their responses have no content even if their heads declare a length.
     is_head: bool,
     position: Position,
     /// The beginning of a head that came in pieces.
@@ -87,7 +90,7 @@ impl Reader {
         Ok(None)
     }
 
-    /// The peer has closed: the response that ends with that, if there is one.
+    /// Tells the reader that the peer has closed. Returns the response that ends with the close, if there is one.
     pub(crate) fn end(&mut self) -> Option<Ended> {
         match std::mem::replace(&mut self.position, Position::Head) {
             Position::ToTheEnd { then } => Some(then),
@@ -97,7 +100,7 @@ impl Reader {
 
     fn read_head(&mut self, input: &mut &[u8]) -> Result<Option<Ended>, Malformed> {
         let before = self.partial.len();
-        // Mostly a head comes whole, and is read where it is.
+        // Most heads come whole. Such a head is parsed in place.
         let bytes = if before == 0 {
             *input
         } else {
@@ -134,7 +137,7 @@ impl Reader {
         }
     }
 
-    /// What follows a head (RFC 9112 section 6.3).
+    /// The part of the response that follows a head (RFC 9112 section 6.3).
     fn after(&self, head: &httparse::Response<'_, '_>, bytes: &[u8]) -> Result<After, Malformed> {
         // httparse lets a bare LF end a line.
         if bytes.first() == Some(&b'\n') || bytes.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r')
@@ -195,7 +198,7 @@ fn parse_length(value: &[u8]) -> Result<u64, Malformed> {
 mod tests {
     use super::*;
 
-    /// What a connection came to: the responses, and what was wrong in the end.
+    /// The outcome of a connection: its responses, and the defect that ended the reading.
     type Story = (Vec<Ended>, Option<Malformed>);
 
     fn play<'a>(is_head: bool, pieces: impl IntoIterator<Item = &'a [u8]>) -> Story {
@@ -215,7 +218,7 @@ mod tests {
         (ended, None)
     }
 
-    /// The story of these bytes, which has to be the same whole, byte by byte and at every split.
+    /// The story of these bytes. The story has to be the same for whole input, single bytes and every split.
     #[track_caller]
     fn story(is_head: bool, bytes: &[u8]) -> Story {
         let whole = play(is_head, [bytes]);

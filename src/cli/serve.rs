@@ -1,4 +1,4 @@
-//! `softstop serve`: the group of three servers, the files about its stop, and the exit status.
+//! `softstop serve`: the group of three servers, the files that describe its stop, and the exit status.
 
 use std::{
     fmt::Display,
@@ -17,7 +17,7 @@ use super::{arguments::Serve, destination::Destination, services, words::say};
 const UNCLEAN: u8 = 2;
 
 pub(crate) fn serve(options: &Serve) -> ExitCode {
-    // Opened before anything is served, so that a path that cannot be written is an error at once.
+    // Opened before the servers start, so that an unwritable path is an error at once.
     let files = destination(options.report.as_deref())
         .and_then(|report| Ok((report, destination(options.timeline.as_deref())?)));
     let (report_file, timeline_file) = match files {

@@ -34,7 +34,7 @@ pub(crate) fn echo() -> Router {
     let echo = |request: &Request| {
         let mut response = Response::new(StatusCode::OK).with_body(request.body().to_vec());
         if let Some(kind) = request.header("Content-Type") {
-            // A client may send values that a server may not. The response goes without the field then.
+            // A client may send values that a server may not send. The response then goes without the field.
             _ = response.try_header("Content-Type", kind);
         }
         response
@@ -42,7 +42,7 @@ pub(crate) fn echo() -> Router {
     health().any("/", echo)
 }
 
-/// The routes of every server: whether the process lives, whether the server should be sent requests, and its metrics.
+/// The routes of every server: `/healthz` for liveness, `/readyz` for readiness, and `/metrics`.
 fn health() -> Router {
     let router = Router::new().get("/healthz", route(|_| "ok\n").inline());
     router.get("/metrics", metrics_route().into_route().inline()).get(

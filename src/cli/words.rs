@@ -1,5 +1,5 @@
-//! What the program says at its end. Standard error may be a pipe that is full and that nobody reads, and a process that has
-//! stopped must not wait for that: its exit status says the most important thing anyway.
+//! The messages of the program at its end. Standard error may be a full pipe that no process reads. A process that has
+//! stopped must not wait for the reader, and its exit status reports the result anyway.
 
 use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-/// How long the words may take: to write some lines takes microseconds.
+/// How long the messages may take. Writing some lines takes microseconds.
 const BOUND: Duration = Duration::from_millis(500);
 
-/// Writes on a thread of its own, and waits for that within the bound.
+/// Writes on a thread of its own, and waits for the thread within the bound.
 pub(crate) fn say(write: impl FnOnce() + Send + 'static) {
     let said = Arc::new((Mutex::new(false), Condvar::new()));
     let spoken = thread::Builder::new().name("words".to_owned()).spawn({

@@ -1,4 +1,4 @@
-// Go's net/http as its documentation has it: Server.Shutdown on a signal, with a context that bounds it.
+// Go's net/http as its documentation recommends: Server.Shutdown on a signal, with a context that bounds the shutdown.
 package main
 
 import (
@@ -88,7 +88,7 @@ func routes() http.Handler {
 	return mux
 }
 
-// answer says how long the content is, so that it is not sent in chunks.
+// answer declares the length of the content, so that net/http does not send the content in chunks.
 func answer(w http.ResponseWriter, content []byte) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(content)))

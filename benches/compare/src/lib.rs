@@ -1,10 +1,10 @@
-//! softstop beside its peers. Two programs are made of this:
+//! softstop beside its peers. The package has two programs:
 //!
-//! - `stops` stops each server under load, again and again, and counts what its clients lose;
-//! - `compare` measures what serving costs: throughput, latency, processor time, memory, and what a stop takes.
+//! - `stops` stops each server under load, again and again, and counts the requests that its clients lose;
+//! - `compare` measures the cost of serving: throughput, latency, processor time, memory, and the time of a stop.
 //!
-//! Servers are processes of their own ([`process`]), built from the packages below `peers/` ([`servers`]). What all of
-//! them answer is in `peers/answers`.
+//! Each server is a process of its own ([`process`]), built from a package below `peers/` ([`servers`]).
+//! `peers/answers` defines the answers of all servers.
 
 #![forbid(unsafe_code)]
 

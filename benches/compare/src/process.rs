@@ -1,4 +1,4 @@
-//! A server as a process: started, asked where it listens, told to stop, and waited for.
+//! A server as a process: started, asked for its address, asked to stop, and waited for.
 
 use std::{
     fs, io,
@@ -20,73 +20,74 @@ use crate::{
     user::User,
 };
 
-/// The longest that a server may take to say that it listens.
+/// The longest time until a server says that it listens.
 const STARTED: Duration = Duration::from_secs(20);
-/// The longest that a server may take to exit: all of them bound their stops to about five seconds.
+/// The longest time until a server exits. Every server bounds its stop to about five seconds.
 const EXITED: Duration = Duration::from_secs(20);
 
-/// How a server is to be started.
+/// The parameters of a server's start.
 #[derive(Debug, Clone, Copy)]
 pub struct Launch<'a> {
     pub server: &'a Server,
     /// Event loops, or threads that serve.
     pub threads: usize,
-    /// The core that it is to stay on.
+    /// The core that the server stays on.
     pub core: Option<usize>,
-    /// Beside those that the server is always given.
+    /// Arguments beside those that the server always gets.
     pub arguments: &'a [&'a str],
     pub place: Place<'a>,
 }
 
-/// Where a server runs, and as whom.
+/// The network and the user of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
-    /// The address that it listens at.
+    /// The address on which the server listens.
     pub host: IpAddr,
-    /// The path between it and its clients. The thread that starts the server must be in the namespace of the server.
+    /// The path between the server and its clients. The thread that starts the server must be in the namespace of the
+    /// server.
     pub path: Option<&'a path::Path>,
-    /// `None`: the user of this process.
+    /// The user of the server. `None` means the user of this process.
     pub user: Option<&'a User>,
-    /// softstop's program, if it is not the one that was built for this run.
+    /// The program of softstop, if the run should not use the program that it has built.
     pub softstop: Option<&'a Path>,
 }
 
 impl Place<'_> {
-    /// On loopback, as the user of this process.
+    /// Loopback, and the user of this process.
     pub const HERE: Place<'static> =
         Place { host: IpAddr::V4(Ipv4Addr::LOCALHOST), path: None, user: None, softstop: None };
 }
 
-/// A server that listens. It is killed when this is dropped.
+/// A server that listens. Dropping the value kills the server.
 pub struct Running {
     name: &'static str,
     child: Child,
     graceful: Signal,
-    /// Ends it at once.
+    /// The signal that ends the server at once.
     forceful: Signal,
     pub address: SocketAddr,
-    /// Where it sends back what it is sent: address and path.
+    /// The address and the path of the echo route.
     pub echo: (SocketAddr, &'static str),
     log: Arc<Mutex<String>>,
-    /// Made for it alone.
+    /// A directory that exists only for this server.
     directory: Option<PathBuf>,
 }
 
-/// How a server ended.
+/// The end of a server.
 #[derive(Debug)]
 pub struct Exit {
-    /// From the signal on.
+    /// The time from the signal to the end.
     pub took: Duration,
-    /// `None`: it had to be killed.
+    /// The exit status. `None` means that the harness had to kill the server.
     pub status: Option<ExitStatus>,
 }
 
 impl Launch<'_> {
-    /// Starts it, and waits until it listens.
+    /// Starts the server, and waits until it listens.
     ///
     /// # Errors
     ///
-    /// If it does not come to that.
+    /// If the server does not start or does not listen in time.
     pub fn start(&self) -> io::Result<Running> {
         match self.server.program {
             Program::Softstop => self.start_softstop(),
@@ -133,21 +134,21 @@ impl Launch<'_> {
         Ok(command)
     }
 
-    /// What asks for a graceful stop, and what ends it at once.
+    /// The signal that asks for a graceful stop, and the signal that ends the server at once.
     fn signals(&self) -> (Signal, Signal) {
         match self.server.program {
-            // To nginx SIGTERM is the fast stop; SIGKILL would leave its workers behind.
+            // SIGTERM is nginx's fast stop. SIGKILL would leave nginx's workers behind.
             Program::Nginx => (Signal::QUIT, Signal::TERM),
             _ => (Signal::TERM, Signal::KILL),
         }
     }
 
-    /// Any port.
+    /// The address of the place, with a port that the kernel chooses.
     fn listen(&self) -> SocketAddr {
         SocketAddr::new(self.place.host, 0)
     }
 
-    /// Its three services are three servers; two of them have all that is wanted.
+    /// Starts softstop's own program. Two of its three servers have all the routes that the harness needs.
     fn start_softstop(&self) -> io::Result<Running> {
         let any = &*self.listen().to_string();
         let loops = self.threads.to_string();
@@ -160,7 +161,8 @@ impl Launch<'_> {
         Ok(self.running(child, hello, (echo, "/"), log))
     }
 
-    /// It does not tell which port it was given, so one is chosen for it, and its log is a file.
+    /// Starts nginx. nginx does not tell its port, so this function chooses a free port and tries to connect until
+    /// nginx listens. nginx writes its log to a file.
     fn start_nginx(&self) -> io::Result<Running> {
         let address = TcpListener::bind(self.listen())?.local_addr()?;
         let name = format!("nginx-{}", address.port());
@@ -233,18 +235,18 @@ impl Running {
             .map_err(|error| io::Error::other(format!("{} has ended by itself: {error}", self.name)))
     }
 
-    /// Waits for the end of the process, which was asked to stop at `asked`; kills it if that takes too long.
+    /// Waits for the end of the process, which was asked to stop at `asked`. Kills the process after `EXITED`.
     ///
     /// # Errors
     ///
-    /// If it cannot be waited for.
+    /// If waiting for the process fails.
     pub fn wait(mut self, asked: Instant) -> io::Result<Exit> {
         let (id, forceful) = (Pid::from_child(&self.child), self.forceful);
         let (ended, watched) = mpsc::channel::<()>();
         let watchdog = thread::spawn(move || {
             let is_stuck = watched.recv_timeout(EXITED) == Err(mpsc::RecvTimeoutError::Timeout);
             if is_stuck {
-                // An error: it has ended just now.
+                // An error means that the process has just ended.
                 let _ = kill_process(id, forceful);
             }
             is_stuck
@@ -256,7 +258,7 @@ impl Running {
         Ok(Exit { took, status: Some(status).filter(|_| !is_stuck) })
     }
 
-    /// The log so far. To be cloned before [`Running::wait`] takes the rest.
+    /// The log so far. Clone the log before [`Running::wait`] consumes the server.
     #[must_use]
     pub fn log(&self) -> Arc<Mutex<String>> {
         Arc::clone(&self.log)
@@ -275,7 +277,7 @@ impl Drop for Running {
     }
 }
 
-/// What a server writes, read to its end by a thread so that it never has to wait for its reader.
+/// The output of a server. A thread reads the output to its end, so that the server never waits for its reader.
 struct Log {
     text: Arc<Mutex<String>>,
     lines: mpsc::Receiver<String>,
@@ -292,7 +294,7 @@ impl Log {
                 let mut text = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 text.push_str(&line);
                 text.push('\n');
-                // Nobody looks for addresses any more.
+                // The send fails once no caller waits for an address, which is fine.
                 let _ = sender.send(line);
             }
         });
@@ -303,7 +305,7 @@ impl Log {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What stands behind `what` in a line to come.
+    /// Waits for a line that contains `what`, and parses the address after it.
     fn address(&self, what: &str, child: &mut Child) -> io::Result<SocketAddr> {
         let until = Instant::now() + STARTED;
         while let Ok(line) = self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {

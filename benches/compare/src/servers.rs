@@ -1,4 +1,4 @@
-//! Which servers there are, and how each of them is built. How one is started is [`process`](crate::process)'s.
+//! The list of servers, and the build of each. [`process`](crate::process) starts them.
 
 use std::{
     io,
@@ -9,20 +9,20 @@ use std::{
 /// One of the servers that can be compared.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Server {
-    /// What it is called on the command line and in tables.
+    /// The name on the command line and in tables.
     pub name: &'static str,
     pub program: Program,
-    /// Beside those that all are given.
+    /// Arguments beside those that every server gets.
     pub arguments: &'static [&'static str],
     /// Whether a signal stops it gracefully.
     pub has_stop: bool,
-    /// Whether it has the route with a streamed response.
+    /// Whether the server has the route with a streamed response.
     pub has_stream: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
-    /// softstop's own program, as users have it.
+    /// softstop's own program, as users run it.
     Softstop,
     /// A package of this workspace, below `peers/`.
     Peer(&'static str),
@@ -58,11 +58,11 @@ pub const SERVERS: [Server; 11] = [
     Server { name: "nginx", program: Program::Nginx, arguments: &[], has_stop: true, has_stream: false },
 ];
 
-/// For the command line.
+/// The server with this name on the command line.
 ///
 /// # Errors
 ///
-/// If there is none of that name.
+/// If there is no server with this name.
 pub fn named(name: &str) -> Result<&'static Server, String> {
     SERVERS.iter().find(|server| server.name == name).ok_or_else(|| {
         let names: Vec<&str> = SERVERS.iter().map(|server| server.name).collect();
@@ -80,7 +80,7 @@ pub fn softstop_package() -> PathBuf {
 }
 
 impl Program {
-    /// Where it is once it is built.
+    /// The path of the built program.
     #[must_use]
     pub fn path(self) -> PathBuf {
         match self {
@@ -91,12 +91,12 @@ impl Program {
         }
     }
 
-    /// Builds it, or finds that it is up to date. Each package is built by itself, so that none is given features that
-    /// only another one wants.
+    /// Builds the program, unless the program is up to date. Each package is built by itself, so that no package gets
+    /// features that only another package needs.
     ///
     /// # Errors
     ///
-    /// If it cannot be had; the text says why.
+    /// If the build fails or a tool is missing. The text gives the reason.
     pub fn build(self) -> Result<(), String> {
         let mut command = match self {
             Program::Softstop => cargo(&softstop_package(), &["--bin", "softstop"]),
@@ -128,7 +128,7 @@ fn cargo(folder: &Path, what: &[&str]) -> Command {
     command
 }
 
-/// Those of `servers` that could be built; the others are named on standard error.
+/// Builds `servers`, and returns those that could be built. The others are named on standard error.
 #[must_use]
 pub fn built(servers: &[&'static Server]) -> Vec<&'static Server> {
     let is_built = |server: &&'static Server| match server.program.build() {

@@ -1,4 +1,4 @@
-//! Servers that run as an ordinary user, and the proof that this user lacks the privilege that is in question.
+//! Servers that run as an ordinary user, and the proof that this user lacks the privilege in question.
 
 use std::{
     fs, io,
@@ -19,9 +19,9 @@ use socket2::{SockFilter, SockRef};
 /// The argument with which a program of this package runs [`probe`] only.
 pub const PROBE: &str = "--probe-filter";
 
-/// The user's number, and a directory of programs that the user may read, wherever they were built.
+/// The user id, and a directory for programs. The user may read the programs there, wherever they were built.
 ///
-/// The directory is removed when this is dropped, and when a signal ends the process.
+/// Dropping the value removes the directory. So does a signal that ends the process.
 #[derive(Debug)]
 pub struct User {
     id: u32,
@@ -52,7 +52,7 @@ impl User {
     ///
     /// # Errors
     ///
-    /// If it cannot be copied.
+    /// If the copy fails.
     pub fn program(&self, program: &Path) -> io::Result<PathBuf> {
         let name = program.file_name().ok_or_else(|| io::Error::other("a program without a name"))?;
         if program.starts_with("/usr") {
@@ -71,7 +71,7 @@ impl User {
     ///
     /// # Errors
     ///
-    /// If it cannot be made.
+    /// If the directory cannot be made.
     pub fn directory(&self, name: &str) -> io::Result<PathBuf> {
         let directory = self.directory.join(name);
         fs::create_dir_all(&directory)?;
@@ -79,7 +79,7 @@ impl User {
         Ok(directory)
     }
 
-    /// The words before a program that is to run as the user. The signal is sent to it when the harness ends.
+    /// The command words that run a program as the user. The program gets `last_signal` when the harness ends.
     #[must_use]
     pub fn words(&self, last_signal: &str) -> Vec<String> {
         let id = self.id;
@@ -92,12 +92,12 @@ impl User {
         ]
     }
 
-    /// Makes sure that the user may not attach a packet filter to a listening socket. Where the user may (in a user
-    /// namespace, or on an older kernel), a run would prove nothing about ordinary users.
+    /// Makes sure that the user may not attach a packet filter to a listening socket. A user in a user namespace or on
+    /// an older kernel may do so, and then a run would prove nothing about ordinary users.
     ///
     /// # Errors
     ///
-    /// If the user may, or the helper process fails otherwise.
+    /// If the user may attach a filter, or the probe process fails in another way.
     pub fn assert_unprivileged(&self) -> io::Result<()> {
         let program = self.program(&std::env::current_exe()?)?;
         let words = self.words("KILL");
@@ -117,14 +117,15 @@ impl Drop for User {
     }
 }
 
-/// Attaches a classic packet filter to a listening socket, which an unprivileged process must not be able to do.
+/// Attaches a classic packet filter to a listening socket. The kernel must refuse the filter to an unprivileged
+/// process.
 ///
 /// # Errors
 ///
-/// If the kernel allows it, or refuses it with another error than EPERM.
+/// If the kernel allows the filter, or refuses it with an error other than EPERM.
 pub fn probe() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    // "return the whole packet"
+    // The filter accepts the whole packet.
     let accept_all = SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, u32::MAX);
     match SockRef::from(&listener).attach_filter(&[accept_all]) {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => Ok(()),

@@ -3,10 +3,10 @@
 
     benches/compare/verdicts/verdicts.py [--stops N] [NAME...]
 
-It expects `softstop` (or another binary that SOFTSTOP names) and the peers to be built (cargo build, and cargo build in
-benches/compare), and go, node, python3, nginx, haproxy and apache2 on the path. gunicorn and uvicorn are taken from the
-environment VENV. What is missing is left out. Results of earlier runs are kept in target/verdicts, so that single servers
-can be judged again.
+Build `softstop` (or name another binary in SOFTSTOP) and the peers first (cargo build, and cargo build in
+benches/compare). The script needs go, node, python3, nginx, haproxy and apache2 on the path. The script takes gunicorn and
+uvicorn from the environment VENV, and leaves out servers that are missing. target/verdicts keeps the results of earlier
+runs, so that the script can judge a single server again.
 """
 import json, os, pathlib, shutil, subprocess, sys, tempfile
 
@@ -67,7 +67,7 @@ MARKS = {"pass": "✓", "fail": "✗", "warn": "!", "skip": ""}
 def judge(name, options, command, stops):
     with tempfile.TemporaryDirectory() as directory:
         environment = dict(os.environ, TMPDIR=directory)
-        # A time-out of its own is what it has; this one only says that it hangs.
+        # The time-out of `check` bounds each stop. This time-out only detects a hang of `check` itself.
         subprocess.run([str(CHECK), "check", "--stops", stops, *options, "--json", str(RESULTS / f"{name}.json"), "--html",
                         str(RESULTS / f"{name}.html"), "--", *command], env=environment, stdout=subprocess.DEVNULL, timeout=1200)
 

@@ -1,4 +1,4 @@
-//! The options of `softstop check`. All are optional here, because a configuration file may give them too.
+//! The options of `softstop check`. Every option is optional here, because a configuration file may set the option too.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -31,8 +31,8 @@ pub(crate) struct Check {
     /// The server listens on this port of 127.0.0.1
     #[arg(long, value_name = "PORT", help_heading = "The server", conflicts_with = "url")]
     pub(crate) port: Option<u16>,
-    /// What the server prints when it listens, such as 'listening on {address}' or 'port {port}'; with a placeholder
-    /// the server may choose its port itself
+    /// The text that the server prints when it listens, such as 'listening on {address}' or 'port {port}'; with a
+    /// placeholder the server may choose its port itself
     #[arg(long, value_name = "PATTERN", help_heading = "The server")]
     pub(crate) says: Option<String>,
     /// The signal that asks for a graceful stop [default: TERM]
@@ -50,8 +50,8 @@ pub(crate) struct Check {
     /// How long the server goes on accepting connections after the signal
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "The server")]
     pub(crate) lame_duck: Option<Duration>,
-    /// The clients of a load open no connection in the last quarter of --lame-duck, and none after it: a balancer that has
-    /// heard of the stop sends nothing either
+    /// The clients of a load open no connection after the first three quarters of --lame-duck: a balancer that knows of
+    /// the stop sends nothing either
     #[arg(long, help_heading = "Judging")]
     pub(crate) balancer: bool,
     /// The longest time that a start may take [default: 10s]
@@ -86,7 +86,8 @@ pub(crate) struct Check {
     /// How often a check that depends on the moment is repeated [default: 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Judging")]
     pub(crate) stops: Option<u16>,
-    /// Repeat such a check until something is lost, or until less than one request in a thousand can be (with 95 %)
+    /// Repeat such a check until a request is lost, or until the loss rate is below one in a thousand (with 95 %
+    /// confidence)
     #[arg(long, help_heading = "Judging", conflicts_with = "stops")]
     pub(crate) until_certain: bool,
     /// Clients of a load [default: 8]
@@ -95,10 +96,10 @@ pub(crate) struct Check {
     /// Run these checks alone (and those that they depend on)
     #[arg(long, value_name = "ID,...", value_delimiter = ',', help_heading = "Judging")]
     pub(crate) only: Vec<String>,
-    /// Leave these checks out
+    /// Leave out these checks
     #[arg(long, value_name = "ID,...", value_delimiter = ',', help_heading = "Judging")]
     pub(crate) skip: Vec<String>,
-    /// An earlier result of --json: only what is worse than there counts as failed
+    /// An earlier result of --json: only a check that did not fail there counts as failed
     #[arg(long, value_name = "FILE", help_heading = "Judging")]
     pub(crate) baseline: Option<PathBuf>,
 

@@ -1,4 +1,4 @@
-//! The configuration: the options of the command line over those of a TOML file, parsed into one [`Plan`].
+//! The configuration. Options of the command line override those of a TOML file, and both become one [`Plan`].
 
 mod file;
 
@@ -39,7 +39,7 @@ pub(crate) struct Plan {
     pub(crate) pid_file: Option<String>,
     pub(crate) replace: Option<String>,
     pub(crate) lame_duck: Option<Duration>,
-    /// How long after the signal the clients of a load go on opening connections, if not until they are refused.
+    /// How long after the signal the clients of a load go on opening connections. `None` means until they are refused.
     pub(crate) balanced: Option<Duration>,
     pub(crate) start_within: Duration,
     pub(crate) patience: Duration,
@@ -47,14 +47,14 @@ pub(crate) struct Plan {
     pub(crate) clients: u16,
 }
 
-/// Where the port of the server comes from.
+/// The source of the server's port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Port {
     /// The server always listens there.
     Fixed(u16),
     /// `check` chooses a free port, and tells the server.
     Chosen,
-    /// The server chooses, and prints what [`Plan::says`] matches.
+    /// The server chooses, and prints a line that [`Plan::says`] matches.
     Announced,
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn plan(arguments: &Check) -> Result<Plan, String> {
     let file = arguments.config.as_deref().map(read).transpose()?.unwrap_or_default();
     let says = arguments.says.clone().or(file.server.says);
     let says = says.as_deref().map(Pattern::parse);
-    // A port is an URL in short.
+    // A port is a short form of a URL.
     let url = arguments.url.clone().or(arguments.port.map(|port| format!("http://127.0.0.1:{port}/")));
     let Location { host, port, path } = locate(url.or(file.server.url).as_deref(), says.as_ref())?;
     let command = if arguments.command.is_empty() { file.server.command } else { arguments.command.clone() };

@@ -1,4 +1,4 @@
-//! Ctrl-C: ends the run, and leaves nothing running.
+//! Ctrl-C ends the run, and no process is left running.
 
 use std::{
     io, process, thread,
@@ -13,11 +13,11 @@ use softstop::Context;
 
 use super::server::tree;
 
-/// Signals within this time are one: `timeout` sends each twice, to the process and to its group.
+/// Signals within this time count as one, because `timeout` sends each signal to the process and to its group.
 const SAME: Duration = Duration::from_millis(500);
 const INTERRUPTED: i32 = 1;
 
-/// A context that the first signal ends. A later one kills everything that was started, and ends this process at once.
+/// A context that the first signal cancels. A later signal kills every started process, and ends this process at once.
 pub(super) fn until_interrupted() -> io::Result<Context> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let context = Context::new();

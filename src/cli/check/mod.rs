@@ -1,12 +1,12 @@
 //! `softstop check -- COMMAND`: judges how any HTTP/1.1 server stops, from its clients' side alone.
 //!
 //! ```text
-//!   arguments, config   what to start, which routes there are
-//!   server/             the process: start, ready, stop, end, what it leaves behind
+//!   arguments, config   the command to start, and the known routes
+//!   server/             the process: start, ready, stop, end, processes that are left behind
 //!   client/             one HTTP client, its outcomes and its stories
 //!   checks/             each check in a file
-//!   trial               what every check works with
-//!   verdict, report/    what it comes to, and for whom
+//!   trial               the tools of every check
+//!   verdict, report/    the results, and their output formats
 //! ```
 //!
 //! One server runs at a time, and every process below this one belongs to it: see [`server::tree`].
@@ -50,7 +50,7 @@ const UNJUDGED: u8 = 1;
 const USAGE: u8 = 64;
 const REDRAW: Duration = Duration::from_millis(250);
 
-/// Judges a server, and tells the result.
+/// Judges a server, and reports the result.
 pub(crate) fn check(arguments: &Arguments) -> ExitCode {
     if arguments.example_config {
         return report::print(config::EXAMPLE);
@@ -135,7 +135,7 @@ fn judge(plan: &Plan, selection: &Selection, context: &Context) -> Results {
     }
 }
 
-/// Why nothing could be judged: the server did not start.
+/// The reason why the server could not be judged: the server did not start.
 fn failure(outcomes: &[Outcome]) -> Option<String> {
     let first = outcomes.first().filter(|outcome| outcome.check.id == "starts")?;
     (first.verdict == Verdict::Fail && outcomes.iter().all(|outcome| outcome.verdict != Verdict::Pass))

@@ -1,4 +1,4 @@
-//! The remedy for a failure, in the language at hand. The texts are data: `remedies.toml`.
+//! The remedy for a failure, in each language. The file `remedies.toml` holds the texts.
 
 use std::{collections::BTreeMap, sync::OnceLock};
 
@@ -8,12 +8,12 @@ use serde::Deserialize;
 #[derive(Debug, Default, Clone, Deserialize, serde::Serialize)]
 pub(crate) struct Remedy {
     pub(crate) general: String,
-    /// By the name of the language or the server.
+    /// The fix for each language or server, by its name.
     #[serde(default)]
     pub(crate) stacks: BTreeMap<String, String>,
 }
 
-/// The remedy of a key; empty if there is none, which a test rules out.
+/// The remedy for a key. Empty if the key is unknown, which a test rules out.
 pub(crate) fn of(key: &str) -> &'static Remedy {
     static ALL: OnceLock<BTreeMap<String, Remedy>> = OnceLock::new();
     static NONE: OnceLock<Remedy> = OnceLock::new();

@@ -1,4 +1,4 @@
-//! Which checks are run: `--only` and `--skip`.
+//! The selection of checks: `--only` and `--skip`.
 
 use std::collections::HashSet;
 
@@ -6,13 +6,13 @@ use super::checks::{ALL, Check};
 
 #[derive(Debug)]
 pub(super) struct Selection {
-    /// Empty: all.
+    /// The checks of `--only`. Empty means all checks.
     only: HashSet<String>,
     skip: HashSet<String>,
 }
 
 impl Selection {
-    /// An error if an identifier is unknown.
+    /// Returns an error if an identifier is unknown.
     pub(super) fn new(only: &[String], skip: &[String]) -> Result<Selection, String> {
         for id in only.iter().chain(skip) {
             if !ALL.iter().any(|check| check.id == id) {
@@ -21,7 +21,8 @@ impl Selection {
         }
         let mut selection =
             Selection { only: only.iter().cloned().collect(), skip: skip.iter().cloned().collect() };
-        // The preconditions of what is wanted; they come before it, so one pass from the end finds all.
+        // Add the preconditions of the wanted checks. A precondition comes before its check in the list, so one pass
+        // from the end finds all.
         for check in ALL.iter().rev() {
             if selection.only.contains(check.id) {
                 selection.only.extend(check.after.iter().map(|id| (*id).to_owned()));
@@ -30,7 +31,7 @@ impl Selection {
         Ok(selection)
     }
 
-    /// `None` if the check is left out, and a reason if it is to be reported as skipped.
+    /// Returns `None` if the check is left out, and a reason if the report lists the check as skipped.
     pub(super) fn wants(&self, check: &Check) -> Option<Option<String>> {
         if !self.only.is_empty() && !self.only.contains(check.id) {
             return None;

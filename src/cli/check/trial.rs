@@ -18,9 +18,9 @@ use super::{
 /// How much longer than an unloaded stop a stop may take while clients only hold their connections open.
 /// Go's server waits five seconds for a connection that has sent nothing.
 pub(crate) const HOLD: Duration = Duration::from_secs(6);
-/// When the second signal comes: what comes within the first half second counts as the same press.
+/// The time of the second signal. Signals within the first half second count as the same press.
 pub(crate) const SECOND: Duration = Duration::from_millis(600);
-/// Starts on a chosen port are tried again on another one: somebody may have taken the port in between.
+/// A start on a chosen port is tried again on another port, because another process may have taken the port in between.
 const STARTS: usize = 3;
 /// Stops of a check that goes on until it is certain.
 const MOST_STOPS: u32 = 100;
@@ -59,7 +59,7 @@ pub(crate) struct Record {
     pub(crate) output: String,
 }
 
-/// Why there is no finding.
+/// The reason why there is no finding.
 #[derive(Debug)]
 pub(crate) enum Unjudged {
     /// A precondition does not hold.
@@ -198,7 +198,7 @@ impl<'a> Trial<'a> {
         let server = self.start()?;
         let connections = open(&server)?;
         let asked = server.ask()?;
-        // Read as well: a client that is told of the end by a FIN or a response notes it, and closes nothing.
+        // The clients also read. A client notes the FIN or the response that ends its connection, and closes nothing.
         let patience = self.plan.patience;
         let (end, connections) = self.finish(server, asked, move || {
             let mut connections = connections;
@@ -230,7 +230,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// The finding of requests that were in flight at the signal: one story each.
+/// The finding of requests that were in flight at the signal. Each request has one story.
 pub(crate) fn judge_requests(end: &End, asked: Instant, stories: Vec<Story>, what: &str) -> Finding {
     let mut finding = Finding::new(Level::Pass, "").with(end, asked, stories);
     let tally = finding.tally;
@@ -256,7 +256,7 @@ pub(crate) fn stops_in_words(stops: u32) -> String {
     if stops == 1 { "1 stop".to_owned() } else { format!("{stops} stops") }
 }
 
-/// Puts the outcome of a response to a story.
+/// Ends a story with the outcome of its response.
 pub(crate) fn told(
     connection: Connection,
     response: &Result<crate::cli::response::Ended, super::client::Broken>,

@@ -69,7 +69,7 @@ pub(crate) struct Results {
     pub(crate) outcomes: Vec<Outcome>,
     /// The run was interrupted: the checks that follow were not run.
     pub(crate) is_interrupted: bool,
-    /// Why nothing could be judged.
+    /// The reason why the server could not be judged.
     pub(crate) failure: Option<String>,
 }
 

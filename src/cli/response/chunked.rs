@@ -1,8 +1,8 @@
-//! Where a chunked content ends (RFC 9112 section 7.1). The content itself is of no interest here.
+//! Finds the end of a chunked content (RFC 9112 section 7.1). The reader skips the content itself.
 
 use super::Malformed;
 
-/// Bytes of all extensions and trailers of one response: nothing that is worth more.
+/// The most bytes of all extensions and trailers of one response. No useful response has more.
 const OVERHEAD: u16 = 16 * 1024;
 /// Hexadecimal digits of a size that fits in 64 bits.
 const DIGITS: u8 = 16;
@@ -32,7 +32,7 @@ impl Chunked {
         Chunked { position: Position::Size { digits: 0, size: 0 }, overhead: 0 }
     }
 
-    /// Takes from the front of `input` until the content has ended, which is `true`, or nothing is left.
+    /// Takes from the front of `input`. Returns `true` when the content has ended, and `false` when no input is left.
     pub(super) fn read(&mut self, input: &mut &[u8]) -> Result<bool, Malformed> {
         while let [byte, rest @ ..] = *input {
             if let Position::Data { left } = &mut self.position {

@@ -1,4 +1,4 @@
-//! softstop beside its peers: what serving costs each of them, in one run, as Markdown and as a picture.
+//! softstop beside its peers: the cost of serving for each server, in one run, as Markdown and as a picture.
 
 use std::{error::Error, fmt::Write as _, fs, path::PathBuf};
 
@@ -13,7 +13,7 @@ use compare::{
     table::Table,
 };
 
-/// Measures what serving costs softstop and its peers, side by side.
+/// Measures the cost of serving for softstop and its peers, side by side.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -29,10 +29,10 @@ struct Arguments {
     /// Which servers [default: all]
     #[arg(long, value_delimiter = ',', value_parser = named)]
     servers: Vec<&'static Server>,
-    /// Which workloads; beside those that put load on the servers there are memory, stop, scaling and size [default: all]
+    /// Which workloads; beside the loads there are memory, stop, scaling and size [default: all]
     #[arg(long, value_delimiter = ',', value_parser = section)]
     workloads: Vec<Section>,
-    /// One round of a second, the more telling workloads only, and no clean builds: less than three minutes.
+    /// One round of a second, only the most telling workloads, and no clean builds: less than three minutes.
     #[arg(long)]
     quick: bool,
     /// Write the tables to this file (and the picture beside it, as .svg) rather than to standard output.
@@ -40,7 +40,7 @@ struct Arguments {
     output: Option<PathBuf>,
 }
 
-/// What there is a table of.
+/// The subject of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Section {
     Load(&'static Workload),
@@ -50,23 +50,23 @@ enum Section {
     Size,
 }
 
-/// A table, and what has to be known to read it.
+/// A table, and a note for its reader.
 struct Part {
     title: &'static str,
     note: &'static str,
     table: Table,
 }
 
-/// What there is to say in the end.
+/// The results of a run.
 #[derive(Default)]
 struct Results {
     parts: Vec<Part>,
     lines: Vec<Line>,
-    /// For the picture.
+    /// The data of the picture.
     loads: Vec<(&'static Workload, Vec<Measured>)>,
 }
 
-/// There is no median of nothing.
+/// A count of at least one, because no values have no median.
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..) => Ok(number),
@@ -102,7 +102,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         arguments.workloads.push(Section::Size);
     }
     if arguments.servers.is_empty() {
-        // The program is measured as softstop-inline and softstop-pool, which have the routes of the others.
+        // The servers softstop-inline and softstop-pool stand for the program, because they have the routes of the
+        // others.
         arguments.servers = SERVERS.iter().filter(|server| server.name != "softstop").collect();
     }
     if let Some(folder) = arguments.output.as_ref().and_then(|path| path.parent()) {
@@ -110,7 +111,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     raise_descriptor_limit()?;
     let servers = built(&arguments.servers);
-    // When it began, and under which load.
+    // Describe the time and the load of the machine before the measurements begin.
     let introduction = introduction(&arguments, &servers);
     let mut results = Results::default();
     for section in &arguments.workloads {

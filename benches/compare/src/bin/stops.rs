@@ -1,5 +1,5 @@
-//! Stops servers under load, and counts what their clients lose: `cargo run --release --bin stops`. What the words of
-//! the table mean stands in [`compare::stops`].
+//! Stops servers under load, and counts the requests that their clients lose: `cargo run --release --bin stops`.
+//! [`compare::stops`] defines the words of the table.
 
 use std::{env, error::Error, fs::File, io, net::Ipv4Addr, net::Ipv6Addr, path::PathBuf, process::ExitCode};
 
@@ -12,7 +12,7 @@ use compare::{
     user::{PROBE, User, probe},
 };
 
-/// Stops each server under each kind of load, and counts what its clients lose.
+/// Stops each server under each kind of load, and counts the requests that its clients lose.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -22,7 +22,7 @@ struct Arguments {
     /// Stops of each server other than softstop [default: as many]
     #[arg(long)]
     peer_stops: Option<usize>,
-    /// Clients, each a thread.
+    /// Clients, each on a thread of its own.
     #[arg(long, default_value_t = 32)]
     clients: usize,
     /// Event loops, or threads that serve, of each server.
@@ -40,7 +40,7 @@ struct Arguments {
         default_value = "new,kept,pausing,pipelined,slow-body,slow-handler,stream,mix"
     )]
     kinds: Vec<Kind>,
-    /// Three stops of each only.
+    /// Makes only three stops of each kind.
     #[arg(long)]
     quick: bool,
     /// A suite of runs, instead of --servers, --kinds, --stops and --path.
@@ -56,13 +56,13 @@ struct Arguments {
     /// The clients use IPv6.
     #[arg(long)]
     ipv6: bool,
-    /// What decides which packets are lost [default: chosen at random, and said]
+    /// The seed that decides which packets are lost [default: chosen at random, and printed]
     #[arg(long)]
     seed: Option<u64>,
     /// The requests that softstop may lose in all stops of one kind.
     #[arg(long, value_name = "N", default_value_t = 0)]
     allow: u64,
-    /// softstop's program, instead of a release build of this source.
+    /// The program of softstop, instead of a release build of this source.
     #[arg(long, value_name = "PROGRAM")]
     softstop: Option<PathBuf>,
     /// Write the results, as JSON.
@@ -73,7 +73,7 @@ struct Arguments {
     verbose: bool,
 }
 
-/// Losses that are described of one stop: the rest will be of the same kind.
+/// The most losses that are described for one stop, because further losses look the same.
 const DESCRIBED: usize = 20;
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
@@ -123,7 +123,7 @@ fn sections(arguments: &Arguments) -> Vec<Section> {
     }]
 }
 
-/// Runs a section; whether softstop lost no more than it may, and the path lost no more than it should.
+/// Runs a section. Returns whether softstop and the path both lost no more than they may.
 fn run(
     arguments: &Arguments,
     section: &Section,
@@ -135,7 +135,8 @@ fn run(
     let (given, to_build): (Vec<_>, Vec<_>) = section.servers.iter().copied().partition(is_given);
     let servers = [given, built(&to_build)].concat();
     let (host, path) = place(arguments, section)?;
-    // This thread starts the servers, so it has to be where they are to be. What was built before needed the network.
+    // This thread starts the servers, so it has to enter their namespace. The builds before this line needed the
+    // network.
     let outside = Namespace::current()?;
     if let Some(path) = &path {
         path.server().enter()?;
@@ -181,7 +182,7 @@ fn place(arguments: &Arguments, section: &Section) -> io::Result<(std::net::IpAd
     Ok((path.server_address(family), Some(path)))
 }
 
-/// Whether the relay lost only what it should.
+/// Whether the relay lost only the packets that the conditions ask for.
 fn is_sound(path: &Path) -> bool {
     match path.counts() {
         Ok([to_server, to_client]) => {

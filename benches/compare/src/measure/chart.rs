@@ -14,7 +14,7 @@ const COLUMNS: usize = 3;
 const PANEL: (u32, u32) = (400, 270);
 const TITLE: i32 = 40;
 const ROW: i32 = 20;
-/// Where bars begin, and the most they take.
+/// The left edge of the bars, and the width of the longest bar.
 const LEFT: i32 = 120;
 const WIDEST: f64 = 220.0;
 
@@ -22,7 +22,7 @@ const INK: RGBColor = RGBColor(34, 34, 34);
 const OURS: RGBColor = RGBColor(200, 80, 30);
 const THEIRS: RGBColor = RGBColor(150, 165, 180);
 
-/// Draws it as SVG.
+/// Draws the bars as SVG.
 ///
 /// # Errors
 ///
@@ -31,7 +31,7 @@ pub fn draw(path: &Path, results: &[(&Workload, Vec<Measured>)]) -> Result<(), B
     let rows = results.len().div_ceil(COLUMNS).max(1);
     let size = (PANEL.0 * COLUMNS as u32, PANEL.1 * rows as u32 + TITLE as u32);
     let root = SVGBackend::new(path, size).into_drawing_area();
-    // Its own background, so that it can be read on a dark page too.
+    // The picture has its own background, so that it is readable on a dark page too.
     root.fill(&WHITE)?;
     let (head, panels) = root.split_vertically(TITLE);
     write(&head, "Processor time per request, in microseconds: shorter is better", (20, 26), 20, HPos::Left)?;

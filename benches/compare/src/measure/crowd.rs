@@ -1,8 +1,8 @@
-//! A load by thousands of connections, all of which are open before anything is counted.
+//! A load by thousands of connections. All connections are open before the measurement counts anything.
 //!
-//! wrk can't do that. It connects all at once, of which no more come through than the listener's queue holds until the
-//! kernel repeats the others' SYN, a second later or three. And it counts from its first moment on, so that letting in ten
-//! thousand clients would be in the figures of their requests.
+//! wrk cannot make such a load, for two reasons. wrk connects all clients at once, and the listener's queue holds only
+//! some of them. The kernel repeats the SYNs of the others one or three seconds later. wrk also counts from its first
+//! moment on, so the figures would include the time in which ten thousand clients connect.
 
 use std::{
     cmp::Ordering,
@@ -22,10 +22,10 @@ pub(super) struct Crowd {
     exchange: Exchange,
 }
 
-/// What all of them send and receive.
+/// The request and the answer of every connection.
 struct Exchange {
     request: String,
-    /// Bytes of an answer: of a server that always says the same, they are always as many.
+    /// Bytes of an answer. The server always sends the same answer, so the length is constant.
     answer: usize,
 }
 
@@ -38,7 +38,8 @@ struct Connection {
 }
 
 impl Crowd {
-    /// Opens them one after the other, and waits for an answer on each; afterwards each has its next request under way.
+    /// Opens the connections one after the other, and waits for an answer on each. Afterwards, each connection has its
+    /// next request under way.
     pub(super) fn open(address: SocketAddr, count: usize) -> io::Result<Crowd> {
         let poll = Poll::new()?;
         let mut connections = Vec::with_capacity(count);
@@ -58,8 +59,8 @@ impl Crowd {
         Ok(Crowd { poll, connections, exchange })
     }
 
-    /// Goes on for so long, and then until every connection has been served, which may take `patience`. Tells how many
-    /// requests were answered. What is under way at the end is finished by the next run.
+    /// Runs the load for `duration`, and then until every connection has been served, within `patience`. Returns the
+    /// number of answered requests. The next run finishes the requests that are under way at the end.
     pub(super) fn run(&mut self, duration: Duration, patience: Duration) -> io::Result<u64> {
         self.connections.iter_mut().for_each(|connection| connection.answered = 0);
         let mut starved = self.connections.len();
@@ -89,7 +90,7 @@ impl Crowd {
 }
 
 impl Connection {
-    /// Takes what has come; what has not will be an event of its own, so there is no need to ask for more.
+    /// Reads the received bytes. Further bytes cause an event of their own, so one read is enough.
     fn go_on(&mut self, exchange: &Exchange) -> io::Result<()> {
         let mut bytes = [0; 4096];
         self.received += match self.stream.read(&mut bytes) {
@@ -123,10 +124,10 @@ mod tests {
     use super::*;
 
     const NONE: Duration = Duration::ZERO;
-    /// Longer than any run takes that is ended by something else.
+    /// Longer than any run that something else ends.
     const HUNG: Duration = Duration::from_secs(20);
 
-    /// A server for one connection, which sends these pieces in answer to a request each, and closes.
+    /// A server for one connection. The server answers each request with these pieces, and closes.
     fn server(answers: &'static [&'static [&'static str]]) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -139,7 +140,7 @@ mod tests {
                 assert_eq!(bytes, request.as_bytes());
                 pieces.iter().for_each(|piece| stream.write_all(piece.as_bytes()).unwrap());
             }
-            // The request that nobody answers, so that this is no reset.
+            // Read the request that gets no answer, so that the close does not reset.
             let _ = stream.read(&mut [0; 512]);
         });
         address
@@ -151,7 +152,7 @@ mod tests {
         let mut crowd = Crowd::open(address, 1).unwrap();
         let error = crowd.run(HUNG, NONE).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{error}");
-        // The first one was that of the greeting.
+        // The greeting was the first answer.
         assert_eq!(crowd.connections[0].answered, 2);
     }
 
@@ -183,7 +184,7 @@ mod tests {
         let error = crowd.run(Duration::from_millis(1), NONE).unwrap_err();
         assert!(error.to_string().starts_with("1 connections"), "{error}");
         sender.send(()).unwrap();
-        // Its time is over at once, but the answer has yet to come.
+        // The duration is over at once, but the answer is still to come.
         assert_eq!(crowd.run(NONE, HUNG).unwrap(), 1);
         drop(server.join().unwrap());
     }

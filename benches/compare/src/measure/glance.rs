@@ -1,16 +1,16 @@
-//! The first table of the page: a row for each thing that was measured, with softstop, the best of its peers, and the
-//! bare loop.
+//! The first table of the page. Each row is one measured quantity, with softstop, the best of its peers, and the bare
+//! loop.
 
 use super::{BARE_LOOP, BASE, POOL, is_softstop, statistics::short};
 use crate::table::Table;
 
-/// One quantity, of all servers that it was measured of.
+/// One quantity, with its value for each measured server.
 #[derive(Debug)]
 pub struct Line {
     pub(super) what: String,
     pub(super) unit: &'static str,
     pub(super) better: Better,
-    /// What softstop is to reach; empty: nothing was laid down.
+    /// The target of softstop. Empty if there is no target.
     pub(super) to_reach: &'static str,
     pub(super) values: Vec<(&'static str, f64)>,
 }
@@ -21,7 +21,7 @@ pub(super) enum Better {
     More,
 }
 
-/// The table of all of them.
+/// The table of all lines.
 #[must_use]
 pub fn glance(lines: &[Line]) -> Table {
     let headings =
@@ -35,7 +35,7 @@ impl Line {
     fn cells(&self) -> Vec<String> {
         let (inline, pool, bare_loop) = (self.of(BASE), self.of(POOL), self.of(BARE_LOOP));
         let peer = self.best_peer();
-        // Where nothing runs inline, softstop is its pool.
+        // If nothing runs inline, the pool stands for softstop.
         let softstop = inline.or(pool);
         let mut cells = vec![self.what.clone(), self.unit.to_owned()];
         cells.extend([inline, pool].map(|value| value.map_or("-".to_owned(), short)));
@@ -72,7 +72,7 @@ impl Better {
     }
 }
 
-/// There is none to nothing.
+/// The ratio of two values. A ratio to zero does not exist.
 fn ratio(one: Option<f64>, other: Option<f64>) -> String {
     match one.zip(other) {
         Some((one, other)) if other != 0.0 => short(one / other),

@@ -10,12 +10,12 @@ use peer_answers::HELLO;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::SockRef;
 
-/// The longest that one of them may wait for its answer.
+/// The longest wait for the answer on one connection.
 const ANSWERED: Duration = Duration::from_secs(10);
-/// Descriptors of this process and of a server for everything but such connections.
+/// Descriptors that this process and a server need besides these connections.
 const SPARE_DESCRIPTORS: u64 = 500;
 
-/// Opens `count` of them.
+/// Opens `count` idle connections.
 pub(super) fn open(address: SocketAddr, count: usize) -> io::Result<Vec<TcpStream>> {
     let request = request(address);
     (0..count).map(|_| Ok(greet(address, &request)?.0)).collect()
@@ -25,8 +25,8 @@ pub(super) fn request(address: SocketAddr) -> String {
     format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n")
 }
 
-/// A connection on which one request has been answered, and how many bytes that answer had. It is reset when it is
-/// closed: thousands of them would be thousands of ports in TIME-WAIT.
+/// A connection on which one request has been answered, and the number of bytes of that answer. Closing the connection
+/// resets it, because thousands of closed connections would leave thousands of ports in TIME-WAIT.
 pub(super) fn greet(address: SocketAddr, request: &str) -> io::Result<(TcpStream, usize)> {
     let mut stream = TcpStream::connect(address)?;
     SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
@@ -43,18 +43,18 @@ pub(super) fn greet(address: SocketAddr, request: &str) -> io::Result<(TcpStream
     Ok((stream, answer.len()))
 }
 
-/// Lets this process, and the servers that it starts, have as many descriptors as the system allows at all.
+/// Raises the descriptor limit of this process, and of the servers that it starts, to the hard limit.
 ///
 /// # Errors
 ///
-/// If the system does not.
+/// If the system refuses the new limit.
 pub fn raise_descriptor_limit() -> io::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
-/// Whether there are descriptors for so many of them, here and in a server.
+/// Whether this process and a server have descriptors for so many connections.
 pub(super) fn is_room_for(count: usize) -> bool {
     getrlimit(Resource::Nofile).current.is_none_or(|limit| count as u64 + SPARE_DESCRIPTORS <= limit)
 }

@@ -1,7 +1,7 @@
-//! What is measured in turn, round after round, so that whatever else the machine does falls on all of it alike.
+//! Interleaved measurements: each round measures every candidate, so that other work on the machine affects all alike.
 
-/// Takes each of `candidates` once in each round. What `measure` says `false` of is left out of the rounds to come, and
-/// of the candidates.
+/// Measures each of `candidates` once in each round. A candidate for which `measure` returns `false` is left out of the
+/// rounds to come, and is removed from the candidates.
 pub(super) fn interleave<C>(candidates: &mut Vec<C>, rounds: usize, mut measure: impl FnMut(&mut C) -> bool) {
     for round in 0..rounds {
         let mut is_kept = vec![false; candidates.len()];
@@ -13,9 +13,9 @@ pub(super) fn interleave<C>(candidates: &mut Vec<C>, rounds: usize, mut measure:
     }
 }
 
-/// Who comes when: 0 1 9 2 8 3 7 ... of ten, and everybody one further in the next round. So nobody always comes after the
-/// same one, whose clean-up it might pay for: of an even number, everybody comes after another one in each of so many
-/// rounds (a Williams design, E. J. Williams 1949).
+/// The order of a round: 0 1 9 2 8 3 7 ... of ten candidates. Each next round shifts all candidates by one. So no
+/// candidate always follows the same one, for whose clean-up it might pay. With an even count, a candidate has a
+/// different predecessor in each of `count` rounds (a Williams design, E. J. Williams 1949).
 fn order(count: usize, round: usize) -> impl Iterator<Item = usize> {
     let zigzag = move |position: usize| match position % 2 {
         0 => count - position / 2,

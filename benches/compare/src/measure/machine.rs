@@ -1,4 +1,4 @@
-//! Where and with what it was measured.
+//! The date, the machine and the versions of a measurement.
 
 use std::{fmt::Write, fs, process::Command, thread, time::SystemTime};
 
@@ -32,7 +32,7 @@ pub fn describe_machine(servers: &[&'static Server]) -> String {
     text
 }
 
-/// Of the server's own crate, which has the name of its package here without `peer-`.
+/// The version of the server's own crate. The package has the name of that crate, with `peer-` before it.
 fn version(program: Program) -> Option<String> {
     match program {
         Program::Peer("peer-bare-loop") => direct_dependency("peer-bare-loop", "mio"),
@@ -59,7 +59,7 @@ fn first_line(program: &str, arguments: &[&str]) -> String {
     let Ok(output) = Command::new(program).args(arguments).output() else {
         return format!("{program}: not there");
     };
-    // Some write it to the one, some to the other.
+    // Some programs write their version to standard output, others to standard error.
     let text = [output.stdout, output.stderr].concat();
     String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned()
 }

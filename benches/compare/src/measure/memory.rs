@@ -1,5 +1,5 @@
-//! What a connection costs that does nothing: resident memory of the process, before and after. What the kernel holds
-//! for a socket is the same for all, and not in it.
+//! The memory cost of an idle connection: resident memory of the process, before and after. The kernel's memory for a
+//! socket is the same for all servers, and is not counted.
 
 use std::io;
 
@@ -16,11 +16,12 @@ use crate::{
     table::Table,
 };
 
-/// Idle connections, and how many there are before the first look, so that what is needed once is not counted.
+/// The number of idle connections, and of the connections before the first look. The first ones pay for memory that is
+/// needed only once.
 const IDLE: usize = 5000;
 pub(super) const WARM: usize = 16;
 
-/// What one server needs, in bytes.
+/// The memory of one server, in bytes.
 #[derive(Debug)]
 pub struct Memory {
     server: &'static str,
@@ -28,7 +29,7 @@ pub struct Memory {
     for_each: f64,
 }
 
-/// Measures all of them; those that fail are left out, with a word on standard error.
+/// Measures all servers. Servers that fail are left out, with a message on standard error.
 #[must_use]
 pub fn memory(servers: &[&'static Server]) -> Vec<Memory> {
     let mut measured = Vec::new();
@@ -52,7 +53,7 @@ fn measure(server: &'static Server) -> io::Result<Memory> {
 }
 
 impl Memory {
-    /// What stands of it at the head of the page.
+    /// The row of the page's first table.
     #[must_use]
     pub fn line(measured: &[Memory]) -> Line {
         Line {

@@ -1,9 +1,9 @@
-//! What serving costs: each workload is run against all servers in turn, round after round, so that whatever else the
-//! machine does falls on all of them alike.
+//! The cost of serving. Each round runs a workload against every server in turn, so that other work on the machine
+//! affects all servers alike.
 //!
-//! A server is on one core and wrk on another, so a server has one event loop or one serving thread. Throughput is what
-//! one wrk thread gets, and so is bounded by wrk as well; processor time per request is the server's own, from /proc,
-//! and is what tells fast servers apart.
+//! The server has one core and wrk has another, so a server has one event loop or one serving thread. Throughput is the
+//! rate of one wrk thread, so wrk bounds it as well. Processor time per request is the server's own, from /proc. This
+//! figure separates fast servers.
 
 mod chart;
 mod crowd;
@@ -34,12 +34,13 @@ pub use self::{
     workload::{WORKLOADS, Workload},
 };
 
-/// The server that the others are put beside.
+/// The server with which the others are compared.
 pub const BASE: &str = "softstop-inline";
 const POOL: &str = "softstop-pool";
-/// No server, but what the best one could come to.
+/// The bare loop is no server. The loop shows the bound for the best server.
 const BARE_LOOP: &str = "bare-loop";
-/// The core that the server is on, and that of the load. (With one core only, taskset would refuse the second.)
+/// The core of the server. The load has another core, unless the machine has one core only: taskset would refuse a
+/// second.
 const SERVER_CORE: usize = 0;
 
 fn is_softstop(name: &str) -> bool {

@@ -19,22 +19,22 @@ use crate::{
     table::Table,
 };
 
-/// What one server did under one workload.
+/// The results of one server under one workload.
 #[derive(Debug)]
 pub struct Measured {
     pub server: &'static str,
     /// Requests a second.
     pub(super) rate: Samples,
-    /// Processor time in microseconds for each.
+    /// Processor time in microseconds for each request.
     pub(super) processor: Samples,
     /// 50 %, 99 %, 99.9 %, in microseconds.
     latency: [Samples; 3],
-    /// In all rounds.
+    /// The sum over all rounds.
     requests: f64,
     errors: u64,
 }
 
-/// More errors than one in so many requests, and the figures are not those of a server that serves.
+/// With more errors than one in so many requests, the figures do not describe a server that serves.
 const ONE_ERROR_IN: f64 = 1000.0;
 
 struct Candidate {
@@ -48,7 +48,8 @@ struct Round {
     processor_seconds: f64,
 }
 
-/// Runs it; servers that it does not suit are left out, and so are those that fail, with a word on standard error.
+/// Runs the rounds. Servers that the workload does not suit are left out. So are servers that fail, with a message on
+/// standard error.
 #[must_use]
 pub fn rounds(
     workload: &Workload,
@@ -82,7 +83,8 @@ impl Candidate {
     }
 
     fn round(&mut self, workload: &Workload, seconds: u64) -> io::Result<()> {
-        // Only while it is measured: those of all servers would be more than a process may have.
+        // Opened only during the measurement, because a process has too few descriptors for the idle connections of all
+        // servers.
         let _idle = idle::open(self.running.address, workload.idle)?;
         let before = usage::processor_seconds(self.running.id())?;
         let load = wrk::run(workload, self.running.address, seconds)?;
@@ -108,7 +110,7 @@ impl Candidate {
 }
 
 impl Measured {
-    /// What stands of a workload at the head of the page.
+    /// The rows of a workload in the page's first table.
     #[must_use]
     pub fn lines(workload: &Workload, results: &[Measured]) -> Vec<Line> {
         let values = |of: fn(&Measured) -> &Samples| {
@@ -141,7 +143,7 @@ impl Measured {
     /// The results of a workload.
     #[must_use]
     pub fn table(workload: &Workload, results: &[Measured]) -> Table {
-        // Where it takes no part, softstop's pool is the first.
+        // If softstop-inline takes no part, softstop's pool is the base.
         let base = results.iter().find(|measured| measured.server == BASE);
         let base = base.or_else(|| results.iter().find(|measured| is_softstop(measured.server)));
         let mut table = Table::new(

@@ -1,4 +1,4 @@
-//! What a server weighs: the program, the crates it is made of, and the time it takes to build all of them.
+//! The size of a server: its program, its crates, and the time of a clean build.
 
 use std::{
     collections::BTreeSet,
@@ -13,13 +13,13 @@ use crate::{
     table::Table,
 };
 
-/// One row for each program. Clean builds take a minute or so each.
+/// One row for each program. A clean build takes a minute or so.
 #[must_use]
 pub fn size_table(servers: &[&'static Server], with_clean_builds: bool) -> Table {
     let mut table = Table::new(1, &["server", "program, KiB", "crates", "clean build, s"]);
     let mut programs: Vec<Program> = Vec::new();
     for server in servers {
-        // softstop inline and on the pool are one program.
+        // softstop-inline and softstop-pool are one program.
         if programs.contains(&server.program) {
             continue;
         }
@@ -35,7 +35,7 @@ pub fn size_table(servers: &[&'static Server], with_clean_builds: bool) -> Table
     table
 }
 
-/// Of the server and all it needs; of `peers/` itself nothing.
+/// Counts the crates of the server and its dependencies. Packages of `peers/` do not count.
 fn crates(program: Program) -> Option<usize> {
     let Program::Peer(package) = program else { return None };
     let mut command = Command::new("cargo");
@@ -68,7 +68,7 @@ fn clean_build_seconds(program: Program) -> Option<f64> {
         }
         Program::Softstop | Program::Nginx => return None,
     };
-    // An error: there is none yet, or not any more.
+    // The removal fails if the folder does not exist, which is fine.
     let _ = fs::remove_dir_all(&folder);
     let since = Instant::now();
     let is_built = command.stderr(Stdio::null()).status().is_ok_and(|status| status.success());

@@ -1,4 +1,4 @@
-//! Medians and spreads of a few samples, and how numbers are written.
+//! Medians and spreads of a few samples, and the formats of numbers.
 
 /// Samples of one quantity, in order of size; never empty.
 #[derive(Debug, Clone)]
@@ -7,7 +7,7 @@ pub(super) struct Samples(Vec<f64>);
 impl Samples {
     /// # Panics
     ///
-    /// If there is none.
+    /// If `samples` is empty.
     pub(super) fn new(samples: impl IntoIterator<Item = f64>) -> Samples {
         let mut samples: Vec<f64> = samples.into_iter().collect();
         assert!(!samples.is_empty(), "there is no median of nothing");
@@ -24,13 +24,13 @@ impl Samples {
         self.0[self.0.len() - 1]
     }
 
-    /// The smallest and the largest.
+    /// The smallest and the largest sample.
     pub(super) fn spread(&self) -> String {
         format!("{} to {}", short(self.0[0]), short(self.max()))
     }
 }
 
-/// With three digits that count, or all of those before the point.
+/// Formats a number with three significant digits, or with all digits before the point.
 pub(super) fn short(number: f64) -> String {
     match number.abs() {
         size if size >= 100.0 => format!("{number:.0}"),
@@ -39,7 +39,7 @@ pub(super) fn short(number: f64) -> String {
     }
 }
 
-/// With a comma before each three digits.
+/// Formats a number with a comma before each group of three digits.
 pub(super) fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();

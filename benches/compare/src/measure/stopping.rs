@@ -1,4 +1,4 @@
-//! What a stop takes: with nothing to do, and under load (with what it costs the clients).
+//! The time of a stop, idle and under load, and the requests that the clients lose.
 
 use std::{io, time::Instant};
 
@@ -24,7 +24,7 @@ pub struct Stopped {
     server: &'static Server,
     /// Milliseconds from the signal to the exit.
     idle: Vec<f64>,
-    /// Of each kind.
+    /// The stops under each kind of load.
     loaded: [Vec<Loaded>; 2],
 }
 
@@ -34,8 +34,8 @@ struct Loaded {
     lost: u64,
 }
 
-/// Stops each server so many times idle, and under each of two kinds of load; those that fail are left out, with a word
-/// on standard error.
+/// Stops each server so many times idle, and under each of two kinds of load. Servers that fail are left out, with a
+/// message on standard error.
 #[must_use]
 pub fn stops(servers: &[&'static Server], rounds: usize) -> Vec<Stopped> {
     let with_stop = servers.iter().copied().filter(|server| server.has_stop);
@@ -64,7 +64,7 @@ impl Stopped {
         Ok(())
     }
 
-    /// What stands of them at the head of the page.
+    /// The rows of the page's first table.
     #[must_use]
     pub fn lines(all: &[Stopped]) -> Vec<Line> {
         let line = |what, unit, to_reach, of: &dyn Fn(&Stopped) -> f64| Line {
@@ -108,7 +108,7 @@ fn lost_each(stops: &[Loaded]) -> f64 {
 /// Milliseconds from the signal to the exit.
 fn stop_idle(launch: &Launch<'_>) -> io::Result<f64> {
     let running = launch.start()?;
-    // It has served, so it is ready for a signal: some servers listen before they are.
+    // An answer shows that the server is ready for a signal. Some servers listen before they are ready.
     drop(super::idle::open(running.address, 1)?);
     let asked = Instant::now();
     running.ask_to_stop()?;

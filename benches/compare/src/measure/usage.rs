@@ -1,8 +1,8 @@
-//! What a process has used, from /proc: with its children, since nginx serves in those.
+//! The resources that a process has used, read from /proc. Children count too, because nginx serves in child processes.
 
 use std::{fs, io};
 
-/// Clock ticks a second in /proc: a constant of the kernel's interface on every architecture Linux runs on today.
+/// Clock ticks a second in /proc. The value is constant on every architecture that Linux runs on today.
 const TICKS: f64 = 100.0;
 
 /// Processor time in seconds, of user and kernel.
@@ -10,7 +10,8 @@ pub(super) fn processor_seconds(process: u32) -> io::Result<f64> {
     let mut ticks = 0.0;
     for process in with_children(process)? {
         let fields = stat(process)?;
-        // utime and stime: 14 and 15 of proc(5), of which the first two are gone.
+        // utime and stime are the fields 14 and 15 of proc(5). `stat` removes the first two fields, and positions count
+        // from zero.
         ticks += number(&fields, 11)? + number(&fields, 12)?;
     }
     Ok(ticks / TICKS)
@@ -32,7 +33,7 @@ fn with_children(process: u32) -> io::Result<Vec<u32>> {
     let mut family = vec![process];
     for entry in fs::read_dir("/proc")? {
         let Some(other) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // An error: it has just ended.
+        // An error means that the process has just ended.
         let Ok(fields) = stat(other) else { continue };
         if number(&fields, 1)? == f64::from(process) {
             family.push(other);
@@ -41,7 +42,7 @@ fn with_children(process: u32) -> io::Result<Vec<u32>> {
     Ok(family)
 }
 
-/// The fields of /proc/PID/stat behind the name, which may have anything in it.
+/// The fields of /proc/PID/stat after the process name. The name may contain any character.
 fn stat(process: u32) -> io::Result<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     let fields = stat.rsplit(')').next().unwrap_or_default();

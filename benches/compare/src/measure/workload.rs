@@ -1,4 +1,4 @@
-//! What the servers are asked for.
+//! The workloads: the requests that the servers are measured with.
 
 use super::BASE;
 use crate::servers::{Program, Server};
@@ -7,21 +7,21 @@ use crate::servers::{Program, Server};
 pub struct Workload {
     pub name: &'static str,
     pub title: &'static str,
-    /// What has to be known to read the table.
+    /// A note for the reader of the table.
     pub note: &'static str,
     pub(super) path: &'static str,
-    /// Bytes of a POST; 0: a GET.
+    /// The bytes of a POST. With 0, the request is a GET.
     pub(super) post: usize,
     pub(super) connections: usize,
-    /// Requests at once on each connection.
+    /// Requests that each connection sends at once.
     pub(super) depth: usize,
-    /// A connection for each request.
+    /// Each request opens a connection.
     pub(super) closes: bool,
-    /// Connections beside those, which send nothing.
+    /// Idle connections beside the active ones.
     pub(super) idle: usize,
-    /// Whether it is worth its time when there is little of it.
+    /// Whether a quick run includes the workload.
     pub is_quick: bool,
-    /// What softstop is to reach, if there is something: in processor time, and in requests a second.
+    /// The targets of softstop, if there are any: in processor time, and in requests a second.
     pub(super) processor_to_reach: &'static str,
     pub(super) rate_to_reach: &'static str,
 }
@@ -119,11 +119,11 @@ pub const WORKLOADS: [Workload; 11] = [
 ];
 
 impl Workload {
-    /// For the command line.
+    /// The workload with this name on the command line.
     ///
     /// # Errors
     ///
-    /// If there is none of that name.
+    /// If there is no workload with this name.
     pub fn named(name: &str) -> Result<&'static Workload, String> {
         WORKLOADS.iter().find(|workload| workload.name == name).ok_or_else(|| {
             let names: Vec<&str> = WORKLOADS.iter().map(|workload| workload.name).collect();
@@ -131,28 +131,28 @@ impl Workload {
         })
     }
 
-    /// Whether the server can do it.
+    /// Whether the server can run the workload.
     #[must_use]
     pub fn suits(&self, server: &Server) -> bool {
         match server.program {
-            // It has the routes of the program only.
+            // softstop's own program lacks these routes.
             Program::Softstop => false,
-            // It always gives the same answer, and never closes.
+            // The bare loop always gives the same answer, and never closes.
             Program::Peer("peer-bare-loop") => self.path == "/" && !self.closes,
             Program::Peer("peer-may-minihttp") => !self.closes,
-            // On a loop nothing may block: it is the pool's then.
+            // A handler on a loop must not block, so only the pool runs this workload.
             Program::Peer("peer-softstop") => self.path != "/block" || server.name != BASE,
-            // Nothing that blocks runs in it.
+            // nginx runs no handlers that block.
             Program::Nginx => self.path != "/block",
             Program::Peer(_) | Program::Go => true,
         }
     }
 
-    /// What a server has to be told for it.
+    /// The arguments that the server needs for the workload.
     pub(super) fn arguments(&self, server: &Server) -> &'static [&'static str] {
         match server.program {
             Program::Peer("peer-bare-loop") if self.depth == 16 => &["--batch", "16"],
-            // A handler holds its thread; the others have as many for what blocks.
+            // A handler of tiny_http holds its thread. The other servers have as many threads for blocking work.
             Program::Peer("peer-tiny-http") if self.path == "/block" => &["--pool", "512"],
             _ => &[],
         }

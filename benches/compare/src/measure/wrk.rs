@@ -5,12 +5,12 @@ use std::{io, net::SocketAddr, process::Command};
 use super::{load_core, workload::Workload};
 use crate::servers::HERE;
 
-/// What wrk measured in one run.
+/// The results of one run of wrk.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Load {
     pub(super) requests: f64,
     pub(super) seconds: f64,
-    /// Of whatever kind, responses other than 2xx and 3xx included.
+    /// Errors of every kind, and responses other than 2xx and 3xx.
     pub(super) errors: u64,
     /// 50 %, 99 %, 99.9 %, in microseconds.
     pub(super) latency: [f64; 3],

@@ -1,13 +1,13 @@
-//! What a path does to packets, as it is written on the command line.
+//! The delay, jitter and loss of a path, parsed from the command line.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 /// Delay, jitter and loss of each direction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conditions {
-    /// One way.
+    /// The delay in one direction.
     pub delay: Duration,
-    /// A packet is delayed by `delay` plus or minus up to this long, and so may overtake another one.
+    /// The delay of a packet is `delay` plus or minus up to `jitter`, so a packet may overtake another one.
     pub jitter: Duration,
     /// The share of the packets that are lost, from 0 to 1.
     pub loss: f64,
@@ -57,7 +57,7 @@ impl fmt::Display for Conditions {
             write!(f, ",jitter={}", humantime::format_duration(self.jitter))?;
         }
         if self.loss > 0.0 {
-            // Rounded: a percentage is seldom exact as a share.
+            // Rounded, because a percentage is seldom exact as a share.
             write!(f, ",loss={}%", (self.loss * 1e6).round() / 1e4)?;
         }
         Ok(())

@@ -5,8 +5,8 @@
 //!   198.18.0.1, fd53::1   TUN <--> delay, jitter, loss <--> TUN   198.18.0.2, fd53::2
 //! ```
 //!
-//! The namespaces have no names and the devices are not persistent, so the kernel removes both when the process ends,
-//! however it ends. Many paths exist side by side: they share nothing.
+//! The namespaces have no names and the devices are not persistent. The kernel therefore removes both when the process
+//! ends, even after a kill. Many paths can exist side by side, because they share nothing.
 
 mod conditions;
 mod namespace;
@@ -28,7 +28,7 @@ pub use self::{
 };
 use self::{namespace::Device, relay::Relay};
 
-/// Of the block that RFC 2544 reserves for benchmarks of networks.
+/// Addresses from the block that RFC 2544 reserves for benchmarks of networks.
 const CLIENT: (Ipv4Addr, Ipv6Addr) =
     (Ipv4Addr::new(198, 18, 0, 1), Ipv6Addr::new(0xfd53, 0, 0, 0, 0, 0, 0, 1));
 const SERVER: (Ipv4Addr, Ipv6Addr) =
@@ -89,29 +89,29 @@ impl Path {
         }
     }
 
-    /// Where the clients are.
+    /// The namespace of the clients.
     #[must_use]
     pub fn client(&self) -> &Namespace {
         &self.client
     }
 
-    /// Where the server is.
+    /// The namespace of the server.
     #[must_use]
     pub fn server(&self) -> &Namespace {
         &self.server
     }
 
-    /// The client's ports that the relay forwards nothing of.
+    /// The client ports whose packets the relay drops.
     #[must_use]
     pub fn ports(&self) -> &Arc<Ports> {
         &self.ports
     }
 
-    /// What the relay has done so far, towards the server and towards the client.
+    /// The counts of packets so far, towards the server and towards the client.
     ///
     /// # Errors
     ///
-    /// If the kernel does not say how many packets it dropped before the relay could read them.
+    /// If the kernel does not report how many packets it dropped before the relay could read them.
     pub fn counts(&self) -> io::Result<[Counts; 2]> {
         let mut counts = self.relay.counts();
         for (counts, namespace) in counts.iter_mut().zip([&self.client, &self.server]) {

@@ -1,6 +1,6 @@
 //! Network namespaces without names, and the TUN device in each.
 //!
-//! A namespace lives as long as a descriptor or a thread holds it. Nothing has to be removed.
+//! A namespace lives as long as a descriptor or a thread holds the namespace. No cleanup is needed.
 
 use std::{
     fs::{self, File},
@@ -17,7 +17,7 @@ use tun_rs::{DeviceBuilder, SyncDevice};
 
 /// The name of the TUN device in its namespace.
 const DEVICE: &str = "path";
-/// Ethernet's. Without offloads, which a TUN device has to be asked for, no packet is larger.
+/// The MTU of Ethernet. No packet is larger, because a TUN device has no offloads by default.
 pub(super) const MTU: u16 = 1500;
 /// Packets that the kernel keeps for the relay. 32 clients with windows of 64 KiB have about 1,400 packets in flight.
 const QUEUE: u32 = 8192;
@@ -27,11 +27,11 @@ const QUEUE: u32 = 8192;
 pub struct Namespace(Arc<File>);
 
 impl Namespace {
-    /// Makes a namespace. A short-lived process makes it, because safe code cannot leave the namespace that it is in.
+    /// Makes a namespace. A short-lived process makes the namespace, because safe code cannot leave its own one.
     ///
     /// # Errors
     ///
-    /// If the process may not make one, or `unshare` or `ip` is not installed.
+    /// If the process may not make a namespace, or `unshare` or `ip` is not installed.
     pub fn make() -> io::Result<Namespace> {
         // The shell keeps the namespace until its standard input ends.
         let script = "ip link set lo up && echo ready && read -r _";
@@ -58,12 +58,13 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// If `/proc` is not there.
+    /// If `/proc` is not mounted.
     pub fn current() -> io::Result<Namespace> {
         Ok(Namespace(Arc::new(File::open("/proc/thread-self/ns/net")?)))
     }
 
-    /// Moves the calling thread into the namespace. Its later threads and child processes begin there.
+    /// Moves the calling thread into the namespace. Threads and child processes that the thread starts later begin
+    /// there.
     ///
     /// # Errors
     ///
@@ -100,7 +101,8 @@ impl Device {
                 .map_err(|error| io::Error::other(format!("no TUN device (/dev/net/tun): {error}")))?;
             ip(&["addr", "add", &format!("{v4}/30"), "dev", DEVICE])?;
             ip(&["link", "set", DEVICE, "up"])?;
-            // `nodad`: the address is usable at once. A kernel without IPv6 fails here; a server on IPv6 then says so.
+            // `nodad` makes the address usable at once. A kernel without IPv6 fails here, and a server on IPv6 then
+            // reports the failure.
             let _ = ip(&["-6", "addr", "add", &format!("{v6}/64"), "dev", DEVICE, "nodad"]);
             Ok(Device(device))
         })?
@@ -115,7 +117,7 @@ fn ip(arguments: &[&str]) -> io::Result<()> {
     Err(io::Error::other(format!("ip {}: {}", arguments.join(" "), String::from_utf8_lossy(&stderr))))
 }
 
-/// Packets that the calling thread's namespace dropped because the relay had not read the ones before.
+/// Packets that the kernel dropped in the calling thread's namespace because the relay did not read fast enough.
 pub(super) fn dropped_by_kernel() -> io::Result<u64> {
     let devices = fs::read_to_string("/proc/thread-self/net/dev")?;
     let numbers = devices.lines().find_map(|line| line.trim().strip_prefix(DEVICE)?.strip_prefix(':'));

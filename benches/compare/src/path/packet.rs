@@ -1,4 +1,4 @@
-//! What the relay has to know of an IP packet: the TCP ports and whether it is a bare SYN.
+//! The parts of an IP packet that the relay needs: the TCP ports, and whether the packet is a bare SYN.
 
 /// The head of a TCP segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,8 @@ const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
 impl Segment {
-    /// `None` of anything but TCP. Linux writes no IPv6 extension headers before TCP, so none is looked for.
+    /// Returns `None` for a packet that is not TCP. Linux writes no IPv6 extension headers before TCP, so the parser
+    /// expects none.
     pub(super) fn of(packet: &[u8]) -> Option<Segment> {
         let tcp = match packet.first()? >> 4 {
             4 if *packet.get(9)? == TCP => packet.get(usize::from(packet[0] & 0x0f) * 4..)?,

@@ -1,16 +1,16 @@
-//! Ports of clients that have vanished: the relay forwards nothing of them any more, in either direction, so that the
-//! server sees what it sees when a client's machine loses its link.
+//! Ports of clients that have vanished. The relay drops the packets of these ports in both directions. The server
+//! therefore sees the same as when a client's machine loses its link.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::packet::Segment;
 
-/// Which packets of a port are not forwarded.
+/// The packets of a port that the relay drops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Silence {
-    /// None passes.
+    /// The relay drops every packet.
     Now,
-    /// A SYN of the client still passes, and nothing after it: the handshake stays half open.
+    /// The relay forwards the client's next SYN and drops everything after it, so the handshake stays half open.
     AfterSyn,
 }
 
@@ -18,7 +18,7 @@ const OPEN: u8 = 0;
 const AFTER_SYN: u8 = 1;
 const NOW: u8 = 2;
 
-/// One state for each port, read for each packet: without a lock.
+/// One state for each port. The relay reads a state for each packet, so the states are atomics without a lock.
 #[derive(Debug)]
 pub struct Ports(Box<[AtomicU8]>);
 
@@ -43,7 +43,7 @@ impl Ports {
         self.0.iter().for_each(|state| state.store(OPEN, Ordering::Release));
     }
 
-    /// Whether the relay is to forward a segment from a client.
+    /// Whether the relay should forward a segment from a client.
     pub(super) fn lets_out(&self, segment: Segment) -> bool {
         let state = self.of(segment.source);
         match state.load(Ordering::Acquire) {
@@ -56,7 +56,7 @@ impl Ports {
         }
     }
 
-    /// Whether the relay is to forward a segment to a client.
+    /// Whether the relay should forward a segment to a client.
     pub(super) fn lets_in(&self, segment: Segment) -> bool {
         self.of(segment.destination).load(Ordering::Acquire) == OPEN
     }

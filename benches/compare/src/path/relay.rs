@@ -4,8 +4,8 @@
 //!   device --> reader: lost? due when? --> queue (bounded) --> writer: sleeps until due --> other device
 //! ```
 //!
-//! Each direction has two threads. Packets with the same instant keep their order, so that without jitter nothing is
-//! reordered.
+//! Each direction has two threads. Packets that are due at the same instant keep their order, so without jitter no
+//! packet is reordered.
 
 use std::{
     cmp::Reverse,
@@ -30,26 +30,26 @@ use super::{
     packet::Segment,
 };
 
-/// The most packets under way in one direction: 24 MiB of full ones. 32 clients have far fewer in flight.
+/// The most packets under way in one direction: 24 MiB of full packets. 32 clients have far fewer packets in flight.
 const UNDER_WAY: usize = 16 * 1024;
 
-/// Where packets go.
+/// The destination of packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     ToServer,
     ToClient,
 }
 
-/// What happened to the packets of one direction.
+/// The outcomes of the packets of one direction.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     pub forwarded: u64,
-    /// As the conditions ask.
+    /// Packets that the relay lost because the conditions ask for a loss.
     pub lost: u64,
     /// Packets of clients that have vanished.
     pub silenced: u64,
-    /// Packets that the relay had no room for, or that the kernel dropped before the relay read them. A run is only
-    /// valid if there are none.
+    /// Packets that the relay had no room for, or that the kernel dropped before the relay read them. A run is valid
+    /// only if this count is zero.
     pub overflowed: u64,
 }
 
@@ -81,12 +81,12 @@ impl Tally {
     }
 }
 
-/// Two directions. Dropped, it ends its threads and waits for them.
+/// The relay of both directions. Dropping the relay ends the threads and waits for them.
 #[derive(Debug)]
 pub(super) struct Relay {
     tallies: [Arc<Tally>; 2],
     threads: Vec<JoinHandle<()>>,
-    /// Both readers poll the other end.
+    /// The writing end of a pipe whose reading end both readers poll.
     end: Option<PipeWriter>,
 }
 
@@ -108,7 +108,7 @@ impl Relay {
                 direction,
                 device: Arc::clone(from),
                 ended: ended.try_clone()?,
-                // Other losses in each direction.
+                // Each direction has a seed of its own, so that the losses differ.
                 fate: Fate::new(conditions, seed.wrapping_add(direction as u64)),
                 ports: Arc::clone(ports),
                 tally: Arc::clone(tally),
@@ -128,7 +128,7 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        // The readers see a hang-up of their pipe, and the writers the end of their channels.
+        // The readers see a hang-up of their pipe. The writers see the end of their channels.
         drop(self.end.take());
         for thread in self.threads.drain(..) {
             let _ = thread.join();
@@ -136,7 +136,7 @@ impl Drop for Relay {
     }
 }
 
-/// A packet that waits for its instant. The number keeps the order of packets with the same one.
+/// A packet that waits until it is due. The number keeps the order of packets that are due at the same instant.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Packet {
     due: Instant,
@@ -144,7 +144,7 @@ struct Packet {
     bytes: Vec<u8>,
 }
 
-/// What happens to each packet, one after the other: the same for the same seed.
+/// Decides the fate of each packet in turn. The same seed gives the same fates.
 #[derive(Debug)]
 pub(super) struct Fate {
     conditions: Conditions,
@@ -156,13 +156,13 @@ impl Fate {
         Fate { conditions, random: fastrand::Rng::with_seed(seed) }
     }
 
-    /// How long the next packet takes; `None` if it is lost.
+    /// The delay of the next packet. Returns `None` if the packet is lost.
     pub(super) fn next(&mut self) -> Option<Duration> {
         let Conditions { delay, jitter, loss } = self.conditions;
         if loss > 0.0 && self.random.f64() < loss {
             return None;
         }
-        // From none to twice the jitter, and so the delay plus or minus the jitter.
+        // The sum is a random value from `delay - jitter` to `delay + jitter`.
         let jittered = jitter.mul_f64(2.0 * self.random.f64());
         Some(delay.saturating_sub(jitter) + jittered)
     }
@@ -199,7 +199,7 @@ impl Reader {
         }
     }
 
-    /// Waits for a packet; false once the relay is to end.
+    /// Waits for a packet. Returns false once the relay should end.
     fn wait(&self) -> bool {
         let mut watched =
             [PollFd::new(&*self.device, PollFlags::IN), PollFd::new(&self.ended, PollFlags::IN)];
@@ -212,7 +212,7 @@ impl Reader {
         }
     }
 
-    /// When the packet is to be written; `None` if it goes nowhere.
+    /// The instant at which the packet is due. Returns `None` if the packet is dropped.
     fn due(&mut self, packet: &[u8]) -> Option<Instant> {
         let now = Instant::now();
         let passes = match (Segment::of(packet), self.direction) {
@@ -266,7 +266,8 @@ impl Writer {
     }
 
     fn write(&self, packet: &Packet) {
-        // An error: the device is down, or its namespace has no room. Both are losses that nobody asked for.
+        // An error means that the device is down, or that its namespace has no room. The conditions ask for neither
+        // loss.
         let count = match self.device.send(&packet.bytes) {
             Ok(_) => &self.tally.forwarded,
             Err(_) => &self.tally.overflowed,

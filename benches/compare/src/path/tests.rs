@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::{Conditions, Family, Path, Silence, relay::Fate};
 
-/// Detects a hang only.
+/// A limit that only a hang reaches.
 const HUNG: Duration = Duration::from_secs(20);
 /// How late a busy machine may be in the best of many trials.
 const NOISE: Duration = Duration::from_millis(30);
@@ -86,7 +86,7 @@ fn without_jitter_and_loss_every_packet_arrives_in_order() {
     let path = path("5ms");
     let (client, server) = sockets(&path, Family::V4);
     let mut received = 0_u32;
-    // In batches that fit the receive buffer of a socket.
+    // Send batches that fit into the receive buffer of a socket.
     for batch in 0..100_u32 {
         let sent = (batch + 1) * 100;
         for number in received..sent {
@@ -116,7 +116,8 @@ fn as_many_packets_are_lost_as_asked_and_no_more() {
             client.send(b"packet").unwrap();
             sent += 1;
         }
-        // Whatever the relay has not lost arrives: otherwise this hangs, and the time-out fails it.
+        // Every packet that the relay has not lost must arrive. Otherwise the loop runs until the time-out fails the
+        // test.
         server.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let since = Instant::now();
         while received + lost() < sent {

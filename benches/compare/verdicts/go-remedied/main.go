@@ -1,5 +1,5 @@
-// The tutorial with the remedies of `softstop check`: readiness, a lame duck, an end for streams, handlers for SIGHUP and
-// for a second signal.
+// The tutorial with the remedies of `softstop check`: readiness, a lame duck, an end for streams, and handlers for
+// SIGHUP and a second signal.
 package main
 
 import (
@@ -19,7 +19,7 @@ func main() {
 	stopping, stop := context.WithCancel(context.Background())
 	var ready atomic.Bool
 	ready.Store(true)
-	// To be called before the first byte of a response is written.
+	// told must be called before the first byte of a response is written.
 	told := func(w http.ResponseWriter) {
 		if !ready.Load() {
 			w.Header().Set("Connection", "close")
@@ -57,10 +57,12 @@ func main() {
 	quit := make(chan os.Signal, 1)
 	signal.Notify(quit, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	<-quit
-	// The second signal has its default action again, but not in the first half second: it may be the same press.
+	// The second signal has its default action again, but not in the first half second, because it may belong to the same
+	// press.
 	time.AfterFunc(500*time.Millisecond, func() { signal.Stop(quit) })
 	ready.Store(false)
-	// Connections are still accepted, and those that are kept alive are told of their end with the next response.
+	// The server still accepts connections. The next response on a kept-alive connection says that the connection will
+	// close.
 	time.Sleep(time.Second)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -1,4 +1,5 @@
-// The usual tutorial of a graceful shutdown in Go: ListenAndServe in a goroutine, signal.Notify, Shutdown with a bound.
+// The usual tutorial of a graceful shutdown in Go: ListenAndServe in a goroutine, signal.Notify, and a bounded
+// Shutdown.
 package main
 
 import (

@@ -1,5 +1,5 @@
-# The tutorial with the remedies of `softstop check`: readiness, a lame duck, Connection: close, threads that are waited
-# for, time-outs of idle connections, SIGINT and SIGHUP, a longer accept queue.
+# The tutorial with the remedies of `softstop check`: readiness, a lame duck, Connection: close, a wait for the threads,
+# time-outs of idle connections, SIGINT and SIGHUP, and a longer accept queue.
 import http.server, os, signal, threading, time
 
 stopping = threading.Event()
@@ -7,7 +7,7 @@ stopping = threading.Event()
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Of a read: an idle connection holds the stop no longer than that.
+    # The time-out of a read, so that an idle connection holds the stop for at most a second.
     timeout = 1
 
     def do_GET(self):

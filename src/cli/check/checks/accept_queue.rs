@@ -9,7 +9,7 @@ use crate::cli::check::{
     trial::{Judged, Trial},
 };
 
-/// Connections in the queue: less than the shortest backlog of usual servers.
+/// Connections in the queue: fewer than the shortest backlog of usual servers.
 const QUEUED: usize = 5;
 
 pub(crate) const CHECK: Check = Check {
@@ -26,8 +26,8 @@ pub(crate) const CHECK: Check = Check {
     run,
 };
 
-/// The server is suspended while the clients connect and send, so that all of them are in its queue at the signal. A busy
-/// machine, or a throttled container, does the same.
+/// Suspends the server while the clients connect and send, so that all of them wait in the accept queue at the signal.
+/// A busy machine, or a throttled container, has the same effect.
 fn run(trial: &Trial<'_>) -> Judged {
     repeated(trial, "requests in the accept queue", |trial, server| {
         server.freeze();

@@ -10,9 +10,9 @@ use crate::cli::check::{
     verdict::Level,
 };
 
-/// Clients that go: the first write after a reset fails, and a later one raises SIGPIPE.
+/// Clients that reset. The first write after a reset fails, and a later write raises SIGPIPE.
 const GONE: usize = 4;
-/// How long the end of a process may take to be noticed.
+/// How long the end of the server's process may take to be noticed.
 const SETTLED: Duration = Duration::from_millis(200);
 
 pub(crate) const CHECK: Check = Check {
@@ -71,7 +71,7 @@ fn run(trial: &Trial<'_>) -> Judged {
     Ok(judge_requests(&end, asked, stories, "requests beside clients that went"))
 }
 
-/// Resets connections in the middle of their responses: what is left in flight.
+/// Resets connections in the middle of their responses, and returns the connections that are still in flight.
 fn clients_go(trial: &Trial<'_>, server: &Server<'_>) -> Result<Vec<Connection>, Unjudged> {
     let routes = &trial.plan.routes;
     if let Some(path) = &routes.large {
@@ -83,7 +83,7 @@ fn clients_go(trial: &Trial<'_>, server: &Server<'_>) -> Result<Vec<Connection>,
     let Some(path) = &routes.slow else { return Ok(Vec::new()) };
     in_flight::begin(trial, server, path, GONE)?.into_iter().for_each(Connection::reset);
     let mut left = in_flight::begin(trial, server, path, GONE)?;
-    // Half of them go, and the others are to be answered.
+    // Half of the connections are reset. The server has to answer the others.
     left.split_off(GONE / 2).into_iter().for_each(Connection::reset);
     Ok(left)
 }

@@ -12,9 +12,9 @@ use crate::cli::check::{
 
 /// Descriptors that the server may still open.
 const ROOM: u64 = 8;
-/// Connections that are made: more than there is room for.
+/// Connections that the check opens: more than the server has descriptors for.
 const CONNECTIONS: usize = 24;
-/// How long an answer is waited for before the server counts as full.
+/// How long the check waits for an answer before the server counts as full.
 const FULL: Duration = Duration::from_millis(300);
 
 pub(crate) const CHECK: Check = Check {

@@ -10,7 +10,7 @@ use crate::cli::check::{
     verdict::Level,
 };
 
-/// A shell, and the JVM, add the number of a signal to this status.
+/// A shell and the JVM add the number of a signal to this status.
 const BY_SIGNAL: i32 = 128;
 
 pub(crate) const CHECK: Check = Check {
@@ -34,9 +34,10 @@ fn run(trial: &Trial<'_>) -> Judged {
     let (end, ()) = trial.finish(server, asked, || ())?;
     let level = match end.how {
         Ended::ByItself(Status::Code(0)) => Level::Pass,
-        // Some servers end their stop with the signal itself. systemd takes that for clean, shells and Kubernetes do not.
+        // Some servers end their stop by raising the signal again. systemd counts such an end as clean; shells and
+        // Kubernetes do not.
         Ended::ByItself(Status::Signal(signal)) if trial.plan.stop == asked_by(signal) => Level::Warn,
-        // The JVM's, after its shutdown hooks.
+        // The JVM ends with this status after its shutdown hooks.
         Ended::ByItself(Status::Code(code)) if code == BY_SIGNAL + Signal::TERM.as_raw() => Level::Warn,
         Ended::ByItself(Status::Unknown) => {
             let reason = "the server is no child of this process, so its exit status is not known";
@@ -47,7 +48,7 @@ fn run(trial: &Trial<'_>) -> Judged {
     Ok(Finding::new(level, end.how.to_string()).with(&end, asked, Vec::new()))
 }
 
-/// The way to ask that is this signal. What has no name here was not asked for.
+/// The request to stop that consists of this signal. A signal without a name here was not the request.
 fn asked_by(signal: i32) -> Ask {
     Ask::Signal(Signal::from_named_raw(signal).unwrap_or(Signal::KILL))
 }

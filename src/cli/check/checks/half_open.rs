@@ -12,8 +12,8 @@ use crate::cli::check::{
 };
 
 const CLIENTS: usize = 5;
-/// How long the third packet is held back after the signal: less than the 200 ms of a delayed acknowledgement, and time
-/// enough for a server to close its listener.
+/// How long the kernel holds the third packet back after the signal. The time is below the 200 ms of a delayed
+/// acknowledgement, and long enough for a server to close its listener.
 const HELD_BACK: Duration = Duration::from_millis(60);
 
 pub(crate) const CHECK: Check = Check {
@@ -30,7 +30,7 @@ pub(crate) const CHECK: Check = Check {
     run,
 };
 
-/// Without quick acknowledgements Linux holds a handshake's third packet back until the client has something to send.
+/// Without quick acknowledgements, Linux holds back the third packet of a handshake until the client has data to send.
 fn run(trial: &Trial<'_>) -> Judged {
     repeated(trial, "requests of half-open handshakes", |trial, server| {
         let connect = |number| {

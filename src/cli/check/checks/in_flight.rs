@@ -14,7 +14,7 @@ use crate::cli::check::{
 
 /// The shortest time of a route that counts as slow.
 const SLOW: Duration = Duration::from_millis(150);
-/// The longest: the rest of a client's patience has to be enough for it.
+/// The longest time of a slow route. The client has to be able to wait for the rest of the response.
 const TOO_SLOW: Duration = Duration::from_secs(8);
 const REQUESTS: usize = 4;
 
@@ -32,7 +32,7 @@ pub(crate) const CHECK: Check = Check {
     run,
 };
 
-/// How long the slow route takes, which is measured before the stop.
+/// Measures how long the slow route takes, before the stop.
 pub(super) fn slow_takes(server: &Server<'_>, path: &str) -> Result<Duration, Unjudged> {
     let began = Instant::now();
     let status = crate::cli::check::client::once(server.address, path)

@@ -9,9 +9,10 @@ use crate::cli::check::{
     verdict::Level,
 };
 
-/// Between two connections.
+/// The pause between two connections.
 const LOOK: Duration = Duration::from_millis(10);
-/// The part of the promised time that has to be kept: the first refusal is seen with this precision.
+/// The part of the promised time that the server has to keep, because the first refusal is measured with this
+/// precision.
 const KEPT: f64 = 0.9;
 
 pub(crate) const CHECK: Check = Check {
@@ -49,7 +50,7 @@ fn run(trial: &Trial<'_>) -> Judged {
                     _ = connection.send(&get(address, path, "Connection: close\r\n"));
                     match connection.response(ANSWER) {
                         Ok(_) => last = began,
-                        // A connection that meets the close of the listener was promised nothing.
+                        // The server promised nothing to a connection that crosses the close of the listener.
                         Err(_) if began < promised.mul_f64(KEPT) => unanswered += 1,
                         Err(_) => {}
                     }

@@ -29,7 +29,7 @@ pub(crate) const CHECK: Check = Check {
     run,
 };
 
-/// The size of a response, measured before the stop; the reason where it is too small.
+/// The size of a response, measured before the stop. Skips the check, with the reason, if the response is too small.
 pub(super) fn measure(
     trial: &Trial<'_>,
     server: &crate::cli::check::server::Server<'_>,

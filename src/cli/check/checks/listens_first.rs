@@ -1,4 +1,4 @@
-//! A server listens before it says that it does.
+//! A server listens before it announces that it listens.
 
 use super::{Check, Place, Severity};
 use crate::cli::check::{
@@ -7,7 +7,7 @@ use crate::cli::check::{
     verdict::Level,
 };
 
-/// An announcement that comes too early is a race: some starts win it.
+/// An announcement that comes too early is a race, and some starts win the race.
 const STARTS: usize = 3;
 
 pub(crate) const CHECK: Check = Check {

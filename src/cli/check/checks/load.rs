@@ -1,4 +1,4 @@
-//! Stops under a load, and the one judgement of their losses.
+//! Stops under a load, and the judgement of their losses.
 
 use std::{thread, time::Duration};
 
@@ -14,12 +14,12 @@ use crate::cli::check::{
 
 /// The longest time until every client has had an answer.
 const WARM: Duration = Duration::from_secs(5);
-/// When the signal comes after that, in microseconds: a random moment.
+/// The time of the signal after that, in microseconds. The moment is random.
 const MOMENT: std::ops::Range<u64> = 30_000..150_000;
-/// A loss whose client wrote so shortly before the end is a crossing: the FIN was on its way already.
+/// A loss is a crossing if the client wrote within this time before the end, because the FIN was on its way already.
 const CROSSING: Duration = Duration::from_millis(1);
 
-/// Stops that decide whether a crossing was one, at least.
+/// The least number of further stops that decide whether a loss was a crossing.
 const DECIDING: u32 = 5;
 
 /// The sum of several stops.
@@ -41,7 +41,7 @@ pub(super) fn stop_under_load(trial: &Trial<'_>, kind: Kind) -> Judged {
             break;
         }
     }
-    // Few losses, all of which may be crossings: as many stops again decide.
+    // There are few losses, and all may be crossings. As many stops again decide.
     let few = u64::from(sum.stops.div_ceil(5));
     let is_close =
         sum.tally.missing() > 0 && sum.tally.missing() <= few && sum.crossings == sum.tally.missing();
@@ -122,7 +122,7 @@ impl Sum {
         }
         self.stops += 1;
         self.tally += seen.tally;
-        // A process that a signal has ended has not closed its connections: it has died.
+        // A process that died from a signal has not closed its connections itself, so there was no crossing.
         if !matches!(how, Ended::ByItself(Status::Signal(_))) {
             self.crossings += seen.stories.iter().filter(|story| is_crossing(story)).count() as u64;
         }
@@ -169,7 +169,8 @@ impl Sum {
     }
 }
 
-/// Whether a request was written so shortly before the end of its connection that the two have crossed.
+/// Whether the client wrote the request so shortly before the end of the connection that the request and the FIN
+/// crossed.
 fn is_crossing(story: &Story) -> bool {
     let end = story.steps.last().filter(|(_, step)| matches!(step, Step::Saw(_)));
     story.outcome == Some(Outcome::Lost)

@@ -1,4 +1,4 @@
-//! The checks, each in a file: what it is called, the rule and its source, and what it does.
+//! The checks, one in each file. A file holds the names of the check, the rule with its source, and the code.
 
 mod accept_queue;
 mod client_gone;
@@ -50,7 +50,7 @@ pub(crate) struct Check {
     /// The behaviour of a good server, as a statement.
     pub(crate) title: &'static str,
     pub(crate) rule: &'static str,
-    /// Where the rule stands: a standard, a contract of a system, or "convention".
+    /// The source of the rule: a standard, a contract of a system, or "convention".
     pub(crate) source: &'static str,
     pub(crate) severity: Severity,
     pub(crate) place: Place,
@@ -65,7 +65,7 @@ pub(crate) struct Check {
     pub(crate) run: fn(&Trial<'_>) -> Judged,
 }
 
-/// The verdict where the rule is broken.
+/// The verdict on a server that breaks the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
@@ -74,7 +74,7 @@ pub(crate) enum Severity {
     Warning,
 }
 
-/// Where the request or the connection stands when the stop begins.
+/// The state of the request or the connection when the stop begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Place {

@@ -1,4 +1,4 @@
-//! Checks of connections that stand at a certain place at the signal, repeated at several stops.
+//! Checks of connections that are in a given state at the signal, repeated at several stops.
 
 use std::{thread, time::Instant};
 
@@ -12,8 +12,8 @@ use crate::cli::check::{
     verdict::Level,
 };
 
-/// Opens connections with `place`, asks for the stop, and counts their answers. `place` also returns the moment of the
-/// request to stop.
+/// Opens connections with `place`, waits for the answers during the stop, and counts them. `place` also requests the
+/// stop, and returns the moment of that request.
 pub(super) fn repeated(
     trial: &Trial<'_>,
     what: &str,
@@ -64,7 +64,7 @@ pub(super) fn repeated(
 
 /// A client at the moment of the stop.
 pub(super) enum Client {
-    /// Its request is written.
+    /// The client has written its request.
     Sent(Connection),
     /// The client writes its request now.
     Connected(Connection),

@@ -14,7 +14,7 @@ use crate::cli::check::{
     verdict::Level,
 };
 
-/// As root, and as an ordinary user.
+/// The commands that start the server in a PID namespace: the first as root, the second as an ordinary user.
 const WRAPPERS: [&[&str]; 2] = [
     &["unshare", "--pid", "--fork", "--kill-child"],
     &["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"],

@@ -9,7 +9,7 @@ use crate::cli::check::{
     verdict::Level,
 };
 
-/// Between two looks.
+/// The pause between two readiness requests.
 const LOOK: Duration = Duration::from_millis(10);
 
 pub(crate) const CHECK: Check = Check {

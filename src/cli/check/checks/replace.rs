@@ -60,7 +60,7 @@ fn run(trial: &Trial<'_>) -> Judged {
         clients.into_iter().filter_map(|client| client.join().ok()).for_each(|one| seen.add(one));
         Ok::<_, Unjudged>((seen, replaced?))
     })?;
-    // The process in the file is the new one.
+    // After the replacement, the pid file names the new process.
     if let Some(id) = server.id_in_file() {
         server.follow(id)?;
     }

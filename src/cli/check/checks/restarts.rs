@@ -29,7 +29,7 @@ fn run(trial: &Trial<'_>) -> Judged {
     }
     let server = trial.start()?;
     let port = server.address.port();
-    // The server closes it, so that the server's side is in TIME_WAIT.
+    // The server closes this connection, so that the server's side enters TIME_WAIT.
     let mut kept = trial.connect(&server)?;
     let request = crate::cli::check::client::get(server.address, &trial.plan.routes.plain, "");
     _ = kept.send(&request);

@@ -12,7 +12,7 @@ use crate::cli::check::{
     verdict::Level,
 };
 
-/// Between a response and the next request of a client whose connection goes on: time enough for a close to arrive.
+/// The pause between a response and the next request on the connection. The pause is long enough for a close to arrive.
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub(crate) const CHECK: Check = Check {

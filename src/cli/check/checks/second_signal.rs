@@ -56,7 +56,7 @@ fn run(trial: &Trial<'_>) -> Judged {
     if server.has_ended().is_some() {
         return Err(Unjudged::Skip("the first signal ended the server before the second one".to_owned()));
     }
-    // Its end may come just now.
+    // The signal fails if the server has just ended.
     _ = server.signal(signal);
     let again = Instant::now();
     let (end, ()) = trial.finish(server, asked, || ())?;

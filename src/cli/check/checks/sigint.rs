@@ -1,4 +1,4 @@
-//! SIGINT stops as gracefully as the signal that is the plan's.
+//! SIGINT stops the server as gracefully as the signal of the plan.
 
 use rustix::process::Signal;
 

@@ -11,7 +11,7 @@ use crate::cli::check::{
 
 const LENGTH: usize = 20_000;
 static HALF: [u8; LENGTH / 2] = [b'x'; LENGTH / 2];
-/// How long the second half comes after the signal.
+/// The pause between the signal and the second half of the content.
 const PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) const CHECK: Check = Check {
@@ -55,7 +55,7 @@ pub(super) fn finish(
     let context = trial.context.clone();
     let (end, story) = trial.finish(server, asked, move || {
         _ = context.sleep(PAUSE);
-        // The server may have answered early and closed, which the response tells.
+        // The server may have answered early and closed. The response tells the check about such a close.
         _ = connection.send(rest);
         let response = connection.response(ANSWER);
         told(connection, &response)

@@ -1,4 +1,4 @@
-//! The configuration file, as it stands in TOML, and the annotated example of it.
+//! The configuration file as TOML text, and its annotated example.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! An earlier result: what was broken then is known, and does not fail the run again.
+//! An earlier result. A failure that was in the earlier result is known, and does not fail the run again.
 
 use std::{collections::HashMap, fs};
 

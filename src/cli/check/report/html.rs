@@ -1,4 +1,4 @@
-//! The result as one HTML page: nothing is loaded from elsewhere, and light and dark are both served.
+//! The result as one HTML page. The page loads no other file, and has a light and a dark style.
 
 use std::fmt::Write;
 
@@ -59,7 +59,7 @@ pub(super) fn text(results: &Results) -> String {
     page + "</body></html>\n"
 }
 
-/// The check whose stop is drawn: the worst with stories, and of equals the one with most losses.
+/// The check whose stop is drawn: the worst check that has stories. Among equals, the check with the most losses wins.
 fn worst(results: &Results) -> Option<&Outcome> {
     let has_stories = |outcome: &&Outcome| {
         let record = outcome.finding.as_ref().and_then(|finding| finding.record.as_ref());

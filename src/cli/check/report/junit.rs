@@ -24,7 +24,7 @@ pub(super) fn text(results: &Results) -> Result<String, SerializeError> {
 fn case(outcome: &Outcome) -> TestCase {
     let check = outcome.check;
     let status = match outcome.verdict {
-        // JUnit knows no warning: the text says it.
+        // JUnit has no warning, so the text contains the warning.
         Verdict::Pass | Verdict::Warn => TestCaseStatus::success(),
         Verdict::Fail if outcome.is_known => TestCaseStatus::success(),
         Verdict::Skip => {

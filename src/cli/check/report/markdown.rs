@@ -60,7 +60,7 @@ fn story(outcome: &Outcome) -> String {
     text + "\n</details>\n"
 }
 
-/// A text that stays in its cell.
+/// Shortens and escapes a text, so that the text stays in its table cell.
 fn cell(text: &str) -> String {
     text.lines().next().unwrap_or_default().replace('|', "\\|").replace('<', "&lt;")
 }

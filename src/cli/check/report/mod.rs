@@ -51,11 +51,11 @@ fn save(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
-/// Prints with colours, if this is a terminal that wants them: `NO_COLOR` is heard.
+/// Prints with colours, if the output is a terminal and `NO_COLOR` is not set.
 fn tell(text: &str) -> Result<(), String> {
     let mut out = anstream::stdout().lock();
     match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
-        // The reader has seen enough.
+        // A broken pipe means that the reader has closed the output on purpose.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("cannot print: {error}")),
         _ => Ok(()),
     }

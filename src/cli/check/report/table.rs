@@ -1,4 +1,4 @@
-//! The table for people, the stories of what failed, and the list of all checks.
+//! The table for people, the stories of failed checks, and the list of all checks.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ use crate::cli::check::{
 
 /// Columns where the width of the terminal is not known.
 const WIDTH: u16 = 100;
-/// The narrowest and the widest table that is still read well.
+/// The narrowest and the widest readable table.
 const NARROWEST: u16 = 60;
 const WIDEST: u16 = 160;
 const BOLD: Style = Style::new().bold();
@@ -29,7 +29,7 @@ fn style(verdict: Verdict) -> Style {
     }
 }
 
-/// The table, and below it what is to be known about each failure.
+/// The table, followed by an explanation of each failure and warning.
 pub(crate) fn text(results: &Results) -> String {
     let width = width();
     let mut text = format!("{BOLD}softstop check{BOLD:#}  {}\n\n", results.command.join(" "));

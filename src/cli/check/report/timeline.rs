@@ -22,16 +22,16 @@ const TOP: f64 = 28.0;
 const LANE: f64 = 16.0;
 /// A bar that is narrower cannot be seen.
 const THINNEST: f64 = 1.5;
-/// Lanes of a picture that is still looked at.
+/// The most lanes of a readable picture.
 const LANES: usize = 40;
-/// Milliseconds before the signal that are shown, and after the end.
+/// Milliseconds that are shown before the signal and after the end.
 const BEFORE: f64 = 60.0;
 const AFTER: f64 = 20.0;
 const MARGIN: f64 = 4.0;
 /// Marks of the time axis.
 const MARKS: usize = 8;
 
-/// The picture; `None` if there is nothing to be seen.
+/// The picture. Returns `None` if no request has more than one step.
 pub(super) fn svg(record: &Record) -> Option<String> {
     let mut lanes: BTreeMap<usize, Vec<&Story>> = BTreeMap::new();
     for story in record.stories.iter().filter(|story| story.steps.len() > 1) {
@@ -40,7 +40,7 @@ pub(super) fn svg(record: &Record) -> Option<String> {
     if lanes.is_empty() {
         return None;
     }
-    // Those with losses first, if there are too many.
+    // If there are too many lanes, keep the lanes with losses.
     let mut lanes: Vec<(usize, Vec<&Story>)> = lanes.into_iter().collect();
     lanes.sort_by_key(|(client, stories)| (!stories.iter().any(|story| is_bad(story)), *client));
     lanes.truncate(LANES);

@@ -1,4 +1,5 @@
-//! A server as a process: started until it is ready, asked to stop, waited for, and cleared away with all its children.
+//! A server as a process. The server is started until it is ready, asked to stop, waited for, and killed with all its
+//! children.
 
 pub(crate) mod pattern;
 pub(crate) mod process;
@@ -28,7 +29,7 @@ pub(crate) use self::start::{Launch, NotStarted, command as start_command, free_
 const KILLED: Duration = Duration::from_secs(10);
 /// How long children may outlive their server: a signal to a group reaches its members one after another.
 const CHILDREN: Duration = Duration::from_secs(1);
-/// Between two looks at such children. The kernel has no event for the end of a grandchild.
+/// The pause between two looks at such children. The kernel has no event for the end of a grandchild.
 const LOOK: Duration = Duration::from_millis(10);
 /// How long a stop command may outlive the server that it has stopped.
 const STOP_COMMAND: Duration = Duration::from_secs(3);
@@ -39,7 +40,7 @@ pub(crate) struct Server<'a> {
     context: &'a Context,
     pub(crate) address: SocketAddr,
     main: Process,
-    /// From the start of the process until it was ready.
+    /// The time from the start of the process until the server was ready.
     pub(crate) ready_after: Duration,
     /// The result of a connect immediately after the announcement, if an announcement was waited for.
     pub(crate) announced: Option<Announced>,
@@ -47,7 +48,7 @@ pub(crate) struct Server<'a> {
     _on_cancel: OnCancel,
 }
 
-/// Whether the server listened when it said so.
+/// Whether the server listened when it announced itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Announced {
     Listening,
@@ -58,13 +59,13 @@ pub(crate) enum Announced {
 #[derive(Debug, Clone)]
 pub(crate) struct End {
     pub(crate) how: Ended,
-    /// The time from the request to stop until then.
+    /// The time from the request to stop until the end.
     pub(crate) took: Duration,
-    /// When the process had ended, or was killed.
+    /// The moment at which the process had ended, or was killed.
     pub(crate) at: Instant,
     /// Processes that the server has left behind. They are killed by now.
     pub(crate) left: Vec<Descendant>,
-    /// Somebody still accepted connections after the end of the server's process.
+    /// Another process still accepted connections after the end of the server's process.
     pub(crate) still_listens: bool,
     /// The last lines of its output.
     pub(crate) output: String,
@@ -102,7 +103,7 @@ impl<'a> Server<'a> {
             Ask::Signal(signal) => self.signal(*signal),
             Ask::Command(command) => {
                 let at = Instant::now();
-                // Not waited for: some commands return only when the stop is over.
+                // The command is not waited for, because some commands return only when the stop is over.
                 self.run(command).map(|_| at)
             }
         }
@@ -115,7 +116,7 @@ impl<'a> Server<'a> {
         Ok(at)
     }
 
-    /// Stops the execution of the server (SIGSTOP), so that what happens meanwhile waits in the kernel.
+    /// Stops the execution of the server (SIGSTOP), so that packets and signals wait in the kernel.
     pub(crate) fn freeze(&self) {
         tree::signal_all(Signal::STOP);
     }
@@ -160,7 +161,7 @@ impl<'a> Server<'a> {
 
     /// Waits for the end of the server, which was asked to stop at `asked`. Kills it after `--patience`.
     ///
-    /// `on_end` is called when the process has ended, before what it has left is cleared away.
+    /// `on_end` is called when the process has ended, before the processes that it has left behind are killed.
     pub(crate) fn wait(mut self, asked: Instant, on_end: impl FnOnce()) -> End {
         let left = self.plan.patience.saturating_sub(asked.elapsed());
         let exit = self.main.wait(left, self.context);
@@ -170,7 +171,7 @@ impl<'a> Server<'a> {
         if exit.is_some() {
             children = self.children_left();
             still_listens = TcpStream::connect_timeout(&self.address, LOOK).is_ok_and(|stream| {
-                // A socket may connect to itself where nobody listens.
+                // A socket may connect to itself if no process listens.
                 stream.local_addr().ok() != stream.peer_addr().ok()
             });
         }

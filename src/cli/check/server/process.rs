@@ -1,6 +1,6 @@
 //! A child process: its command, its output, and the moment and the status of its end.
 //!
-//! A thread of its own waits for the end of each process, so that nobody polls for it. The thread leaves the zombie to
+//! A thread of its own waits for the end of each process, so no thread has to poll. The thread leaves the zombie to
 //! [`tree::reap`](super::tree::reap), because two waits for one process would take the status from each other.
 
 use std::{
@@ -67,7 +67,7 @@ impl Process {
         let (reader, writer) = io::pipe()?;
         command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
         let child = command.spawn()?;
-        // The command keeps the writing ends open, and the output would never end.
+        // The command keeps the writing ends open. Without this drop, the output would never end.
         drop(command);
         let output = Output::read(reader)?;
         Process::watch(Pid::from_child(&child), output)
@@ -82,7 +82,7 @@ impl Process {
         let (sender, exits) = unbounded();
         thread::Builder::new().name("exit".to_owned()).spawn(move || {
             let status = wait_for(id);
-            // Nobody may be interested any more.
+            // The send fails if the `Process` has been dropped, which is fine.
             _ = sender.send(Exit { at: Instant::now(), status });
         })?;
         Ok(Process { id, exits, exit: None, output })
@@ -121,14 +121,14 @@ fn wait_for(id: Pid) -> Status {
             Err(_) => break,
         }
     }
-    // Not a child of this process: its pidfd is readable once it has ended.
+    // The process is not a child of this one. Its pidfd becomes readable once the process has ended.
     if let Ok(descriptor) = pidfd_open(id, PidfdFlags::empty()) {
         while poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], None) == Err(rustix::io::Errno::INTR) {}
     }
     Status::Unknown
 }
 
-/// The last lines of what a process has written, and a channel that brings new lines.
+/// The last lines that a process has written, and a channel that brings new lines.
 #[derive(Debug, Clone)]
 pub(crate) struct Output {
     kept: Arc<Mutex<Vec<String>>>,
@@ -138,7 +138,7 @@ pub(crate) struct Output {
 impl Output {
     /// Reads a pipe to its end on a thread, so that the process never waits for its reader.
     fn read(pipe: PipeReader) -> io::Result<Output> {
-        // Bounded: a server that logs much fills it, and then nobody needs the lines any more.
+        // The channel is bounded. A server that logs much fills the channel, and the later lines have no reader.
         let (sender, lines) = crossbeam_channel::bounded(KEPT_LINES);
         let kept = Arc::new(Mutex::new(Vec::new()));
         let filled = Arc::clone(&kept);
@@ -161,7 +161,7 @@ impl Output {
         Ok(Output { kept, lines })
     }
 
-    /// The next line that nobody has taken yet; `None` if none comes in that time.
+    /// The next line that has not been taken yet. Returns `None` if no line comes in that time.
     pub(crate) fn next_line(&self, patience: Duration, context: &Context) -> Option<String> {
         select! {
             recv(self.lines) -> line => line.ok(),

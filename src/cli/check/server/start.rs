@@ -21,7 +21,7 @@ use crate::cli::check::{
     config::{Plan, Port},
 };
 
-/// Between two connects until the server listens. The kernel has no event for a listener of another process.
+/// The pause between two connects until the server listens. The kernel has no event for a listener of another process.
 const LOOK: Duration = Duration::from_millis(5);
 /// The longest time that one connect may take: on the loopback interface it takes microseconds.
 const CONNECT: Duration = Duration::from_millis(500);
@@ -40,7 +40,7 @@ pub(crate) struct Launch<'a, 'w> {
     pub(crate) wrapper: &'w [&'w str],
 }
 
-/// Why a server is not ready.
+/// The reason why a server is not ready.
 #[derive(Debug, Clone)]
 pub(crate) struct NotStarted {
     pub(crate) reason: String,
@@ -72,7 +72,7 @@ impl From<io::Error> for NotStarted {
     }
 }
 
-/// A port on which nobody listens.
+/// A port on which no process listens.
 pub(crate) fn free_port(host: SocketAddr) -> io::Result<u16> {
     for _ in 0..TRIES {
         let port = fastrand::u16(PORTS);

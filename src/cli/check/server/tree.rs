@@ -82,7 +82,8 @@ pub(crate) fn kill_all() {
     }
 }
 
-/// Takes the exit statuses of all ended children, so that none stays a zombie. Called when nobody else waits for one.
+/// Takes the exit statuses of all ended children, so that no child stays a zombie. No other code may wait for a child
+/// meanwhile.
 pub(crate) fn reap() {
     while let Ok(Some(_)) = waitpid(None, WaitOptions::NOHANG) {}
 }

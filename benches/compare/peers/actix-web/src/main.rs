@@ -1,4 +1,4 @@
-//! actix-web as its guide has it: it listens to signals itself, and its `shutdown_timeout` bounds the stop.
+//! actix-web as its guide recommends: the server handles signals itself, and its `shutdown_timeout` bounds the stop.
 
 use std::{io, thread, time::Duration};
 
@@ -26,9 +26,9 @@ fn main() -> io::Result<()> {
             .workers(arguments.threads)
             .worker_max_blocking_threads(arguments.blocking.div_ceil(arguments.threads))
             .shutdown_timeout(GRACE.as_secs())
-            // Above the length of any run here; 5 s by default, so that idle connections would not be there to be measured.
+            // Longer than any run here. The default of 5 s would close the idle connections before the measurement.
             .keep_alive(Duration::from_secs(75))
-            // 25,000 by default; for 5,000 idle ones and the active it is enough.
+            // The default of 25,000 connections is enough for 5,000 idle connections and the active ones.
             .bind(arguments.listen)?;
         announce(server.addrs()[0])?;
         server.run().await

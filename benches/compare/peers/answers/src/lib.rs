@@ -1,15 +1,16 @@
-//! What every server here is told, and what every one of them answers, so that they differ in nothing else.
+//! The arguments and the answers of every server here. The servers have both in common, so that they differ in nothing
+//! else.
 //!
 //! | request | answer |
 //! | --- | --- |
 //! | `GET /` | [`HELLO`] |
 //! | `GET /kib`, `GET /big` | 1 KiB, 1 MiB |
-//! | `POST /echo` | the content it was sent, at most [`LARGEST_ECHO`] bytes |
-//! | `GET /sleep?ms=N` | [`SLEPT`], after N milliseconds, waited for in the way that the server recommends |
-//! | `GET /stream` | [`STREAMED`] times [`PIECE`], with [`PAUSE`] between, as a stream, which a stop may end early; of softstop only |
-//! | `GET /block` | [`SLEPT`], after [`BLOCK`] of work that blocks a thread, run where the server wants such work |
+//! | `POST /echo` | the content of the request, at most [`LARGEST_ECHO`] bytes |
+//! | `GET /sleep?ms=N` | [`SLEPT`], after a wait of N milliseconds, made in the way that the server recommends |
+//! | `GET /stream` | [`STREAMED`] times [`PIECE`], with [`PAUSE`] between, as a stream that a stop may end early; softstop only |
+//! | `GET /block` | [`SLEPT`], after [`BLOCK`] of work that blocks a thread, run where the server recommends such work |
 //!
-//! SIGTERM is a graceful stop, within [`GRACE`].
+//! SIGTERM requests a graceful stop within [`GRACE`].
 
 use std::{
     env,
@@ -42,7 +43,7 @@ pub struct Arguments {
 impl Arguments {
     /// # Panics
     ///
-    /// If a value does not parse: whoever starts a server here is a program.
+    /// If a value does not parse. The caller is a program, so an error would have no reader.
     #[must_use]
     pub fn parse() -> Arguments {
         Arguments {
@@ -53,22 +54,22 @@ impl Arguments {
     }
 }
 
-/// The value behind a name on the command line.
+/// The value after a name on the command line.
 ///
 /// # Panics
 ///
-/// If it does not parse.
+/// If the value does not parse.
 #[must_use]
 pub fn value<T: FromStr>(name: &str) -> Option<T> {
     let text = env::args().skip_while(|argument| argument != name).nth(1)?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} {text}: makes no sense")))
 }
 
-/// Tells whoever started the server where it listens.
+/// Prints the address of the server for the process that started the server.
 ///
 /// # Errors
 ///
-/// If nobody reads it.
+/// If the process has closed the pipe.
 pub fn announce(address: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(out, "listening on {address}")?;

@@ -1,4 +1,4 @@
-//! axum as its examples have it: `axum::serve` and `with_graceful_shutdown`.
+//! axum as its examples recommend: `axum::serve` and `with_graceful_shutdown`.
 
 use std::{error::Error, thread};
 
@@ -39,7 +39,7 @@ async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         terminate.recv().await;
         let _ = stop.send(());
     });
-    // axum sets no bound to its stop, so there is one here.
+    // axum does not bound its stop, so this function does.
     tokio::select! {
         served = serving.into_future() => served?,
         () = async { let _ = stopping.await; sleep(GRACE).await } => {}

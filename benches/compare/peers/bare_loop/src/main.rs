@@ -1,5 +1,5 @@
-//! The bare loop of `benches/keep_alive` as a peer. The harness says how many requests arrive in one read (`--batch 16` for a
-//! load that pipelines 16 deep).
+//! The bare loop of `benches/keep_alive` as a peer. The harness passes the number of requests that arrive in one read
+//! (`--batch 16` for a load that pipelines 16 deep).
 
 #[path = "../../../../keep_alive/bare_loop.rs"]
 mod bare_loop;

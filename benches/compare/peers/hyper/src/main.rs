@@ -1,4 +1,4 @@
-//! hyper as its guides have it: a task for each connection, and hyper-util's `GracefulShutdown`.
+//! hyper as its guides recommend: a task for each connection, and hyper-util's `GracefulShutdown`.
 
 use std::{convert::Infallible, error::Error, thread};
 
@@ -34,7 +34,7 @@ async fn serve(arguments: &Arguments) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     announce(listener.local_addr()?)?;
     let graceful = GracefulShutdown::new();
-    // Answers to pipelined requests leave together: off by default, and its fastest way.
+    // Sends the answers to pipelined requests together. The option is off by default, and is hyper's fastest way.
     let mut http = http1::Builder::new();
     http.pipeline_flush(true);
     loop {
@@ -45,7 +45,7 @@ async fn serve(arguments: &Arguments) -> Result<(), Failure> {
                 let connection = http.serve_connection(TokioIo::new(stream), service_fn(answer));
                 let watched = graceful.watch(connection);
                 tokio::spawn(async move {
-                    // An error is the end of that connection, and the client's to see.
+                    // An error ends only this connection, and the client sees it.
                     let _ = watched.await;
                 });
             }

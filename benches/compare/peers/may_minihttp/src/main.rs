@@ -1,4 +1,4 @@
-//! may_minihttp as its examples have it: a coroutine for each connection. It has no stop.
+//! may_minihttp as its examples recommend: a coroutine for each connection. The server has no stop.
 
 use std::{
     io::{self, Read},
@@ -24,7 +24,7 @@ impl HttpService for Answers {
                 may::coroutine::sleep(milliseconds(query));
                 response.body(SLEPT);
             }
-            // It has no place for work that blocks: the nearest is a coroutine's sleep.
+            // may_minihttp has no pool for work that blocks. A coroutine's sleep is the nearest equivalent.
             ("GET", "/block") => {
                 may::coroutine::sleep(BLOCK);
                 response.body(SLEPT);
@@ -45,7 +45,7 @@ impl HttpService for Answers {
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     may::config().set_workers(arguments.threads);
-    // It does not tell which port it was given, so one is chosen for it.
+    // may_minihttp does not tell its port, so this function chooses a free port.
     let address: SocketAddr = match arguments.listen.port() {
         0 => std::net::TcpListener::bind(arguments.listen)?.local_addr()?,
         _ => arguments.listen,

@@ -1,5 +1,5 @@
-//! softstop with the routes that the others have. `--place inline` runs what need not wait on the event loops,
-//! `--place pool` runs everything on the worker pool, for which `--queue N` requests may wait.
+//! softstop with the routes of the other servers. `--place inline` runs the handlers that need not wait on the event
+//! loops. `--place pool` runs all handlers on the worker pool, whose queue holds `--queue N` requests.
 
 use std::thread;
 
@@ -72,7 +72,7 @@ fn routes(place: &Place) -> Router {
         })
 }
 
-/// A piece now and then, from a thread that the stop knows of.
+/// Sends a piece from time to time, on a thread that the stop waits for.
 fn stream(request: &Request) -> Response {
     let (sender, body) = Body::stream(4096);
     let begun = request.server().detach("stream", move |context| {

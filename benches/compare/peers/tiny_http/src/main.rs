@@ -1,4 +1,4 @@
-//! tiny_http as its examples have it: threads that each wait for the next request, and `unblock` to end them.
+//! tiny_http as its examples recommend: each thread waits for the next request, and `unblock` ends the threads.
 
 use std::{
     error::Error,
@@ -16,7 +16,7 @@ use tiny_http::{Method, Request, Response, Server};
 
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let arguments = Arguments::parse();
-    // A handler holds its thread, so this is both the threads that serve and those that block.
+    // A handler holds its thread, so this number counts both the threads that serve and those that block.
     let threads = value("--pool").unwrap_or(arguments.threads);
     let mut signals = Signals::new([SIGTERM])?;
     let server = Arc::new(Server::http(arguments.listen)?);
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
                 while !stopping.load(Ordering::Acquire)
                     && let Ok(request) = server.recv()
                 {
-                    // An error is the client's to see.
+                    // An error is visible to the client.
                     let _ = answer(request);
                 }
             })
@@ -68,7 +68,7 @@ fn answer(mut request: Request) -> io::Result<()> {
     }
 }
 
-/// Without a copy, and without chunks: its default threshold would send 1 MiB chunked.
+/// Sends the content without a copy and without chunks. The default threshold would send 1 MiB in chunks.
 fn response_of(content: &'static [u8]) -> Response<&'static [u8]> {
     Response::new(200.into(), Vec::new(), content, Some(content.len()), None)
         .with_chunked_threshold(usize::MAX)

@@ -1,4 +1,4 @@
-//! What a request costs a server that has more and more active connections.
+//! The cost of a request for a server that has more and more active connections.
 
 use std::{io, thread, time::Duration};
 
@@ -24,27 +24,27 @@ use crate::{
 
 /// Active connections.
 const CONNECTIONS: [usize; 5] = [1, 64, 512, 4_096, 10_000];
-/// What the largest number is put beside.
+/// The number of connections with which the largest number is compared.
 const REFERENCE: usize = 64;
 const SERVERS: [&str; 5] = [BASE, POOL, BARE_LOOP, "hyper", "go"];
-/// Before it is measured: long enough for most connections to be served several times.
+/// The time before the measurement. Within this time, the server serves most connections several times.
 const WARM_UP: Duration = Duration::from_millis(500);
-/// The longest that a connection may wait beyond that, and beyond the time of a round.
+/// The longest time for which a connection may wait beyond that time, and beyond the time of a round.
 const STARVED: Duration = Duration::from_secs(10);
-/// Requests that may wait for softstop's pool: one of each connection. Of its default of 1,024, whoever is more than that
-/// would be told 503, and fast.
+/// The queue of softstop's pool has room for one request of each connection. The default queue of 1,024 would answer
+/// the other requests with a fast 503.
 const SOFTSTOP: &[&str] = &["--queue", "10000"];
 
-/// What a request costs a server with so many active connections.
+/// The cost of a request for a server with so many active connections.
 #[derive(Debug)]
 pub struct Active {
     server: &'static Server,
     connections: usize,
-    /// Microseconds of processor time for each request, of each round.
+    /// Microseconds of processor time for each request, one value for each round.
     processor: Vec<f64>,
 }
 
-/// Measures the few servers that are enough for it; what fails is left out, with a word on standard error.
+/// Measures a few servers, which are enough. Servers that fail are left out, with a message on standard error.
 #[must_use]
 pub fn active_connections(servers: &[&'static Server], rounds: usize, seconds: u64) -> Vec<Active> {
     let new = |server, connections| Active { server, connections, processor: Vec::new() };
@@ -111,7 +111,7 @@ impl Active {
         table
     }
 
-    /// What stands of it at the head of the page.
+    /// The row of the page's first table.
     #[must_use]
     pub fn line(all: &[Active]) -> Line {
         let largest = all.iter().map(|active| active.connections).max().unwrap_or_default();
@@ -133,14 +133,14 @@ fn find<'a>(all: &'a [Active], server: &str, connections: usize) -> Option<&'a A
     all.iter().find(|active| active.server.name == server && active.connections == connections)
 }
 
-/// Of a request with the most connections that there are of any server, to one with [`REFERENCE`].
+/// The ratio of a request's cost with the largest number of connections to its cost with [`REFERENCE`] connections.
 fn growth(all: &[Active], server: &str) -> Option<f64> {
     let largest = all.iter().map(|active| active.connections).max()?;
     let median = |connections| Some(find(all, server, connections)?.samples().median());
     Some(median(largest)? / median(REFERENCE)?)
 }
 
-/// Runs it in a thread of its own, so that only that one stays on the core.
+/// Runs `work` on a thread of its own, so that only this thread stays on the core.
 fn on_load_core<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     let work = || {
         let mut cores = CpuSet::new();
@@ -152,7 +152,7 @@ fn on_load_core<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Res
         .unwrap_or_else(|_| Err(io::Error::other("the load panicked: see above")))
 }
 
-/// Each of them once, in order.
+/// Each number once, in ascending order.
 fn numbers(all: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut numbers: Vec<usize> = all.collect();
     numbers.sort_unstable();
@@ -178,7 +178,7 @@ mod tests {
             active("go", 64, &[20.0]),
         ];
         assert_eq!(growth(&all, BASE), Some(1.25));
-        // That it was left out with most connections is not that it needs no more for them.
+        // go was left out with the largest number of connections, so its growth is unknown.
         assert_eq!(growth(&all, "go"), None);
         assert_eq!(
             Active::table(&all).to_markdown(),

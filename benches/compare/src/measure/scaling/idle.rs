@@ -1,4 +1,4 @@
-//! The memory that a server needs for more and more idle connections, and how long it takes to end then.
+//! The memory that a server needs for more and more idle connections, and the time that its stop then takes.
 
 use std::{
     io, thread,
@@ -24,10 +24,10 @@ use crate::{
 /// Idle connections.
 const CONNECTIONS: [usize; 5] = [0, 1_000, 5_000, 10_000, 19_000];
 const SERVERS: [&str; 2] = [BASE, BARE_LOOP];
-/// Longer than softstop's quiet period, and than it looks for handshakes after somebody has connected.
+/// Longer than softstop's quiet period, and longer than softstop looks for handshakes after a connection.
 const UNTIL_IDLE: Duration = Duration::from_millis(1_600);
 
-/// What a server with so many idle connections needs, and what becomes of it on SIGTERM.
+/// The memory of a server with so many idle connections, and the time of its stop after SIGTERM.
 #[derive(Debug)]
 pub struct Idle {
     server: &'static Server,
@@ -37,14 +37,14 @@ pub struct Idle {
 
 #[derive(Debug)]
 struct IdleRound {
-    /// Bytes.
+    /// Resident memory in bytes, without and with the idle connections.
     without: f64,
     with: f64,
     exit_milliseconds: f64,
 }
 
-/// Measures softstop, and the bare loop, which is ended by the signal: the kernel closes its sockets. What fails is left
-/// out, with a word on standard error.
+/// Measures softstop and the bare loop. The signal ends the bare loop, and the kernel closes its sockets. Servers that
+/// fail are left out, with a message on standard error.
 #[must_use]
 pub fn idle_connections(servers: &[&'static Server], rounds: usize) -> Vec<Idle> {
     let new = |server, connections| Idle { server, connections, rounds: Vec::new() };
@@ -116,7 +116,7 @@ impl Idle {
             let (name, exit) = (idle.server.name, idle.exit());
             let mut cells = vec![name.to_owned(), thousands(idle.connections)];
             cells.extend([short(exit.median()), exit.spread()]);
-            // What is needed for each: of none there is nothing to say.
+            // The cost of each connection. Without connections there is no such cost.
             let each = Some(idle.connections as f64).filter(|&connections| connections > 0.0);
             let alone = exit_of(name, 0);
             cells.push(or_dash(each.zip(alone).map(|(each, alone)| (exit.median() - alone) * 1e3 / each)));
@@ -154,7 +154,7 @@ mod tests {
         let alone = ["softstop-inline", "0", "2.00", "2.00 to 2.00", "-", "-", "1.00", "-", "-"];
         let crowded =
             ["softstop-inline", "1,000", "12.0", "12.0 to 12.0", "10.0", "1.50", "251", "256", "256 to 256"];
-        // Without the exit of a loop without connections, there is no telling what is for these.
+        // The exit time of a loop without connections is missing, so the cost of each connection is unknown.
         let bare =
             ["bare-loop", "1,000", "8.00", "8.00 to 8.00", "-", "1.00", "63.5", "64.0", "64.0 to 64.0"];
         for (row, expected) in rows.iter().zip([alone, crowded, bare]) {

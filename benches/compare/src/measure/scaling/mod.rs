@@ -1,8 +1,8 @@
-//! Whether what a connection costs stays the same, however many there are: processor time of [active] ones, memory and
-//! closing of [idle] ones.
+//! Whether the cost of a connection stays the same as the number of connections grows: processor time of [active]
+//! connections, memory and closing time of [idle] ones.
 //!
-//! Every figure is of a process of its own: what ten thousand connections leave behind is nothing that sixty-four should
-//! pay for. Numbers of connections are interleaved like servers, since it is they that are compared.
+//! Each figure comes from a process of its own, so that sixty-four connections do not pay for what ten thousand have
+//! left behind. The numbers of connections are interleaved like servers, because these numbers are compared.
 
 mod active;
 mod idle;
@@ -14,8 +14,8 @@ pub use self::{
 use super::idle::is_room_for;
 use crate::servers::Server;
 
-/// Those of `servers` that have one of these names, with each of these numbers of connections that there are descriptors
-/// for.
+/// Pairs each of `servers` that has one of these names with each of these numbers of connections, as far as there are
+/// enough descriptors.
 fn with_each<T>(
     servers: &[&'static Server],
     names: &[&str],
