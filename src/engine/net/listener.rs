@@ -215,7 +215,7 @@ mod errors {
         /// ECONNABORTED, ECONNRESET, ETIMEDOUT.
         pub(in super::super) const LOST: [i32; 3] = [53, 54, 60];
         pub(super) const ENOTSOCK: i32 = 38;
-        pub(super) const EOPNOTSUPP: i32 = 102;
+        pub(super) const EOPNOTSUPP: i32 = if cfg!(target_vendor = "apple") { 102 } else { 45 };
     }
 
     pub(super) use numbers::LOST;
