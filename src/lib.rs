@@ -79,7 +79,7 @@
 //! | requests | A request that has arrived is answered, or the report names it. | A request that crosses the server's FIN on its way is lost, as with every server. | Leave [`StopPolicy::quiet`] long enough for your clients. |
 //! | handlers | A handler is told: a hint when draining begins, then the end of its context with a [`Cause`]. | No thread can be ended from outside. A handler that ignores its context is named and left behind. | Use [`Request::context`] wherever a handler waits. |
 //! | streams | A stream without a length is ended properly. | A response of a declared length that is not finished in time is cut off. | Stop sending when [`BodySender::cause`](body::BodySender::cause) says so. |
-//! | time | [`Server::stop`] returns within the time of its policy, plus 50 ms, whatever the handlers do. | A machine that does not run the threads can add up to two seconds. | Inline handlers, observers and callbacks must not block. |
+//! | time | [`Server::stop`] returns within the time of its policy, plus 50 ms, whatever the handlers do. | A machine that does not run the threads can add up to two seconds, a thread-local whose destructor blocks up to one. | Inline handlers, observers and callbacks must not block. |
 //! | memory of what happened | The [report] counts every connection and every request once. | | Look at [`is_clean`](report::StopReport::is_clean). |
 #![warn(clippy::print_stdout)]
 // docs.rs marks every item with the feature that the item needs. Only a nightly compiler has this.
