@@ -5,14 +5,14 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::{Load, connection::Connection};
+use super::{Load, client::Connection};
 use crate::path::Silence;
 
 /// Nobody hears of the client from now on. It keeps its socket until the server has ended.
 pub(super) fn vanish(connection: Connection, load: &Load<'_>) {
     match load.path {
         Some(path) => {
-            path.ports().silence(connection.local_port, Silence::Now);
+            path.ports().silence(connection.local_port(), Silence::Now);
             load.over.wait();
         }
         None => connection.reset(),

@@ -1,4 +1,5 @@
-//! The clients: threads that send one request after the other until they are refused.
+//! The clients: threads that send one request after the other until they are refused. The connection, and what counts as
+//! lost on it, are those of `softstop check`.
 
 use std::{
     net::SocketAddr,
@@ -12,7 +13,7 @@ use socket2::Socket;
 
 use super::{
     Kind, Patience,
-    connection::{Connected, Connection, NoResponse, Response},
+    client::{BATCH, Connection, Next, NotConnected, Outcome, Step, Story, get},
     moment::Moment,
     outcome::{Loss, Outcomes, Refusal},
     vanish::{half_open, vanish, with_handler},
@@ -33,7 +34,6 @@ pub struct Load<'a> {
     pub(super) over: Moment,
 }
 
-const DEPTH: usize = 16;
 /// The content of a slow request: so many pieces, and a pause after each.
 const PIECES: usize = STREAMED;
 /// Milliseconds that a client of the pausing kind waits before a request: on both sides of softstop's quiet period.
@@ -50,7 +50,7 @@ pub(super) struct Client<'a> {
     pieces: Vec<Vec<u8>>,
     expected: Vec<u8>,
     outcomes: Outcomes,
-    connection: Option<(Connection, Instant)>,
+    connection: Option<Connection>,
     /// When it began to try to connect, after its last connection.
     connecting: Option<Instant>,
     /// Connections that it does not use any more and keeps open.
@@ -60,9 +60,7 @@ pub(super) struct Client<'a> {
 
 impl<'a> Client<'a> {
     pub(super) fn new(kind: Kind, load: &'a Load<'a>) -> Client<'a> {
-        let get = |path: &str, more: &str| {
-            format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{more}\r\n", load.address).into_bytes()
-        };
+        let get = |path: &str, further: &str| get(load.address, path, further);
         let post = |length: usize| {
             let (address, path) = load.echo;
             format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\n\r\n")
@@ -74,7 +72,7 @@ impl<'a> Client<'a> {
             Kind::Kept | Kind::Pausing | Kind::LateReader | Kind::Holding | Kind::Mix => {
                 (vec![get("/", "")], hello)
             }
-            Kind::Pipelined => (vec![get("/", "").repeat(DEPTH)], hello),
+            Kind::Pipelined => (vec![get("/", "").repeat(BATCH)], hello),
             Kind::SlowHandler => (vec![get("/sleep?ms=20", "")], SLEPT.as_bytes().to_vec()),
             Kind::VanishInFlight => (vec![get("/sleep?ms=100", "")], SLEPT.as_bytes().to_vec()),
             Kind::Stream => (vec![get("/stream", "")], PIECE.repeat(STREAMED)),
@@ -114,11 +112,11 @@ impl<'a> Client<'a> {
             self.half_open = Some(half_open(self.load).expect("there is a path, with ports"));
             self.outcomes.counts.vanished += 1;
         }
-        while let Some((connection, connected)) = self.connection.take().or_else(|| self.connect()) {
+        while let Some(connection) = self.connection.take().or_else(|| self.connect()) {
             if self.kind == Kind::Pausing && connection.answered > 0 {
                 thread::sleep(Duration::from_millis(fastrand::u64(PAUSES)));
             }
-            self.exchange(connection, connected);
+            self.exchange(connection);
             if self.kind != Kind::VanishHalfOpen && self.outcomes.counts.vanished > 0 {
                 break;
             }
@@ -130,27 +128,37 @@ impl<'a> Client<'a> {
     }
 
     /// A new connection; `None` if there will be none any more.
-    fn connect(&mut self) -> Option<(Connection, Instant)> {
+    ///
+    /// # Panics
+    ///
+    /// If this machine has no port or descriptor left, because the counts would mean nothing from then on.
+    fn connect(&mut self) -> Option<Connection> {
         loop {
             if self.load.over.has_come() {
                 return None;
             }
             let since = *self.connecting.get_or_insert_with(Instant::now);
-            match Connection::to(self.address(), self.load.patience) {
-                Connected::Yes(connection) => {
+            let error = match Connection::open_with(self.address(), self.load.patience.connect, |_| Ok(())) {
+                Ok(connection) => {
                     self.connecting = None;
-                    return Some((connection, Instant::now()));
+                    return Some(connection.keeping_contents());
                 }
-                Connected::Unheard => self.outcomes.counts.unheard += 1,
-                Connected::Reset => {
+                Err(error) => error,
+            };
+            match error {
+                NotConnected::Unheard => self.outcomes.counts.tally.add(Outcome::Unheard),
+                NotConnected::Reset => {
                     self.connecting = None;
-                    self.dropped(None, Missing::new(self.depth(), 0), "reset at the connect");
+                    let mut story = Story::new();
+                    story.add(Step::Saw("was reset while it connected"));
+                    self.count(Outcome::Dropped, self.batch(), 0, || story);
                 }
-                Connected::Refused => {
-                    self.outcomes.counts.refused += 1;
+                NotConnected::Refused => {
+                    self.outcomes.counts.tally.add(Outcome::Refused);
                     self.outcomes.refusals.push(Refusal { since, took: since.elapsed() });
                     return None;
                 }
+                NotConnected::Ours(error) => panic!("cannot connect: {error}"),
             }
         }
     }
@@ -162,32 +170,29 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn depth(&self) -> usize {
-        if self.kind == Kind::Pipelined { DEPTH } else { 1 }
+    fn batch(&self) -> usize {
+        if self.kind == Kind::Pipelined { BATCH } else { 1 }
     }
 
-    /// Sends what it sends, and reads what comes; keeps the connection if that is for more.
-    fn exchange(&mut self, mut connection: Connection, connected: Instant) {
-        let mut missing = Missing { connected, ..Missing::new(self.depth(), connection.answered) };
-        if connection.is_closed_by_server() {
-            self.unsent(&connection, missing, "closed before the write");
+    /// Sends the request, reads what comes, and keeps the connection if the connection may carry more.
+    fn exchange(&mut self, mut connection: Connection) {
+        connection.next_story();
+        let (first, rest) = self.pieces.split_first().expect("every kind sends something");
+        if let Err(outcome) = connection.write(first) {
+            self.note(outcome, self.batch(), &connection);
             return self.close(connection);
         }
-        missing.wrote = Instant::now();
-        for (number, piece) in self.pieces.iter().enumerate() {
-            if number > 0 {
-                if self.kind == Kind::VanishUpload && self.load.stopping.wait_for(PAUSE) {
+        for piece in rest {
+            if self.kind == Kind::VanishUpload {
+                if self.load.stopping.wait_for(PAUSE) {
                     return self.vanish(connection);
                 }
-                if self.kind != Kind::VanishUpload {
-                    thread::sleep(PAUSE);
-                }
+            } else {
+                thread::sleep(PAUSE);
             }
-            match connection.write(piece) {
-                Ok(()) => {}
-                Err(0) if number == 0 => return self.unsent(&connection, missing, "reset at the write"),
-                // There may be an answer all the same.
-                Err(_) => break,
+            // A response may have come all the same.
+            if connection.send(piece).is_err() {
+                break;
             }
         }
         match self.kind {
@@ -195,39 +200,24 @@ impl<'a> Client<'a> {
             Kind::VanishInFlight if self.load.stopping.wait_for(with_handler(self.load)) => {
                 return self.vanish(connection);
             }
-            // An error is found again below.
-            Kind::VanishResponse if connection.read_some().is_ok() && self.load.stopping.wait_for(PAUSE) => {
-                return self.vanish(connection);
+            Kind::VanishResponse => {
+                // The next read finds an error again.
+                if let Ok(bytes) = connection.read(Instant::now() + self.load.patience.answer) {
+                    connection.put_back(&bytes);
+                    if self.load.stopping.wait_for(PAUSE) {
+                        return self.vanish(connection);
+                    }
+                }
             }
             _ => {}
         }
-        while missing.left > 0 {
-            match connection.read_response() {
-                Ok(response) => {
-                    missing.left -= 1;
-                    self.answered(&response);
-                    if response.is_last {
-                        self.outcomes.counts.told += missing.left as u64;
-                        return self.close(connection);
-                    }
-                }
-                Err(NoResponse::TimedOut) => {
-                    self.outcomes.counts.timed_out += missing.left as u64;
-                    return self.note("timed out", Some(&connection), missing, "nothing".to_owned());
-                }
-                Err(NoResponse::Cut { bytes, seen }) => {
-                    self.outcomes.counts.lost += missing.left as u64;
-                    return self.note(
-                        "lost",
-                        Some(&connection),
-                        missing,
-                        format!("{seen}, after {bytes} bytes"),
-                    );
-                }
-            }
-        }
-        if !matches!(self.kind, Kind::New | Kind::VanishHalfOpen) {
-            self.connection = Some((connection, connected));
+        let (batch, within) = (self.batch(), self.load.patience.answer);
+        match connection.responses(batch, within, |outcome, count, connection| {
+            self.note(outcome, count, connection);
+        }) {
+            Next::Over => self.close(connection),
+            Next::Open if matches!(self.kind, Kind::New | Kind::VanishHalfOpen) => {}
+            Next::Open => self.connection = Some(connection),
         }
     }
 
@@ -243,63 +233,44 @@ impl<'a> Client<'a> {
         vanish(connection, self.load);
     }
 
-    fn answered(&mut self, response: &Response) {
-        if response.status == 200 {
+    /// Notes that so many requests have this outcome.
+    ///
+    /// # Panics
+    ///
+    /// If a response is not the one to this request, or if this machine cannot go on.
+    fn note(&mut self, outcome: Outcome, requests: usize, connection: &Connection) {
+        if let Outcome::Answered(status) = outcome {
+            self.answered(status, connection.content());
+        }
+        self.count(outcome, requests, connection.local_port(), || connection.story.clone());
+    }
+
+    fn count(&mut self, outcome: Outcome, requests: usize, local_port: u16, story: impl FnOnce() -> Story) {
+        assert!(outcome != Outcome::Ours, "{}: this machine cannot go on", self.kind);
+        (0..requests).for_each(|_| self.outcomes.counts.tally.add(outcome));
+        if outcome.is_bad() {
+            self.outcomes.losses.push(Loss {
+                kind: self.kind,
+                outcome,
+                requests,
+                local_port,
+                story: story(),
+            });
+        }
+    }
+
+    fn answered(&mut self, status: u16, content: &[u8]) {
+        if status == 200 {
             let is_expected = match self.kind {
-                Kind::Stream => self.expected.starts_with(&response.content),
-                _ => response.content == self.expected,
+                Kind::Stream => self.expected.starts_with(content),
+                _ => content == self.expected,
             };
             assert!(is_expected, "{}: not the answer to this request", self.kind);
         } else {
             self.outcomes.counts.not_200 += 1;
         }
-        if self.outcomes.counts.answered == 0 {
+        if self.outcomes.counts.tally.answered == 0 {
             self.load.served.fetch_add(1, Ordering::AcqRel);
         }
-        self.outcomes.counts.answered += 1;
-    }
-
-    /// Not one byte was written.
-    fn unsent(&mut self, connection: &Connection, missing: Missing, seen: &str) {
-        if connection.answered > 0 {
-            self.outcomes.counts.late += missing.left as u64;
-        } else {
-            self.dropped(Some(connection), missing, seen);
-        }
-    }
-
-    fn dropped(&mut self, connection: Option<&Connection>, missing: Missing, seen: &str) {
-        self.outcomes.counts.dropped += missing.left as u64;
-        self.note("dropped", connection, missing, seen.to_owned());
-    }
-
-    fn note(&mut self, what: &'static str, connection: Option<&Connection>, missing: Missing, seen: String) {
-        let Missing { wrote, connected, answered, left } = missing;
-        self.outcomes.losses.push(Loss {
-            kind: self.kind,
-            what,
-            requests: left as u64,
-            local_port: connection.map_or(0, |connection| connection.local_port),
-            answered_before: answered,
-            connected,
-            wrote,
-            noticed: Instant::now(),
-            seen,
-        });
-    }
-}
-
-/// Requests that have no answer yet.
-struct Missing {
-    wrote: Instant,
-    connected: Instant,
-    answered: usize,
-    left: usize,
-}
-
-impl Missing {
-    fn new(left: usize, answered: usize) -> Missing {
-        let now = Instant::now();
-        Missing { wrote: now, connected: now, answered, left }
     }
 }

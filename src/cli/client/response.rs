@@ -50,6 +50,29 @@ pub(crate) struct Reader {
     position: Position,
     /// The beginning of a head that came in pieces.
     partial: Vec<u8>,
+    content: Content,
+}
+
+/// The content of a response.
+#[derive(Debug)]
+enum Content {
+    Skipped,
+    #[allow(dead_code, reason = "see `keeping_contents`")]
+    Kept(Vec<u8>),
+}
+
+impl Content {
+    fn add(&mut self, bytes: &[u8]) {
+        if let Content::Kept(content) = self {
+            content.extend_from_slice(bytes);
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Content::Kept(content) = self {
+            content.clear();
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -62,7 +85,22 @@ enum Position {
 
 impl Reader {
     pub(crate) fn new(is_head: bool) -> Reader {
-        Reader { is_head, position: Position::Head, partial: Vec::new() }
+        Reader { is_head, position: Position::Head, partial: Vec::new(), content: Content::Skipped }
+    }
+
+    /// Keeps the content of every response from now on.
+    #[allow(dead_code, reason = "the harness of benches/compare alone knows what a response has to be")]
+    pub(crate) fn keeping_contents(self) -> Reader {
+        Reader { content: Content::Kept(Vec::new()), ..self }
+    }
+
+    /// The content of the last response, if contents are kept.
+    #[allow(dead_code, reason = "the harness of benches/compare alone knows what a response has to be")]
+    pub(crate) fn content(&self) -> &[u8] {
+        match &self.content {
+            Content::Skipped => &[],
+            Content::Kept(content) => content,
+        }
     }
 
     /// Takes from the front of `input` until a response has ended or nothing is left.
@@ -72,12 +110,16 @@ impl Reader {
                 Position::Head => self.read_head(input)?,
                 Position::Length { left, then } => {
                     let count = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                    self.content.add(&input[..count]);
                     *input = &input[count..];
                     *left -= count as u64;
                     (*left == 0).then_some(*then)
                 }
-                Position::Chunked { coding, then } => coding.read(input)?.then_some(*then),
+                Position::Chunked { coding, then } => {
+                    coding.read(input, |data| self.content.add(data))?.then_some(*then)
+                }
                 Position::ToTheEnd { .. } => {
+                    self.content.add(input);
                     *input = &[];
                     None
                 }
@@ -115,6 +157,7 @@ impl Reader {
                 let after = self.after(&head, &bytes[..length])?;
                 *input = &input[length - before..];
                 self.partial.clear();
+                self.content.clear();
                 match after {
                     After::Interim => Ok(None),
                     After::End(ended) => Ok(Some(ended)),
@@ -294,6 +337,25 @@ mod tests {
         {
             let (responses, malformed) = story(false, format!("{head}{content}").as_bytes());
             assert!(responses.is_empty() && malformed.is_some(), "{content:?}");
+        }
+    }
+
+    #[test]
+    fn contents_are_kept_on_request() {
+        let chunked =
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x\r\nc\r\n0\r\nA: b\r\n\r\n";
+        let counted = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nde";
+        let empty = "HTTP/1.1 204 No Content\r\n\r\n";
+        let bytes = [chunked, counted, empty].concat();
+        for size in 1..=bytes.len() {
+            let mut reader = Reader::new(false).keeping_contents();
+            let mut contents = Vec::new();
+            for mut piece in bytes.as_bytes().chunks(size) {
+                while reader.read(&mut piece).unwrap().is_some() {
+                    contents.push(reader.content().to_vec());
+                }
+            }
+            assert_eq!(contents, [&b"abc"[..], b"de", b""], "in pieces of {size}");
         }
     }
 

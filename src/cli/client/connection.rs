@@ -9,14 +9,16 @@ use std::{
 
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::{CONNECT, Outcome, Step, Story};
-use crate::cli::response::{Ended, Reader};
+use super::{
+    CONNECT, Outcome, Step, Story,
+    response::{Ended, Reader},
+};
 
 /// Why there is no connection.
 #[derive(Debug)]
 pub(crate) enum NotConnected {
     Refused,
-    /// No answer within [`CONNECT`].
+    /// No answer in time.
     Unheard,
     /// Reset while it was made.
     Reset,
@@ -71,7 +73,7 @@ pub(crate) enum Broken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
     Open,
-    /// A FIN or a reset has arrived.
+    /// A FIN or a reset has arrived, or bytes that nobody has asked for: some servers say 408 before they close.
     Closed,
 }
 
@@ -87,12 +89,13 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Result<Connection, NotConnected> {
-        Connection::open_with(address, |_| Ok(()))
+        Connection::open_with(address, CONNECT, |_| Ok(()))
     }
 
-    /// A connection whose socket was prepared before the handshake.
+    /// A connection whose socket was prepared before the handshake, which may take so long.
     pub(crate) fn open_with(
         address: SocketAddr,
+        within: Duration,
         prepare: impl FnOnce(&Socket) -> io::Result<()>,
     ) -> Result<Connection, NotConnected> {
         let mut story = Story::new();
@@ -100,7 +103,7 @@ impl Connection {
             Socket::new(Domain::for_address(address), Type::STREAM, None).map_err(NotConnected::Ours)?;
         prepare(&socket).map_err(NotConnected::Ours)?;
         story.add(Step::Connecting);
-        socket.connect_timeout(&address.into(), CONNECT).map_err(NotConnected::of)?;
+        socket.connect_timeout(&address.into(), within).map_err(NotConnected::of)?;
         let stream = TcpStream::from(socket);
         // Where nobody listens, a socket whose own port was chosen to be that port connects to itself.
         if stream.local_addr().is_ok_and(|local| local == address) {
@@ -109,6 +112,24 @@ impl Connection {
         story.add(Step::Connected);
         stream.set_nodelay(true).map_err(NotConnected::Ours)?;
         Ok(Connection { stream, reader: Reader::new(false), pending: Vec::new(), answered: 0, story })
+    }
+
+    /// Keeps the content of every response from now on.
+    #[allow(dead_code, reason = "the harness of benches/compare alone knows what a response has to be")]
+    pub(crate) fn keeping_contents(self) -> Connection {
+        Connection { reader: self.reader.keeping_contents(), ..self }
+    }
+
+    /// The content of the last response, if contents are kept.
+    #[allow(dead_code, reason = "the harness of benches/compare alone knows what a response has to be")]
+    pub(crate) fn content(&self) -> &[u8] {
+        self.reader.content()
+    }
+
+    #[allow(dead_code, reason = "the harness of benches/compare silences clients by their ports")]
+    pub(crate) fn local_port(&self) -> u16 {
+        // The error is of a socket that is not connected.
+        self.stream.local_addr().map_or(0, |address| address.port())
     }
 
     /// Begins the story of the next request on this connection.
@@ -139,14 +160,16 @@ impl Connection {
         result
     }
 
-    /// Whether the kernel knows of an end. Bytes that have come are left.
+    /// Looks between two exchanges, when no response is outstanding. Bytes that have come are left.
     pub(crate) fn look(&self) -> Look {
+        if !self.pending.is_empty() {
+            return Look::Closed;
+        }
         if self.stream.set_nonblocking(true).is_err() {
             return Look::Open;
         }
         let look = match self.stream.peek(&mut [0]) {
-            Ok(0) => Look::Closed,
-            Ok(_) => Look::Open,
+            Ok(_) => Look::Closed,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                 Look::Open
             }
