@@ -18,9 +18,9 @@ use softstop::Context;
 
 use super::client::{ANSWER, BATCH, Connection, Next, NotConnected, Outcome, Story, Tally, get};
 
-/// Stories that are kept of each client: the bad ones first.
+/// The most stories of missing requests that each client keeps.
 const STORIES: usize = 200;
-/// Good stories that each client keeps, for the timeline.
+/// The most other stories that each client keeps, for the timeline.
 const GOOD: usize = 12;
 /// Microseconds between a connection and the next one, so that this side does not run out of local ports.
 const PAUSE: std::ops::Range<u64> = 500..1500;
@@ -30,11 +30,11 @@ const THINK: std::ops::Range<u64> = 1_000..40_000;
 /// How a client sends its requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Each on a new connection.
+    /// Each request on a new connection.
     New,
     /// One after another on a kept-alive connection.
     Kept,
-    /// The same, with a pause before each.
+    /// The same, with a pause after each response.
     Thinking,
     /// In batches on a kept-alive connection.
     Pipelined,
@@ -54,7 +54,7 @@ pub(crate) struct Load<'a> {
     asked: Mutex<Option<Instant>>,
     warm: Context,
     clients: usize,
-    /// How long after the request to stop new connections are opened, if not until they are refused.
+    /// How long clients open connections after the request to stop. `None`: until they are refused.
     balanced: Option<Duration>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Seen {
     pub(crate) stories: Vec<Story>,
     /// When the last answer came.
     pub(crate) last_answer: Option<Instant>,
-    /// The longest time between two answers that any client had, and when it began.
+    /// The longest time between two answers of one client, and when that time began.
     pub(crate) longest_gap: Option<(Instant, Duration)>,
 }
 
@@ -101,7 +101,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Lets the clients stop opening connections so long after the request to stop.
+    /// Sets how long clients open connections after the request to stop. `None`: until they are refused.
     pub(crate) fn balanced(self, after: Option<Duration>) -> Load<'a> {
         Load { balanced: after, ..self }
     }
@@ -132,7 +132,7 @@ impl<'a> Load<'a> {
         })
     }
 
-    /// Waits until every client has had an answer, or that time is over. Says whether anybody has.
+    /// Waits until every client has had an answer, or that time is over. Returns whether any client has had one.
     pub(crate) fn warm_up(&self, within: Duration) -> bool {
         let both = self.warm.merge(self.context);
         both.wait_timeout(within);

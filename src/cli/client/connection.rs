@@ -105,7 +105,7 @@ impl Connection {
         story.add(Step::Connecting);
         socket.connect_timeout(&address.into(), within).map_err(NotConnected::of)?;
         let stream = TcpStream::from(socket);
-        // Where nobody listens, a socket whose own port was chosen to be that port connects to itself.
+        // If nobody listens, and the kernel chooses the address's own port for this socket, the socket connects to itself.
         if stream.local_addr().is_ok_and(|local| local == address) {
             return Err(NotConnected::Refused);
         }
@@ -137,7 +137,7 @@ impl Connection {
         self.story = Story { answered_before: self.answered, ..Story::new() };
     }
 
-    /// Writes everything, or says how it ended. The number of bytes that were written is in the story.
+    /// Writes everything. The story tells how many bytes were written, also after an error.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         self.stream.set_write_timeout(Some(super::ANSWER)).map_err(|_| Broken::Ours)?;
         let mut written = 0;
@@ -212,7 +212,7 @@ impl Connection {
         ended
     }
 
-    /// The next bytes, at most as many as fit in a small buffer. For what is no plain response.
+    /// Reads the next bytes, at most as many as fit in a small buffer.
     pub(crate) fn read(&mut self, until: Instant) -> Result<Vec<u8>, Broken> {
         let mut buffer = [0; 16 * 1024];
         loop {
@@ -240,12 +240,12 @@ impl Connection {
         }
     }
 
-    /// Gives bytes that were read back to the reader of responses.
+    /// Gives bytes that [`read`](Connection::read) has returned to the reader of responses.
     pub(crate) fn put_back(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
     }
 
-    /// Reads until the server closes, and forgets what comes.
+    /// Reads until the server closes, and discards the bytes.
     pub(crate) fn wait_for_end(&mut self, within: Duration) -> Broken {
         let until = Instant::now() + within;
         loop {
@@ -257,7 +257,7 @@ impl Connection {
 
     /// Closes this side with a reset.
     pub(crate) fn reset(self) {
-        // If it fails, the close sends a FIN, which is gentler.
+        // If the call fails, the close sends a FIN instead.
         _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 }

@@ -20,13 +20,13 @@ use super::{
 };
 use crate::path::Path;
 
-/// What the clients of a server share.
+/// The state that all clients of a server share.
 pub struct Load<'a> {
     pub(super) path: Option<&'a Path>,
     pub(super) patience: Patience,
     pub(super) address: SocketAddr,
     pub(super) echo: (SocketAddr, &'static str),
-    /// How many clients have had an answer.
+    /// The number of clients that have had an answer.
     pub(super) served: AtomicUsize,
     /// The server has been told to stop.
     pub(super) stopping: Moment,
@@ -34,7 +34,7 @@ pub struct Load<'a> {
     pub(super) over: Moment,
 }
 
-/// The content of a slow request: so many pieces, and a pause after each.
+/// The pieces of the content of a slow request. A pause follows each.
 const PIECES: usize = STREAMED;
 /// Milliseconds that a client of the pausing kind waits before a request: on both sides of softstop's quiet period.
 const PAUSES: std::ops::Range<u64> = 0..200;
@@ -46,14 +46,14 @@ const LARGE: usize = 256 * 1024;
 pub(super) struct Client<'a> {
     kind: Kind,
     load: &'a Load<'a>,
-    /// What it sends, in one piece or several.
+    /// The request, in one piece or several.
     pieces: Vec<Vec<u8>>,
     expected: Vec<u8>,
     outcomes: Outcomes,
     connection: Option<Connection>,
-    /// When it began to try to connect, after its last connection.
+    /// When the client began to try to connect, after its last connection.
     connecting: Option<Instant>,
-    /// Connections that it does not use any more and keeps open.
+    /// Connections that the client does not use any more, and keeps open.
     held: Vec<Connection>,
     half_open: Option<Socket>,
 }
@@ -99,12 +99,12 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Sends requests until it is refused, or the server has ended, or it has vanished.
+    /// Sends requests until the client is refused or has vanished, or the server has ended.
     pub(super) fn run(mut self) -> Outcomes {
         if let Some(path) = self.load.path {
             path.client().enter().expect("the path was made by this process");
-            // All clients would be at the same point of their exchanges otherwise, for the whole of a run, because the
-            // path delays them all alike.
+            // The clients begin at different times. Otherwise all of them would be at the same point of their exchanges for
+            // the whole run, because the path delays all of them alike.
             let cycle = 2 * path.conditions().round_trip();
             thread::sleep(cycle.mul_f64(fastrand::f64()));
         }
