@@ -151,7 +151,7 @@ impl<'a> Client<'a> {
                     self.connecting = None;
                     let mut story = Story::new();
                     story.add(Step::Saw("was reset while it connected"));
-                    self.count(Outcome::Dropped, self.batch(), 0, || story);
+                    self.count(Outcome::Dropped, self.batch(), || (0, story));
                 }
                 NotConnected::Refused => {
                     self.outcomes.counts.tally.add(Outcome::Refused);
@@ -176,7 +176,9 @@ impl<'a> Client<'a> {
 
     /// Sends the request, reads what comes, and keeps the connection if the connection may carry more.
     fn exchange(&mut self, mut connection: Connection) {
-        connection.next_story();
+        if connection.answered > 0 {
+            connection.next_story();
+        }
         let (first, rest) = self.pieces.split_first().expect("every kind sends something");
         if let Err(outcome) = connection.write(first) {
             self.note(outcome, self.batch(), &connection);
@@ -242,20 +244,15 @@ impl<'a> Client<'a> {
         if let Outcome::Answered(status) = outcome {
             self.answered(status, connection.content());
         }
-        self.count(outcome, requests, connection.local_port(), || connection.story.clone());
+        self.count(outcome, requests, || (connection.local_port(), connection.story.clone()));
     }
 
-    fn count(&mut self, outcome: Outcome, requests: usize, local_port: u16, story: impl FnOnce() -> Story) {
+    fn count(&mut self, outcome: Outcome, requests: usize, missing: impl FnOnce() -> (u16, Story)) {
         assert!(outcome != Outcome::Ours, "{}: this machine cannot go on", self.kind);
         (0..requests).for_each(|_| self.outcomes.counts.tally.add(outcome));
         if outcome.is_bad() {
-            self.outcomes.losses.push(Loss {
-                kind: self.kind,
-                outcome,
-                requests,
-                local_port,
-                story: story(),
-            });
+            let (local_port, story) = missing();
+            self.outcomes.losses.push(Loss { kind: self.kind, outcome, requests, local_port, story });
         }
     }
 
