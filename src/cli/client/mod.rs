@@ -4,6 +4,7 @@
 //! `docs/check.md` defines the outcomes of requests, under "What counts as lost". `exchange.rs` decides them. Three programs
 //! count in this way: `softstop check`, `softstop bench stop`, and the harness in `benches/compare`. The harness includes this
 //! folder by its path, so nothing here names another part of the program.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub(crate) mod connection;
 pub(crate) mod exchange;
