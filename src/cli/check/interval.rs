@@ -1,6 +1,6 @@
 //! How certain a rate of losses is.
 
-/// The 95 % interval of a rate, after Wilson: it holds for few events, and for none.
+/// The 95 % interval of a rate, after Wilson. The interval is also right for few events, and for none.
 pub(crate) fn interval(events: u64, of: u64) -> (f64, f64) {
     /// The quantile of the normal distribution for 95 %.
     const Z: f64 = 1.959_964;

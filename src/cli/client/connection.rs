@@ -20,7 +20,7 @@ pub(crate) enum NotConnected {
     Refused,
     /// No answer in time.
     Unheard,
-    /// Reset while it was made.
+    /// The connection was reset while it was made.
     Reset,
     /// This side has no port, descriptor or memory for it.
     Ours(io::Error),
@@ -57,7 +57,7 @@ impl fmt::Display for NotConnected {
     }
 }
 
-/// Why a response is not whole, or a request not written.
+/// The reason why a response is not whole, or why a request was not written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Broken {
     /// Nothing more came in time; the connection is open.

@@ -1,5 +1,5 @@
 //! Stops servers under load, and counts the requests that their clients lose: `cargo run --release --bin stops`.
-//! [`compare::stops`] defines the words of the table.
+//! `docs/check.md` of softstop defines the words of the table.
 
 use std::{env, error::Error, fs::File, io, net::Ipv4Addr, net::Ipv6Addr, path::PathBuf, process::ExitCode};
 
