@@ -3,8 +3,9 @@
 mod arguments;
 mod bench;
 mod check;
+mod client;
 mod destination;
-mod response;
+mod load;
 mod serve;
 mod services;
 mod words;

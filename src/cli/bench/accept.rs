@@ -110,13 +110,11 @@ fn under_load(
         request: format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", running.address).into_bytes(),
         is_head: false,
         connections,
-        idle: 0,
         pipeline: 1,
         persistence: Persistence::Once,
         rate: Some(options.rate),
-        length: Some(options.seconds),
+        length: options.seconds,
         patience: PATIENCE,
-        handshake: PATIENCE,
         watch: Some(Arc::clone(&watch)),
     };
     let bar = output::bar_of_time(options.seconds, kind.name());

@@ -12,6 +12,8 @@ const HIGHEST_RATE: f64 = 1e6;
 const LONGEST: f64 = 3600.0;
 /// The most connections. Linux has about as many local ports for one address.
 const MOST_CONNECTIONS: i64 = 28_000;
+/// The most clients of a stop. Each is a thread.
+const MOST_CLIENTS: i64 = 1_000;
 
 const ACCEPT_EXAMPLES: &str = "\
 Examples:
@@ -44,10 +46,10 @@ pub(crate) enum Bench {
     Accept(Accept),
     /// Stop softstop's own server under load many times, and count the requests that the stops lose.
     ///
-    /// The server and the clients run in this process. Each stop begins at a random moment and uses the default policy. A
-    /// request is lost if its client was connected and got no complete answer. A refused client may try another server, so
-    /// a refusal is no loss. Ctrl-C ends the run early and prints what was measured so far. The exit status is 2 if a request
-    /// was lost.
+    /// The server and the clients run in this process. Each stop begins at a random moment and uses the default policy. The
+    /// clients are those of `softstop check`. A request is lost if it was written and got no complete answer. A refused client
+    /// may try another server, so a refusal is no loss. Ctrl-C ends the run early and prints what was measured so far. The exit
+    /// status is 2 if a request was lost, timed out, or was dropped (its connection was closed before it could be written).
     #[command(after_long_help = STOP_EXAMPLES)]
     Stop(Stop),
     /// Load any HTTP/1.1 server with requests.
@@ -105,8 +107,8 @@ pub(crate) struct Stop {
     /// How often the server is started and stopped.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(1..=100_000))]
     pub(crate) stops: u32,
-    /// Clients at once.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = value_parser!(u32).range(1..=MOST_CONNECTIONS))]
+    /// Clients at once, each on a thread of its own.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = value_parser!(u32).range(1..=MOST_CLIENTS))]
     pub(crate) clients: u32,
     /// What the clients do.
     #[arg(long, value_name = "LOAD", default_value = "new")]

@@ -51,10 +51,9 @@ const WAKER: Token = Token(usize::MAX);
 #[derive(Debug, Clone, Copy)]
 enum Phase {
     Sending,
-    /// Nothing is sent any more. The fields say until when handshakes and answers are waited for.
+    /// Nothing is sent any more. Handshakes and answers are waited for until then.
     Finishing {
-        handshakes: Instant,
-        answers: Instant,
+        until: Instant,
     },
 }
 
@@ -76,14 +75,14 @@ pub(crate) struct Generator {
 }
 
 impl Generator {
-    /// Opens the idle connections. The other connections are opened when they are needed.
+    /// Connections are opened when they are needed.
     pub(crate) fn new(plan: Plan) -> io::Result<Generator> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let mut generator = Generator {
+        Ok(Generator {
             poll,
             waker,
-            slots: (0..plan.connections + plan.idle).map(|_| None).collect(),
+            slots: (0..plan.connections).map(|_| None).collect(),
             // One request for each slot, then the next one, so that few requests spread over all slots.
             ready: (0..plan.pipeline).flat_map(|_| 0..plan.connections).collect(),
             resting: VecDeque::new(),
@@ -92,18 +91,13 @@ impl Generator {
             scratch: vec![0; SCRATCH],
             outcome: Outcome::new(),
             plan,
-        };
-        for slot in generator.plan.connections..generator.slots.len() {
-            let stream =
-                std::net::TcpStream::connect_timeout(&generator.plan.address, generator.plan.patience)?;
-            generator.adopt_made(slot, stream)?;
-        }
-        Ok(generator)
+        })
     }
 
     /// Sends the first request on a connection that exists already.
     pub(crate) fn starting_on(mut self, stream: std::net::TcpStream) -> io::Result<Generator> {
-        self.adopt_made(0, stream)?;
+        stream.set_nonblocking(true)?;
+        self.adopt(0, TcpStream::from_std(stream))?;
         Ok(self)
     }
 
@@ -118,14 +112,14 @@ impl Generator {
         let _woken = context.on_cancel(move |_| drop(waker.wake()));
         let mut events = Events::with_capacity(EVENTS);
         let began = Instant::now();
-        let ends = self.plan.length.map(|length| began + length);
+        let ends = began + self.plan.length;
         let mut arrivals = self.plan.rate.map(|rate| Arrivals::new(began, rate, self.plan.length));
         let mut phase = Phase::Sending;
         loop {
             let now = Instant::now();
             bar.set_position(u64::try_from((now - began).as_millis()).unwrap_or(u64::MAX));
             match phase {
-                Phase::Sending if context.is_cancelled() || ends.is_some_and(|ends| now >= ends) => {
+                Phase::Sending if context.is_cancelled() || now >= ends => {
                     if arrivals.is_some() && !context.is_cancelled() {
                         // Sends the requests that became due after the last turn.
                         self.send(&mut arrivals, now)?;
@@ -133,16 +127,13 @@ impl Generator {
                     // Requests that are due now found no free slot.
                     self.outcome.never_sent = arrivals.as_ref().map_or(0, |arrivals| arrivals.waiting(now));
                     self.outcome.took = now - began;
-                    let (handshakes, answers) = self.plan.last_calls(now, context);
-                    phase = Phase::Finishing { handshakes, answers };
+                    phase = Phase::Finishing { until: self.plan.last_call(now, context) };
                     continue;
                 }
                 Phase::Sending => self.send(&mut arrivals, now)?,
-                Phase::Finishing { handshakes, answers } => {
-                    if now >= handshakes {
+                Phase::Finishing { until } => {
+                    if now >= until {
                         self.give_up(Failure::NotConnected, Connection::is_connecting);
-                    }
-                    if now >= answers {
                         self.give_up(Failure::Unanswered, |_| true);
                     }
                     if self.outstanding == 0 {
@@ -225,11 +216,6 @@ impl Generator {
         Ok(())
     }
 
-    fn adopt_made(&mut self, slot: usize, stream: std::net::TcpStream) -> io::Result<()> {
-        stream.set_nonblocking(true)?;
-        self.adopt(slot, TcpStream::from_std(stream))
-    }
-
     fn adopt(&mut self, slot: usize, mut stream: TcpStream) -> io::Result<()> {
         self.poll.registry().register(&mut stream, Token(slot), Interest::READABLE | Interest::WRITABLE)?;
         self.slots[slot] = Some(Connection::new(stream, self.plan.is_head));
@@ -310,7 +296,7 @@ impl Generator {
     }
 
     fn give_up(&mut self, failure: Failure, which: impl Fn(&Connection) -> bool) {
-        for slot in 0..self.plan.connections {
+        for slot in 0..self.slots.len() {
             if self.slots[slot].as_ref().is_some_and(&which) {
                 self.close(slot, failure);
             }
@@ -318,20 +304,18 @@ impl Generator {
     }
 
     /// How long the poll may wait for events before something else is due.
-    fn timeout(&self, phase: Phase, ends: Option<Instant>, arrivals: Option<&Arrivals>) -> Option<Duration> {
+    fn timeout(&self, phase: Phase, ends: Instant, arrivals: Option<&Arrivals>) -> Option<Duration> {
         let now = Instant::now();
         let until = |instant: Instant| instant.saturating_duration_since(now);
         match phase {
-            Phase::Finishing { handshakes, answers } => {
-                Some(until(if handshakes > now { handshakes.min(answers) } else { answers }))
-            }
+            Phase::Finishing { until: end } => Some(until(end)),
             Phase::Sending => {
                 let rest = self.resting.front().map(|&(rest, _)| until(rest));
                 let due = match arrivals {
                     Some(arrivals) if !self.ready.is_empty() => arrivals.next().map(|due| whole(until(due))),
                     _ => None,
                 };
-                [ends.map(until), rest, due].into_iter().flatten().min()
+                [Some(until(ends)), rest, due].into_iter().flatten().min()
             }
         }
     }

@@ -61,13 +61,11 @@ pub(crate) fn run(options: &Load, results: Results, context: &Context) -> Result
         request: options.url.request(&options.method, options.body_bytes as usize),
         is_head: options.method == "HEAD",
         connections: options.connections as usize,
-        idle: 0,
         pipeline: options.pipeline as usize,
         persistence: Persistence::Kept,
         rate: options.rate,
-        length: Some(options.seconds),
+        length: options.seconds,
         patience: PATIENCE,
-        handshake: PATIENCE,
         watch: None,
     };
     let bar = output::bar_of_time(options.seconds, "load");

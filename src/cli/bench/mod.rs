@@ -1,7 +1,8 @@
 //! `softstop bench` measures three things: the cost of an accept loop ([`accept`]), the time and the losses of a stop of
 //! softstop's server ([`stop`]), and the speed of any HTTP/1.1 server ([`load`]).
 //!
-//! All three use the same [`generator`] and collect times in [`distribution`]s. After Ctrl-C each ends early and prints what
+//! `accept` and `load` use the same [`generator`]. `stop` uses the clients of `softstop check`, because both count losses. All
+//! three collect times in [`distribution`]s. After Ctrl-C each ends early and prints what
 //! was measured so far. The lesson of `accept` is in [`strategies`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

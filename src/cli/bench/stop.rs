@@ -1,13 +1,11 @@
 //! `softstop bench stop` measures how long stops of softstop's own server take, and how many requests they lose.
 //!
-//! The server runs in this process, the clients run on a thread of their own, and the stop begins at a random moment. A
-//! request is lost if its client was connected and got no complete answer. A refused client was never connected and may try
-//! another server, so a refusal is no loss.
+//! The server runs in this process. The clients are those of `softstop check`, and they count in the same way
+//! (`docs/check.md`). The stop begins at a random moment.
 
-use std::{error::Error, process::ExitCode, thread, time::Duration, time::Instant};
+use std::{error::Error, io, net::SocketAddr, process::ExitCode, thread, time::Duration, time::Instant};
 
 use clap::ValueEnum;
-use indicatif::ProgressBar;
 use serde::Serialize;
 use softstop::{Context, Request, Router, Server, StopPolicy, report::StopReport, route};
 
@@ -15,8 +13,11 @@ use super::{
     arguments::{Stop, StopLoad},
     chart::Panel,
     distribution::{Distribution, Summary},
-    generator::{Failure, Generator, Outcome, Persistence, Plan},
     output::{self, Results},
+};
+use crate::cli::{
+    client::{Connection, Tally},
+    load::{Kind, Load, Seen},
 };
 
 /// The exit status if a request was lost. It is the status of the program for a stop that cut something off.
@@ -28,22 +29,23 @@ const SLOW: Duration = Duration::from_millis(20);
 const WARM: Duration = Duration::from_millis(1_050);
 /// The time after [`WARM`] over which the stops are spread. Several slow requests fit into it.
 const MOMENTS: Duration = Duration::from_millis(60);
-/// How long the clients wait for answers after the stop. An answer that has not come by then was lost.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the clients wait for handshakes after the stop. On one machine a handshake takes microseconds. A SYN that the
-/// closing listener has dropped would be repeated, and refused, only after a second.
-const HANDSHAKE: Duration = Duration::from_millis(50);
+/// How long an idle client waits for the server to close. It is longer than any stop with the default policy.
+const IDLE: Duration = Duration::from_secs(60);
 
 #[derive(Default, Debug, Serialize)]
 struct Counts {
     stops: u64,
     not_clean: u64,
+    /// The sum of all outcomes.
     requests_sent: u64,
     requests_answered: u64,
-    /// The client was connected and got no complete answer.
     requests_lost: u64,
-    /// The listener was closed, or did not complete the handshake.
+    requests_timed_out: u64,
+    requests_dropped: u64,
+    requests_late: u64,
     requests_refused: u64,
+    requests_unheard: u64,
+    requests_not_counted: u64,
     /// The same requests as the reports of the server count them.
     server_completed: u64,
     server_aborted: u64,
@@ -70,13 +72,13 @@ pub(crate) fn run(options: &Stop, results: Results, context: &Context) -> Result
     for _ in 0..options.stops {
         let Some(one) = stop_once(&server, options, context)? else { break };
         stop.record(one.returned - one.asked);
-        let last = one.load.last_answer.map_or(one.asked, |last| last.max(one.asked));
+        let last = one.seen.last_answer.map_or(one.asked, |last| last.max(one.asked));
         lag.record(one.returned.saturating_duration_since(last));
         counts.add(&one);
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let has_lost = counts.requests_lost > 0;
+    let has_lost = counts.requests_lost + counts.requests_timed_out + counts.requests_dropped > 0;
     let interrupted = context.is_cancelled();
     let report = Report {
         interrupted,
@@ -103,12 +105,12 @@ fn routes(load: StopLoad) -> Router {
     }
 }
 
-/// The result of one stop, and of the load during that stop.
+/// The result of one stop, and the observations of the clients.
 struct Stopped {
     asked: Instant,
     returned: Instant,
     report: StopReport,
-    load: Outcome,
+    seen: Seen,
 }
 
 /// Starts, loads and stops the server. Returns `None` after an interruption.
@@ -119,50 +121,53 @@ fn stop_once(server: &Server, options: &Stop, context: &Context) -> Result<Optio
         StopLoad::Idle => (0, options.clients + options.idle_connections),
         _ => (options.clients, options.idle_connections),
     };
-    let (persistence, close) = match options.load {
-        StopLoad::New => (Persistence::Once, "Connection: close\r\n"),
-        _ => (Persistence::Kept, ""),
+    let kind = match options.load {
+        StopLoad::New => Kind::New,
+        StopLoad::Kept | StopLoad::Idle | StopLoad::Slow => Kind::Kept,
     };
-    let plan = Plan {
-        address,
-        request: format!("GET / HTTP/1.1\r\nHost: {address}\r\n{close}\r\n").into_bytes(),
-        is_head: false,
-        connections: active as usize,
-        idle: idle as usize,
-        pipeline: 1,
-        persistence,
-        rate: None,
-        length: None,
-        patience: PATIENCE,
-        handshake: HANDSHAKE,
-        watch: None,
+    let idle = connect_idle(address, idle)?;
+    let load = Load::new(address, "/", kind, context, active as usize);
+    let ((interrupted, asked, report, returned), seen) = load.during(|| {
+        let interrupted = context.sleep(WARM + MOMENTS.mul_f64(fastrand::f64())).is_err();
+        let asked = Instant::now();
+        load.ask(asked);
+        let report = server.stop(StopPolicy::default());
+        (interrupted, asked, report, Instant::now())
+    })?;
+    idle.join().map_err(|_| "the thread of the idle clients has panicked")?;
+    Ok((!interrupted).then_some(Stopped { asked, returned, report, seen }))
+}
+
+/// Opens connections that send nothing, and that close when the server closes. One thread holds all of them.
+fn connect_idle(address: SocketAddr, count: u32) -> Result<thread::JoinHandle<()>, Box<dyn Error>> {
+    let connections: Vec<_> = (0..count)
+        .map(|_| Connection::open(address))
+        .collect::<Result<_, _>>()
+        .map_err(|error| io::Error::other(format!("an idle connection before the stop failed: {error}")))?;
+    let hold = move || {
+        for mut connection in connections {
+            _ = connection.wait_for_end(IDLE);
+        }
     };
-    let generator = Generator::new(plan)?;
-    let over = Context::new();
-    let until = over.clone();
-    let clients = thread::Builder::new()
-        .name("clients".to_owned())
-        .spawn(move || generator.run(&until, &ProgressBar::hidden()))?;
-    let interrupted = context.sleep(WARM + MOMENTS.mul_f64(fastrand::f64())).is_err();
-    let asked = Instant::now();
-    let report = server.stop(StopPolicy::default());
-    let returned = Instant::now();
-    over.cancel("the server has stopped");
-    let load = clients.join().map_err(|_| "the clients' thread has panicked")??;
-    Ok((!interrupted).then_some(Stopped { asked, returned, report, load }))
+    Ok(thread::Builder::new().name("idle clients".to_owned()).spawn(hold)?)
 }
 
 impl Counts {
     fn add(&mut self, one: &Stopped) {
-        let load = &one.load;
-        let refused = load.failed(Failure::Refused) + load.failed(Failure::NotConnected);
-        let failed: u64 = load.failures.values().sum();
+        let tally = &one.seen.tally;
+        // No client pipelines, so none is told.
+        let Tally { answered, lost, dropped, late, refused, unheard, timed_out, not_counted, .. } = *tally;
         self.stops += 1;
         self.not_clean += u64::from(!one.report.is_clean());
-        self.requests_sent += load.sent;
-        self.requests_answered += load.answered();
-        self.requests_lost += failed - refused - load.failed(Failure::NoPort);
+        self.requests_sent += tally.requests();
+        self.requests_answered += answered;
+        self.requests_lost += lost;
+        self.requests_timed_out += timed_out;
+        self.requests_dropped += dropped;
+        self.requests_late += late;
         self.requests_refused += refused;
+        self.requests_unheard += unheard;
+        self.requests_not_counted += not_counted;
         self.server_completed += one.report.requests.completed;
         self.server_aborted += one.report.requests.aborted;
     }
@@ -183,6 +188,17 @@ fn text(report: &Report) -> String {
         ("refused", counts.requests_refused),
     ] {
         text += &format!("{what:<20} {count}\n");
+    }
+    for (what, count) in [
+        ("timed out", counts.requests_timed_out),
+        ("dropped", counts.requests_dropped),
+        ("late", counts.requests_late),
+        ("unheard", counts.requests_unheard),
+        ("not counted", counts.requests_not_counted),
+    ] {
+        if count > 0 {
+            text += &format!("{what:<20} {count}\n");
+        }
     }
     if report.interrupted {
         text += "(interrupted: these are the results so far)\n";

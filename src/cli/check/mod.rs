@@ -3,7 +3,7 @@
 //! ```text
 //!   arguments, config   the command to start, and the known routes
 //!   server/             the process: start, ready, stop, end, processes that are left behind
-//!   client/             one HTTP client, its outcomes and its stories
+//!   ../client/          one HTTP client, its outcomes and its stories; ../load.rs: many of them
 //!   checks/             each check in a file
 //!   trial               the tools of every check
 //!   verdict, report/    the results, and their output formats
@@ -15,9 +15,9 @@
 pub(crate) mod arguments;
 
 mod checks;
-mod client;
 mod config;
 mod interrupt;
+mod interval;
 mod remedies;
 mod report;
 mod selection;
@@ -41,6 +41,7 @@ use self::{
     trial::{Trial, Unjudged},
     verdict::{Outcome, Results, Verdict},
 };
+use super::{client, load};
 
 /// A check failed.
 const FAILED: u8 = 2;

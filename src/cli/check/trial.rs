@@ -183,7 +183,7 @@ impl<'a> Trial<'a> {
         match self.plan.stops {
             Stops::Count(count) => stops >= count.into(),
             Stops::UntilCertain => {
-                let (_, highest) = super::client::interval(tally.missing(), tally.let_in());
+                let (_, highest) = super::interval::interval(tally.missing(), tally.let_in());
                 tally.missing() > 0 || highest < CERTAIN || stops >= MOST_STOPS
             }
         }
@@ -259,11 +259,7 @@ pub(crate) fn stops_in_words(stops: u32) -> String {
 /// Ends a story with the outcome of its response.
 pub(crate) fn told(
     connection: Connection,
-    response: &Result<crate::cli::response::Ended, super::client::Broken>,
+    response: &Result<super::client::response::Ended, super::client::Broken>,
 ) -> Story {
-    let outcome = match response {
-        Ok(ended) => Outcome::Answered(ended.status),
-        Err(broken) => super::client::load::outcome_of(broken),
-    };
-    connection.story.end(outcome)
+    connection.story.end(Outcome::of(response))
 }

@@ -1,5 +1,5 @@
 //! Stops servers under load, and counts the requests that their clients lose: `cargo run --release --bin stops`.
-//! [`compare::stops`] defines the words of the table.
+//! `docs/check.md` of softstop defines the words of the table.
 
 use std::{env, error::Error, fs::File, io, net::Ipv4Addr, net::Ipv6Addr, path::PathBuf, process::ExitCode};
 
@@ -156,7 +156,7 @@ fn run(
             eprintln!(
                 "{name}, {}, {kind}: {} of {} requests lost in {} stops",
                 row.server,
-                row.counts.lost,
+                row.counts.lost(),
                 row.counts.requests(),
                 row.lost.len()
             );
@@ -165,7 +165,7 @@ fn run(
     }
     outside.enter()?;
     let is_lossless =
-        |row: &Row| !is_softstop(row.server) || row.counts.lost + row.counts.dropped <= section.allowed;
+        |row: &Row| !is_softstop(row.server) || row.counts.lost() + row.counts.dropped() <= section.allowed;
     Ok(rows[first..].iter().all(is_lossless) & path.is_none_or(|path| is_sound(&path)))
 }
 

@@ -59,7 +59,7 @@ impl Stopped {
         for (kind, loaded) in KINDS.into_iter().zip(&mut self.loaded) {
             let stop = stop_once(&launch, kind, CLIENTS)?;
             let milliseconds = stop.exit.took.as_secs_f64() * 1e3;
-            loaded.push(Loaded { milliseconds, lost: stop.outcomes.counts.lost });
+            loaded.push(Loaded { milliseconds, lost: stop.outcomes.counts.lost() });
         }
         Ok(())
     }

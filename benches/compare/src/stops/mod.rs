@@ -1,30 +1,22 @@
 //! What a stop costs the clients: a server is loaded, told to stop at a random moment, and its clients go on until
-//! nobody lets them in any more. Every request has exactly one outcome:
+//! nobody lets them in any more.
 //!
-//! | outcome | when |
-//! | --- | --- |
-//! | answered | A whole response came (whatever its status; those that are not 200 are counted beside). |
-//! | **lost** | The connection was established, the request or its first byte was written without an error, and no whole response came: a reset, the end of the stream, or a response that was cut short. |
-//! | dropped | A new connection was established, and reset or closed before its first request could be written. Nothing was sent, but the server had let the client in. |
-//! | late | A kept-alive connection was closed between two responses, and the client's kernel knew when the client was about to write the next request: a look at the socket immediately before the write found the FIN (or the reset). The client sends it on another connection. |
-//! | told | A pipelined request behind a response that said `Connection: close`. The client knows that it was not processed, and may send it again (RFC 9112 section 9.6). |
-//! | refused | `connect` was refused: nobody listens any more. |
-//! | unheard | `connect` had no answer within [`CONNECT`], repeated SYNs included. The client tries again. |
-//! | timed out | No byte of the response came for [`ANSWER`]. |
-//! | vanished | The client vanished on purpose, in the middle of this request or handshake (kinds `vanish-...`). |
+//! Every request has one outcome. `docs/check.md` of softstop defines them ("What counts as lost"), because the connections
+//! are those of `softstop check`: `src/cli/client` of softstop, included by its path. This harness differs in two points:
 //!
-//! Only what is lost harms a client that does everything right: it cannot know whether its request was processed.
-//!
-//! A look, and then a write: between the two there are some microseconds, and a FIN that arrives then makes the request
-//! lost, not late. So does a FIN that is still on its way: over a path this lasts for the whole delay. That is the race in
-//! which servers lose requests on kept-alive connections, and it is meant to be seen here.
+//! - Its clients wait longer for a handshake ([`CONNECT`]), and by some round trips longer for a response ([`ANSWER`]), because
+//!   a path may delay and lose packets.
+//! - Some clients vanish on purpose, in the middle of a request or a handshake (kinds `vanish-...`): such a request is
+//!   *vanished*.
 //!
 //! A client that is refused has waited since it began to try to connect. The time to refusal is that of the clients that
 //! began after the signal.
 
+#[allow(dead_code, reason = "softstop's program uses more of it")]
+#[path = "../../../../src/cli/client/mod.rs"]
 mod client;
-mod connection;
 mod kind;
+mod load;
 mod moment;
 mod outcome;
 mod row;
@@ -40,8 +32,8 @@ use std::{
 };
 
 pub use self::{
-    client::Load,
     kind::Kind,
+    load::Load,
     outcome::{Loss, Outcomes},
     row::{LEGEND, Row},
     suite::{Section, Suite},
@@ -49,14 +41,14 @@ pub use self::{
 use crate::{
     path::Path,
     process::{Exit, Launch, Running},
-    stops::{client::Client, moment::Moment},
+    stops::{load::Client, moment::Moment},
 };
 
 /// How long a connect may take, beside the round trip. The client's kernel repeats a SYN after one second and after
 /// three, so a packet that is lost, or dropped by the server's kernel, delays the answer and does not hide it.
 pub const CONNECT: Duration = Duration::from_millis(3500);
-/// How long a client waits for a response, beside the round trip: twice the grace period of every server here.
-pub const ANSWER: Duration = Duration::from_secs(10);
+/// How long a client waits for a whole response, beside the round trips: twice the grace period of every server here.
+pub const ANSWER: Duration = client::ANSWER;
 /// The longest to wait until every client has had an answer: some servers let one starve while others are served.
 const WARM: Duration = Duration::from_secs(3);
 /// When the signal is sent, in milliseconds after that.
@@ -73,12 +65,9 @@ pub struct Patience {
 impl Patience {
     fn over(path: Option<&Path>) -> Patience {
         let round_trip = path.map_or(Duration::ZERO, |path| path.conditions().round_trip());
-        // Slow start: what is largest here, 256 KiB each way, takes less than twenty round trips.
-        Patience {
-            connect: CONNECT + round_trip,
-            answer: ANSWER + 2 * round_trip,
-            warm: WARM + 20 * round_trip,
-        }
+        // The largest content here is 256 KiB each way. With slow start this takes less than twenty round trips.
+        let exchange = 20 * round_trip;
+        Patience { connect: CONNECT + round_trip, answer: ANSWER + exchange, warm: WARM + exchange }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What became of requests: see [`stops`](super) for what the words mean.
+//! The outcomes of requests, as the client of `softstop check` decides them, and what only this harness counts.
 
 use std::{
     fmt,
@@ -8,49 +8,48 @@ use std::{
 
 use serde::Serialize;
 
-use super::Kind;
+use super::{
+    Kind,
+    client::{Outcome, Story, Tally},
+};
 
 /// How many requests had which outcome.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    pub answered: u64,
+    #[serde(flatten)]
+    pub(super) tally: Tally,
     /// Of those that were answered.
-    pub not_200: u64,
-    pub lost: u64,
-    pub dropped: u64,
-    pub late: u64,
-    pub told: u64,
-    pub refused: u64,
-    pub unheard: u64,
-    pub timed_out: u64,
-    pub vanished: u64,
+    pub(super) not_200: u64,
+    /// Requests and handshakes in the middle of which the client vanished on purpose.
+    pub(super) vanished: u64,
 }
 
 impl Counts {
     #[must_use]
     pub fn requests(&self) -> u64 {
-        let Counts { answered, not_200: _, lost, dropped, late, told, refused, unheard, timed_out, vanished } =
-            *self;
-        answered + lost + dropped + late + told + refused + unheard + timed_out + vanished
+        self.tally.requests() + self.vanished
+    }
+
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.tally.lost
+    }
+
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.tally.dropped
     }
 }
 
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Counts) {
-        self.answered += other.answered;
+        self.tally += other.tally;
         self.not_200 += other.not_200;
-        self.lost += other.lost;
-        self.dropped += other.dropped;
-        self.late += other.late;
-        self.told += other.told;
-        self.refused += other.refused;
-        self.unheard += other.unheard;
-        self.timed_out += other.timed_out;
         self.vanished += other.vanished;
     }
 }
 
-/// The counts, and what there is to know about each request that is missing.
+/// The counts, and the stories of the requests that are missing.
 #[derive(Debug, Default)]
 pub struct Outcomes {
     pub counts: Counts,
@@ -61,7 +60,7 @@ pub struct Outcomes {
 /// A client that was refused, at the end.
 #[derive(Debug, Clone, Copy)]
 pub struct Refusal {
-    /// When it began to try.
+    /// When the client began to try.
     pub(super) since: Instant,
     pub(super) took: Duration,
 }
@@ -78,37 +77,21 @@ impl Outcomes {
 #[derive(Debug)]
 pub struct Loss {
     pub(super) kind: Kind,
-    pub(super) what: &'static str,
-    pub(super) requests: u64,
+    pub(super) outcome: Outcome,
+    pub(super) requests: usize,
     pub(super) local_port: u16,
-    /// How many responses the connection had brought before.
-    pub(super) answered_before: usize,
-    pub(super) connected: Instant,
-    pub(super) wrote: Instant,
-    pub(super) noticed: Instant,
-    pub(super) seen: String,
+    pub(super) story: Story,
 }
 
 impl Loss {
     /// The loss in one line, with its times relative to the signal.
     #[must_use]
     pub fn describe(&self, signal: Instant) -> impl fmt::Display {
-        let ms = |at: Instant| {
-            let (after, before) =
-                (at.saturating_duration_since(signal), signal.saturating_duration_since(at));
-            format!("{:+.3} ms", (after.as_secs_f64() - before.as_secs_f64()) * 1e3)
-        };
+        let Loss { kind, outcome, requests, local_port, story } = self;
         format!(
-            "{} {} ({}): port {}, {} answered before; connected {}, wrote {}, then at {}: {}",
-            self.requests,
-            self.what,
-            self.kind,
-            self.local_port,
-            self.answered_before,
-            ms(self.connected),
-            ms(self.wrote),
-            ms(self.noticed),
-            self.seen,
+            "{requests} {} ({kind}): port {local_port}; {}",
+            outcome.word(),
+            story.tell(signal).join("; ")
         )
     }
 }

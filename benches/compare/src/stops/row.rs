@@ -5,20 +5,16 @@ use serde::Serialize;
 
 use super::{
     Kind, Stop,
+    client::Tally,
     outcome::{Counts, milliseconds},
 };
 use crate::table::Table;
 
-/// What the columns mean, for readers of the table.
+/// The meaning of the columns, for readers of the table.
 pub const LEGEND: &str = "\
-Every request has one outcome: answered (a whole response), or one of these.
-- lost: the connection was established, the request or its first byte was written, and no whole response came.
-- dropped: a new connection was established, and closed or reset before its first request could be written.
-- late: a kept-alive connection was closed, and the client's kernel knew just before the client wrote the next request.
-- told: a pipelined request behind a response that said `Connection: close`; the client may send it again.
-- refused: the connect was refused. unheard: it had no answer within 3.5 s. timed out: no response within 10 s.
-  Round trips come on top.
-- vanished: the client vanished on purpose, in the middle of this request or handshake.
+Every request has one outcome. docs/check.md of softstop defines them, under \"What counts as lost\".
+unheard: the connect had no answer within 3.5 s. timed out: no whole response within 10 s. Round trips come on top.
+vanished: the client vanished on purpose, in the middle of this request or handshake.
 not 200: of those answered. Every client goes on until it is refused, or the process has ended.
 refusal: how long clients that began to connect after the signal waited until they were refused, in ms.
 exit: from the signal to the end of the process, in ms.
@@ -59,7 +55,7 @@ impl Row {
 
     pub fn add(&mut self, stop: &Stop) {
         self.counts += stop.outcomes.counts;
-        self.lost.push(stop.outcomes.counts.lost);
+        self.lost.push(stop.outcomes.counts.lost());
         self.exit_ms.push(milliseconds(stop.exit.took));
         let after_signal = stop.outcomes.refusals.iter().filter(|refusal| refusal.since >= stop.signal);
         self.refusal_ms.extend(after_signal.map(|refusal| milliseconds(refusal.took)));
@@ -103,8 +99,8 @@ impl Row {
     /// The cells of this row.
     #[must_use]
     pub fn cells(&self) -> Vec<String> {
-        let Counts { answered: _, not_200, lost, dropped, late, told, refused, unheard, timed_out, vanished } =
-            self.counts;
+        let Counts { tally, not_200, vanished } = self.counts;
+        let Tally { lost, dropped, late, told, refused, unheard, timed_out, .. } = tally;
         let stops = self.lost.len();
         let mut cells =
             vec![self.path.clone(), self.server.to_owned(), self.kind.to_string(), stops.to_string()];

@@ -5,14 +5,14 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::{Load, connection::Connection};
+use super::{Load, client::Connection};
 use crate::path::Silence;
 
-/// Nobody hears of the client from now on. It keeps its socket until the server has ended.
+/// Silences the client. The client keeps its socket until the server has ended.
 pub(super) fn vanish(connection: Connection, load: &Load<'_>) {
     match load.path {
         Some(path) => {
-            path.ports().silence(connection.local_port, Silence::Now);
+            path.ports().silence(connection.local_port(), Silence::Now);
             load.over.wait();
         }
         None => connection.reset(),
@@ -32,7 +32,7 @@ pub(super) fn half_open(load: &Load<'_>) -> io::Result<Socket> {
     let port = socket.local_addr()?.as_socket().map_or(0, |address| address.port());
     path.ports().silence(port, Silence::AfterSyn);
     socket.set_nonblocking(true)?;
-    // It is under way; nothing will come of it.
+    // The connect is under way, and will not complete.
     let _ = socket.connect(&load.address.into());
     Ok(socket)
 }

@@ -8,23 +8,22 @@ pub(super) struct Arrivals {
     began: Instant,
     /// Nanoseconds between two requests.
     interval: f64,
-    /// The number of requests, if the schedule has an end.
-    total: Option<u64>,
+    /// The number of requests.
+    total: u64,
     taken: u64,
 }
 
 impl Arrivals {
-    pub(super) fn new(began: Instant, rate: f64, length: Option<Duration>) -> Arrivals {
-        let total = length.map(|length| (length.as_secs_f64() * rate).ceil() as u64);
+    pub(super) fn new(began: Instant, rate: f64, length: Duration) -> Arrivals {
+        let total = (length.as_secs_f64() * rate).ceil() as u64;
         Arrivals { began, interval: 1e9 / rate, total, taken: 0 }
     }
 
     /// When the next request is due, if there is another one.
     pub(super) fn next(&self) -> Option<Instant> {
-        let is_over = self.total.is_some_and(|total| self.taken >= total);
         // Multiplied instead of added up, so that no error accumulates.
         let offset = Duration::from_nanos((self.taken as f64 * self.interval) as u64);
-        (!is_over).then(|| self.began + offset)
+        (self.taken < self.total).then(|| self.began + offset)
     }
 
     /// Takes the next request if it is due, and returns when it was due.
@@ -38,7 +37,7 @@ impl Arrivals {
     pub(super) fn waiting(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.began).as_nanos() as f64;
         let due = (since / self.interval) as u64 + 1;
-        self.total.map_or(due, |total| due.min(total)).saturating_sub(self.taken)
+        due.min(self.total).saturating_sub(self.taken)
     }
 }
 
@@ -50,7 +49,7 @@ mod tests {
     fn each_is_due_at_its_time_however_late_the_ones_before_were() {
         let began = Instant::now();
         let at = |ms| began + Duration::from_millis(ms);
-        let mut arrivals = Arrivals::new(began, 100.0, Some(Duration::from_millis(50)));
+        let mut arrivals = Arrivals::new(began, 100.0, Duration::from_millis(50));
         assert_eq!((arrivals.take(at(0)), arrivals.take(at(0))), (Some(at(0)), None));
         assert_eq!(arrivals.next(), Some(at(10)));
         assert_eq!(arrivals.waiting(at(35)), 3);
@@ -65,7 +64,7 @@ mod tests {
     #[test]
     fn a_million_a_second_do_not_drift() {
         let began = Instant::now();
-        let mut arrivals = Arrivals::new(began, 1_000_000.0, Some(Duration::from_secs(1)));
+        let mut arrivals = Arrivals::new(began, 1_000_000.0, Duration::from_secs(1));
         let second = began + Duration::from_secs(1);
         let all = std::iter::from_fn(|| arrivals.take(second)).count();
         assert_eq!(all, 1_000_000);

@@ -13,7 +13,7 @@ use std::{
 use mio::net::TcpStream;
 
 use super::outcome::{Failure, Outcome};
-use crate::cli::response::{Ended, Reader};
+use crate::cli::client::response::{Ended, Reader};
 
 #[derive(Debug)]
 pub(super) struct Connection {

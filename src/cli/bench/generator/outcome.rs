@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Serialize, Serializer};
 
-use crate::cli::{bench::distribution::Distribution, response::Malformed};
+use crate::cli::{bench::distribution::Distribution, client::response::Malformed};
 
 /// Why a request was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,10 +117,6 @@ impl Outcome {
 
     pub(crate) fn answered(&self) -> u64 {
         self.statuses.iter().sum()
-    }
-
-    pub(crate) fn failed(&self, failure: Failure) -> u64 {
-        self.failures.get(&failure).copied().unwrap_or(0)
     }
 
     /// The number of answers of each class. Classes without answers are left out.

@@ -5,7 +5,7 @@ use super::{
     moments::{Client, repeated},
 };
 use crate::cli::check::{
-    client::{Connection, get, load::write},
+    client::{Connection, get},
     trial::{Judged, Trial},
 };
 
@@ -35,7 +35,7 @@ fn run(trial: &Trial<'_>) -> Judged {
         let connect = |number| match Connection::open(server.address) {
             Ok(mut connection) => {
                 connection.story.client = number;
-                match write(&mut connection, &request) {
+                match connection.write(&request) {
                     Ok(()) => Client::Sent(connection),
                     Err(_) => Client::Connected(connection),
                 }

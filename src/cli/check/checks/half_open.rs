@@ -7,7 +7,7 @@ use super::{
     moments::{Client, repeated},
 };
 use crate::cli::check::{
-    client::Connection,
+    client::{CONNECT, Connection},
     trial::{Judged, Trial},
 };
 
@@ -34,7 +34,8 @@ pub(crate) const CHECK: Check = Check {
 fn run(trial: &Trial<'_>) -> Judged {
     repeated(trial, "requests of half-open handshakes", |trial, server| {
         let connect = |number| {
-            let opened = Connection::open_with(server.address, |socket| socket.set_tcp_quickack(false));
+            let opened =
+                Connection::open_with(server.address, CONNECT, |socket| socket.set_tcp_quickack(false));
             opened.map_or_else(Client::NotConnected, |mut connection| {
                 connection.story.client = number;
                 Client::Connected(connection)

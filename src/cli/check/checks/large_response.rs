@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Check, Place, Severity};
 use crate::cli::check::{
-    client::{ANSWER, Connection, get},
+    client::{ANSWER, CONNECT, Connection, get},
     trial::{Judged, Trial, Unjudged, judge_requests, told},
 };
 
@@ -56,8 +56,9 @@ pub(super) fn begin(
 ) -> Result<Connection, Unjudged> {
     measure(trial, server, path)?;
     let failed = |broken| Unjudged::Skip(format!("a large response does not begin: {broken:?}"));
-    let mut connection = Connection::open_with(server.address, |socket| socket.set_recv_buffer_size(BUFFER))
-        .map_err(|error| Unjudged::Skip(format!("a connection before the stop failed: {error}")))?;
+    let mut connection =
+        Connection::open_with(server.address, CONNECT, |socket| socket.set_recv_buffer_size(BUFFER))
+            .map_err(|error| Unjudged::Skip(format!("a connection before the stop failed: {error}")))?;
     connection.send(&get(server.address, path, "")).map_err(failed)?;
     let bytes = connection.read(Instant::now() + ANSWER).map_err(failed)?;
     connection.put_back(&bytes);

@@ -1,12 +1,11 @@
 //! Stops under a load, and the judgement of their losses.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use crate::cli::check::{
-    client::{
-        Outcome, Step, Story, Tally, interval,
-        load::{Client, Kind, Load, Seen},
-    },
+    client::{Outcome, Step, Story, Tally},
+    interval::interval,
+    load::{Kind, Load, Seen},
     server::{Ended, process::Status},
     trial::{Finding, Judged, Record, Trial, Unjudged, stops_in_words},
     verdict::Level,
@@ -61,33 +60,16 @@ fn stop_once(trial: &Trial<'_>, kind: Kind, sum: &mut Sum) -> Result<(), Unjudge
     let count = usize::from(trial.plan.clients);
     let load = Load::new(server.address, &trial.plan.routes.plain, kind, trial.context, count)
         .balanced(trial.plan.balanced);
-    let (end, asked, seen) = thread::scope(|scope| {
-        let clients: Vec<_> = (0..count)
-            .map(|number| {
-                let load = &load;
-                thread::Builder::new().spawn_scoped(scope, move || Client::new(number, load).run())
-            })
-            .collect::<Result<_, _>>()
-            .inspect_err(|_| load.end())?;
-        let stopped = if load.warm_up(WARM) {
-            let moment = Duration::from_micros(fastrand::u64(MOMENT));
-            trial.sleep(moment).and_then(|()| server.ask().map_err(Unjudged::from)).map(|asked| {
-                load.ask(asked);
-                (server.wait(asked, || load.end()), asked)
-            })
-        } else {
-            Err(Unjudged::Skip("the server answers nobody".to_owned()))
-        };
-        load.end();
-        let mut seen = Seen::default();
-        for client in clients {
-            match client.join() {
-                Ok(one) => seen.add(one),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
+    let (stopped, seen) = load.during(|| {
+        if !load.warm_up(WARM) {
+            return Err(Unjudged::Skip("the server answers nobody".to_owned()));
         }
-        stopped.map(|(end, asked)| (end, asked, seen))
+        trial.sleep(Duration::from_micros(fastrand::u64(MOMENT)))?;
+        let asked = server.ask()?;
+        load.ask(asked);
+        Ok((server.wait(asked, || load.end()), asked))
     })?;
+    let (end, asked) = stopped?;
     trial.check()?;
     sum.add(end.how, seen, |stories| Record::new(&end, asked, stories), end.at);
     Ok(())

@@ -3,10 +3,7 @@
 use std::{thread, time::Instant};
 
 use crate::cli::check::{
-    client::{
-        ANSWER, Connection, NotConnected, Outcome, Story, get,
-        load::{outcome_of, write},
-    },
+    client::{ANSWER, Connection, NotConnected, Outcome, Story, get},
     server::{Ended, Server},
     trial::{Finding, Judged, Record, Trial, Unjudged, stops_in_words},
     verdict::Level,
@@ -76,15 +73,12 @@ fn finish(client: Client, request: &[u8]) -> Story {
         Client::NotConnected(error) => return Story::new().end(error.outcome()),
         Client::Sent(connection) => connection,
         Client::Connected(mut connection) => {
-            if let Err(outcome) = write(&mut connection, request) {
+            if let Err(outcome) = connection.write(request) {
                 return connection.story.end(outcome);
             }
             connection
         }
     };
-    let outcome = match connection.response(ANSWER) {
-        Ok(ended) => Outcome::Answered(ended.status),
-        Err(broken) => outcome_of(&broken),
-    };
+    let outcome = Outcome::of(&connection.response(ANSWER));
     connection.story.end(outcome)
 }

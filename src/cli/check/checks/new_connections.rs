@@ -2,7 +2,7 @@
 
 use super::{Check, Place, Severity, load::stop_under_load};
 use crate::cli::check::{
-    client::load::Kind,
+    load::Kind,
     trial::{Judged, Trial},
 };
 

@@ -1,13 +1,11 @@
 //! A running server is replaced without a gap: a reload, an upgrade.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use super::{Check, Place, Severity};
 use crate::cli::check::{
-    client::{
-        Tally,
-        load::{Client, Kind, Load, Seen},
-    },
+    client::Tally,
+    load::{Kind, Load},
     trial::{Finding, Judged, Record, Trial, Unjudged},
     verdict::Level,
 };
@@ -40,26 +38,16 @@ fn run(trial: &Trial<'_>) -> Judged {
     let path = &trial.plan.routes.plain;
     let count = usize::from(trial.plan.clients);
     let load = Load::new(server.address, path, Kind::New, trial.context, count);
-    let (seen, asked) = thread::scope(|scope| {
-        let run = |number| {
-            let load = &load;
-            scope.spawn(move || Client::new(number, load).run())
-        };
-        let clients: Vec<_> = (0..count).map(run).collect();
-        let replaced = if load.warm_up(WARM) {
-            let asked = std::time::Instant::now();
-            server.run(command).map_err(Unjudged::from).and_then(|mut process| {
-                process.wait(trial.plan.patience, trial.context);
-                trial.sleep(AFTER).map(|()| asked)
-            })
-        } else {
-            Err(Unjudged::Skip("the server answers nobody".to_owned()))
-        };
-        load.end();
-        let mut seen = Seen::default();
-        clients.into_iter().filter_map(|client| client.join().ok()).for_each(|one| seen.add(one));
-        Ok::<_, Unjudged>((seen, replaced?))
+    let (replaced, seen) = load.during(|| {
+        if !load.warm_up(WARM) {
+            return Err(Unjudged::Skip("the server answers nobody".to_owned()));
+        }
+        let asked = std::time::Instant::now();
+        let mut process = server.run(command)?;
+        process.wait(trial.plan.patience, trial.context);
+        trial.sleep(AFTER).map(|()| asked)
     })?;
+    let asked = replaced?;
     // After the replacement, the pid file names the new process.
     if let Some(id) = server.id_in_file() {
         server.follow(id)?;

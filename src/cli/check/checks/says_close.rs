@@ -4,10 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Check, Place, Severity, in_flight::begin};
 use crate::cli::check::{
-    client::{
-        ANSWER, Look, Outcome, Story, get,
-        load::{outcome_of, write},
-    },
+    client::{ANSWER, Look, Outcome, Story, get},
     trial::{Finding, Judged, Trial},
     verdict::Level,
 };
@@ -48,19 +45,21 @@ fn run(trial: &Trial<'_>) -> Judged {
     let (end, (last, story)): (_, (Last, Story)) = trial.finish(server, asked, move || {
         let until = Instant::now() + patience;
         loop {
-            let ended = match connection.response(ANSWER) {
+            let response = connection.response(ANSWER);
+            let outcome = Outcome::of(&response);
+            match response {
                 Ok(ended) if !ended.keeps_alive => {
-                    return (Last::SaidClose, connection.story.end(Outcome::Answered(ended.status)));
+                    return (Last::SaidClose, connection.story.end(outcome));
                 }
-                Ok(ended) => ended,
-                Err(broken) => return (Last::Lost, connection.story.end(outcome_of(&broken))),
-            };
+                Ok(_) => {}
+                Err(_) => return (Last::Lost, connection.story.end(outcome)),
+            }
             // A server that goes on serving the connection for a while has not sent its last response yet.
             if context.sleep(PAUSE).is_err() || Instant::now() > until || connection.look() == Look::Closed {
-                return (Last::SaidNothing, connection.story.end(Outcome::Answered(ended.status)));
+                return (Last::SaidNothing, connection.story.end(outcome));
             }
             connection.next_story();
-            if let Err(outcome) = write(&mut connection, &request) {
+            if let Err(outcome) = connection.write(&request) {
                 return (Last::SaidNothing, connection.story.end(outcome));
             }
         }

@@ -81,13 +81,11 @@ fn run(trial: &Trial<'_>) -> Judged {
         ),
     };
     let tell = |(response, story): (
-        Result<crate::cli::response::Ended, Broken>,
+        Result<crate::cli::client::response::Ended, Broken>,
         crate::cli::check::client::Story,
     )| {
-        story.end(response.map_or_else(
-            |broken| crate::cli::check::client::load::outcome_of(&broken),
-            |ended| Outcome::Answered(ended.status),
-        ))
+        let outcome = Outcome::of(&response);
+        story.end(outcome)
     };
     Ok(Finding::new(level, seen).with(&end, asked, results.into_iter().map(tell).collect()))
 }

@@ -5,7 +5,8 @@ use serde::Serialize;
 use super::table::first_story;
 use crate::cli::check::{
     checks::{Place, Severity},
-    client::{Tally, interval},
+    client::Tally,
+    interval::interval,
     remedies::{self, Remedy},
     verdict::{Outcome, Results, Verdict},
 };

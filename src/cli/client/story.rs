@@ -1,10 +1,10 @@
-//! The story of one request from the client's side: what happened when.
+//! The story of one request as its client saw it: steps, each with its time.
 
 use std::time::{Duration, Instant};
 
 use super::Outcome;
 
-/// Steps of a story that are kept. A slow reader has thousands of reads, which are one step.
+/// The most steps that a story keeps. Reads that follow each other are one step, because a slow reader has thousands.
 const STEPS: usize = 24;
 
 /// An action or an observation of a client.
@@ -14,9 +14,9 @@ pub(crate) enum Step {
     Connecting,
     /// The handshake was complete for this side.
     Connected,
-    /// So many bytes were written.
+    /// The client wrote so many bytes.
     Sent(usize),
-    /// So many bytes came.
+    /// The client read so many bytes.
     Got(usize),
     /// A whole response had come.
     Answered(u16),
@@ -27,7 +27,7 @@ pub(crate) enum Step {
 /// The events of one connection, or of one request on it.
 #[derive(Debug, Clone)]
 pub(crate) struct Story {
-    /// Which client it was.
+    /// The number of the client.
     pub(crate) client: usize,
     /// Responses that the connection had brought before.
     pub(crate) answered_before: usize,

@@ -1,4 +1,4 @@
-//! Finds the end of a chunked content (RFC 9112 section 7.1). The reader skips the content itself.
+//! Finds the end of a chunked content (RFC 9112 section 7.1).
 
 use super::Malformed;
 
@@ -32,11 +32,13 @@ impl Chunked {
         Chunked { position: Position::Size { digits: 0, size: 0 }, overhead: 0 }
     }
 
-    /// Takes from the front of `input`. Returns `true` when the content has ended, and `false` when no input is left.
-    pub(super) fn read(&mut self, input: &mut &[u8]) -> Result<bool, Malformed> {
+    /// Takes from the front of `input` until the content has ended or nothing is left, and gives the data to `data`. Returns
+    /// whether the content has ended.
+    pub(super) fn read(&mut self, input: &mut &[u8], mut data: impl FnMut(&[u8])) -> Result<bool, Malformed> {
         while let [byte, rest @ ..] = *input {
             if let Position::Data { left } = &mut self.position {
                 let count = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                data(&input[..count]);
                 *input = &input[count..];
                 *left -= count as u64;
                 if *left == 0 {

@@ -1,23 +1,14 @@
-//! The one HTTP client of `check`: plain sockets, blocking calls with deadlines, and a story of everything it sees.
+//! The one HTTP client that counts what stops lose: plain sockets, blocking calls with deadlines, and a story of
+//! everything that the client sees.
 //!
-//! Every request has exactly one outcome, in these words:
-//!
-//! | outcome | when |
-//! | --- | --- |
-//! | answered | A whole response came (whatever its status). |
-//! | **lost** | The connection was established, the request or its first byte was written without an error, and no whole response came: a reset, the end of the stream, or a response that was cut short. |
-//! | dropped | A new connection was established, and reset or closed before its first request could be written. |
-//! | late | A kept-alive connection was closed between two responses, and the client's kernel knew when the client was about to write the next request. |
-//! | told | A pipelined request behind a response that said `Connection: close` (RFC 9112 section 9.6). |
-//! | refused | `connect` was refused: nobody listens any more. |
-//! | unheard | `connect` had no answer within [`CONNECT`]. The client tries again. |
-//! | timed out | No whole response came in time, and the connection was still open. |
-//! | ours | This side could not go on: no local port, no descriptor, no memory. It says nothing about the server. |
-//!
-//! Only a lost request harms a client that does everything right: the client cannot know whether it was processed.
+//! `docs/check.md` defines the outcomes of requests, under "What counts as lost". `exchange.rs` decides them. Three programs
+//! count in this way: `softstop check`, `softstop bench stop`, and the harness in `benches/compare`. The harness includes this
+//! folder by its path, so nothing here names another part of the program.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub(crate) mod connection;
-pub(crate) mod load;
+pub(crate) mod exchange;
+pub(crate) mod response;
 pub(crate) mod story;
 mod tally;
 
@@ -25,16 +16,19 @@ use std::{io, net::SocketAddr, time::Duration};
 
 pub(crate) use self::{
     connection::{Broken, Connection, Look, NotConnected},
+    exchange::Next,
     story::{Step, Story},
-    tally::{Tally, interval},
+    tally::Tally,
 };
 
-/// The longest time that a connect may take. On loopback an answer takes microseconds.
+/// The longest time that a connect may take on loopback, where an answer takes microseconds.
 pub(crate) const CONNECT: Duration = Duration::from_millis(300);
 /// The longest time that a client waits for a whole response.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
+/// Requests that a pipelining client writes at once. A server finds several in one read, and some behind its last response.
+pub(crate) const BATCH: usize = 16;
 
-/// The outcome of a request.
+/// The outcome of a request: see `docs/check.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Outcome {
     Answered(u16),
@@ -45,6 +39,7 @@ pub(crate) enum Outcome {
     Refused,
     Unheard,
     TimedOut,
+    /// This side could not go on. The outcome says nothing about the server.
     Ours,
 }
 
@@ -77,10 +72,35 @@ pub(crate) fn get(address: SocketAddr, path: &str, further: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Sends one request on a connection of its own: the status of its response.
+/// Sends one request on a connection of its own, and returns the status of the response.
 pub(crate) fn once(address: SocketAddr, path: &str) -> io::Result<u16> {
     let broken = |broken| io::Error::other(format!("{broken:?}"));
     let mut connection = Connection::open(address).map_err(|error| io::Error::other(error.to_string()))?;
     connection.send(&get(address, path, "Connection: close\r\n")).map_err(broken)?;
     Ok(connection.response(ANSWER).map_err(broken)?.status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_defines_every_outcome() {
+        let page = include_str!("../../../docs/check.md");
+        for outcome in [
+            Outcome::Answered(200),
+            Outcome::Lost,
+            Outcome::Dropped,
+            Outcome::Late,
+            Outcome::Told,
+            Outcome::Refused,
+            Outcome::Unheard,
+            Outcome::TimedOut,
+            Outcome::Ours,
+        ] {
+            let word = outcome.word();
+            let rows = [format!("\n| {word} |"), format!("\n| **{word}** |")];
+            assert!(rows.iter().any(|row| page.contains(row)), "no row for `{word}`");
+        }
+    }
 }

@@ -9,16 +9,18 @@ use std::{
 
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::{CONNECT, Outcome, Step, Story};
-use crate::cli::response::{Ended, Reader};
+use super::{
+    CONNECT, Outcome, Step, Story,
+    response::{Ended, Reader},
+};
 
 /// Why there is no connection.
 #[derive(Debug)]
 pub(crate) enum NotConnected {
     Refused,
-    /// No answer within [`CONNECT`].
+    /// No answer in time.
     Unheard,
-    /// Reset while it was made.
+    /// The connection was reset while it was made.
     Reset,
     /// This side has no port, descriptor or memory for it.
     Ours(io::Error),
@@ -55,7 +57,7 @@ impl fmt::Display for NotConnected {
     }
 }
 
-/// Why a response is not whole, or a request not written.
+/// The reason why a response is not whole, or why a request was not written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Broken {
     /// Nothing more came in time; the connection is open.
@@ -71,7 +73,7 @@ pub(crate) enum Broken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
     Open,
-    /// A FIN or a reset has arrived.
+    /// A FIN or a reset has arrived, or bytes that nobody has asked for: some servers say 408 before they close.
     Closed,
 }
 
@@ -87,12 +89,13 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Result<Connection, NotConnected> {
-        Connection::open_with(address, |_| Ok(()))
+        Connection::open_with(address, CONNECT, |_| Ok(()))
     }
 
-    /// A connection whose socket was prepared before the handshake.
+    /// A connection whose socket was prepared before the handshake, which may take so long.
     pub(crate) fn open_with(
         address: SocketAddr,
+        within: Duration,
         prepare: impl FnOnce(&Socket) -> io::Result<()>,
     ) -> Result<Connection, NotConnected> {
         let mut story = Story::new();
@@ -100,9 +103,9 @@ impl Connection {
             Socket::new(Domain::for_address(address), Type::STREAM, None).map_err(NotConnected::Ours)?;
         prepare(&socket).map_err(NotConnected::Ours)?;
         story.add(Step::Connecting);
-        socket.connect_timeout(&address.into(), CONNECT).map_err(NotConnected::of)?;
+        socket.connect_timeout(&address.into(), within).map_err(NotConnected::of)?;
         let stream = TcpStream::from(socket);
-        // Where nobody listens, a socket whose own port was chosen to be that port connects to itself.
+        // If nobody listens, and the kernel chooses the address's own port for this socket, the socket connects to itself.
         if stream.local_addr().is_ok_and(|local| local == address) {
             return Err(NotConnected::Refused);
         }
@@ -111,12 +114,30 @@ impl Connection {
         Ok(Connection { stream, reader: Reader::new(false), pending: Vec::new(), answered: 0, story })
     }
 
+    /// Keeps the content of every response from now on.
+    #[allow(dead_code, reason = "the harness of benches/compare alone knows what a response has to be")]
+    pub(crate) fn keeping_contents(self) -> Connection {
+        Connection { reader: self.reader.keeping_contents(), ..self }
+    }
+
+    /// The content of the last response, if contents are kept.
+    #[allow(dead_code, reason = "the harness of benches/compare alone knows what a response has to be")]
+    pub(crate) fn content(&self) -> &[u8] {
+        self.reader.content()
+    }
+
+    #[allow(dead_code, reason = "the harness of benches/compare silences clients by their ports")]
+    pub(crate) fn local_port(&self) -> u16 {
+        // The error is of a socket that is not connected.
+        self.stream.local_addr().map_or(0, |address| address.port())
+    }
+
     /// Begins the story of the next request on this connection.
     pub(crate) fn next_story(&mut self) {
         self.story = Story { answered_before: self.answered, ..Story::new() };
     }
 
-    /// Writes everything, or says how it ended. The number of bytes that were written is in the story.
+    /// Writes everything. The story tells how many bytes were written, also after an error.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         self.stream.set_write_timeout(Some(super::ANSWER)).map_err(|_| Broken::Ours)?;
         let mut written = 0;
@@ -139,14 +160,16 @@ impl Connection {
         result
     }
 
-    /// Whether the kernel knows of an end. Bytes that have come are left.
+    /// Looks between two exchanges, when no response is outstanding. Bytes that have come are left.
     pub(crate) fn look(&self) -> Look {
+        if !self.pending.is_empty() {
+            return Look::Closed;
+        }
         if self.stream.set_nonblocking(true).is_err() {
             return Look::Open;
         }
         let look = match self.stream.peek(&mut [0]) {
-            Ok(0) => Look::Closed,
-            Ok(_) => Look::Open,
+            Ok(_) => Look::Closed,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                 Look::Open
             }
@@ -189,7 +212,7 @@ impl Connection {
         ended
     }
 
-    /// The next bytes, at most as many as fit in a small buffer. For what is no plain response.
+    /// Reads the next bytes, at most as many as fit in a small buffer.
     pub(crate) fn read(&mut self, until: Instant) -> Result<Vec<u8>, Broken> {
         let mut buffer = [0; 16 * 1024];
         loop {
@@ -217,12 +240,12 @@ impl Connection {
         }
     }
 
-    /// Gives bytes that were read back to the reader of responses.
+    /// Gives bytes that [`read`](Connection::read) has returned to the reader of responses.
     pub(crate) fn put_back(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
     }
 
-    /// Reads until the server closes, and forgets what comes.
+    /// Reads until the server closes, and discards the bytes.
     pub(crate) fn wait_for_end(&mut self, within: Duration) -> Broken {
         let until = Instant::now() + within;
         loop {
@@ -234,7 +257,7 @@ impl Connection {
 
     /// Closes this side with a reset.
     pub(crate) fn reset(self) {
-        // If it fails, the close sends a FIN, which is gentler.
+        // If the call fails, the close sends a FIN instead.
         _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 }

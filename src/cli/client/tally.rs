@@ -1,4 +1,4 @@
-//! How many requests had which outcome, and how sure a rate is.
+//! Counts requests by their outcomes.
 
 use std::ops::AddAssign;
 
@@ -40,6 +40,23 @@ impl Tally {
             Outcome::Ours => &mut self.not_counted,
         };
         *count += 1;
+    }
+
+    /// Requests with any outcome.
+    pub(crate) fn requests(&self) -> u64 {
+        let Tally {
+            answered,
+            server_errors: _,
+            lost,
+            dropped,
+            late,
+            told,
+            refused,
+            unheard,
+            timed_out,
+            not_counted,
+        } = *self;
+        answered + lost + dropped + late + told + refused + unheard + timed_out + not_counted
     }
 
     /// Requests that the server had let in: those that can be lost.
@@ -102,36 +119,9 @@ impl AddAssign for Tally {
     }
 }
 
-/// The 95 % interval of a rate, after Wilson: it holds for few events, and for none.
-pub(crate) fn interval(events: u64, of: u64) -> (f64, f64) {
-    /// The quantile of the normal distribution for 95 %.
-    const Z: f64 = 1.959_964;
-    if of == 0 {
-        return (0.0, 1.0);
-    }
-    let (events, of) = (events as f64, of as f64);
-    let rate = events / of;
-    let middle = rate + Z * Z / (2.0 * of);
-    let width = Z * (rate * (1.0 - rate) / of + Z * Z / (4.0 * of * of)).sqrt();
-    let scale = 1.0 + Z * Z / of;
-    let low = if events == 0.0 { 0.0 } else { (middle - width) / scale };
-    (low.max(0.0), ((middle + width) / scale).min(1.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_interval_holds_for_few_events() {
-        assert_eq!(interval(0, 0), (0.0, 1.0));
-        let (low, high) = interval(0, 1000);
-        assert!(low == 0.0 && (0.003..0.004).contains(&high), "{high}");
-        let (low, high) = interval(5, 100);
-        assert!((0.02..0.025).contains(&low) && (0.11..0.115).contains(&high), "{low} {high}");
-        let (low, high) = interval(10, 10);
-        assert!((0.7..0.75).contains(&low) && high > 0.999, "{low} {high}");
-    }
 
     #[test]
     fn every_outcome_is_counted_once() {
@@ -141,6 +131,7 @@ mod tests {
         {
             tally.add(outcome);
         }
+        assert_eq!(tally.requests(), 5);
         assert_eq!((tally.let_in(), tally.missing(), tally.server_errors, tally.late), (4, 2, 1, 1));
         assert_eq!(tally.words(), "2 answered, 1 of them with a status of 5xx, 1 lost, 1 timed out, 1 late");
     }

@@ -1,25 +1,28 @@
 //! A load: clients on threads of their own, which send requests until nobody lets them in any more.
+//!
+//! `softstop check` loads servers in processes of their own, and `softstop bench stop` loads the server in this process.
 
 use std::{
+    io, mem,
     net::SocketAddr,
+    panic,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
 use softstop::Context;
 
-use super::{ANSWER, Broken, Connection, Look, NotConnected, Outcome, Step, Story, Tally, get};
+use super::client::{ANSWER, BATCH, Connection, Next, NotConnected, Outcome, Story, Tally, get};
 
-/// Stories that are kept of each client: the bad ones first.
+/// The most stories of missing requests that each client keeps.
 const STORIES: usize = 200;
-/// Good stories that each client keeps, for the timeline.
+/// The most other stories that each client keeps, for the timeline.
 const GOOD: usize = 12;
-/// Requests of a batch that is pipelined.
-const BATCH: usize = 4;
-/// Pauses between new connections, so that this side does not run out of local ports.
+/// Microseconds between a connection and the next one, so that this side does not run out of local ports.
 const PAUSE: std::ops::Range<u64> = 500..1500;
 /// Think time of a client, in microseconds.
 const THINK: std::ops::Range<u64> = 1_000..40_000;
@@ -27,11 +30,11 @@ const THINK: std::ops::Range<u64> = 1_000..40_000;
 /// How a client sends its requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Each on a new connection.
+    /// Each request on a new connection.
     New,
     /// One after another on a kept-alive connection.
     Kept,
-    /// The same, with a pause before each.
+    /// The same, with a pause after each response.
     Thinking,
     /// In batches on a kept-alive connection.
     Pipelined,
@@ -51,7 +54,7 @@ pub(crate) struct Load<'a> {
     asked: Mutex<Option<Instant>>,
     warm: Context,
     clients: usize,
-    /// How long after the request to stop new connections are opened, if not until they are refused.
+    /// How long clients open connections after the request to stop. `None`: until they are refused.
     balanced: Option<Duration>,
 }
 
@@ -62,12 +65,12 @@ pub(crate) struct Seen {
     pub(crate) stories: Vec<Story>,
     /// When the last answer came.
     pub(crate) last_answer: Option<Instant>,
-    /// The longest time between two answers that any client had, and when it began.
+    /// The longest time between two answers of one client, and when that time began.
     pub(crate) longest_gap: Option<(Instant, Duration)>,
 }
 
 impl Seen {
-    pub(crate) fn add(&mut self, other: Seen) {
+    fn add(&mut self, other: Seen) {
         self.tally += other.tally;
         self.stories.extend(other.stories);
         self.last_answer = self.last_answer.max(other.last_answer);
@@ -98,23 +101,50 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Lets the clients stop opening connections so long after the request to stop.
+    /// Sets how long clients open connections after the request to stop. `None`: until they are refused.
     pub(crate) fn balanced(self, after: Option<Duration>) -> Load<'a> {
         Load { balanced: after, ..self }
     }
 
-    /// Waits until every client has had an answer, or that time is over. Says whether anybody has.
+    /// Runs the clients while `meanwhile` runs on this thread. The load ends when `meanwhile` returns.
+    ///
+    /// # Errors
+    ///
+    /// If a thread cannot be started. Then `meanwhile` does not run.
+    pub(crate) fn during<T>(&self, meanwhile: impl FnOnce() -> T) -> io::Result<(T, Seen)> {
+        thread::scope(|scope| {
+            let run = |number| {
+                let builder = thread::Builder::new().name("client".to_owned());
+                builder.spawn_scoped(scope, move || Client::new(number, self).run())
+            };
+            let clients: Vec<_> =
+                (0..self.clients).map(run).collect::<Result<_, _>>().inspect_err(|_| self.end())?;
+            let result = meanwhile();
+            self.end();
+            let mut seen = Seen::default();
+            for client in clients {
+                match client.join() {
+                    Ok(one) => seen.add(one),
+                    Err(payload) => panic::resume_unwind(payload),
+                }
+            }
+            Ok((result, seen))
+        })
+    }
+
+    /// Waits until every client has had an answer, or that time is over. Returns whether any client has had one.
     pub(crate) fn warm_up(&self, within: Duration) -> bool {
         let both = self.warm.merge(self.context);
         both.wait_timeout(within);
         self.served.load(Ordering::Acquire) > 0
     }
 
+    /// The stop was asked for: from now on, a client that is refused ends.
     pub(crate) fn ask(&self, at: Instant) {
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
     }
 
-    /// Tells the clients that nobody listens any more, so that none waits for another process.
+    /// Tells the clients that nobody listens any more, so that no client waits for another process.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Release);
     }
@@ -127,6 +157,11 @@ impl<'a> Load<'a> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
+    /// Waits for a random time. An interruption ends the wait early, and then the caller's loop.
+    fn pause(&self, microseconds: std::ops::Range<u64>) {
+        _ = self.context.sleep(Duration::from_micros(fastrand::u64(microseconds)));
+    }
+
     /// Whether a balancer would still send new connections.
     fn is_offered(&self) -> bool {
         let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,7 +170,7 @@ impl<'a> Load<'a> {
 }
 
 /// One client of a load.
-pub(crate) struct Client<'a> {
+struct Client<'a> {
     load: &'a Load<'a>,
     number: usize,
     seen: Seen,
@@ -143,19 +178,15 @@ pub(crate) struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    pub(crate) fn new(number: usize, load: &'a Load<'a>) -> Client<'a> {
+    fn new(number: usize, load: &'a Load<'a>) -> Client<'a> {
         Client { load, number, seen: Seen::default(), is_served: false }
     }
 
     /// Sends until it is refused after the stop was asked for, or until the load is over.
-    pub(crate) fn run(mut self) -> Seen {
+    fn run(mut self) -> Seen {
         while !self.load.is_over() && self.load.is_offered() {
             match Connection::open(self.load.address) {
-                Ok(connection) => match self.load.kind {
-                    Kind::New => self.once(connection),
-                    Kind::Kept | Kind::Thinking => self.one_by_one(connection),
-                    Kind::Pipelined => self.batches(connection),
-                },
+                Ok(connection) => self.exchange(connection),
                 Err(error) => {
                     let is_last = matches!(error, NotConnected::Refused) && self.load.is_asked();
                     self.note(error.outcome(), Story::new());
@@ -164,72 +195,30 @@ impl<'a> Client<'a> {
                     }
                 }
             }
-            self.pause(PAUSE);
+            self.load.pause(PAUSE);
         }
         self.seen
     }
 
-    fn once(&mut self, mut connection: Connection) {
-        let request = get(self.load.address, self.load.path, "Connection: close\r\n");
-        self.request(&mut connection, &request);
-    }
-
-    fn one_by_one(&mut self, mut connection: Connection) {
-        let request = get(self.load.address, self.load.path, "");
+    /// Sends on a connection as long as the connection can be used.
+    fn exchange(&mut self, mut connection: Connection) {
+        let load = self.load;
+        let further = if load.kind == Kind::New { "Connection: close\r\n" } else { "" };
+        let batch = if load.kind == Kind::Pipelined { BATCH } else { 1 };
+        let requests = get(load.address, load.path, further).repeat(batch);
+        let mut note = |outcome, count, connection: &Connection| {
+            (0..count).for_each(|_| self.note(outcome, connection.story.clone()));
+        };
         loop {
-            if self.load.is_over() || !self.request(&mut connection, &request) {
+            if let Err(outcome) = connection.write(&requests) {
+                return note(outcome, batch, &connection);
+            }
+            let next = connection.responses(batch, ANSWER, &mut note);
+            if next == Next::Over || load.kind == Kind::New || load.is_over() {
                 return;
             }
-            if self.load.kind == Kind::Thinking {
-                self.pause(THINK);
-            }
-            connection.next_story();
-        }
-    }
-
-    /// Sends a request and reads its response: whether another may follow on this connection.
-    fn request(&mut self, connection: &mut Connection, request: &[u8]) -> bool {
-        if let Err(outcome) = write(connection, request) {
-            self.note(outcome, connection.story.clone());
-            return false;
-        }
-        match connection.response(ANSWER) {
-            Ok(ended) => {
-                self.note(Outcome::Answered(ended.status), connection.story.clone());
-                ended.keeps_alive
-            }
-            Err(broken) => {
-                self.note(outcome_of(&broken), connection.story.clone());
-                false
-            }
-        }
-    }
-
-    fn batches(&mut self, mut connection: Connection) {
-        let request = get(self.load.address, self.load.path, "").repeat(BATCH);
-        while !self.load.is_over() {
-            if let Err(outcome) = write(&mut connection, &request) {
-                self.note(outcome, connection.story.clone());
-                return;
-            }
-            for number in 0..BATCH {
-                match connection.response(ANSWER) {
-                    Ok(ended) => {
-                        self.note(Outcome::Answered(ended.status), connection.story.clone());
-                        if !ended.keeps_alive {
-                            for _ in number + 1..BATCH {
-                                self.note(Outcome::Told, connection.story.clone());
-                            }
-                            return;
-                        }
-                    }
-                    Err(broken) => {
-                        for _ in number..BATCH {
-                            self.note(outcome_of(&broken), connection.story.clone());
-                        }
-                        return;
-                    }
-                }
+            if load.kind == Kind::Thinking {
+                load.pause(THINK);
             }
             connection.next_story();
         }
@@ -243,7 +232,7 @@ impl<'a> Client<'a> {
             self.seen.longest_gap =
                 [self.seen.longest_gap, gap].into_iter().flatten().max_by_key(|gap| gap.1);
             self.seen.last_answer = Some(now);
-            if !std::mem::replace(&mut self.is_served, true)
+            if !mem::replace(&mut self.is_served, true)
                 && self.load.served.fetch_add(1, Ordering::AcqRel) + 1 == self.load.clients
             {
                 self.load.warm.cancel("all clients have an answer");
@@ -265,36 +254,6 @@ impl<'a> Client<'a> {
             }
             stories.push(story);
         }
-    }
-
-    /// An interruption ends it early, and the caller's loop as well.
-    fn pause(&self, microseconds: std::ops::Range<u64>) {
-        _ = self.load.context.sleep(Duration::from_micros(fastrand::u64(microseconds)));
-    }
-}
-
-/// Writes a request, after a look at the connection: what became of it if it was not written.
-pub(crate) fn write(connection: &mut Connection, request: &[u8]) -> Result<(), Outcome> {
-    let unsent = if connection.answered > 0 { Outcome::Late } else { Outcome::Dropped };
-    if connection.look() == Look::Closed {
-        connection.story.add(Step::Saw("found the connection closed before it wrote"));
-        return Err(unsent);
-    }
-    match connection.send(request) {
-        Ok(()) => Ok(()),
-        Err(Broken::Ours) => Err(Outcome::Ours),
-        // A part was written, so the request may have been processed; a response may still be there.
-        Err(_) if connection.story.sent().is_some() => Ok(()),
-        Err(_) => Err(unsent),
-    }
-}
-
-/// The outcome of a request that was written and has no whole response.
-pub(crate) fn outcome_of(broken: &Broken) -> Outcome {
-    match broken {
-        Broken::TimedOut => Outcome::TimedOut,
-        Broken::Ours => Outcome::Ours,
-        Broken::Closed | Broken::Reset | Broken::Malformed(_) => Outcome::Lost,
     }
 }
 
