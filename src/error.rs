@@ -25,7 +25,7 @@ use std::{error, fmt, io, sync::Arc};
 /// assert_eq!(error.to_string(), "hello: has no address: call ServerBuilder::listen before build");
 /// ```
 #[derive(Clone)]
-pub struct Error(Arc<Cause>);
+pub struct Error(Arc<Detail>);
 
 /// What sort of error an [`Error`] is, and so what can be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,7 +45,7 @@ pub enum ErrorKind {
 }
 
 /// What an error is made of.
-enum Cause {
+enum Detail {
     Io { doing: String, source: io::Error },
     Misuse(String),
     Task { name: String, source: Arc<dyn error::Error + Send + Sync> },
@@ -53,34 +53,38 @@ enum Cause {
 }
 
 impl Error {
+    fn new(detail: Detail) -> Error {
+        Error(Arc::new(detail))
+    }
+
     /// `doing` says what was being done: `hello: cannot listen on 127.0.0.1:80`.
     pub(crate) fn io(doing: impl Into<String>, source: io::Error) -> Error {
-        Error::from(Cause::Io { doing: doing.into(), source })
+        Error::new(Detail::Io { doing: doing.into(), source })
     }
 
     /// `advice` says what is wrong and what to call instead.
     pub(crate) fn misuse(advice: impl Into<String>) -> Error {
-        Error::from(Cause::Misuse(advice.into()))
+        Error::new(Detail::Misuse(advice.into()))
     }
 
     /// `source` is the error that the task has returned, shared with its report, or the text of its panic.
     pub(crate) fn task_failed(name: impl Into<String>, source: Arc<dyn error::Error + Send + Sync>) -> Error {
-        Error::from(Cause::Task { name: name.into(), source })
+        Error::new(Detail::Task { name: name.into(), source })
     }
 
     /// `seen` says which thread panicked, and with which text.
     pub(crate) fn defect(seen: impl Into<String>) -> Error {
-        Error::from(Cause::Defect(seen.into()))
+        Error::new(Detail::Defect(seen.into()))
     }
 
     /// The sort of error: I/O, misuse, a task, or a defect.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match &*self.0 {
-            Cause::Io { .. } => ErrorKind::Io,
-            Cause::Misuse(_) => ErrorKind::Misuse,
-            Cause::Task { .. } => ErrorKind::Task,
-            Cause::Defect(_) => ErrorKind::Defect,
+            Detail::Io { .. } => ErrorKind::Io,
+            Detail::Misuse(_) => ErrorKind::Misuse,
+            Detail::Task { .. } => ErrorKind::Task,
+            Detail::Defect(_) => ErrorKind::Defect,
         }
     }
 
@@ -89,8 +93,8 @@ impl Error {
     #[must_use]
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         match &*self.0 {
-            Cause::Io { source, .. } => Some(source.kind()),
-            Cause::Misuse(_) | Cause::Task { .. } | Cause::Defect(_) => None,
+            Detail::Io { source, .. } => Some(source.kind()),
+            Detail::Misuse(_) | Detail::Task { .. } | Detail::Defect(_) => None,
         }
     }
 
@@ -99,25 +103,19 @@ impl Error {
     #[must_use]
     pub fn task(&self) -> Option<&str> {
         match &*self.0 {
-            Cause::Task { name, .. } => Some(name),
-            Cause::Io { .. } | Cause::Misuse(_) | Cause::Defect(_) => None,
+            Detail::Task { name, .. } => Some(name),
+            Detail::Io { .. } | Detail::Misuse(_) | Detail::Defect(_) => None,
         }
-    }
-}
-
-impl From<Cause> for Error {
-    fn from(cause: Cause) -> Error {
-        Error(Arc::new(cause))
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
-            Cause::Io { doing, source } => write!(f, "{doing}: {source}"),
-            Cause::Misuse(advice) => f.write_str(advice),
-            Cause::Task { name, source } => write!(f, "task {name:?} failed: {source}"),
-            Cause::Defect(seen) => {
+            Detail::Io { doing, source } => write!(f, "{doing}: {source}"),
+            Detail::Misuse(advice) => f.write_str(advice),
+            Detail::Task { name, source } => write!(f, "task {name:?} failed: {source}"),
+            Detail::Defect(seen) => {
                 write!(
                     f,
                     "{seen} (a defect of softstop or of a crate that it uses: restart, and report this)"
@@ -137,9 +135,9 @@ impl fmt::Debug for Error {
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match &*self.0 {
-            Cause::Io { source, .. } => Some(source),
-            Cause::Task { source, .. } => Some(&**source),
-            Cause::Misuse(_) | Cause::Defect(_) => None,
+            Detail::Io { source, .. } => Some(source),
+            Detail::Task { source, .. } => Some(&**source),
+            Detail::Misuse(_) | Detail::Defect(_) => None,
         }
     }
 }

@@ -15,11 +15,8 @@
 //!             // Runs on the event loop: the fastest way, but the handler must not block.
 //!             .get("/", route(|_| "Hello, world!").inline())
 //!             // Runs on the worker pool, where a handler may block. The context ends the sleep when the client goes
-//!             // away, or when the stop has waited long enough.
-//!             .get("/slow", |request: &Request| match request.context().sleep(Duration::from_secs(1)) {
-//!                 Ok(()) => "done".to_owned(),
-//!                 Err(cause) => format!("gave up: {cause}"),
-//!             })
+//!             // away, or when the stop has waited long enough. Then the client gets a 503.
+//!             .get("/slow", |request: &Request| request.context().sleep(Duration::from_secs(1)).map(|()| "done"))
 //!             // A handler may stop its own server. The client still gets the response.
 //!             .post("/exit", |request: &Request| {
 //!                 request.server().request_stop(StopPolicy::default());
@@ -35,6 +32,9 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A plain closure names the type of its argument: `|request: &Request| ..`. In [`route`], it need not: `route(|request| ..)`.
+//! A handler returns an owned value, for instance a `String`. [`IntoResponse`] lists what the compiler says otherwise.
 //!
 //! # The dependency
 //!
@@ -56,19 +56,20 @@
 //! | --- | --- |
 //! | Routes: paths, methods, nested routers, fallbacks | [`Router`] |
 //! | Handlers: what a function may take and return; on the pool, inline, streamed, with a time limit | [`route`], [`Handler`], [`IntoResponse`], [`routing`] |
-//! | Requests: head, parameters, content, context, extensions | [`Request`] |
+//! | Requests: method, head, parameters, content, client, context, extensions | [`Request`], [`Method`], [`Peer`] |
 //! | State that handlers share | an `Arc` in a closure, or [`patterns::Owner`] for state with one owner thread |
-//! | Responses and contents: bytes, streams, readers, files, upgrades | [`Response`], [`Body`], [`body`] |
+//! | Responses and contents: bytes, streams, readers, files, upgrades | [`Response`], [`StatusCode`], [`Body`], [`body`], [`http`] |
+//! | Errors, and what is refused | [`Error`], [`ErrorKind`], [`group::GroupError`], [`Refused`] |
 //! | Server-sent events | [`events`] |
 //! | Wrappers around handlers, access log, responses to refused requests | [`middleware`], [`ServerBuilder::on_refusal`] |
-//! | Limits and time-outs | [`Limits`], [`Timeouts`], [`ServerBuilder`] |
+//! | Limits and time-outs | [`Limits`], [`Timeouts`], [`ServerBuilder`], [`OnListenerFailure`] |
 //! | Asking for a stop, from anywhere | [`ServerHandle::request_stop`], [`Server::stop`], [`StopPolicy`], [`Phase`] |
-//! | What a stop means for a handler or a route | [`Context`], [`Cause`], [`OnStop`] |
-//! | Work that outlives its request | [`ServerHandle::detach`], [`WaitGroup`], [`patterns::JobQueue`] |
+//! | What a stop means for a handler or a route | [`Context`], [`OnCancel`], [`Cause`], [`OnStop`] |
+//! | Work that outlives its request | [`ServerHandle::detach`], [`WaitGroup`], [`WaitGuard`], [`patterns::JobQueue`] |
 //! | Several servers, tasks and queues together; signals | [`Group`], [`group`], [`Signal`] |
 //! | Queues, owners and subscribers that are drained | [`patterns`] |
 //! | Reports of a stop | [`report`] |
-//! | Metrics, observing, pictures of a stop | [`ServerHandle::metrics`], [`routing::metrics_route`], [`observe`] |
+//! | Metrics, observing, pictures of a stop | [`ServerHandle::metrics`], [`routing::metrics_route`], [`metrics`], [`observe`] |
 //! | Testing: a real server on a free port | [`Server`]: `listen("127.0.0.1:0")`, then [`Server::addresses`] |
 //!
 //! # What a stop guarantees
@@ -78,7 +79,7 @@
 //! | new clients | On Linux, a client whose connection was established before the listener refused is accepted and served. A later one is refused at once. | While the kernel uses SYN cookies, a half-open handshake may be reset. On other systems, closing the listener resets its accept queue. | Let a load balancer look elsewhere first: [`StopPolicy::lame_duck`]. |
 //! | requests | A request that has arrived is answered, or the report names it. | A request that crosses the server's FIN on its way is lost, as with every server. | Leave [`StopPolicy::quiet`] long enough for your clients. |
 //! | handlers | A handler is told: a hint when draining begins, then the end of its context with a [`Cause`]. | No thread can be ended from outside. A handler that ignores its context is named and left behind. | Use [`Request::context`] wherever a handler waits. |
-//! | streams | A stream without a length is ended properly. | A response of a declared length that is not finished in time is cut off. | Stop sending when [`BodySender::cause`](body::BodySender::cause) says so. |
+//! | streams | A stream without a length is ended properly. | A response of a declared length that is not finished in time is cut off. | Stop sending when [`BodySender::context`](body::BodySender::context) ends. |
 //! | time | [`Server::stop`] returns within the time of its policy, plus 50 ms, whatever the handlers do. | A machine that does not run the threads can add up to two seconds, a thread-local whose destructor blocks up to one. | Inline handlers, observers and callbacks must not block. |
 //! | memory of what happened | The [report] counts every connection and every request once. | | Look at [`is_clean`](report::StopReport::is_clean). |
 #![warn(clippy::print_stdout)]

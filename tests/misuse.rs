@@ -134,7 +134,7 @@ fn a_server_needs_somewhere_to_listen() {
         let server = Server::builder().name("nonsense").listen(address).build();
         let error = server.start().unwrap_err();
         assert!(error.to_string().starts_with(&format!("nonsense: cannot listen on {address}: ")), "{error}");
-        assert!(error.io_kind().is_some(), "{error}");
+        assert_eq!(error.kind(), softstop::ErrorKind::Misuse, "{error}");
         assert_eq!(server.addresses(), []);
     }
 }

@@ -4,7 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::response::Response;
-use crate::http::{InvalidHeader, Refusal, StatusCode};
+use crate::{
+    http::{InvalidHeader, StatusCode},
+    refused::Refused,
+    stop::Cause,
+};
 
 /// A value that can be turned into a response. A handler returns one.
 ///
@@ -15,15 +19,21 @@ use crate::http::{InvalidHeader, Refusal, StatusCode};
 /// | `()` | 204 |
 /// | [`StatusCode`] | this status without content |
 /// | `(StatusCode, value)` | the response of the value, with this status |
-/// | `Result<value, value>` | the response of the value that is there |
+/// | `Result<value, value>` | the response of the value that is there, with its status: a text in `Err` is a 200, `(StatusCode, text)` is not |
+/// | [`Cause`](crate::Cause) | 503 with its text, for a handler that gives up: `request.context().sleep(..)?` |
+/// | [`Refused`](crate::Refused) | 503; with `Retry-After: 1` if there was no room |
 /// | [`Response`] | itself |
 ///
 /// ```
-/// use softstop::{IntoResponse, StatusCode};
+/// use softstop::{Cause, IntoResponse, Refused, StatusCode};
 ///
 /// assert_eq!("Hello".into_response().status(), StatusCode::OK);
 /// assert_eq!(().into_response().status(), StatusCode::NO_CONTENT);
 /// assert_eq!(StatusCode::NOT_FOUND.into_response().body().content_length(), Some(0));
+///
+/// assert_eq!(Cause::Stopping.into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
+/// assert!(Refused::Full("a job").into_response().headers().any(|field| field == ("Retry-After", "1")));
+/// assert_eq!(Refused::Stopping("a job").into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
 ///
 /// let parsed = "x".parse::<u8>().map(|number| number.to_string());
 /// let response = parsed.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string())).into_response();
@@ -161,9 +171,20 @@ impl IntoResponse for InvalidHeader {
     }
 }
 
-/// The refusal's status, and its reason as plain text.
-impl IntoResponse for &Refusal {
+/// 503, and the cause as plain text: the handler has given up.
+impl IntoResponse for Cause {
     fn into_response(self) -> Response {
-        (self.status(), self.reason()).into_response()
+        (StatusCode::SERVICE_UNAVAILABLE, format!("{self}\n")).into_response()
+    }
+}
+
+/// 503, and the reason as plain text. If there was no room, the client may try again after a second.
+impl<T> IntoResponse for Refused<T> {
+    fn into_response(self) -> Response {
+        let response = (StatusCode::SERVICE_UNAVAILABLE, format!("{self}\n")).into_response();
+        match self {
+            Refused::Full(_) => response.header("Retry-After", "1"),
+            Refused::Stopping(_) => response,
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! The contents of messages.
 //!
-//! - A response has a [`Body`]: bytes in memory, a stream that a [`BodySender`] feeds, or the hand-over of the connection to its
-//!   handler ([`Upgraded`]).
-//! - A request whose handler reads the content while it arrives has a `pipe`.
+//! A response has a [`Body`]: bytes in memory, a stream that a [`BodySender`] feeds, or the hand-over of the connection to its
+//! handler ([`Upgraded`]).
+
+// A request whose handler reads the content while it arrives has a `pipe`.
 
 pub(crate) mod pipe;
 pub(crate) mod stream;

@@ -3,7 +3,7 @@
 use std::{error, fmt, io};
 
 use super::GroupReport;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// Why a [`Group`](super::Group) could not start, or had to end: the cause, with the group's report.
 ///
@@ -53,7 +53,19 @@ impl GroupError {
         &self.0.cause
     }
 
-    /// The I/O error underneath, if there is one, as [`Error::io_kind`].
+    /// The sort of the cause: see [`Error::kind`].
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.cause.kind()
+    }
+
+    /// The name of the task that failed, if a task is the cause: see [`Error::task`].
+    #[must_use]
+    pub fn task(&self) -> Option<&str> {
+        self.0.cause.task()
+    }
+
+    /// The I/O error underneath, if there is one: see [`Error::io_kind`].
     #[must_use]
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         self.0.cause.io_kind()

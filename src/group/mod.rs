@@ -1,7 +1,7 @@
 //! Several servers, and what they feed, that start, fail and stop together.
-//!
-//! A [`Group`] is put together here. `running` starts it and stops it, step by step. `lifecycle` is the state that it shares
-//! with its handles, and `schedule` decides how the steps share the time of the stop.
+
+// A `Group` is put together here. `running` starts it and stops it, step by step. `lifecycle` is the state that the group shares
+// with its handles. `schedule` decides how the steps share the time of the stop.
 
 mod aside;
 mod drain;

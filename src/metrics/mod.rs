@@ -1,13 +1,13 @@
 //! Counters and gauges of a server while it runs: as a plain struct, and as a page for Prometheus.
-//!
-//! ```text
-//!   loop 0: Tally --+                     run: Totals --+
-//!   loop 1: Tally --+-- summed by the reader            +-- ServerHandle::metrics() -> Metrics -> /metrics
-//!   loop 2: Tally --+                earlier runs: -----+
-//! ```
-//!
-//! Metrics need no counters and no locks of their own: they are the sums of the loops' tallies. The report of a stop is
-//! made of the same tallies.
+
+//
+//   loop 0: Tally --+                     run: Totals --+
+//   loop 1: Tally --+-- summed by the reader            +-- ServerHandle::metrics() -> Metrics -> /metrics
+//   loop 2: Tally --+                earlier runs: -----+
+//
+//
+// Metrics need no counters and no locks of their own: they are the sums of the loops' tallies. The report of a stop is
+// made of the same tallies.
 
 mod prometheus;
 mod tally;

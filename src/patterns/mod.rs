@@ -16,7 +16,7 @@
 //!   [`Arc`](std::sync::Arc).
 //!
 //! They are built on the crate's public parts, [`Context`](crate::Context) and [`WaitGroup`](crate::WaitGroup), and on
-//! crossbeam's channels. To write another pattern, start from one of these files.
+//! crossbeam's channels.
 
 mod bus;
 mod job_queue;

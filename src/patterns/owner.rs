@@ -85,7 +85,7 @@ use crate::{
 ///
 /// let accounts = accounts.stop(Instant::now() + Duration::from_secs(5));
 /// assert_eq!(accounts, Some(vec![70, 30]));
-/// # Ok::<(), std::io::Error>(())
+/// # Ok::<(), softstop::Error>(())
 /// ```
 pub struct Owner<S: Send + 'static> {
     mailbox: WorkerQueue<QueuedCall<S>>,

@@ -1,6 +1,6 @@
 //! A start: it takes the right to start, binds all addresses, and serves. Until it serves, it can be given up without a trace.
 
-use std::{sync::Arc, time::Instant};
+use std::{io, sync::Arc, time::Instant};
 
 use super::{Server, ServerHandle};
 use crate::{
@@ -44,7 +44,13 @@ impl<'a> Start<'a> {
         for (index, address) in listen.iter().enumerate() {
             let is_kept = start.listeners.iter().any(|listener| listener.listen_index == index);
             if !is_kept {
-                let cannot = |error| Error::io(format!("{name}: cannot listen on {address}"), error);
+                let cannot = |error: io::Error| match error.kind() {
+                    // The text is no address: the program has to change, and another attempt does not help.
+                    io::ErrorKind::InvalidInput => {
+                        Error::misuse(format!("{name}: cannot listen on {address}: {error}"))
+                    }
+                    _ => Error::io(format!("{name}: cannot listen on {address}"), error),
+                };
                 let bound = bind(address, index, *backlog, timeouts.keep_alive_probe);
                 start.listeners.extend(bound.map_err(cannot)?);
             }

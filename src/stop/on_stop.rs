@@ -3,12 +3,11 @@
 /// How a stop treats the requests of a route: see [`Route::on_stop`](crate::routing::Route::on_stop).
 ///
 /// With each setting, a handler is told about the stop by its [`Context`](crate::Context). No setting can end a handler from
-/// outside: a handler has to look at its context, and return.
+/// outside: a handler has to look at its context, and return. (For hints see [`Context::stopping`](crate::Context::stopping).)
 ///
 /// | setting | when the drain begins | when the grace period is over |
 /// | --- | --- | --- |
-/// | [`Finish`](OnStop::Finish) | the context hints ([`Context::stopping`](crate::Context::stopping)) | waiting requests are
-/// answered 503, contexts are cancelled |
+/// | [`Finish`](OnStop::Finish) | the context hints | waiting requests are answered 503, contexts are cancelled |
 /// | [`Cancel`](OnStop::Cancel) | waiting requests are answered 503, contexts are cancelled | |
 /// | [`EndStream`](OnStop::EndStream) | as `Finish`; streamed bodies are ended | as `Finish` |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -10,8 +10,7 @@ use super::Timeline;
 /// | --- | --- | --- | --- |
 /// | [lame duck](crate::Phase::LameDuck) | [`lame_duck`](StopPolicy::lame_duck) | 0 s | never |
 /// | [draining](crate::Phase::Draining) | at most [`grace`](StopPolicy::grace) | 5 s | when nothing is in flight |
-/// | [cancelling](crate::Phase::Cancelling) | at most [`cancel_grace`](StopPolicy::cancel_grace) | 1 s | when nothing is in
-/// flight |
+/// | [cancelling](crate::Phase::Cancelling) | at most [`cancel_grace`](StopPolicy::cancel_grace) | 1 s | as draining |
 ///
 /// Because draining and cancelling end early, a long grace period costs an idle server nothing.
 ///

@@ -3,7 +3,7 @@
 //! ```text
 //!   kernel ── signal ──> handler of `signal-hook`: notes the number, and sends one byte to a socket pair
 //!                                                              │
-//!   thread `signals`: blocks in a read of the socket pair <────┘    then calls `on_signal`, for each signal that was noted
+//!   thread `signals`: blocks in `recvfrom` of the socket pair <────┘    then calls `on_signal`, for each signal that was noted
 //! ```
 //!
 //! The signal handler does nothing else, because only a few system calls are allowed in it (signal-safety(7)). No thread

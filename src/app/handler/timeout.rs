@@ -58,13 +58,13 @@ impl Route {
     /// - Of two limits of one route the shorter one counts, with its answer. Of two equal ones the first counts.
     ///
     /// ```
-    /// use softstop::{Request, Router, StatusCode, route};
+    /// use softstop::{Cause, Request, Router, StatusCode, route};
     /// use std::time::Duration;
     ///
     /// const LIMIT: Duration = Duration::from_secs(2);
     ///
-    /// fn report(request: &Request) -> Result<&'static str, String> {
-    ///     request.context().sleep(Duration::from_secs(10)).map_err(|cause| cause.to_string())?;
+    /// fn report(request: &Request) -> Result<&'static str, Cause> {
+    ///     request.context().sleep(Duration::from_secs(10))?;
     ///     Ok("done")
     /// }
     ///

@@ -14,12 +14,12 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RouteId {
     path: usize,
-    place: Place,
+    entry: TableEntry,
 }
 
 /// Where in a path's table a route is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum TableEntry {
     Method(usize),
     Any,
     Refused,
@@ -56,20 +56,22 @@ impl Router {
             return Found::Answer(self.refuse_path(head));
         };
         let table = &self.tables[number];
-        let Some(place) = table.find(head) else {
+        let Some(entry) = table.find(head) else {
             return Found::Answer(self.refuse_method(head, &table.allow()));
         };
         *path_number = Some(number);
-        Found::Route(RouteId { path: number, place })
+        Found::Route(RouteId { path: number, entry })
     }
 
     pub(crate) fn get_route(&self, id: RouteId) -> &Route {
         let table = &self.tables[id.path];
-        match id.place {
-            Place::Method(position) => &table.methods[position].1,
-            Place::Any => table.any.as_ref().expect("`find` returns this place only if there is a route"),
-            Place::Refused => {
-                table.refused.as_ref().expect("`find` returns this place only if there is a route")
+        match id.entry {
+            TableEntry::Method(position) => &table.methods[position].1,
+            TableEntry::Any => {
+                table.any.as_ref().expect("`find` returns this entry only if there is a route")
+            }
+            TableEntry::Refused => {
+                table.refused.as_ref().expect("`find` returns this entry only if there is a route")
             }
         }
     }

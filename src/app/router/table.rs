@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{find::Place, method::RouteMethod};
+use super::{find::TableEntry, method::RouteMethod};
 use crate::{
     app::{handler::Route, middleware::Wrap},
     http::{Head, Method},
@@ -59,7 +59,7 @@ impl PathTable {
     }
 
     /// Where the route for the method of `head` is. A route for `HEAD` comes before the one for `GET`.
-    pub(super) fn find(&self, head: &Head) -> Option<Place> {
+    pub(super) fn find(&self, head: &Head) -> Option<TableEntry> {
         let known = |wanted| self.methods.iter().position(|(method, _)| method.is(wanted));
         let named = match head.method() {
             Method::Head => known(Method::Head).or_else(|| known(Method::Get)),
@@ -68,9 +68,9 @@ impl PathTable {
             }
             method => known(method),
         };
-        let any = || self.any.as_ref().map(|_| Place::Any);
-        let refused = || self.refused.as_ref().map(|_| Place::Refused);
-        named.map(Place::Method).or_else(any).or_else(refused)
+        let any = || self.any.as_ref().map(|_| TableEntry::Any);
+        let refused = || self.refused.as_ref().map(|_| TableEntry::Refused);
+        named.map(TableEntry::Method).or_else(any).or_else(refused)
     }
 
     /// The value of the `Allow` field (RFC 9110 section 10.2.1).

@@ -1,7 +1,7 @@
 //! The options of a job queue, and its start.
 
 use std::{
-    fmt, io,
+    fmt,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -11,7 +11,7 @@ use super::{
     worker::{Hook, UnfinishedItems, Work},
 };
 use crate::{
-    Context,
+    Context, Error,
     group::TaskResult,
     isolation::{contain::discard, journal},
     patterns::worker_queue::WorkerQueue,
@@ -92,11 +92,11 @@ impl<T: Send + 'static> JobQueueBuilder<T> {
     ///
     /// # Errors
     ///
-    /// If the system has no thread left. Threads that were started before that end again.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the system has no thread left. Threads that were started before that end again.
     pub fn start<R: TaskResult>(
         self,
         job: impl Fn(&mut T, &Context) -> R + Send + Sync + 'static,
-    ) -> io::Result<JobQueue<T>> {
+    ) -> Result<JobQueue<T>, Error> {
         let JobQueueBuilder { name, capacity, workers, rate, hook } = self;
         let unfinished = Arc::new(UnfinishedItems { name: name.clone(), hook });
         // From here on there is a queue, which ends its workers when it is dropped.
@@ -107,7 +107,9 @@ impl<T: Send + 'static> JobQueueBuilder<T> {
         let work = Arc::new(Work { job, rate: rate.map(Mutex::new), unfinished });
         for number in 1..=workers {
             let work = Arc::clone(&work);
-            queue.spawn(format!("{name} {number}"), move |queue| work.work(queue))?;
+            queue
+                .spawn(format!("{name} {number}"), move |queue| work.work(queue))
+                .map_err(|error| Error::io(format!("{name}: cannot start a worker"), error))?;
         }
         Ok(JobQueue(queue))
     }

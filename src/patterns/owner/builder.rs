@@ -1,7 +1,7 @@
 //! The options of an owner, its start, and the life of its thread.
 
 use std::{
-    fmt, io,
+    fmt,
     sync::{Arc, Mutex},
 };
 
@@ -10,6 +10,7 @@ use super::{
     queued_call::{Origin, PANICKED, QueuedCall},
 };
 use crate::{
+    Error,
     isolation::{
         contain::{catch, discard},
         journal,
@@ -69,8 +70,8 @@ impl OwnerBuilder {
     ///
     /// # Errors
     ///
-    /// If the system has no thread left. The state is dropped then.
-    pub fn start<S: Send + 'static>(self, state: S) -> io::Result<Owner<S>> {
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the system has no thread left. The state is dropped then.
+    pub fn start<S: Send + 'static>(self, state: S) -> Result<Owner<S>, Error> {
         let OwnerBuilder { name, capacity, waiting_calls, on_dropped } = self;
         let log_name = name.clone();
         let mailbox = WorkerQueue::new(name.clone(), capacity, move |call: QueuedCall<S>| {
@@ -86,7 +87,9 @@ impl OwnerBuilder {
         });
         let remains = Arc::new(Mutex::new(None));
         let kept = Arc::clone(&remains);
-        mailbox.spawn(name, move |mailbox| *lock(&kept) = Some(own(mailbox, state)))?;
+        mailbox
+            .spawn(name.clone(), move |mailbox| *lock(&kept) = Some(own(mailbox, state)))
+            .map_err(|error| Error::io(format!("{name}: cannot start its thread"), error))?;
         Ok(Owner { mailbox, waiting_calls, remains })
     }
 }

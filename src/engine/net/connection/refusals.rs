@@ -47,7 +47,7 @@ impl Connection {
         };
         let refused = RefusedRequest::new(
             RefusalKind::Client,
-            refusal.into_response(),
+            (refusal.status(), refusal.reason()).into_response(),
             &self.peer,
             exchange.map(|exchange| &**exchange),
         );
