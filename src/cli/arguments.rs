@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{bench::arguments::Bench, check::arguments::Check};
 
-/// An HTTP/1.1 server that can be stopped without losing a request.
+/// An HTTP/1.1 server that stops gracefully: it finishes the requests in flight, and a report says what became of each.
 ///
 /// Without a subcommand, the program serves three servers: hello, name and echo. SIGINT, SIGTERM, SIGHUP or SIGQUIT
 /// stops them. A second signal, half a second later or more, ends the program at once. Exit status: 0 everything closed
