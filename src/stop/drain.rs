@@ -49,10 +49,11 @@ const HEAD_WHILE_DRAINING: Duration = Duration::from_secs(1);
 /// A loop that is later than this at the end of a stop has not run: its process was suspended (SIGSTOP), or its machine was
 /// paused or overloaded. Timers are late by a millisecond or two otherwise.
 const OVERSLEPT: Duration = Duration::from_millis(10);
-/// How much longer a stop lasts for a loop that has overslept. The first half belongs to the grace period: the loop writes
-/// the responses that have become ready meanwhile. The second half belongs to cancelled handlers. The value is the time that a
-/// loop may take to leave in any stop.
-const AWAKENING: Duration = Duration::from_millis(50);
+/// How much longer a stop lasts for a loop that has overslept. The first half belongs to the grace period: workers overslept,
+/// too, so the loop waits for their responses and writes them. The second half belongs to cancelled handlers. A machine that
+/// has just woken a suspended process may take some time slices for each of its threads: 50 ms were too short for one run in
+/// some hundred. The caller of the stop waits two seconds for such loops.
+const AWAKENING: Duration = Duration::from_millis(400);
 
 /// How far a stop has come on one loop: the timeline that the loop follows, and the phase whose actions it has carried out.
 ///
