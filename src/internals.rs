@@ -402,4 +402,14 @@ pub mod http {
     pub fn parts(response: &Response) -> ResponseParts<'_> {
         response.parts()
     }
+
+    /// The server's own answer to a refusal: the reason as plain text.
+    pub fn refusal_parts(refusal: &Refusal) -> ResponseParts<'static> {
+        ResponseParts {
+            status: refusal.status(),
+            media_type: "text/plain; charset=utf-8",
+            field_lines: "",
+            content: ResponseContent::InMemory(refusal.reason().as_bytes()),
+        }
+    }
 }

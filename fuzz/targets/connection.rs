@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use softstop::{
     IntoResponse, Limits, StatusCode,
-    internals::http::{AfterResponse, Conn, Head, ReadEvent, ReadPhase, Refusal, ResponseOptions, parts},
+    internals::http::{AfterResponse, Conn, Head, ReadEvent, ReadPhase, Refusal, ResponseOptions, parts, refusal_parts},
 };
 
 fuzz_target!(|input: &[u8]| {
@@ -31,7 +31,7 @@ fuzz_target!(|input: &[u8]| {
                 assert_eq!(connection.phase() == ReadPhase::Closed, after == AfterResponse::Close);
             }
             (_, 1) => {
-                connection.refuse(&Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow").parts(), options, &mut out);
+                connection.refuse(&refusal_parts(&Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow")), options, &mut out);
                 assert!(out.starts_with(b"HTTP/1.1 408 Request Timeout\r\n"));
                 assert_eq!(connection.phase(), ReadPhase::Closed);
             }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{ResponseContent, ResponseParts, StatusCode};
+use super::StatusCode;
 
 /// A client broke a rule, or exceeded a limit. The response names the rule, and the connection closes after it, because the server
 /// cannot tell where the next request begins.
@@ -35,16 +35,6 @@ impl Refusal {
     /// The rule that the client broke, as a sentence that names the section of the RFC.
     pub const fn reason(&self) -> &'static str {
         self.reason
-    }
-
-    /// The answer: the reason as plain text.
-    pub fn parts(&self) -> ResponseParts<'static> {
-        ResponseParts {
-            status: self.status,
-            media_type: "text/plain; charset=utf-8",
-            field_lines: "",
-            content: ResponseContent::InMemory(self.reason.as_bytes()),
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use softstop::{
     IntoResponse, Limits, StatusCode,
     internals::http::{
         AfterResponse, Conn, Head, ReadEvent, ReadPhase, Received, Refusal, ResponseOptions, parts,
+        refusal_parts,
     },
 };
 
@@ -76,7 +77,7 @@ fn phases_follow_the_request() {
     assert_eq!(session.receive(b"GET"), NEED_INPUT);
     assert_eq!(session.connection.phase(), ReadPhase::InHead);
     session.connection.refuse(
-        &Refusal::new(StatusCode::REQUEST_TIMEOUT, "Too slow.").parts(),
+        &refusal_parts(&Refusal::new(StatusCode::REQUEST_TIMEOUT, "Too slow.")),
         RESPOND,
         &mut session.out,
     );
@@ -158,7 +159,7 @@ fn nothing_follows_whoever_has_asked_for_the_close_and_sent_everything() {
     // After a refusal, the server cannot know what follows.
     let mut refused = Session::with_head(b"POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\n");
     let refusal = refused.connection.read_body(1).unwrap_err();
-    refused.connection.refuse(&refusal.parts(), RESPOND, &mut refused.out);
+    refused.connection.refuse(&refusal_parts(&refusal), RESPOND, &mut refused.out);
     assert!(!refused.connection.nothing_follows());
 }
 
@@ -204,7 +205,7 @@ fn answers_to_head_end_at_their_head() {
         let refusal = session.connection.receive(input, &mut session.head, &session.limits).unwrap_err();
         assert_eq!(session.connection.is_head_request(), is_head_request, "{}", input.escape_ascii());
         session.out.clear();
-        session.connection.refuse(&refusal.parts(), RESPOND, &mut session.out);
+        session.connection.refuse(&refusal_parts(&refusal), RESPOND, &mut session.out);
         assert_eq!(session.out.ends_with(b"\r\n\r\n"), is_head_request, "{}", input.escape_ascii());
         session = Session::with_head(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
         session.respond(RESPOND);
@@ -254,7 +255,7 @@ fn unwanted_content_is_refused_before_it_comes() {
     assert_eq!(refusal.status(), StatusCode::CONTENT_TOO_LARGE);
     assert!(!session.connection.wants_continue());
     assert_eq!(session.connection.phase(), ReadPhase::Closed);
-    session.connection.refuse(&refusal.parts(), RESPOND, &mut session.out);
+    session.connection.refuse(&refusal_parts(&refusal), RESPOND, &mut session.out);
     let text = String::from_utf8(session.out).unwrap();
     assert!(
         text.starts_with("HTTP/1.1 413 Content Too Large\r\n") && text.contains("\r\nConnection: close\r\n")

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use softstop::{
     IntoResponse, Limits, StatusCode,
-    internals::http::{AfterResponse, Conn, Framing, Head, ReadEvent, Refusal, ResponseOptions, parts},
+    internals::http::{
+        AfterResponse, Conn, Framing, Head, ReadEvent, Refusal, ResponseOptions, parts, refusal_parts,
+    },
 };
 
 /// An event that a connection reads from its input. The events do not depend on how the input was cut.
@@ -83,7 +85,7 @@ pub(crate) fn play(input: &[u8], pieces: &[Range<usize>], limits: &Limits) -> Ve
 /// A refusal ends the connection with an answer. Further input does not change this end.
 fn refuse(connection: &mut Conn, refusal: Refusal, seen: &mut Vec<Seen>) {
     let mut out = Vec::new();
-    connection.refuse(&refusal.parts(), RESPOND, &mut out);
+    connection.refuse(&refusal_parts(&refusal), RESPOND, &mut out);
     let status_line = format!("HTTP/1.1 {}\r\n", refusal.status());
     assert!(out.starts_with(status_line.as_bytes()));
     assert!(out.windows(21).any(|window| window == b"\r\nConnection: close\r\n"));
