@@ -49,11 +49,10 @@ const HEAD_WHILE_DRAINING: Duration = Duration::from_secs(1);
 /// A loop that is later than this at the end of a stop has not run: its process was suspended (SIGSTOP), or its machine was
 /// paused or overloaded. Timers are late by a millisecond or two otherwise.
 const OVERSLEPT: Duration = Duration::from_millis(10);
-/// How much longer a stop lasts for a loop that has overslept. The first half belongs to the grace period: workers overslept,
-/// too, so the loop waits for their responses and writes them. The second half belongs to cancelled handlers. A machine that
-/// has just woken a suspended process may take some time slices for each of its threads: 50 ms were too short for one run in
-/// some hundred. The caller of the stop waits two seconds for such loops.
-const AWAKENING: Duration = Duration::from_millis(400);
+/// How much longer a stop lasts for a loop that has overslept. The first half belongs to the grace period: the loop writes
+/// the responses that have become ready meanwhile. The second half belongs to cancelled handlers. The value is the time that a
+/// loop may take to leave in any stop.
+const AWAKENING: Duration = Duration::from_millis(50);
 
 /// How far a stop has come on one loop: the timeline that the loop follows, and the phase whose actions it has carried out.
 ///
@@ -96,13 +95,14 @@ impl StopProgress {
         now: Instant,
     ) -> impl Iterator<Item = Action> + use<> {
         let before = self.phase();
+        let overslept = |end: Instant| now.saturating_duration_since(end) > OVERSLEPT;
         let awakened = match self {
             StopProgress::Stopping { awakened: Some(until), .. } => Some(*until),
             // Compare with the end that the loop knew when it went to sleep: a stricter stop wakes the loop, and the loop
             // obeys it at once.
-            StopProgress::Stopping { timeline: known, .. }
-                if now.saturating_duration_since(known.end()) > OVERSLEPT =>
-            {
+            StopProgress::Stopping { timeline: known, .. } if overslept(known.end()) => Some(now + AWAKENING),
+            // The whole stop passed before the loop saw any of it. A hard stop has no time that a loop can miss.
+            StopProgress::Running if timeline.asked() < timeline.end() && overslept(timeline.end()) => {
                 Some(now + AWAKENING)
             }
             _ => None,

@@ -83,6 +83,24 @@ fn a_loop_that_overslept_the_end_is_given_a_moment_once() {
     assert!(progress.is_complete(false));
 }
 
+/// The process was suspended after the stop was asked for, and before any loop ran.
+#[test]
+fn a_loop_that_overslept_the_whole_stop_is_given_a_moment() {
+    let asked = Instant::now();
+    let timeline = Timeline::new(&StopPolicy::default(), asked);
+    let mut progress = StopProgress::Running;
+    let awake = timeline.end() + SECOND;
+    let actions = advance(&mut progress, timeline, awake);
+    assert_eq!((actions.last(), progress.phase()), (Some(&Action::Review), Phase::Draining));
+    let end = progress.next(progress.next(awake).unwrap()).unwrap();
+    assert_eq!(end, awake + AWAKENING);
+    assert_eq!(advance(&mut progress, timeline, end).last(), Some(&Action::CutOff));
+    // A hard stop is obeyed, however late the loop sees it.
+    let mut progress = StopProgress::Running;
+    let hard = Timeline::new(&StopPolicy::now(), asked);
+    assert_eq!(advance(&mut progress, hard, awake).last(), Some(&Action::CutOff));
+}
+
 #[test]
 fn a_loop_that_has_not_overslept_cuts_off_at_once() {
     let asked = Instant::now();
