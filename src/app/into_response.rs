@@ -181,10 +181,13 @@ impl IntoResponse for Cause {
 /// 503, and the reason as plain text. If there was no room, the client may try again after a second.
 impl<T> IntoResponse for Refused<T> {
     fn into_response(self) -> Response {
-        let response = (StatusCode::SERVICE_UNAVAILABLE, format!("{self}\n")).into_response();
+        // Not the text of `Display`, which advises the program.
         match self {
-            Refused::Full(_) => response.header("Retry-After", "1"),
-            Refused::Stopping(_) => response,
+            Refused::Full(_) => {
+                let text = "too busy at the moment, try again in a second\n";
+                (StatusCode::SERVICE_UNAVAILABLE, text).into_response().header("Retry-After", "1")
+            }
+            Refused::Stopping(_) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response(),
         }
     }
 }

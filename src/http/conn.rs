@@ -287,8 +287,9 @@ impl Conn {
         matches!(self.state, State::Closed(MayFollow::Nothing | MayFollow::Requests))
     }
 
-    /// Whether the request in progress is a HEAD request, whose answer has no content.
-    pub fn is_head_request(&self) -> bool {
-        self.method == Method::Head
+    /// The method of the request in progress. A request that was refused before its head was complete is
+    /// [`Method::Head`] or [`Method::Other`], because only the answer to HEAD has no content.
+    pub fn method(&self) -> Method {
+        self.method
     }
 }

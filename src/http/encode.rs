@@ -9,18 +9,18 @@ pub const LARGE_BODY: usize = 16 * 1024;
 
 /// Whether the caller of [`Conn::respond`](super::Conn::respond) has to send the content, right behind the encoded head: a large
 /// content is written from where it is, so that no byte of it is copied. `respond` appends every other content in memory.
-pub fn body_is_separate(response: &ResponseParts<'_>, is_head_request: bool) -> bool {
-    has_content(response, is_head_request) && response.content.bytes_in_memory() > LARGE_BODY
+pub fn body_is_separate(response: &ResponseParts<'_>, method: Method) -> bool {
+    has_content(response, method) && response.content.bytes_in_memory() > LARGE_BODY
 }
 
-/// Whether any content of the response is sent. RFC 9110 section 9.3.2: the answer to HEAD ends at its head.
-pub(crate) fn has_content(response: &ResponseParts<'_>, is_head_request: bool) -> bool {
-    !is_head_request && !response.status.forbids_content()
+/// Whether any content of the response to a request with this method is sent. RFC 9110 section 9.3.2: the answer to HEAD ends at its head.
+pub(crate) fn has_content(response: &ResponseParts<'_>, method: Method) -> bool {
+    method != Method::Head && !response.status.forbids_content()
 }
 
 /// The framing of a content that follows the head bit by bit; `None` if the content is in memory, or is not sent.
 pub(super) fn transfer(response: &ResponseParts<'_>, method: Method, version: Version) -> Option<Transfer> {
-    if has_content(response, method == Method::Head) { framing(response, version) } else { None }
+    if has_content(response, method) { framing(response, version) } else { None }
 }
 
 /// The same for a request that is not HEAD.
@@ -83,10 +83,9 @@ pub(super) fn response(
     out.extend_from_slice(response.field_lines.as_bytes());
     out.extend_from_slice(b"\r\n");
 
-    let is_head_request = method == Method::Head;
     if let ResponseContent::InMemory(bytes) = response.content
-        && has_content(response, is_head_request)
-        && !body_is_separate(response, is_head_request)
+        && has_content(response, method)
+        && !body_is_separate(response, method)
     {
         out.extend_from_slice(bytes);
     }

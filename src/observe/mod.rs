@@ -34,7 +34,7 @@ use crate::{
     stop::{CloseReason, ListenerEnd, Phase, StopPolicy},
 };
 
-/// Hears what happens in a server, when it happens: see [`ServerBuilder::observer`](crate::ServerBuilder::observer).
+/// Is told what happens in a server, when it happens: see [`ServerBuilder::observer`](crate::ServerBuilder::observer).
 ///
 /// - The event loops and the workers call it, several of them at once. So it must be quick and must not block, because a
 ///   loop waits until it returns.

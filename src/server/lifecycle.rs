@@ -124,7 +124,8 @@ impl Lifecycle {
         early_stop
     }
 
-    /// The start has failed. The state is the one before the start; only the first start forgets no stop.
+    /// The start has failed, so the state is the one before the start. A stop that was asked for meanwhile is kept for the
+    /// first start that succeeds, and is forgotten if there was a run before.
     pub(super) fn has_failed_to_start(&self, listeners: Vec<Listener>) {
         {
             let mut locked = lock(&self.locked);

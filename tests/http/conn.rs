@@ -1,7 +1,7 @@
 //! Rules about the connection: the responses, their form, and whether the connection stays open.
 
 use softstop::{
-    IntoResponse, Limits, StatusCode,
+    IntoResponse, Limits, Method, StatusCode,
     internals::http::{
         AfterResponse, Conn, Head, ReadEvent, ReadPhase, Received, Refusal, ResponseOptions, parts,
         refusal_parts,
@@ -189,7 +189,7 @@ fn early_responses_close() {
 fn answers_to_head_end_at_their_head() {
     // RFC 9110 section 9.3.2.
     let mut session = Session::with_head(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!(session.connection.is_head_request());
+    assert_eq!(session.connection.method(), Method::Head);
     assert_eq!(session.receive(b""), (0, ReadEvent::End));
     let (after, text) = session.respond(RESPOND);
     assert_eq!(after, AfterResponse::KeepAlive);
@@ -203,7 +203,7 @@ fn answers_to_head_end_at_their_head() {
         (b"HEADS / HTTP/1.1\r\nA B\r\n\r\n", false),
     ] {
         let refusal = session.connection.receive(input, &mut session.head, &session.limits).unwrap_err();
-        assert_eq!(session.connection.is_head_request(), is_head_request, "{}", input.escape_ascii());
+        assert_eq!(session.connection.method() == Method::Head, is_head_request, "{}", input.escape_ascii());
         session.out.clear();
         session.connection.refuse(&refusal_parts(&refusal), RESPOND, &mut session.out);
         assert_eq!(session.out.ends_with(b"\r\n\r\n"), is_head_request, "{}", input.escape_ascii());

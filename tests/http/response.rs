@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use softstop::{
-    IntoResponse, Limits, Response, StatusCode,
+    IntoResponse, Limits, Method, Response, StatusCode,
     internals::http::{Conn, Head, LARGE_BODY, ReadEvent, body_is_separate, parts},
 };
 
@@ -60,8 +60,8 @@ fn status_lines_are_complete() {
 fn large_content_is_left_to_the_caller() {
     for (length, separate) in [(0, false), (LARGE_BODY, false), (LARGE_BODY + 1, true)] {
         let response = vec![b'x'; length].into_response();
-        assert_eq!(body_is_separate(&parts(&response), false), separate);
-        assert!(!body_is_separate(&parts(&response), true), "a response to HEAD has no content");
+        assert_eq!(body_is_separate(&parts(&response), Method::Get), separate);
+        assert!(!body_is_separate(&parts(&response), Method::Head), "a response to HEAD has no content");
         let out = encode("GET", &response);
         let start = out.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
         assert_eq!(out.len() - start, if separate { 0 } else { length });
@@ -69,7 +69,7 @@ fn large_content_is_left_to_the_caller() {
         assert!(String::from_utf8_lossy(&out[..start]).contains(&line));
     }
     let not_modified = (StatusCode::NOT_MODIFIED, vec![b'x'; LARGE_BODY + 1]).into_response();
-    assert!(!body_is_separate(&parts(&not_modified), false));
+    assert!(!body_is_separate(&parts(&not_modified), Method::Get));
 }
 
 #[test]

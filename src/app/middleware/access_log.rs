@@ -9,7 +9,7 @@ use std::{
 use super::{Next, RefusedRequest, Wrap};
 use crate::{
     app::{request::Request, response::Response},
-    http::{Head, Method, StatusCode, Version},
+    http::{Head, Method, StatusCode, Version, has_content},
     isolation::journal,
     peer::Peer,
 };
@@ -64,30 +64,29 @@ impl Wrap for AccessLog {
         let response = next.run(request);
         if request.exchange.may_log_the_handlers_answer() {
             let head = &request.exchange.head;
-            write(request.peer(), Some(head), &response, head.method() == Method::Head);
+            write(request.peer(), Some(head), &response, head.method());
         }
         response
     }
 
     fn refused(&self, refused: &RefusedRequest<'_>, response: Response) -> Response {
         if refused.owes_a_line() {
-            write(refused.peer(), refused.head(), &response, refused.answers_head());
+            write(refused.peer(), refused.head(), &response, refused.answered_method());
         }
         response
     }
 }
 
-fn write(peer: &Peer, head: Option<&Head>, response: &Response, answers_head: bool) {
-    let (status, bytes) = (response.status(), content_bytes(response, answers_head));
+fn write(peer: &Peer, head: Option<&Head>, response: &Response, method: Method) {
+    let (status, bytes) = (response.status(), content_bytes(response, method));
     let line = Line { address: peer.ip(), head, status, bytes, time: SystemTime::now() };
     journal::wait_for_room();
     journal::note!(Info, target: TARGET, "{line}");
 }
 
-/// How many bytes of content are sent: RFC 9110 sections 6.4.1 and 9.3.2.
-fn content_bytes(response: &Response, answers_head: bool) -> usize {
-    let has_none = answers_head || matches!(response.status().as_u16(), 204 | 205 | 304);
-    if has_none { 0 } else { response.body().in_memory().len() }
+/// How many bytes of content are sent.
+fn content_bytes(response: &Response, method: Method) -> usize {
+    if has_content(&response.parts(), method) { response.body().in_memory().len() } else { 0 }
 }
 
 struct Line<'a> {

@@ -12,7 +12,7 @@ use std::{fmt, sync::Arc};
 use super::Wrap;
 use crate::{
     app::{request::Exchange, response::Response, router::RouteId},
-    http::{Head, StatusCode},
+    http::{Head, Method, StatusCode},
     isolation::{contain::catch, disposal::dispose, journal},
     peer::Peer,
 };
@@ -42,7 +42,8 @@ pub struct RefusedRequest<'a> {
     answer: Response,
     peer: &'a Peer,
     exchange: Option<&'a Exchange>,
-    answers_head: bool,
+    /// The method that the response answers, as far as the connection knows it: see [`RefusedRequest::answering`].
+    answered_method: Method,
     line: LogLine,
 }
 
@@ -76,12 +77,13 @@ impl<'a> RefusedRequest<'a> {
     ) -> RefusedRequest<'a> {
         // Claimed here, before the hooks run, so that a handler that returns meanwhile writes no second line.
         let line = exchange.map_or(LogLine::Owed, Exchange::log_the_refusal);
-        RefusedRequest { kind, answer, peer, exchange, answers_head: false, line }
+        RefusedRequest { kind, answer, peer, exchange, answered_method: Method::Other, line }
     }
 
-    /// The same for a HEAD request, whose answer has no content. The method can be known though the head is malformed.
-    pub(crate) fn without_content(self) -> RefusedRequest<'a> {
-        RefusedRequest { answers_head: true, ..self }
+    /// The same for a request with this method. The method can be known though the head is malformed. The answer to HEAD has
+    /// no content.
+    pub(crate) fn answering(self, method: Method) -> RefusedRequest<'a> {
+        RefusedRequest { answered_method: method, ..self }
     }
 
     /// Why the request is refused.
@@ -152,8 +154,8 @@ impl<'a> RefusedRequest<'a> {
         self.exchange.map(|exchange| &exchange.head)
     }
 
-    pub(super) fn answers_head(&self) -> bool {
-        self.answers_head
+    pub(super) fn answered_method(&self) -> Method {
+        self.answered_method
     }
 
     /// Whether the access log still needs a line for the request.

@@ -44,19 +44,22 @@ impl Tally {
 
     /// Requests with any outcome.
     pub(crate) fn requests(&self) -> u64 {
-        let Tally {
-            answered,
-            server_errors: _,
-            lost,
-            dropped,
-            late,
-            told,
-            refused,
-            unheard,
-            timed_out,
-            not_counted,
-        } = *self;
-        answered + lost + dropped + late + told + refused + unheard + timed_out + not_counted
+        self.counts().iter().map(|(count, _)| count).sum()
+    }
+
+    /// The outcomes with their words. `server_errors` is no outcome: it is a part of `answered`.
+    fn counts(&self) -> [(u64, &'static str); 9] {
+        [
+            (self.answered, "answered"),
+            (self.lost, "lost"),
+            (self.timed_out, "timed out"),
+            (self.dropped, "dropped"),
+            (self.late, "late"),
+            (self.told, "told"),
+            (self.refused, "refused"),
+            (self.unheard, "unheard"),
+            (self.not_counted, "not counted"),
+        ]
     }
 
     /// Requests that the server had let in: those that can be lost.
@@ -71,35 +74,11 @@ impl Tally {
 
     /// The counts that are not zero, as a sentence.
     pub(crate) fn words(&self) -> String {
-        let Tally {
-            answered,
-            server_errors,
-            lost,
-            dropped,
-            late,
-            told,
-            refused,
-            unheard,
-            timed_out,
-            not_counted,
-        } = *self;
-        let counts = [
-            (answered, "answered"),
-            (server_errors, "of them with a status of 5xx"),
-            (lost, "lost"),
-            (timed_out, "timed out"),
-            (dropped, "dropped"),
-            (late, "late"),
-            (told, "told"),
-            (refused, "refused"),
-            (unheard, "unheard"),
-            (not_counted, "not counted"),
-        ];
-        let words: Vec<String> = counts
-            .iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, word)| format!("{count} {word}"))
-            .collect();
+        let [answered, others @ ..] = self.counts();
+        let server_errors = (self.server_errors, "of them with a status of 5xx");
+        let counts = [answered, server_errors].into_iter().chain(others);
+        let words: Vec<String> =
+            counts.filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
         words.join(", ")
     }
 }

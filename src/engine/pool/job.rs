@@ -14,7 +14,7 @@ use crate::{
     body::{BodyKind, stream::Piece},
     config::Config,
     engine::net::{LoopMessage, Mailbox},
-    http::{Method, has_content},
+    http::has_content,
     observe::Event,
     stop::{Cause, WaitGuard},
     sync::Withdrawal,
@@ -106,10 +106,10 @@ pub(super) fn first_piece(response: &Response, exchange: &Exchange) -> Option<Pi
     if !stream.is_read() {
         return None;
     }
-    let is_head_request = exchange.head.method() == Method::Head;
     if exchange.is_abandoned() {
         stream.discard(Cause::ClientGone);
-    } else if !has_content(&response.parts(), is_head_request) || response.status().is_informational() {
+    } else if !has_content(&response.parts(), exchange.head.method()) || response.status().is_informational()
+    {
         stream.discard(Cause::from("the client wants no content"));
     }
     stream.next_piece()

@@ -15,7 +15,6 @@ use crate::{
     },
     engine::net::loop_context::LoopContext,
     http::{Refusal, ResponseOptions, StatusCode, body_is_separate},
-    isolation::{contain::catch, journal},
     stop::CloseReason,
     sync::{Abandoned, Withdrawal},
 };
@@ -65,7 +64,7 @@ impl Connection {
         }
         let response = self.refusal(refused, Origin::Server, loop_context);
         let options = ResponseOptions { date: loop_context.date.at(loop_context.now), close: true };
-        let separate = body_is_separate(&response.parts(), self.http.is_head_request());
+        let separate = body_is_separate(&response.parts(), self.http.method());
         self.http.refuse(&response.parts(), options, &mut self.output.buffer);
         self.tell_made(response.status(), loop_context);
         if separate {
@@ -114,13 +113,8 @@ impl Connection {
             Answer::Default => Origin::Server,
             Answer::Own(_) => Origin::Route,
         };
-        let answer = loop_context.in_user_code(|_| {
-            catch(|| limit.answer.make()).unwrap_or_else(|panic| {
-                journal::error!("the answer to a request that took too long panicked: {panic}");
-                Answer::Default.make()
-            })
-        });
-        let refused = RefusedRequest::new(RefusalKind::TimeLimit, answer, &self.peer, Some(&exchange));
+        let refused =
+            RefusedRequest::new(RefusalKind::TimeLimit, limit.answer.make(), &self.peer, Some(&exchange));
         // The end of the context runs the handler's callbacks on this thread.
         loop_context.in_user_code(|_| exchange.abandon(Abandoned::TimedOut));
         if let Some(pipe) = incoming {
@@ -134,7 +128,7 @@ impl Connection {
 
     /// Makes the response to a refused request: by the builder's `on_refusal` if it has a say, and by the route's wrappers.
     fn refusal(&self, refused: RefusedRequest<'_>, origin: Origin, loop_context: &LoopContext) -> Response {
-        let refused = if self.http.is_head_request() { refused.without_content() } else { refused };
+        let refused = refused.answering(self.http.method());
         let hook = match origin {
             Origin::Server => loop_context.config.on_refusal.0.as_deref(),
             Origin::Route => None,

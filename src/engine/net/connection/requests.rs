@@ -166,7 +166,7 @@ impl Connection {
             loop_context.config.max_requests_per_connection.is_some_and(|most| self.answered + 1 >= most);
         let close = stopping || enough;
         let response = self.checked(response, exchange, loop_context);
-        let separate = body_is_separate(&response.parts(), self.http.is_head_request());
+        let separate = body_is_separate(&response.parts(), self.http.method());
         let transfer = self.http.transfer(&response.parts());
         self.tell_made(response.status(), loop_context);
         let options = ResponseOptions { date: loop_context.date.at(loop_context.now), close };
