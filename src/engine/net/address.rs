@@ -15,12 +15,23 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
 };
 
+/// The listeners that a listen address means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// One TCP listener on each of these addresses.
+    Tcp(Vec<SocketAddr>),
+}
+
 /// What `spec` means.
 ///
 /// # Errors
 ///
 /// [`io::ErrorKind::InvalidInput`] with advice if it is no `host:port`; what the resolver says if it does not know the name.
-pub(super) fn resolve(spec: &str) -> io::Result<Vec<SocketAddr>> {
+pub(super) fn resolve(spec: &str) -> io::Result<Meaning> {
+    resolve_tcp(spec).map(Meaning::Tcp)
+}
+
+fn resolve_tcp(spec: &str) -> io::Result<Vec<SocketAddr>> {
     let (host, port) = spec.rsplit_once(':').ok_or_else(advice)?;
     let port = port.parse().map_err(|_| advice())?;
     let both = |v4: Ipv4Addr, v6: Ipv6Addr| [IpAddr::V4(v4), IpAddr::V6(v6)];
@@ -64,7 +75,7 @@ mod tests {
         ];
         for (spec, expected) in cases {
             let expected: Vec<SocketAddr> = expected.iter().map(|address| address.parse().unwrap()).collect();
-            assert_eq!(resolve(spec).unwrap(), expected, "{spec}");
+            assert_eq!(resolve(spec).unwrap(), Meaning::Tcp(expected), "{spec}");
         }
     }
 
