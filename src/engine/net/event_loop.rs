@@ -23,10 +23,10 @@ use std::{
     io,
     ops::ControlFlow,
     os::fd::OwnedFd,
-    sync::mpsc::SyncSender,
     time::{Duration, Instant},
 };
 
+use crossbeam_channel::Sender;
 use mio::{Events, Poll, Token, event::Event};
 
 use accepting::Accepting;
@@ -66,7 +66,7 @@ pub(crate) enum LoopMessage {
     Answered(Token, Box<Request>),
     /// Somebody wants further descriptors of the listeners, and waits for the answer.
     #[allow(dead_code, reason = "the handover uses it")]
-    DuplicateListeners(SyncSender<io::Result<Vec<DuplicateListener>>>),
+    DuplicateListeners(Sender<io::Result<Vec<DuplicateListener>>>),
     /// The loop panics, because a test wants to see what follows.
     #[cfg(test)]
     Panic,

@@ -3,9 +3,11 @@
 use std::{io, os::fd::OwnedFd};
 
 use super::{
+    address::{Meaning, resolve},
     holding::{Holder, Holding, Lent},
     listener::Listener,
     socket::ListenSocket,
+    unix_listener::SocketFile,
 };
 use crate::listen_address::ListenAddress;
 
@@ -41,7 +43,11 @@ impl GivenListener {
     /// If the descriptor is no listening TCP or Unix socket.
     pub(crate) fn new(listen_index: usize, spec: String, descriptor: OwnedFd) -> io::Result<GivenListener> {
         let socket = ListenSocket::adopt(descriptor)?;
-        let address = socket.address()?;
+        // A socket that has a path was bound under another one.
+        let address = match resolve(&spec) {
+            Ok(Meaning::Unix(meaning)) if socket.is_unix() => meaning.address()?,
+            _ => socket.address()?,
+        };
         Ok(GivenListener { listen_index, spec, socket, address })
     }
 
@@ -82,6 +88,7 @@ impl GivenListener {
         let holding = Holding::new(Holder::Alone);
         // The other process has its descriptor until it says otherwise.
         holding.lend(Lent::Yes);
-        Listener { socket: self.socket, address: self.address, holding, listen_index }
+        let file = self.address.path().and_then(|path| SocketFile::of(path.into(), holding.clone()));
+        Listener { socket: self.socket, address: self.address, holding, listen_index, file }
     }
 }

@@ -15,6 +15,7 @@ use super::{
     given::GivenListener,
     holding::{Holder, Holding},
     socket::{ListenSocket, Stream},
+    unix_listener::{self, SocketFile},
 };
 use crate::{listen_address::ListenAddress, peer::Peer};
 
@@ -34,6 +35,9 @@ pub(crate) struct Listener {
     pub(crate) holding: Holding,
     /// The index of its listen address in the configuration.
     pub(crate) listen_index: usize,
+    /// The file of a Unix listener that is to be removed with the listener. Dropped after the socket.
+    #[allow(dead_code, reason = "only its drop does something")]
+    pub(super) file: Option<SocketFile>,
 }
 
 impl Listener {
@@ -66,7 +70,13 @@ pub(crate) fn bind(
     options: ListenOptions,
     given: &mut Vec<GivenListener>,
 ) -> io::Result<Vec<Listener>> {
-    let Meaning::Tcp(addresses) = resolve(spec)?;
+    let addresses = match resolve(spec)? {
+        Meaning::Tcp(addresses) => addresses,
+        Meaning::Unix(socket) => {
+            return unix_listener::bind(&socket, listen_index, options.backlog, given)
+                .map(|listener| vec![listener]);
+        }
+    };
     if addresses.iter().all(|address| address.port() == 0) {
         // The port was chosen when the listener was bound. All listeners of one listen address are taken, so that they have one port.
         let taken = GivenListener::take_group(given, spec, listen_index);
@@ -110,6 +120,7 @@ fn bind_all(
                     address,
                     holding: Holding::new(Holder::Alone),
                     listen_index,
+                    file: None,
                 });
             }
             Err(error) if is_absent(&error) => absent = error,

@@ -20,6 +20,7 @@ mod socket;
 mod socket_writer;
 pub(crate) mod table;
 mod throughput;
+mod unix_listener;
 
 pub(crate) use event_loop::{DuplicateListener, EventLoop, LoopMessage, LoopReport, poll_and_mailbox};
 pub(crate) use given::{GivenListener, OfferedListener};

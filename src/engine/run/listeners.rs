@@ -2,9 +2,10 @@
 
 use std::{
     io,
-    sync::mpsc::{RecvTimeoutError, sync_channel},
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+use crossbeam_channel::{RecvTimeoutError, bounded};
 
 use super::Run;
 use crate::engine::net::{DuplicateListener, Lent, LoopMessage};
@@ -16,11 +17,11 @@ impl Run {
     ///
     /// If descriptors have run out, or if the loop does not answer `within` this time, because it runs a user's code.
     pub(crate) fn duplicate_listeners(&self, within: Duration) -> io::Result<Vec<DuplicateListener>> {
-        let (answer, answered) = sync_channel(1);
+        let (answer, answered) = bounded(1);
         if self.loops[0].mailbox.send(LoopMessage::DuplicateListeners(answer)).is_err() {
             return Ok(Vec::new());
         }
-        match answered.recv_timeout(within) {
+        match answered.recv_deadline(Instant::now() + within) {
             Ok(listeners) => listeners,
             Err(RecvTimeoutError::Disconnected) => Ok(Vec::new()),
             Err(RecvTimeoutError::Timeout) => {
