@@ -62,7 +62,7 @@ fn serve(handler: &str) {
     };
     let server = Server::builder().listen("127.0.0.1:0").routes(routes).build();
     server.start().unwrap();
-    println!("{}", server.addresses()[0]);
+    println!("{}", server.socket_addrs()[0]);
     server.wait();
 }
 

@@ -127,7 +127,7 @@ fn lag_behind_the_last_response() -> Duration {
     };
     let server = Server::builder().listen("127.0.0.1:0").routes(Router::new().get("/", held)).build();
     server.start().unwrap();
-    let address = server.addresses()[0];
+    let address = server.socket_addrs()[0];
     let client = thread::spawn(move || {
         let stream = greeted(address);
         let read = Instant::now();
@@ -146,7 +146,7 @@ fn lag_behind_the_last_response() -> Duration {
 
 fn stop_with_a_crowd(crowd: usize) -> Duration {
     let server = server();
-    let mut clients = Clients::start(server.addresses()[0], crowd);
+    let mut clients = Clients::start(server.socket_addrs()[0], crowd);
     clients.wait();
     thread::sleep(UNTIL_IDLE);
     let began = Instant::now();

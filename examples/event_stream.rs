@@ -81,7 +81,7 @@ fn announce(server: &ServerHandle) -> io::Result<()> {
 /// Plays three clients: one listens, one downloads, one asks for the page now and then. Requests the stop at the end.
 fn play(server: &ServerHandle) -> io::Result<()> {
     announce(server)?;
-    let address = server.addresses()[0];
+    let address = server.socket_addrs()[0];
     let [events, numbers] = ["/events", "/count"].map(|path| listen(address, path));
     let (mut events, mut numbers) = (events?, numbers?);
     for _ in 0..3 {

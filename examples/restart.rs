@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for life in 1..=5 {
         let began = Instant::now();
         server.start()?;
-        for address in server.addresses() {
+        for address in server.socket_addrs() {
             println!("life {life}: listening on http://{address}/ after {:.1?}", began.elapsed());
             println!("life {life}: {}", ask(address)?);
         }

@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .post("/exit", route(exit).inline());
     let server = Server::builder().listen(given.as_deref().unwrap_or("127.0.0.1:0")).routes(routes).build();
     server.start()?;
-    for address in server.addresses() {
+    for address in server.socket_addrs() {
         println!("listening on http://{address}/");
         if given.is_none() {
             play(address)?;

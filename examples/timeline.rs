@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .collect();
     for (place, server) in servers.iter().enumerate() {
         server.start()?;
-        let address = server.addresses()[0];
+        let address = server.socket_addrs()[0];
         for client in 0..requests.div_ceil(3 * servers.len()) {
             thread::spawn(move || ask(address, place + client, 3));
         }

@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let server = Server::builder().listen(given.as_deref().unwrap_or("127.0.0.1:0")).routes(routes).build();
     let handle = server.handle();
     let player = move |_: &Context| {
-        let address = handle.addresses()[0];
+        let address = handle.socket_addrs()[0];
         println!("listening on ws://{address}/echo");
         if given.is_none() {
             let mut client = connect(address)?;

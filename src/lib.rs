@@ -125,6 +125,8 @@ pub mod http;
 #[doc(hidden)]
 pub mod internals;
 #[cfg(not(loom))]
+mod listen_address;
+#[cfg(not(loom))]
 pub mod metrics;
 #[cfg(not(loom))]
 pub mod observe;
@@ -155,6 +157,7 @@ pub use self::{
     error::{Error, ErrorKind},
     group::{Group, GroupHandle},
     http::{Method, StatusCode, limits::Limits},
+    listen_address::ListenAddress,
     peer::Peer,
     refused::Refused,
     server::{Server, ServerBuilder, ServerHandle},

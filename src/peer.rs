@@ -1,7 +1,7 @@
 //! The other end of a connection, as handlers, observers and reports are told of it.
 //!
 //! The type is opaque because a connection need not come from an Internet address: a client of a Unix-domain socket has
-//! credentials in its place, and a client of a proxy has two addresses. Both can be added without a breaking change.
+//! credentials in its place, and a client of a proxy has two addresses.
 
 use std::{
     fmt,
@@ -39,6 +39,7 @@ pub struct Peer(Kind);
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Kind {
     Tcp(SocketAddr),
+    Unix,
 }
 
 impl Peer {
@@ -53,7 +54,13 @@ impl Peer {
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self.0 {
             Kind::Tcp(address) => Some(address),
+            Kind::Unix => None,
         }
+    }
+
+    /// A client of a Unix-domain socket.
+    pub(crate) fn of_unix() -> Peer {
+        Peer(Kind::Unix)
     }
 }
 
@@ -68,6 +75,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Kind::Tcp(address) => address.fmt(f),
+            Kind::Unix => f.write_str("unix:"),
         }
     }
 }

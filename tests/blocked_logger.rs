@@ -64,7 +64,7 @@ fn it_holds_no_start_no_loop_and_no_stop_and_its_lines_come_in_order() {
     let server = local().loops(1).routes(routes).build();
     let server = soon(&in_background(move || server.start().map(|()| server))).unwrap();
     held.wait_entered();
-    let address = server.handle().addresses()[0];
+    let address = server.handle().socket_addrs()[0];
     let client = soon(&in_background(move || {
         let mut client = Client::connect(address);
         assert_eq!(client.get("/").text(), "served");

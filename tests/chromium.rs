@@ -78,7 +78,7 @@ fn a_browser_misses_nothing_over_a_restart() {
     let expect = |(id, data): &(String, String)| assert_eq!(soon(&seen), format!("{id} {data}"));
 
     let server = serve("127.0.0.1:0");
-    let address = server.addresses()[0];
+    let address = server.socket_addrs()[0];
     let profile = std::env::temp_dir().join(format!("softstop-chromium-{}", std::process::id()));
     let browser = Browser::open(address, &profile);
     assert_eq!(soon(&asked), None, "the browser has seen no event yet");

@@ -48,7 +48,7 @@ fn run(group: Group) -> Receiver<Result<GroupReport, GroupError>> {
 /// Waits until the server serves, and returns its address.
 fn address(handle: &ServerHandle) -> SocketAddr {
     until("the server listens", || handle.is_ready());
-    handle.addresses()[0]
+    handle.socket_addrs()[0]
 }
 
 /// An address that is free at the moment.

@@ -135,7 +135,7 @@ fn a_server_needs_somewhere_to_listen() {
         let error = server.start().unwrap_err();
         assert!(error.to_string().starts_with(&format!("nonsense: cannot listen on {address}: ")), "{error}");
         assert_eq!(error.kind(), softstop::ErrorKind::Misuse, "{error}");
-        assert_eq!(server.addresses(), []);
+        assert_eq!(server.socket_addrs(), []);
     }
 }
 
@@ -156,7 +156,7 @@ fn an_address_is_listened_on_once() {
     );
     let elsewhere = Server::builder().listen("127.0.0.1:0").listen("127.0.0.1:0").build();
     elsewhere.start().unwrap();
-    assert_eq!(elsewhere.addresses().len(), 2, "port 0 is a different port each time");
+    assert_eq!(elsewhere.socket_addrs().len(), 2, "port 0 is a different port each time");
     // Only one server at a time may have the address.
     let second = Server::builder().listen(&address).build();
     second.start().unwrap();
@@ -170,11 +170,11 @@ fn an_address_is_listened_on_once() {
 fn a_server_is_started_once_at_a_time() {
     let server = Server::builder().name("busy").listen("127.0.0.1:0").build();
     server.start().unwrap();
-    let addresses = server.addresses();
+    let addresses = server.socket_addrs();
     let error = server.start().unwrap_err();
     assert_eq!(error.kind(), softstop::ErrorKind::Misuse, "{error}");
     assert_eq!(error.to_string(), "busy: is running already: stop() it first");
-    assert_eq!(server.addresses(), addresses, "the server still runs");
+    assert_eq!(server.socket_addrs(), addresses, "the server still runs");
     assert!(server.handle().is_ready());
     server.stop(StopPolicy::now());
     server.start().unwrap();

@@ -30,7 +30,7 @@ fn a_thousand_starts_and_stops_leave_no_thread_and_no_descriptor() {
             });
         }
         server.start().unwrap();
-        let address = server.handle().addresses()[0];
+        let address = server.handle().socket_addrs()[0];
         let mut kept = Client::connect(address);
         assert_eq!(kept.get("/pool").text(), "pool");
         assert_eq!(kept.get("/inline").text(), "inline");

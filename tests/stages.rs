@@ -81,7 +81,7 @@ fn what_a_cancelled_handler_hands_on_the_queue_of_its_stage_still_takes() {
     let stop = group.handle();
     let ended = in_background(move || group.run());
     until("the server listens", || handle.is_ready());
-    let mut client = Client::connect(handle.addresses()[0]);
+    let mut client = Client::connect(handle.socket_addrs()[0]);
     client.send(get("/"));
     held.wait_entered();
     held.let_one_go();
@@ -154,7 +154,7 @@ fn each_stop_tells_each_server_of_the_stage_once() {
     let stop = group.handle();
     let ended = in_background(move || group.run());
     until("all serve", || front_handle.is_ready() && back_handle.is_ready());
-    let mut client = Client::connect(front_handle.addresses()[0]);
+    let mut client = Client::connect(front_handle.socket_addrs()[0]);
     client.send(get("/"));
     held.wait_entered();
     stop.request_stop(patient());

@@ -176,7 +176,7 @@ fn one_recorder_tells_servers_and_their_lives_apart() {
     for _ in 0..3 {
         for server in &servers {
             server.start().unwrap();
-            assert_eq!(Client::once(server.addresses()[0], get("/")).text(), "hello");
+            assert_eq!(Client::once(server.socket_addrs()[0], get("/")).text(), "hello");
         }
         for server in &servers {
             let report = server.stop(StopPolicy::default());

@@ -65,7 +65,7 @@ fn vanished_streams_and_upgrades_are_noticed() {
     let timeouts = Timeouts::default().keep_alive_probe(Duration::from_secs(1));
     let builder = local().listen("10.87.43.1:0").timeouts(timeouts).routes(routes);
     let (server, _) = start(builder);
-    let port = server.handle().addresses()[1].port().to_string();
+    let port = server.handle().socket_addrs()[1].port().to_string();
     let mut client = Command::new("ip")
         .args(["netns", "exec", name, "bash", "-c", CLIENT, &port])
         .stdin(Stdio::piped())

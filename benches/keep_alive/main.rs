@@ -72,7 +72,7 @@ fn serve(kind: &str) {
         if kind == SERVERS[1] { routes.get("/", route(hello).inline()) } else { routes.get("/", hello) };
     let server = Server::builder().listen("127.0.0.1:0").loops(1).routes(routes).build();
     server.start().unwrap();
-    println!("{}", server.addresses()[0]);
+    println!("{}", server.socket_addrs()[0]);
     server.wait();
 }
 

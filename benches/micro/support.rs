@@ -11,7 +11,7 @@ use softstop::{Router, Server};
 pub(crate) fn serve(routes: Router) -> (Server, SocketAddr) {
     let server = Server::builder().listen("127.0.0.1:0").loops(1).routes(routes).build();
     server.start().unwrap();
-    let address = server.addresses()[0];
+    let address = server.socket_addrs()[0];
     (server, address)
 }
 

@@ -8,6 +8,7 @@
 pub(crate) mod pipe;
 pub(crate) mod stream;
 pub(crate) mod upgrade;
+pub(crate) mod upgraded_stream;
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -15,6 +16,7 @@ pub(crate) use self::{stream::Stream, upgrade::Upgrade};
 pub use self::{
     stream::{BodySender, SendError},
     upgrade::Upgraded,
+    upgraded_stream::UpgradedStream,
 };
 
 /// The content of a response: in memory, or sent while the client reads it.

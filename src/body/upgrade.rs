@@ -11,17 +11,18 @@
 use std::{
     fmt,
     io::{self, Read, Write},
-    net::{Shutdown, TcpStream},
+    net::Shutdown,
     sync::{Arc, Mutex},
 };
 
+use super::upgraded_stream::UpgradedStream;
 use crate::{isolation::disposal::dispose, stop::Context, sync::lock};
 
 type UpgradeHandler = Box<dyn FnOnce(Upgraded, &Context) + Send>;
 
 /// A connection that belongs to its handler alone. Reads and writes block. The drop closes the connection.
 pub struct Upgraded {
-    stream: TcpStream,
+    stream: UpgradedStream,
     /// The bytes that the client had sent behind its request.
     early: io::Cursor<Vec<u8>>,
 }
@@ -46,14 +47,14 @@ impl Drop for Taker {
 }
 
 impl Upgraded {
-    /// The socket: to set time-outs, or to shut the socket down from another thread ([`TcpStream::try_clone`]).
+    /// The socket: to set time-outs, or to shut the socket down from another thread ([`UpgradedStream::try_clone`]).
     ///
     /// Read from `self`, not from the socket, because the loop may have read some of the client's bytes already.
     ///
-    /// Writes through `self` never raise SIGPIPE. A vectored write to the socket itself does, if the client is gone and the
-    /// process has given SIGPIPE its default disposition back.
+    /// Writes through `self` never raise SIGPIPE. A vectored write to the socket of the standard library does, if the client is
+    /// gone and the process has given SIGPIPE its default disposition back.
     #[must_use]
-    pub fn stream(&self) -> &TcpStream {
+    pub fn stream(&self) -> &UpgradedStream {
         &self.stream
     }
 }
@@ -93,7 +94,7 @@ impl Upgrade {
     }
 
     /// Runs the handler to its end, on this thread.
-    pub(crate) fn run(&self, stream: TcpStream, early: Vec<u8>) -> io::Result<()> {
+    pub(crate) fn run(&self, stream: UpgradedStream, early: Vec<u8>) -> io::Result<()> {
         let Some((handler, context)) = lock(&self.taker.0).take() else { return Ok(()) };
         stream.set_nonblocking(false)?;
         let waker = stream.try_clone()?;

@@ -14,13 +14,14 @@
 
 mod closed;
 mod events;
+#[allow(dead_code, reason = "the handover uses it")]
+mod listeners;
 mod loops;
 mod threads;
 mod user_threads;
 mod waiting;
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc, Condvar, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -39,11 +40,12 @@ pub(crate) use user_threads::{NotSpawned, UserCode};
 use crate::{
     config::Config,
     engine::{
-        net::{LoopMessage, LoopReport, Mailbox},
+        net::{Holding, LoopMessage, LoopReport, Mailbox},
         pool::Pool,
     },
     error::Error,
     isolation::journal,
+    listen_address::ListenAddress,
     rounded::Rounded,
     stop::{Cause, Context, Phase, StopPolicy, Timeline, WaitGroup, phase_lengths},
     sync::lock,
@@ -55,7 +57,10 @@ pub(crate) struct Run {
     config: Arc<Config>,
     pub(crate) pool: Arc<Pool>,
     /// Where the run listens.
-    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) addresses: Vec<ListenAddress>,
+    /// Who holds each of its listeners.
+    #[allow(dead_code, reason = "the handover uses it")]
+    holdings: Vec<Holding>,
     pub(crate) in_flight: WaitGroup,
     user_threads: UserThreads,
     /// Ends when the grace period is over.
@@ -127,7 +132,7 @@ impl Run {
     fn new(
         config: &Arc<Config>,
         pool: Arc<Pool>,
-        addresses: Vec<SocketAddr>,
+        (addresses, holdings): (Vec<ListenAddress>, Vec<Holding>),
         parent: Option<&Context>,
         mailboxes: Vec<Mailbox<LoopMessage>>,
     ) -> Run {
@@ -137,6 +142,7 @@ impl Run {
             config: Arc::clone(config),
             pool,
             addresses,
+            holdings,
             in_flight: WaitGroup::new(),
             user_threads: UserThreads::default(),
             hard,

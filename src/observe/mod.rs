@@ -26,10 +26,11 @@ mod timeline;
 
 pub use self::{recorder::Recorder, recording::Recording};
 
-use std::{fmt, io, net::SocketAddr, time::Instant};
+use std::{fmt, io, time::Instant};
 
 use crate::{
     http::StatusCode,
+    listen_address::ListenAddress,
     peer::Peer,
     stop::{CloseReason, ListenerEnd, Phase, StopPolicy},
 };
@@ -100,7 +101,7 @@ pub enum Event<'a> {
     /// what follows.
     ListenerFailed {
         /// The address of the listener.
-        address: SocketAddr,
+        address: &'a ListenAddress,
         /// The error of the operating system.
         error: io::ErrorKind,
     },

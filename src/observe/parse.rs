@@ -82,7 +82,9 @@ impl Reader {
             Note::ListenerClosed { rescued, end } => {
                 self.last_run().listener_closed = Some(ListenerClosed { at, rescued, end });
             }
-            Note::ListenerFailed { address } => self.last_run().listener_failures.push((at, address)),
+            Note::ListenerFailed { ref address } => {
+                self.last_run().listener_failures.push((at, address.clone()));
+            }
             Note::ConnectionOpened { connection, ref peer } => {
                 let opened =
                     Connection { peer: Some(peer.clone()), opened: Some(at), ..Connection::unknown() };

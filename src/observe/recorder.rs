@@ -9,7 +9,6 @@
 use std::{
     collections::VecDeque,
     fmt,
-    net::SocketAddr,
     sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime},
 };
@@ -17,6 +16,7 @@ use std::{
 use super::{ConnectionId, Event, Observer, recording::Recording};
 use crate::{
     http::StatusCode,
+    listen_address::ListenAddress,
     peer::Peer,
     stop::{CloseReason, ListenerEnd, Phase, StopPolicy},
     sync::lock,
@@ -88,7 +88,7 @@ pub(super) enum Note {
     StopAsked { policy: Box<StopPolicy> },
     PhaseEntered { phase: Phase },
     ListenerClosed { rescued: u64, end: ListenerEnd },
-    ListenerFailed { address: SocketAddr },
+    ListenerFailed { address: ListenAddress },
     ConnectionOpened { connection: ConnectionId, peer: Peer },
     RequestRead { connection: ConnectionId, request: u64, line: Box<str> },
     HandlerQueued { connection: ConnectionId, request: u64 },
@@ -192,7 +192,7 @@ impl Note {
             Event::StopAsked { policy, .. } => Note::StopAsked { policy: Box::new(policy) },
             Event::PhaseEntered { phase, .. } => Note::PhaseEntered { phase },
             Event::ListenerClosed { rescued, end } => Note::ListenerClosed { rescued, end },
-            Event::ListenerFailed { address, .. } => Note::ListenerFailed { address },
+            Event::ListenerFailed { address, .. } => Note::ListenerFailed { address: address.clone() },
             Event::ConnectionOpened { connection, peer } => {
                 Note::ConnectionOpened { connection, peer: peer.clone() }
             }

@@ -15,12 +15,12 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
     time::{Duration, SystemTime},
 };
 
 use crate::{
     http::StatusCode,
+    listen_address::ListenAddress,
     peer::Peer,
     stop::{self, CloseReason, ListenerEnd, StopPolicy, Stuck},
 };
@@ -64,7 +64,7 @@ pub struct Run {
     /// When the listener was closed. `None` also if the stop allowed no time for it, as [`StopPolicy::now`] does.
     pub listener_closed: Option<ListenerClosed>,
     /// The listeners that failed: when, and their addresses.
-    pub listener_failures: Vec<(Duration, SocketAddr)>,
+    pub listener_failures: Vec<(Duration, ListenAddress)>,
     /// When all loops had returned. Handlers that ran on after this time were left behind.
     pub ended: Option<Duration>,
     /// The connections of the run, in the order of their first events.

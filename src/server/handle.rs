@@ -6,6 +6,7 @@ use super::lifecycle::{Lifecycle, Snapshot};
 use crate::{
     engine::run::Run,
     error::Error,
+    listen_address::ListenAddress,
     metrics::Metrics,
     refused::Refused,
     stop::{Context, Phase, StopPolicy, StopReport},
@@ -104,8 +105,15 @@ impl ServerHandle {
     ///
     /// Empty unless the server runs, or has kept its listeners ([`StopPolicy::keep_listener`]).
     #[must_use]
-    pub fn addresses(&self) -> Vec<SocketAddr> {
+    pub fn addresses(&self) -> Vec<ListenAddress> {
         self.lifecycle.addresses()
+    }
+
+    /// The TCP addresses among [`addresses`](ServerHandle::addresses), in the same order. For a server that listens on TCP only,
+    /// these are all of them.
+    #[must_use]
+    pub fn socket_addrs(&self) -> Vec<SocketAddr> {
+        self.addresses().iter().filter_map(ListenAddress::socket_addr).collect()
     }
 
     /// How the server is doing: what it has counted since its first start, and what it is doing just now. The call costs the

@@ -11,10 +11,7 @@
 //! A server is in one of these states for its user. How far a stop has come, and whether the loops have left, is a state of the
 //! run: see [`Run`].
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Condvar, Mutex, PoisonError},
-};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crate::{
     config::Config,
@@ -23,6 +20,7 @@ use crate::{
         run::{ClosedRun, Run},
     },
     error::Error,
+    listen_address::ListenAddress,
     metrics::Totals,
     stop::{StopPolicy, StopReport},
     sync::lock,
@@ -167,7 +165,7 @@ impl Lifecycle {
     }
 
     /// The addresses of the run that is under way, or of the listeners that the last run has kept.
-    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+    pub(super) fn addresses(&self) -> Vec<ListenAddress> {
         match &lock(&self.locked).state {
             State::Running(run) => run.addresses.clone(),
             State::Stopped(closed) => closed.addresses(),

@@ -15,6 +15,8 @@
 mod builder;
 mod handle;
 mod lifecycle;
+#[allow(dead_code, reason = "the handover uses it")]
+mod listeners;
 mod metrics_route;
 mod start;
 
@@ -30,6 +32,7 @@ use crate::{
     app::router::Router,
     config::Config,
     error::Error,
+    listen_address::ListenAddress,
     stop::{StopPolicy, StopReport},
 };
 
@@ -75,8 +78,14 @@ impl Server {
 
     /// The addresses that the server listens on while it runs: see [`ServerHandle::addresses`].
     #[must_use]
-    pub fn addresses(&self) -> Vec<SocketAddr> {
+    pub fn addresses(&self) -> Vec<ListenAddress> {
         self.handle.addresses()
+    }
+
+    /// The TCP addresses among them: see [`ServerHandle::socket_addrs`].
+    #[must_use]
+    pub fn socket_addrs(&self) -> Vec<SocketAddr> {
+        self.handle.socket_addrs()
     }
 
     /// Binds all addresses, starts the loops, and returns. From then on the server serves, and the calling thread is free.
@@ -128,7 +137,7 @@ impl Server {
 
     /// Binds without serving: clients that connect wait in the accept queue.
     pub(crate) fn bind(&self) -> Result<Start<'_>, Error> {
-        Start::bind(self)
+        Start::bind(self, &mut Vec::new())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     app::request::RequestFactory,
     config::Config,
     engine::{
-        net::{Listener, bind},
+        net::{GivenListener, ListenOptions, Listener, bind},
         run::{Run, RunEvent},
     },
     error::Error,
@@ -31,11 +31,13 @@ enum StartOutcome {
 }
 
 impl<'a> Start<'a> {
-    /// Binds every address of the server that the last run has not kept. Clients that connect wait in the accept queue.
-    pub(super) fn bind(server: &'a Server) -> Result<Start<'a>, Error> {
+    /// Binds every address of the server that the last run has not kept, unless a listener among `given` has the address
+    /// already. Clients that connect wait in the accept queue.
+    pub(super) fn bind(server: &'a Server, given: &mut Vec<GivenListener>) -> Result<Start<'a>, Error> {
         let listeners = server.handle.lifecycle.begin_start()?;
         let mut start = Start { server, listeners, outcome: StartOutcome::Failed };
         let Config { name, listen, backlog, timeouts, .. } = &*server.handle.lifecycle.config;
+        let options = ListenOptions { backlog: *backlog, keep_alive_probe: timeouts.keep_alive_probe };
         if listen.is_empty() {
             return Err(Error::misuse(format!(
                 "{name}: has no address: call ServerBuilder::listen before build"
@@ -51,7 +53,7 @@ impl<'a> Start<'a> {
                     }
                     _ => Error::io(format!("{name}: cannot listen on {address}"), error),
                 };
-                let bound = bind(address, index, *backlog, timeouts.keep_alive_probe);
+                let bound = bind(address, index, options, given);
                 start.listeners.extend(bound.map_err(cannot)?);
             }
         }

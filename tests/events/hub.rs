@@ -188,7 +188,7 @@ fn a_stop_says_good_bye_and_spreads_the_return() {
     // The hub goes on. Events that are published now wait for the clients that come back.
     broadcast.hub.publish(&Event::new("meanwhile"));
     broadcast.server.start().unwrap();
-    let mut back = Listener::connect(broadcast.server.addresses()[0], Some(&last));
+    let mut back = Listener::connect(broadcast.server.socket_addrs()[0], Some(&last));
     assert_eq!(back.events(1), ["meanwhile"]);
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn attack(
     let builder = Server::builder().name(NAME).listen("127.0.0.1:0").loops(LOOPS).max_workers(WORKERS);
     let server = configure(builder.routes(routes())).build();
     server.start().unwrap();
-    let address = server.addresses()[0];
+    let address = server.socket_addrs()[0];
     let serving = descriptors();
 
     beside_polite(address, || play(address));

@@ -18,7 +18,7 @@ fn listening_on(spec: &str) -> ServerBuilder {
 fn start(spec: &str) -> (Server, Vec<SocketAddr>) {
     let server = listening_on(spec).build();
     server.start().unwrap();
-    let addresses = server.addresses();
+    let addresses = server.socket_addrs();
     (server, addresses)
 }
 
@@ -41,9 +41,9 @@ fn a_port_alone_and_localhost_are_served_on_both_families() {
 fn both_families_are_kept_from_a_stop_to_the_next_start() {
     let (server, addresses) = start("localhost:0");
     server.stop(patient().keep_listener());
-    assert_eq!(server.addresses(), addresses);
+    assert_eq!(server.socket_addrs(), addresses);
     server.start().unwrap();
-    assert_eq!(server.addresses(), addresses);
+    assert_eq!(server.socket_addrs(), addresses);
     for address in addresses {
         assert_eq!(Client::once(address, get("/")).text(), "served");
     }

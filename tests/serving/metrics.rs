@@ -32,7 +32,7 @@ fn counts_and_lengths_are_read_while_the_server_runs() {
     let before = handle.metrics();
     assert_eq!((before.phase, before.starts, before.accepted), (Phase::Stopped, 0, 0));
     server.start().unwrap();
-    let address = server.addresses()[0];
+    let address = server.socket_addrs()[0];
     let mut client = Client::connect(address);
     assert_eq!(client.get("/").status, 200);
     assert_eq!(client.get("/none").status, 404);
@@ -73,7 +73,7 @@ fn counts_and_lengths_are_read_while_the_server_runs() {
     assert_eq!(after.responses.total(), 7);
     // The metrics count over all runs.
     server.start().unwrap();
-    assert_eq!(Client::once(server.addresses()[0], get("/")).text(), "hello");
+    assert_eq!(Client::once(server.socket_addrs()[0], get("/")).text(), "hello");
     let again = handle.metrics();
     assert_eq!((again.starts, again.accepted, again.responses[StatusCode::OK]), (2, 5, 5));
     let second = server.stop(patient());

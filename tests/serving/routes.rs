@@ -207,7 +207,7 @@ fn ipv6_and_two_listeners_lead_to_the_same_routes() {
     let peer = |request: &Request| request.peer().ip().map(|address| address.to_string()).unwrap_or_default();
     let builder = local().listen("[::1]:0").listen("127.0.0.1:0");
     let (server, _) = start(builder.routes(Router::new().get("/", peer)));
-    let addresses = server.handle().addresses();
+    let addresses = server.handle().socket_addrs();
     assert_eq!(addresses.len(), 3);
     let peers: Vec<String> =
         addresses.iter().map(|address| Client::once(*address, get("/")).text().to_owned()).collect();
@@ -219,7 +219,7 @@ fn all_of_ipv4_and_all_of_ipv6_are_two_listeners() {
     let routes = || Router::new().get("/", route(|_: &Request| "served").inline());
     let four = Server::builder().listen("0.0.0.0:0").routes(routes()).build();
     four.start().unwrap();
-    let port = four.handle().addresses()[0].port();
+    let port = four.handle().socket_addrs()[0].port();
     let six = Server::builder().listen(format!("[::]:{port}")).routes(routes()).build();
     six.start().unwrap();
     for loopback in ["127.0.0.1", "::1"] {

@@ -26,7 +26,7 @@ fn expect_all_rescued(policy: StopPolicy, end: ListenerEnd) {
         .get("/", route(|_: &Request| "served").inline())
         .get("/held", route(move |_: &Request| gate.pass()).inline());
     let (server, _) = start(local().listen("[::1]:0").loops(1).routes(routes));
-    let addresses = server.addresses();
+    let addresses = server.socket_addrs();
     assert!(addresses[0].is_ipv4() && addresses[1].is_ipv6(), "{addresses:?}");
     let mut busy = Client::connect(addresses[0]);
     busy.send(get("/held"));

@@ -102,7 +102,7 @@ fn a_stop_of_a_stopped_server_is_harmless_and_counts_once() {
     assert!(!idle.was_running() && idle.is_clean(), "{idle}");
     for _ in 0..3 {
         server.start().unwrap();
-        let address = server.handle().addresses()[0];
+        let address = server.handle().socket_addrs()[0];
         assert_eq!(
             Client::once(address, get("/")).text(),
             "served",
@@ -115,17 +115,17 @@ fn a_stop_of_a_stopped_server_is_harmless_and_counts_once() {
             assert!(!server.stop(StopPolicy::now()).was_running());
             assert_eq!(server.wait().to_string(), report.to_string(), "the report of the last run");
         }
-        assert!(server.handle().addresses().is_empty());
+        assert!(server.handle().socket_addrs().is_empty());
     }
 }
 
 #[test]
 fn start_while_running_or_stopping_is_an_error_and_harmless() {
     let (server, mut client, held) = busy_server();
-    let address = server.handle().addresses();
+    let address = server.handle().socket_addrs();
     let refused = server.start().unwrap_err();
     assert!(refused.kind() == ErrorKind::Misuse && refused.to_string().contains("running"), "{refused}");
-    assert_eq!(server.handle().addresses(), address, "the server runs on");
+    assert_eq!(server.handle().socket_addrs(), address, "the server runs on");
     let report = begin_stop(&server, patient());
     let refused = server.start().unwrap_err();
     assert!(refused.kind() == ErrorKind::Misuse && refused.to_string().contains("stopping"), "{refused}");
@@ -188,7 +188,7 @@ fn several_may_wait() {
 fn to_drop_a_running_server_is_to_stop_it() {
     let (server, mut client, held) = busy_server();
     let handle = server.handle();
-    let address = handle.addresses()[0];
+    let address = handle.socket_addrs()[0];
     let dropped = in_background(move || drop(server));
     crate::support::until("the stop begins", || !handle.is_ready());
     held.let_one_go();

@@ -105,7 +105,7 @@ fn a_handler_that_never_returns_is_named_and_left_behind() {
     client.read_all_there_is();
     // The server can be started again while the old handler still runs.
     server.start().unwrap();
-    let mut client = Client::connect(server.handle().addresses()[0]);
+    let mut client = Client::connect(server.handle().socket_addrs()[0]);
     client.send(get("/stubborn/2"));
     held.wait_entered();
     held.let_one_go();
@@ -135,7 +135,7 @@ fn an_inline_handler_that_blocks_is_named_as_what_it_blocks() {
     client.read_all_there_is();
     server.start().unwrap();
     assert_eq!(
-        Client::once(server.handle().addresses()[0], get("/")).status,
+        Client::once(server.handle().socket_addrs()[0], get("/")).status,
         204,
         "the next run is not affected"
     );

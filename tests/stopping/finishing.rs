@@ -71,7 +71,7 @@ fn a_large_response_is_delivered_in_full() {
         local().routes(Router::new().get("/pool", large).get("/inline", route(large).inline())).build();
     for target in ["/pool", "/inline"] {
         server.start().unwrap();
-        let mut client = Client::connect_with_small_window(server.handle().addresses()[0]);
+        let mut client = Client::connect_with_small_window(server.handle().socket_addrs()[0]);
         client.send(get(target));
         assert_eq!(client.read_bytes(1), b"H", "the response has begun");
         let report = begin_stop(&server, patient());

@@ -78,7 +78,11 @@ fn one_that_waits_for_its_own_end_is_told_instead_of_hanging() {
     for target in ["/pool", "/inline"] {
         server.start().unwrap();
         let handle = server.handle();
-        assert_eq!(Client::once(handle.addresses()[0], get(target)).text(), "false true false", "{target}");
+        assert_eq!(
+            Client::once(handle.socket_addrs()[0], get(target)).text(),
+            "false true false",
+            "{target}"
+        );
         let report = soon(&in_background(move || handle.wait()));
         assert!(
             report.is_clean() && report.requests.completed == 1,

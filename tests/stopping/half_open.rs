@@ -65,7 +65,7 @@ impl HalfOpen {
 fn idle_server() -> (Server, Vec<SocketAddr>) {
     let routes = Router::new().get("/", route(|_: &Request| "served").inline());
     let (server, _) = start(local().listen("[::1]:0").loops(1).routes(routes));
-    let addresses = server.addresses();
+    let addresses = server.socket_addrs();
     (server, addresses)
 }
 

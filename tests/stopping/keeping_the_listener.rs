@@ -30,11 +30,11 @@ fn who_connects_between_stop_and_start_is_served() {
         assert!(report.is_clean() && report.requests.completed >= 1, "{report}");
         assert_eq!(report.listener, Some(ListenerEnd::Kept), "{report}");
         kept.expect_end();
-        assert_eq!(server.addresses(), [address], "the socket is still listening");
+        assert_eq!(server.socket_addrs(), [address], "the socket is still listening");
         let mut waiting: Vec<Client> = (0..8).map(|_| Client::connect(address)).collect();
         waiting.iter_mut().for_each(|client| client.send(get(target)));
         server.start().unwrap();
-        assert_eq!(server.addresses(), [address], "the very same socket");
+        assert_eq!(server.socket_addrs(), [address], "the very same socket");
         for client in &mut waiting {
             assert_eq!(client.read_response().text(), &target[1..]);
         }
@@ -89,7 +89,7 @@ fn a_further_stop_that_does_not_keep_it_serves_who_waits_and_closes_it() {
     let report = soon(&report);
     assert!(report.is_clean() && report.requests.completed == 3, "{report}");
     assert_eq!(report.rescued, 1, "{report}");
-    assert!(server.addresses().is_empty());
+    assert!(server.socket_addrs().is_empty());
     assert!(TcpStream::connect(address).is_err(), "the listener is closed");
 }
 
@@ -100,7 +100,7 @@ fn without_a_next_start_those_who_wait_are_let_go() {
     server.stop(patient().keep_listener());
     let mut waiting = TcpStream::connect(address).unwrap();
     drop(server);
-    assert!(handle.addresses().is_empty());
+    assert!(handle.socket_addrs().is_empty());
     waiting.set_read_timeout(Some(HUNG)).unwrap();
     assert!(matches!(waiting.read(&mut [0]), Ok(0) | Err(_)));
     assert!(TcpStream::connect(address).is_err(), "the listener is closed");
@@ -162,14 +162,14 @@ fn a_stop_of_a_stopped_server_that_does_not_keep_it_closes_it() {
     for by_handle in [false, true] {
         let (server, address) = serve(routes());
         server.stop(patient().keep_listener());
-        assert_eq!(server.addresses(), [address]);
+        assert_eq!(server.socket_addrs(), [address]);
         if by_handle {
             server.handle().request_stop(patient());
         } else {
             assert!(!server.stop(patient()).was_running());
         }
         assert!(TcpStream::connect(address).is_err(), "the listener is closed");
-        assert!(server.addresses().is_empty());
+        assert!(server.socket_addrs().is_empty());
     }
 }
 

@@ -124,7 +124,7 @@ fn all_pipelined_requests_are_answered_and_only_the_last_says_close() {
     let server = local().routes(routes).build();
     for paths in [["/pool", "/inline"], ["/pool", "/pool"]] {
         server.start().unwrap();
-        let address = server.handle().addresses()[0];
+        let address = server.handle().socket_addrs()[0];
         let target = |n: usize| format!("{}?n={n}", paths[n % 2]);
         let mut client = Client::connect(address);
         client.send((0..10).map(|n| get(&target(n))).collect::<String>());

@@ -100,7 +100,7 @@ fn the_server_of_an_ordinary_user() {
     assert_the_filter_is_refused();
     let routes = Router::new().get("/", route(|_: &Request| "served").inline());
     let (server, _) = start(local().listen("[::1]:0").loops(1).routes(routes));
-    server.addresses().iter().for_each(|address| println!("listening {address}"));
+    server.socket_addrs().iter().for_each(|address| println!("listening {address}"));
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap();
     let report = begin_stop(&server, patient().quiet(HUNG));

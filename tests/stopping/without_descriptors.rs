@@ -94,7 +94,7 @@ fn whoever_waits_is_served_by_the_start_that_has_descriptors_again() {
 
 fn restart() {
     let (server, kept, mut waiting, mut taken) = exhausted();
-    let address = server.addresses()[0];
+    let address = server.socket_addrs()[0];
     let handle = server.handle();
     handle.request_stop(patient().keep_listener());
     let report = soon(&in_background(move || handle.wait()));
@@ -108,7 +108,7 @@ fn restart() {
     taken.extend(take_all());
     assert_eq!(server.start().unwrap_err().kind(), ErrorKind::Io, "no descriptor for a loop");
     assert_eq!(handle.phase(), Phase::Stopped);
-    assert_eq!(server.addresses(), [address], "the socket is still listening");
+    assert_eq!(server.socket_addrs(), [address], "the socket is still listening");
     drop(taken);
     server.start().unwrap();
     for client in &mut waiting {

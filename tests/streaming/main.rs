@@ -33,7 +33,7 @@ impl Served {
     }
 
     fn address(&self) -> SocketAddr {
-        self.0.addresses()[0]
+        self.0.socket_addrs()[0]
     }
 
     /// A client that has sent this part of a request.

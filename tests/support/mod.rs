@@ -31,7 +31,7 @@ pub(crate) fn local() -> ServerBuilder {
 pub(crate) fn start(builder: ServerBuilder) -> (Server, SocketAddr) {
     let server = builder.build();
     server.start().unwrap();
-    let address = server.handle().addresses()[0];
+    let address = server.handle().socket_addrs()[0];
     (server, address)
 }
 

@@ -116,7 +116,7 @@ struct Stopped {
 /// Starts, loads and stops the server. Returns `None` after an interruption.
 fn stop_once(server: &Server, options: &Stop, context: &Context) -> Result<Option<Stopped>, Box<dyn Error>> {
     server.start()?;
-    let address = *server.addresses().first().ok_or("the server has no address")?;
+    let address = *server.socket_addrs().first().ok_or("the server has no address")?;
     let (active, idle) = match options.load {
         StopLoad::Idle => (0, options.clients + options.idle_connections),
         _ => (options.clients, options.idle_connections),

@@ -8,19 +8,39 @@
 //!   :8080                         both of the former
 //!   localhost:8080                127.0.0.1 and ::1, without asking a resolver (RFC 6761 section 6.3)
 //!   name:8080                     every address that the system's resolver knows
+//!   unix:/run/app.sock            a Unix-domain socket: see `unix`
 //! ```
+
+mod unix;
 
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
 };
 
+pub(super) use unix::{FileOptions, UnixMeaning};
+
+/// The listeners that a listen address means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// One TCP listener on each of these addresses.
+    Tcp(Vec<SocketAddr>),
+    Unix(UnixMeaning),
+}
+
 /// What `spec` means.
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::InvalidInput`] with advice if it is no `host:port`; what the resolver says if it does not know the name.
-pub(super) fn resolve(spec: &str) -> io::Result<Vec<SocketAddr>> {
+/// [`io::ErrorKind::InvalidInput`] with advice if it is no address of these kinds; what the resolver says if it does not know the name.
+pub(super) fn resolve(spec: &str) -> io::Result<Meaning> {
+    match spec.strip_prefix("unix:") {
+        Some(socket) => unix::parse(socket).map(Meaning::Unix),
+        None => resolve_tcp(spec).map(Meaning::Tcp),
+    }
+}
+
+fn resolve_tcp(spec: &str) -> io::Result<Vec<SocketAddr>> {
     let (host, port) = spec.rsplit_once(':').ok_or_else(advice)?;
     let port = port.parse().map_err(|_| advice())?;
     let both = |v4: Ipv4Addr, v6: Ipv6Addr| [IpAddr::V4(v4), IpAddr::V6(v6)];
@@ -42,8 +62,7 @@ pub(super) fn resolve(spec: &str) -> io::Result<Vec<SocketAddr>> {
 }
 
 fn advice() -> io::Error {
-    let advice =
-        "write host:port, such as 127.0.0.1:8080, [::1]:8080, localhost:8080, or :8080 for every address";
+    let advice = "write host:port, such as 127.0.0.1:8080, [::1]:8080, localhost:8080, or :8080 for every address; or unix:/PATH";
     io::Error::new(io::ErrorKind::InvalidInput, advice)
 }
 
@@ -64,7 +83,7 @@ mod tests {
         ];
         for (spec, expected) in cases {
             let expected: Vec<SocketAddr> = expected.iter().map(|address| address.parse().unwrap()).collect();
-            assert_eq!(resolve(spec).unwrap(), expected, "{spec}");
+            assert_eq!(resolve(spec).unwrap(), Meaning::Tcp(expected), "{spec}");
         }
     }
 

@@ -34,9 +34,9 @@ mod streaming;
 
 use std::{io, sync::Arc, time::Instant};
 
-use mio::{Token, event::Event as Readiness, net::TcpStream};
+use mio::{Token, event::Event as Readiness};
 
-use super::{loop_context::LoopContext, output::Output, throughput::Throughput};
+use super::{loop_context::LoopContext, output::Output, socket::Stream, throughput::Throughput};
 use crate::{
     app::{
         middleware::RefusalKind,
@@ -54,7 +54,7 @@ use crate::{
 use streaming::Streaming;
 
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     token: Token,
     peer: Peer,
     http: Conn,
@@ -169,7 +169,7 @@ pub(crate) enum Flow {
 
 impl Connection {
     pub(crate) fn new(
-        stream: TcpStream,
+        stream: Stream,
         peer: Peer,
         token: Token,
         in_flight: WaitGuard,
@@ -198,7 +198,7 @@ impl Connection {
         ConnectionId { loop_number: loop_context.number, token: self.token.0 }
     }
 
-    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+    pub(crate) fn stream(&mut self) -> &mut Stream {
         &mut self.stream
     }
 

@@ -21,27 +21,32 @@ mod stopping;
 
 use std::{
     io,
-    net::SocketAddr,
     ops::ControlFlow,
+    os::fd::OwnedFd,
     time::{Duration, Instant},
 };
 
-use mio::{Events, Poll, Token, event::Event, net::TcpStream};
+use crossbeam_channel::Sender;
+use mio::{Events, Poll, Token, event::Event};
 
 use accepting::Accepting;
 
 use super::{
     connection::Connection,
     deadlines::Deadlines,
+    holding::Holding,
     listener::Listener,
     loop_context::LoopContext,
     mailbox::{Inbox, Mailbox, mailbox},
+    socket::Stream,
     table::Table,
 };
 use crate::{
     app::request::Request,
     error::Error,
     isolation::{contain::catch, journal, repeated::Repeated},
+    listen_address::ListenAddress,
+    peer::Peer,
     stop::{ListenerEnd, Phase, Straggler, WaitGuard},
 };
 
@@ -56,9 +61,12 @@ const EVENTS_A_TURN: usize = 1024;
 /// What other threads can tell a loop.
 pub(crate) enum LoopMessage {
     /// The accepting loop has a connection for this loop.
-    Accepted(TcpStream, SocketAddr, WaitGuard),
+    Accepted(Stream, Peer, WaitGuard),
     /// A worker has answered a request of that connection.
     Answered(Token, Box<Request>),
+    /// Somebody wants further descriptors of the listeners, and waits for the answer.
+    #[allow(dead_code, reason = "the handover uses it")]
+    DuplicateListeners(Sender<io::Result<Vec<DuplicateListener>>>),
     /// The loop panics, because a test wants to see what follows.
     #[cfg(test)]
     Panic,
@@ -66,6 +74,15 @@ pub(crate) enum LoopMessage {
     ContentWanted(Token),
     /// A sender of the stream that the connection sends has added something, or has ended.
     Fed(Token),
+}
+
+#[allow(dead_code, reason = "the handover uses it")]
+/// A further descriptor of an open listener.
+pub(crate) struct DuplicateListener {
+    pub(crate) listen_index: usize,
+    pub(crate) address: ListenAddress,
+    pub(crate) holding: Holding,
+    pub(crate) descriptor: OwnedFd,
 }
 
 pub(crate) struct EventLoop {
@@ -234,6 +251,8 @@ impl EventLoop {
     fn on_message(&mut self, message: LoopMessage) {
         match message {
             LoopMessage::Accepted(stream, peer, in_flight) => self.add(stream, peer, in_flight),
+            // The sender has room for the one answer, so this does not block.
+            LoopMessage::DuplicateListeners(answer) => _ = answer.try_send(self.duplicate_listeners()),
             #[cfg(test)]
             LoopMessage::Panic => panic!("as the test wants"),
             LoopMessage::ContentWanted(connection) => {

@@ -1,17 +1,23 @@
-//! Listening sockets: how they are set up, which processes hold them, and accept(2) with its errors sorted by what follows.
+//! Listening sockets: how they are bound or adopted, and accept(2) with its errors sorted by what follows.
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener as StdTcpListener},
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
 
-use mio::net::{TcpListener, TcpStream};
-#[cfg(target_vendor = "apple")]
-use socket2::SockRef;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use mio::net::TcpListener;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use super::address::resolve;
+use super::{
+    address::{Meaning, resolve},
+    given::GivenListener,
+    holding::{Holder, Holding},
+    socket::{ListenSocket, Stream},
+    unix_listener::{self, SocketFile},
+};
+use crate::{listen_address::ListenAddress, peer::Peer};
 
 /// So many keep-alive probes without an answer end a connection.
 const PROBES: u32 = 3;
@@ -21,36 +27,39 @@ const LONGEST_PROBE: Duration = Duration::from_secs(32_767);
 /// How often `bind` tries to find a port that is free on every address, for a listen address with port 0.
 const PORT_TRIES: usize = 16;
 
-/// A listening socket between two runs, or before the first one.
+/// A listening socket: before a run, in the loop that accepts, or kept between two runs.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    pub(crate) socket: StdTcpListener,
-    pub(crate) holder: Holder,
+    pub(crate) socket: ListenSocket,
+    pub(crate) address: ListenAddress,
+    pub(crate) holding: Holding,
     /// The index of its listen address in the configuration.
     pub(crate) listen_index: usize,
-}
-
-/// Which processes hold a listening socket. A stop must not change a listener that other processes hold, too: a binding or a
-/// filter belongs to the socket, not to the descriptor. It would outlive this process, and the other processes would get no new
-/// client any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Holder {
-    /// This process alone, because it has bound the socket. A stop refuses new clients, empties the accept queue and closes the listener.
-    Alone,
-    /// Other processes, too, because the listener was inherited or handed over. A stop leaves the listener as it is.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for listeners that come from elsewhere"))]
-    Shared,
+    /// The file of a Unix listener that is to be removed with the listener. Dropped after the socket.
+    #[allow(dead_code, reason = "only its drop does something")]
+    pub(super) file: Option<SocketFile>,
 }
 
 impl Listener {
-    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+    /// A further descriptor of the socket.
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.socket.as_fd().try_clone_to_owned()
     }
+}
+
+/// What all listeners of a server have in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListenOptions {
+    /// The length of the accept queue.
+    pub(crate) backlog: i32,
+    /// That of [`Timeouts`](crate::Timeouts).
+    pub(crate) keep_alive_probe: Option<Duration>,
 }
 
 /// Listens on every address that `spec` means (see [`resolve`]) and that the machine has. Addresses that the machine does not
 /// have are left out: a name may resolve to an address of another machine, and IPv6 may be switched off. All listeners have one
-/// port, also if the system chooses it. `keep_alive_probe` is that of [`Timeouts`](crate::Timeouts).
+/// port, also if the system chooses it. A listener among `given` that listens on such an address already is used instead, and
+/// taken out of `given`.
 ///
 /// # Errors
 ///
@@ -58,35 +67,62 @@ impl Listener {
 pub(crate) fn bind(
     spec: &str,
     listen_index: usize,
-    backlog: i32,
-    keep_alive_probe: Option<Duration>,
+    options: ListenOptions,
+    given: &mut Vec<GivenListener>,
 ) -> io::Result<Vec<Listener>> {
-    let addresses = resolve(spec)?;
+    let addresses = match resolve(spec)? {
+        Meaning::Tcp(addresses) => addresses,
+        Meaning::Unix(socket) => {
+            return unix_listener::bind(&socket, listen_index, options.backlog, given)
+                .map(|listener| vec![listener]);
+        }
+    };
+    if addresses.iter().all(|address| address.port() == 0) {
+        // The port was chosen when the listener was bound. All listeners of one listen address are taken, so that they have one port.
+        let taken = GivenListener::take_group(given, spec, listen_index);
+        if !taken.is_empty() {
+            return Ok(taken);
+        }
+    }
     for _ in 1..PORT_TRIES {
-        match bind_all(&addresses, listen_index, backlog, keep_alive_probe) {
+        match bind_all(&addresses, listen_index, options, given) {
             // The port that the system chose for the first address is taken on the second.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && addresses[0].port() == 0 => {}
             outcome => return outcome,
         }
     }
-    bind_all(&addresses, listen_index, backlog, keep_alive_probe)
+    bind_all(&addresses, listen_index, options, given)
 }
 
 fn bind_all(
     addresses: &[SocketAddr],
     listen_index: usize,
-    backlog: i32,
-    keep_alive_probe: Option<Duration>,
+    options: ListenOptions,
+    given: &mut Vec<GivenListener>,
 ) -> io::Result<Vec<Listener>> {
     let mut listeners: Vec<Listener> = Vec::new();
     let mut absent = io::Error::new(io::ErrorKind::InvalidInput, "resolves to no address");
     for &address in addresses {
         let mut address = address;
         if let (0, Some(first)) = (address.port(), listeners.first()) {
-            address.set_port(first.local_addr()?.port());
+            let port = first.address.socket_addr().map_or(0, |address| address.port());
+            address.set_port(port);
         }
-        match bind_one(address, backlog, keep_alive_probe) {
-            Ok(socket) => listeners.push(Listener { socket, holder: Holder::Alone, listen_index }),
+        if let Some(listener) = GivenListener::take(given, &address.into(), listen_index) {
+            listeners.push(listener);
+            continue;
+        }
+        match bind_one(address, options) {
+            Ok(socket) => {
+                let address = socket.address()?;
+                listeners.push(Listener {
+                    socket,
+                    address,
+                    holding: Holding::new(Holder::Alone),
+                    listen_index,
+                    file: None,
+                });
+            }
             Err(error) if is_absent(&error) => absent = error,
             Err(error) => return Err(error),
         }
@@ -103,32 +139,32 @@ fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
-fn bind_one(
-    address: SocketAddr,
-    backlog: i32,
-    keep_alive_probe: Option<Duration>,
-) -> io::Result<StdTcpListener> {
+fn bind_one(address: SocketAddr, options: ListenOptions) -> io::Result<ListenSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A server that starts again must not wait for its own connections in TIME-WAIT. With this option, Unix still refuses an
-    // address that another socket listens on; Windows would not.
-    #[cfg(unix)]
+    // address that another socket listens on.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         // `[::]:80` and `0.0.0.0:80` are two listeners, whatever the system's default says.
         socket.set_only_v6(true)?;
     }
-    // The loop writes whole responses at once, so Nagle's algorithm would only delay them. On Linux accepted sockets inherit the
-    // option, which saves a system call for each.
-    socket.set_tcp_nodelay(true)?;
-    // Inherited likewise. TCP_USER_TIMEOUT is not set, because the kernel would also cut off clients that are alive but take
-    // nothing for a while. `Timeouts` decides how long a client may do that.
-    if let Some(after) = keep_alive_probe {
-        socket.set_tcp_keepalive(&probes(after))?;
-    }
+    set_inherited(&SockRef::from(&socket), options.keep_alive_probe)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(backlog)?;
-    Ok(socket.into())
+    socket.listen(options.backlog)?;
+    Ok(ListenSocket::Tcp(TcpListener::from_std(socket.into())))
+}
+
+/// Sets the options of a listening TCP socket that accepted sockets inherit on Linux, which saves system calls for each.
+pub(super) fn set_inherited(listener: &SockRef<'_>, keep_alive_probe: Option<Duration>) -> io::Result<()> {
+    // The loop writes whole responses at once, so Nagle's algorithm would only delay them.
+    listener.set_tcp_nodelay(true)?;
+    // TCP_USER_TIMEOUT is not set, because the kernel would also cut off clients that are alive but take nothing for a while.
+    // `Timeouts` decides how long a client may do that.
+    if let Some(after) = keep_alive_probe {
+        listener.set_tcp_keepalive(&probes(after))?;
+    }
+    Ok(())
 }
 
 /// Keep-alive probes begin after this much silence. Unanswered probes are repeated after a quarter of the time.
@@ -151,7 +187,7 @@ fn probes(after: Duration) -> TcpKeepalive {
 /// The outcome of one call of accept(2).
 #[derive(Debug)]
 pub(crate) enum Accepted {
-    Connection(TcpStream, SocketAddr),
+    Connection(Stream, Peer),
     /// The accept queue is empty.
     Empty,
     /// The connection failed before it was accepted. The next one may be fine.
@@ -163,12 +199,13 @@ pub(crate) enum Accepted {
 }
 
 /// Takes one connection from the accept queue.
-pub(crate) fn accept(listener: &TcpListener) -> Accepted {
+pub(crate) fn accept(listener: &ListenSocket) -> Accepted {
     loop {
         match listener.accept() {
             Ok((stream, peer)) => {
                 #[cfg(not(target_os = "linux"))]
-                if let Err(error) = stream.set_nodelay(true) {
+                if let (Stream::Tcp(_), Err(error)) = (&stream, SockRef::from(&stream).set_tcp_nodelay(true))
+                {
                     // The peer reset it while it waited in the queue.
                     return Accepted::Lost(error);
                 }
@@ -228,19 +265,27 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn listen(spec: &str) -> TcpListener {
-        let mut listeners = bind(spec, 0, 16, None).unwrap();
+    fn listen(spec: &str) -> Listener {
+        let mut listeners = bind_for(spec, None).unwrap();
         assert_eq!(listeners.len(), 1, "{spec}");
-        TcpListener::from_std(listeners.remove(0).socket)
+        listeners.remove(0)
+    }
+
+    fn bind_for(spec: &str, keep_alive_probe: Option<Duration>) -> io::Result<Vec<Listener>> {
+        bind(spec, 0, ListenOptions { backlog: 16, keep_alive_probe }, &mut Vec::new())
+    }
+
+    fn connect(listener: &Listener) -> std::net::TcpStream {
+        std::net::TcpStream::connect(listener.address.socket_addr().unwrap()).unwrap()
     }
 
     #[test]
     fn accepted_sockets_have_nodelay_on_both_families() {
         for spec in ["127.0.0.1:0", "[::1]:0"] {
             let listener = listen(spec);
-            let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            match accept(&listener) {
-                Accepted::Connection(stream, _) => assert!(stream.nodelay().unwrap()),
+            let _client = connect(&listener);
+            match accept(&listener.socket) {
+                Accepted::Connection(stream, _) => assert!(SockRef::from(&stream).tcp_nodelay().unwrap()),
                 other => panic!("{spec}: {other:?}"),
             }
         }
@@ -259,12 +304,12 @@ mod tests {
         ];
         for spec in ["127.0.0.1:0", "[::1]:0"] {
             for (setting, expected) in rows {
-                let listener = TcpListener::from_std(bind(spec, 0, 16, setting).unwrap().remove(0).socket);
-                let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-                let Accepted::Connection(stream, _) = accept(&listener) else {
+                let listener = bind_for(spec, setting).unwrap().remove(0);
+                let _client = connect(&listener);
+                let Accepted::Connection(stream, _) = accept(&listener.socket) else {
                     panic!("{spec}: the accept queue is empty")
                 };
-                let socket = socket2::SockRef::from(&stream);
+                let socket = SockRef::from(&stream);
                 assert_eq!(socket.keepalive().unwrap(), expected.is_some(), "{setting:?}");
                 if let Some((time, interval)) = expected {
                     let set =
@@ -279,18 +324,18 @@ mod tests {
     #[test]
     fn an_address_in_use_is_refused_and_nonsense_too() {
         let first = listen("127.0.0.1:0");
-        let taken = first.local_addr().unwrap().to_string();
-        assert_eq!(bind(&taken, 0, 16, None).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        assert!(bind("no port", 0, 16, None).is_err());
+        let taken = first.address.to_string();
+        assert_eq!(bind_for(&taken, None).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert!(bind_for("no port", None).is_err());
     }
 
     #[test]
     fn both_families_have_the_port_that_the_system_chose() {
         for spec in ["localhost:0", ":0"] {
-            let addresses: Vec<SocketAddr> = bind(spec, 0, 16, None)
+            let addresses: Vec<SocketAddr> = bind_for(spec, None)
                 .unwrap()
                 .iter()
-                .map(|listener| listener.local_addr().unwrap())
+                .map(|listener| listener.address.socket_addr().unwrap())
                 .collect();
             let [v4, v6] = addresses[..] else { panic!("{spec}: {addresses:?}") };
             assert!(
@@ -302,20 +347,20 @@ mod tests {
 
     #[test]
     fn an_address_of_another_machine_is_an_error() {
-        let error = bind("192.0.2.1:0", 0, 16, None).unwrap_err();
+        let error = bind_for("192.0.2.1:0", None).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
     }
 
     #[test]
     fn an_empty_queue_is_no_error() {
-        assert!(matches!(accept(&listen("127.0.0.1:0")), Accepted::Empty));
+        assert!(matches!(accept(&listen("127.0.0.1:0").socket), Accepted::Empty));
     }
 
     #[test]
     fn a_listener_that_was_shut_down_from_outside_has_failed() {
-        let listener = bind("127.0.0.1:0", 0, 16, None).unwrap().remove(0).socket;
-        socket2::SockRef::from(&listener.try_clone().unwrap()).shutdown(std::net::Shutdown::Read).unwrap();
-        let outcome = accept(&TcpListener::from_std(listener));
+        let listener = listen("127.0.0.1:0");
+        SockRef::from(&listener.socket).shutdown(std::net::Shutdown::Read).unwrap();
+        let outcome = accept(&listener.socket);
         assert!(matches!(outcome, Accepted::Failed(_)), "{outcome:?}");
     }
 }

@@ -5,19 +5,28 @@ mod connection;
 mod date;
 pub(crate) mod deadlines;
 mod event_loop;
+#[allow(dead_code, reason = "the handover uses it")]
+mod given;
 mod handshake;
+#[allow(dead_code, reason = "the handover uses it")]
+mod holding;
 mod listener;
 mod loop_context;
 pub(crate) mod mailbox;
 mod output;
 mod sock_diag;
+#[allow(dead_code, reason = "the handover uses it")]
+mod socket;
 mod socket_writer;
 pub(crate) mod table;
 mod throughput;
+mod unix_listener;
 
-pub(crate) use event_loop::{EventLoop, LoopMessage, LoopReport, poll_and_mailbox};
+pub(crate) use event_loop::{DuplicateListener, EventLoop, LoopMessage, LoopReport, poll_and_mailbox};
+pub(crate) use given::{GivenListener, OfferedListener};
 #[cfg(test)]
-pub(crate) use listener::Holder;
-pub(crate) use listener::{Listener, bind};
+pub(crate) use holding::Holder;
+pub(crate) use holding::{Holding, Lent};
+pub(crate) use listener::{ListenOptions, Listener, bind};
 pub(crate) use loop_context::LoopContext;
 pub(crate) use mailbox::Mailbox;

@@ -9,12 +9,14 @@ use std::{
     io::{self, IoSlice, Write},
 };
 
-use mio::net::TcpStream;
 use socket2::SockRef;
+
+use super::socket::Stream;
+use crate::body::upgraded_stream::NO_SIGNAL;
 
 /// Writes to a connection's socket.
 pub(super) struct SocketWriter<'a> {
-    pub(super) socket: &'a TcpStream,
+    pub(super) socket: &'a Stream,
     pub(super) following: Following,
 }
 
@@ -27,19 +29,7 @@ pub(super) enum Following {
     Fin,
 }
 
-// Flags of send(2), which no dependency of this crate exports. On Linux they are the same for every architecture.
-
-/// MSG_NOSIGNAL. The systems of Apple have no such flag, but an option of the socket: see `listener::accept`.
-const NO_SIGNAL: c_int = if cfg!(any(target_os = "linux", target_os = "android")) {
-    0x4000
-} else if cfg!(target_os = "freebsd") {
-    0x2_0000
-} else if cfg!(any(target_os = "netbsd", target_os = "openbsd", target_os = "dragonfly")) {
-    0x400
-} else {
-    0
-};
-/// MSG_MORE: the kernel waits for more. Where there is no such flag, the FIN has a packet of its own.
+/// MSG_MORE: the kernel waits for more. (On Linux the number is the same for every architecture. A Unix socket ignores the flag.) Where there is no such flag, the FIN has a packet of its own.
 const MORE: c_int = if cfg!(any(target_os = "linux", target_os = "android")) { 0x8000 } else { 0 };
 
 impl SocketWriter<'_> {

@@ -1,9 +1,10 @@
 //! What is left of a run when its threads are gone.
 
-use std::{net::SocketAddr, sync::Mutex};
+use std::sync::Mutex;
 
 use crate::{
     engine::net::Listener,
+    listen_address::ListenAddress,
     stop::{StopPolicy, StopReport},
     sync::lock,
 };
@@ -40,7 +41,7 @@ impl ClosedRun {
     }
 
     /// The addresses of the kept listeners.
-    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        lock(&self.listeners).iter().flat_map(Listener::local_addr).collect()
+    pub(crate) fn addresses(&self) -> Vec<ListenAddress> {
+        lock(&self.listeners).iter().map(|listener| listener.address.clone()).collect()
     }
 }

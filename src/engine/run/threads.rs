@@ -60,13 +60,13 @@ impl Run {
         requests: impl Fn(&Context) -> RequestFactory,
     ) -> Result<Arc<Run>, Error> {
         let cannot = |what: &str, error| Error::io(format!("{}: cannot {what}", config.name), error);
-        let addresses = listeners.iter().map(Listener::local_addr).collect::<Result<_, _>>();
-        let addresses = addresses.map_err(|error| cannot("read its own address", error))?;
+        let listening = listeners.iter().map(|listener| (listener.address.clone(), listener.holding.clone()));
+        let listening = listening.unzip();
         let polls = (0..config.loops).map(|_| poll_and_mailbox()).collect::<Result<Vec<_>, _>>();
         let polls = polls.map_err(|error| cannot("make an event loop", error))?;
         let mailboxes = polls.iter().map(|(.., mailbox)| mailbox.clone()).collect();
         let pool = Pool::new(config, Arc::clone(router));
-        let run = Arc::new(Run::new(config, pool, addresses, parent, mailboxes));
+        let run = Arc::new(Run::new(config, pool, listening, parent, mailboxes));
         let mut loops = Vec::new();
         for (number, (poll, inbox, _)) in polls.into_iter().enumerate() {
             let loop_context = LoopContext::new(

@@ -11,7 +11,7 @@
 //! ```
 
 use std::{
-    io::{self, Read},
+    io,
     ops::ControlFlow::{self, Break, Continue},
 };
 

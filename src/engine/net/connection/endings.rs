@@ -145,11 +145,11 @@ impl Connection {
         };
         let connection = ConnectionId { loop_number: loop_context.number, token: self.token.0 };
         let counted = Counted(Arc::clone(&loop_context.run), loop_context.number);
-        let stream = self.stream.into();
+        let stream = self.stream;
         let code = UserCode::Upgraded(exchange);
         let spawned = loop_context.run.spawn(code, self.in_flight, move || {
             let _counted = counted;
-            if let Err(error) = upgrade.run(stream, early) {
+            if let Err(error) = upgrade.run(stream.into(), early) {
                 journal::warn!("a connection could not be handed over: {error}");
             }
         });

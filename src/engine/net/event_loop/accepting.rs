@@ -12,27 +12,25 @@
 
 use std::{
     io,
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use mio::{
-    Interest, Token,
-    net::{TcpListener, TcpStream},
-};
+use mio::{Interest, Token};
 
-use super::{EventLoop, LoopMessage, WAKE, closing::Closing};
+use super::{DuplicateListener, EventLoop, LoopMessage, WAKE, closing::Closing};
 use crate::{
     config::OnListenerFailure,
     engine::net::{
         handshake::cookies_sent,
-        listener::{Accepted, Holder, Listener, accept},
+        listener::{Accepted, Listener, accept},
+        socket::{ListenSocket, Stream},
     },
     error::Error,
     isolation::journal,
     isolation::repeated::Repeated,
     observe,
+    peer::Peer,
     stop::{Phase, StopPolicy, WaitGuard},
 };
 
@@ -66,9 +64,7 @@ pub(super) enum Stage {
 }
 
 pub(super) struct Listening {
-    pub(super) socket: TcpListener,
-    pub(super) holder: Holder,
-    pub(super) listen_index: usize,
+    pub(super) listener: Listener,
     pub(super) token: Token,
     /// Whether there may be connections in the accept queue for which no further edge comes.
     pub(super) backlogged: bool,
@@ -124,10 +120,10 @@ impl EventLoop {
             cookies_before: cookies_sent(),
             _in_flight: in_flight,
         };
-        for (position, Listener { socket, holder, listen_index }) in listeners.into_iter().enumerate() {
-            let (mut socket, token) = (TcpListener::from_std(socket), Token(WAKE.0 - 1 - position));
-            self.poll.registry().register(&mut socket, token, Interest::READABLE)?;
-            accepting.listeners.push(Listening { socket, holder, listen_index, token, backlogged: true });
+        for (position, mut listener) in listeners.into_iter().enumerate() {
+            let token = Token(WAKE.0 - 1 - position);
+            self.poll.registry().register(&mut listener.socket, token, Interest::READABLE)?;
+            accepting.listeners.push(Listening { listener, token, backlogged: true });
         }
         self.accepting = Some(accepting);
         Ok(())
@@ -177,7 +173,7 @@ impl EventLoop {
                 continue;
             }
             left -= 1;
-            match accept(&listening.socket) {
+            match accept(&listening.listener.socket) {
                 Accepted::Connection(stream, peer) => {
                     accepting.rescued += u64::from(matches!(accepting.stage, Stage::Closing(_)));
                     self.place(stream, peer);
@@ -206,7 +202,8 @@ impl EventLoop {
             let listening = &mut accepting.listeners[position];
             listening.backlogged = false;
             let (registry, interest) = (self.poll.registry(), Interest::READABLE);
-            if let Err(error) = registry.reregister(&mut listening.socket, listening.token, interest) {
+            if let Err(error) = registry.reregister(&mut listening.listener.socket, listening.token, interest)
+            {
                 journal::debug!("{name}: cannot ask whether clients wait: {error}");
             }
         }
@@ -229,13 +226,12 @@ impl EventLoop {
 
     /// A listener has failed: every further accept would fail.
     fn on_failure(&mut self, mut listening: Listening, error: io::Error) {
-        self.deregister(&mut listening.socket);
-        let address = listening.socket.local_addr().ok();
+        self.deregister(&mut listening.listener.socket);
+        let address = listening.listener.address.clone();
         drop(listening);
         let config = Arc::clone(&self.loop_context.config);
-        let on_address = address.map_or_else(String::new, |address| format!(" on {address}"));
         let kind = error.kind();
-        let error = Error::io(format!("{}: the listener{on_address} has failed", config.name), error);
+        let error = Error::io(format!("{}: the listener on {address} has failed", config.name), error);
         self.has_listener_failed = true;
         let fails =
             config.on_listener_failure == OnListenerFailure::Fail && !self.loop_context.run.is_stopping();
@@ -245,21 +241,35 @@ impl EventLoop {
             journal::error!("{error}");
             self.listener_failures.push(error);
         }
-        if let Some(address) = address {
-            config.observe(&observe::Event::ListenerFailed { address, error: kind });
-        }
+        config.observe(&observe::Event::ListenerFailed { address: &address, error: kind });
+    }
+
+    /// Further descriptors of the open listeners; none once a stop has begun to close them.
+    pub(super) fn duplicate_listeners(&self) -> io::Result<Vec<DuplicateListener>> {
+        let Some(Accepting { stage: Stage::Open, listeners, .. }) = &self.accepting else {
+            return Ok(Vec::new());
+        };
+        let duplicate = |Listening { listener, .. }: &Listening| {
+            Ok(DuplicateListener {
+                listen_index: listener.listen_index,
+                address: listener.address.clone(),
+                holding: listener.holding.clone(),
+                descriptor: listener.duplicate()?,
+            })
+        };
+        listeners.iter().map(duplicate).collect()
     }
 
     /// Ends the watch of a listener. To close the descriptor would not do: while another process holds the socket, epoll goes on
     /// watching it.
-    pub(super) fn deregister(&self, socket: &mut TcpListener) {
+    pub(super) fn deregister(&self, socket: &mut ListenSocket) {
         if let Err(error) = self.poll.registry().deregister(socket) {
             journal::debug!("{}: a listener is still watched: {error}", self.loop_context.config.name);
         }
     }
 
     /// Gives a connection to the loop that has the fewest. If that loop has ended, this loop keeps the connection.
-    fn place(&mut self, stream: TcpStream, peer: SocketAddr) {
+    fn place(&mut self, stream: Stream, peer: Peer) {
         self.loop_context.tally.accepted.add(1);
         let run = Arc::clone(&self.loop_context.run);
         let chosen = run.place_connection();

@@ -18,13 +18,13 @@ use socket2::SockRef;
 
 use super::{
     EventLoop,
-    accepting::{Accepting, Stage},
+    accepting::{Accepting, Listening, Stage},
 };
 use crate::{
     engine::{
         net::{
             handshake::{Cookies, HalfOpenCount, Wait, look, refuse_new},
-            listener::{Holder, Listener},
+            holding::Holder,
         },
         run::RunEvent,
     },
@@ -89,9 +89,8 @@ impl EventLoop {
     fn keep_listeners(&mut self) {
         let Some(mut accepting) = self.accepting.take() else { return };
         for mut listening in std::mem::take(&mut accepting.listeners) {
-            self.deregister(&mut listening.socket);
-            let (holder, listen_index) = (listening.holder, listening.listen_index);
-            self.kept.push(Listener { socket: listening.socket.into(), holder, listen_index });
+            self.deregister(&mut listening.listener.socket);
+            self.kept.push(listening.listener);
         }
         self.log_pauses(&accepting);
         drop(accepting);
@@ -129,7 +128,7 @@ impl EventLoop {
         let mut end = ListenerEnd::Left;
         for listening in &mut accepting.listeners {
             listening.backlogged = true;
-            end = end.max(refuse_new(&SockRef::from(&listening.socket), cookies));
+            end = end.max(refuse_new(&SockRef::from(&listening.listener.socket), cookies));
         }
         accepting.stage = Stage::Closing(Closing {
             began: self.loop_context.now,
@@ -144,8 +143,9 @@ impl EventLoop {
     /// Closes this process's descriptors of the listeners that other processes hold, too. The clients in their accept queues
     /// stay there.
     fn leave_shared(&self, accepting: &mut Accepting) {
-        for mut shared in accepting.listeners.extract_if(.., |listening| listening.holder == Holder::Shared) {
-            self.deregister(&mut shared.socket);
+        let is_shared = |listening: &mut Listening| listening.listener.holding.holder() == Holder::Shared;
+        for mut shared in accepting.listeners.extract_if(.., is_shared) {
+            self.deregister(&mut shared.listener.socket);
         }
     }
 
@@ -173,8 +173,11 @@ impl EventLoop {
             }
             _ => {}
         }
-        let addresses: Vec<_> =
-            accepting.listeners.iter().flat_map(|listening| listening.socket.local_addr()).collect();
+        let addresses: Vec<_> = accepting
+            .listeners
+            .iter()
+            .filter_map(|listening| listening.listener.address.socket_addr())
+            .collect();
         if let Some(Wait { handshakes, until }) =
             look(&addresses, closing.end, closing.cookies, (closing.began, now))
         {

@@ -1,14 +1,15 @@
 //! The connections of a loop: adding, driving and closing them.
 
-use std::{io, net::SocketAddr};
+use std::io;
 
-use mio::{Interest, Token, net::TcpStream};
+use mio::{Interest, Token};
 
 use super::EventLoop;
 use crate::{
     engine::net::{
         connection::{Connection, Flow},
         loop_context::LoopContext,
+        socket::Stream,
         table::slot_of,
     },
     isolation::journal,
@@ -74,9 +75,8 @@ impl EventLoop {
     }
 
     /// Adds a connection. The loop watches it from [`EventLoop::receive_arrivals`] on.
-    pub(super) fn add(&mut self, stream: TcpStream, peer: SocketAddr, in_flight: WaitGuard) {
+    pub(super) fn add(&mut self, stream: Stream, peer: Peer, in_flight: WaitGuard) {
         let now = self.loop_context.now;
-        let peer = Peer::from(peer);
         let shared = peer.clone();
         let token = self.table.insert_with(|token| Connection::new(stream, shared, token, in_flight, now));
         self.arrivals.push(token);

@@ -33,7 +33,7 @@ fn main() -> Result<(), Error> {
         .policy(StopPolicy::default().grace(GRACE))
         .stop_on_signals()
         .server(server)
-        .task("announce", move |_| announce(handle.addresses()[0]))
+        .task("announce", move |_| announce(handle.socket_addrs()[0]))
         .run()?;
     Ok(())
 }

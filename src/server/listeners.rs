@@ -1,0 +1,56 @@
+//! The listeners of a server, for a handover to another process.
+//!
+//! ```text
+//!   this process                                             the other process
+//!   ServerHandle::offer_listeners   -- descriptors -->       GivenListener::new
+//!   OfferedListener::holding.lend(Yes)                       Server::bind_with, then serve
+//!   a stop leaves the listeners     -- closed      -->       ServerHandle::lend_listeners(No)
+//! ```
+
+use std::time::Duration;
+
+use super::{Server, ServerHandle, Start};
+use crate::{
+    engine::net::{GivenListener, Lent, OfferedListener},
+    error::Error,
+};
+
+impl ServerHandle {
+    /// Further descriptors of the listeners of the run that is under way. None if the server does not run, or is about to close
+    /// its listeners.
+    ///
+    /// # Errors
+    ///
+    /// If descriptors have run out, or if the loop that accepts does not answer `within` this time.
+    pub(crate) fn offer_listeners(&self, within: Duration) -> Result<Vec<OfferedListener>, Error> {
+        let Some(run) = self.lifecycle.run() else { return Ok(Vec::new()) };
+        let config = &self.lifecycle.config;
+        let listeners = run
+            .duplicate_listeners(within)
+            .map_err(|error| Error::io(format!("{}: cannot hand its listeners over", config.name), error))?;
+        let offered = listeners.into_iter().map(|listener| OfferedListener {
+            listen_index: listener.listen_index,
+            spec: config.listen[listener.listen_index].clone(),
+            address: listener.address,
+            descriptor: listener.descriptor,
+            holding: listener.holding,
+        });
+        Ok(offered.collect())
+    }
+
+    /// Says for every listener of the run that is under way whether another process has it, too. A stop that begins while a
+    /// listener is lent leaves the listener as it is.
+    pub(crate) fn lend_listeners(&self, lent: Lent) {
+        if let Some(run) = self.lifecycle.run() {
+            run.lend_listeners(lent);
+        }
+    }
+}
+
+impl Server {
+    /// As [`Server::bind`], with listeners of another process in place of those that have the same addresses. What the server
+    /// does not want stays in `given`. The listeners count as lent until [`ServerHandle::lend_listeners`] says otherwise.
+    pub(crate) fn bind_with(&self, given: &mut Vec<GivenListener>) -> Result<Start<'_>, Error> {
+        Start::bind(self, given)
+    }
+}
