@@ -40,6 +40,7 @@ use super::{
 };
 use crate::{
     app::request::Request,
+    engine::run::{Census, Question, Subject},
     error::Error,
     isolation::{contain::catch, journal, repeated::Repeated},
     stop::{ListenerEnd, Phase, Straggler, WaitGuard},
@@ -66,6 +67,8 @@ pub(crate) enum LoopMessage {
     ContentWanted(Token),
     /// A sender of the stream that the connection sends has added something, or has ended.
     Fed(Token),
+    /// Another thread asks what the loop is doing.
+    Asked(Question),
 }
 
 pub(crate) struct EventLoop {
@@ -240,6 +243,13 @@ impl EventLoop {
                 self.deal_with(connection, Connection::on_content_wanted)
             }
             LoopMessage::Fed(connection) => self.deal_with(connection, Connection::on_fed),
+            LoopMessage::Asked(question) => {
+                let census = match question.subject {
+                    Subject::Turning => Census::default(),
+                    Subject::Connections => self.census(),
+                };
+                question.answer(census);
+            }
             LoopMessage::Answered(connection, mut request) if self.table.get_mut(connection).is_none() => {
                 if let Some(response) = request.answer.take() {
                     self.loop_context.let_go_of(response, &request.exchange);
