@@ -68,7 +68,7 @@
 //! | Work that outlives its request | [`ServerHandle::detach`], [`WaitGroup`], [`WaitGuard`], [`patterns::JobQueue`] |
 //! | Several servers, tasks and queues together; signals | [`Group`], [`group`], [`Signal`] |
 //! | Queues, owners and subscribers that are drained | [`patterns`] |
-//! | Reports of a stop | [`report`] |
+//! | Reports of a stop, and its progress | [`report`], [`GroupHandle::progress`], [`ServerHandle::progress`] |
 //! | Metrics, observing, pictures of a stop | [`ServerHandle::metrics`], [`routing::metrics_route`], [`metrics`], [`observe`] |
 //! | Testing: a real server on a free port | [`Server`]: `listen("127.0.0.1:0")`, then [`Server::addresses`] |
 //!
@@ -174,12 +174,16 @@ pub mod routing {
     pub use crate::server::{MetricsRoute, metrics_route};
 }
 
-/// The reports of a stop: what became of connections, requests, tasks and drains, and what was left behind.
+/// The reports of a stop: what became of connections, requests, tasks and drains, and what was left behind. The progress: what
+/// a stop that is under way waits for.
 #[cfg(not(loom))]
 pub mod report {
     pub use crate::{
+        group::progress::GroupProgress,
         group::report::{DrainOutcome, DrainReport, GroupReport, TaskOutcome, TaskReport},
-        stop::{CloseReason, Closes, ListenerEnd, Requests, StopReport, Straggler, Stuck},
+        stop::{
+            CloseReason, Closes, ListenerEnd, Pending, Requests, ServerProgress, StopReport, Straggler, Stuck,
+        },
     };
 }
 

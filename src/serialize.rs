@@ -17,6 +17,8 @@
 //! [`Requests`]. A group's report has `clean`, `servers`, `drains`, `tasks`, and `failure`: the first cause of a group that
 //! failed, or null.
 
+mod progress;
+
 use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};

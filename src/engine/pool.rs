@@ -40,10 +40,14 @@ use job::first_piece;
 pub(crate) use job::{Job, Reply, answer};
 
 use crate::{
-    app::{request::Exchange, router::Router},
+    app::{
+        request::Exchange,
+        router::{RouteId, Router},
+    },
     body::stream::Piece,
     config::Config,
     isolation::{contain::catch, journal, repeated::Repeated},
+    observe::ConnectionId,
     stop::WaitGuard,
     sync::{Bounds, WorkQueue, lock},
 };
@@ -203,6 +207,17 @@ impl Pool {
     /// The requests that the workers are busy with at this moment.
     pub(crate) fn working(&self) -> Vec<Arc<Exchange>> {
         lock(&self.workers).iter().filter_map(|worker| lock(&worker.slot).clone()).collect()
+    }
+
+    /// For each worker that is busy: the request, its route, and when the request began. The exchanges are not shared, because the
+    /// drop of the last share may run a user's code.
+    pub(crate) fn busy_with(&self) -> Vec<((ConnectionId, u64), Option<RouteId>, Instant)> {
+        let of = |exchange: &Arc<Exchange>| (exchange.id(), exchange.route, exchange.began);
+        lock(&self.workers).iter().filter_map(|worker| lock(&worker.slot).as_ref().map(of)).collect()
+    }
+
+    pub(crate) fn router(&self) -> &Router {
+        &self.router
     }
 
     /// The number of workers that are busy with a request.

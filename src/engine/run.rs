@@ -17,6 +17,8 @@ mod events;
 #[allow(dead_code, reason = "the handover uses it")]
 mod listeners;
 mod loops;
+mod progress;
+mod roll_call;
 mod threads;
 mod user_threads;
 mod waiting;
@@ -34,6 +36,8 @@ pub(crate) use closed::ClosedRun;
 use events::EventQueue;
 pub(crate) use events::RunEvent;
 pub(crate) use loops::{LoopAddress, Occupation};
+pub(crate) use progress::answers_until;
+pub(crate) use roll_call::{Census, InFlight, Question, RollCall, Subject};
 use user_threads::UserThreads;
 pub(crate) use user_threads::{NotSpawned, UserCode};
 

@@ -1,7 +1,7 @@
 //! The state that a group shares with its handles: how far the group is, and which members have ended.
 //!
 //! ```text
-//!   Starting ──> Serving ──> Stopping: step after step, as `schedule` decides
+//!   Starting ──> Serving ──> Stopping: step after step, as `schedule` decides ──> Over
 //!       └── a stop that was asked for before ──^
 //! ```
 //!
@@ -36,16 +36,16 @@ const SLACK: Duration = Duration::from_millis(50);
 
 #[derive(Default)]
 pub(super) struct GroupLifecycle {
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// The policy of a stop that a signal or a failure begins.
     policy: StopPolicy,
-    progress: Progress,
-    outcomes: Outcomes,
+    pub(super) progress: Progress,
+    pub(super) outcomes: Outcomes,
     /// The drains of the current step, with their numbers in `outcomes`.
     draining: Vec<(usize, Arc<dyn Drain>)>,
     /// The deadline that these drains were told.
@@ -53,11 +53,15 @@ struct State {
 }
 
 #[derive(Debug)]
-enum Progress {
+pub(super) enum Progress {
     /// Not everything has been started. The strictest stop so far is remembered.
     Starting(Option<StopPolicy>),
     Serving,
     Stopping(Schedule),
+    /// [`Group::run`](super::Group::run) has the reports of all members. The time of the stop is over at `end` at the latest.
+    Over {
+        end: Instant,
+    },
 }
 
 impl Default for Progress {
@@ -93,6 +97,12 @@ impl State {
         let servers = self.outcomes.servers.iter();
         let meant = servers.filter(|server| server.stage == stage && server.outcome.is_none());
         meant.map(|server| (server.member.clone(), schedule.left(now))).collect()
+    }
+
+    /// The names of the drains that have begun and not ended.
+    pub(super) fn drains_under_way(&self) -> impl Iterator<Item = &String> {
+        let begun = self.draining.iter().filter_map(|(number, _)| self.outcomes.drains.get(*number));
+        begun.filter(|drain| drain.outcome.is_none()).map(|drain| &drain.member)
     }
 
     /// Takes the drains that have less time than they were told, with the time that they have.
@@ -131,6 +141,7 @@ impl GroupLifecycle {
                     schedule.tighten(&policy, now);
                     state.to_tell(now)
                 }
+                Progress::Over { .. } => Vec::new(),
             }
         };
         self.changed.notify_all();
@@ -144,8 +155,8 @@ impl GroupLifecycle {
         lock(&self.state).outcomes.servers = tracked.collect();
     }
 
-    pub(super) fn expect_tasks(&self, stages: impl Iterator<Item = usize>) {
-        lock(&self.state).outcomes.tasks = stages.map(|stage| Tracked::new(stage, ())).collect();
+    pub(super) fn expect_tasks(&self, tasks: impl Iterator<Item = (usize, String)>) {
+        lock(&self.state).outcomes.tasks = tasks.map(|(stage, name)| Tracked::new(stage, name)).collect();
     }
 
     pub(super) fn expect_drains(&self, drains: impl Iterator<Item = (usize, String)>) {
@@ -198,7 +209,7 @@ impl GroupLifecycle {
     pub(super) fn step(&self) -> Option<Step> {
         match &lock(&self.state).progress {
             Progress::Stopping(schedule) => schedule.step(),
-            Progress::Starting(_) | Progress::Serving => None,
+            Progress::Starting(_) | Progress::Serving | Progress::Over { .. } => None,
         }
     }
 
@@ -206,6 +217,7 @@ impl GroupLifecycle {
     pub(super) fn end(&self) -> Option<Instant> {
         match &lock(&self.state).progress {
             Progress::Stopping(schedule) => Some(schedule.end()),
+            Progress::Over { end } => Some(*end),
             Progress::Starting(_) | Progress::Serving => None,
         }
     }
@@ -284,12 +296,21 @@ impl GroupLifecycle {
         }
     }
 
-    /// The reports of tasks, given their names, and of drains. Members that have not ended are left behind.
-    pub(super) fn take_reports(&self, tasks: Vec<String>) -> (Vec<TaskReport>, Vec<DrainReport>) {
-        let outcomes = std::mem::take(&mut lock(&self.state).outcomes);
-        let ended = outcomes.tasks.into_iter().map(|task| task.outcome.unwrap_or(TaskOutcome::LeftBehind));
-        let tasks =
-            tasks.into_iter().zip(ended).map(|(name, outcome)| TaskReport { name, outcome }).collect();
+    /// The reports of tasks and of drains: the group is over. Members that have not ended are left behind.
+    pub(super) fn take_reports(&self) -> (Vec<TaskReport>, Vec<DrainReport>) {
+        let outcomes = {
+            let mut state = lock(&self.state);
+            if let Progress::Stopping(schedule) = &state.progress {
+                state.progress = Progress::Over { end: schedule.end() };
+            }
+            std::mem::take(&mut state.outcomes)
+        };
+        self.changed.notify_all();
+        let tasks = outcomes.tasks.into_iter().map(|Tracked { member: name, outcome, .. }| TaskReport {
+            name,
+            outcome: outcome.unwrap_or(TaskOutcome::LeftBehind),
+        });
+        let tasks = tasks.collect();
         let report = |Tracked { member: name, outcome, .. }: Tracked<_, DrainOutcome>| DrainReport {
             name,
             outcome: outcome.unwrap_or(DrainOutcome::LeftBehind),

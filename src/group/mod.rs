@@ -9,6 +9,7 @@ mod failure;
 mod handle;
 mod lifecycle;
 mod outcomes;
+pub(crate) mod progress;
 pub(crate) mod report;
 mod running;
 mod schedule;

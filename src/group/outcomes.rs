@@ -7,7 +7,7 @@ use crate::server::ServerHandle;
 #[derive(Default)]
 pub(super) struct Outcomes {
     pub(super) servers: Vec<Tracked<ServerHandle, ()>>,
-    pub(super) tasks: Vec<Tracked<(), TaskOutcome>>,
+    pub(super) tasks: Vec<Tracked<String, TaskOutcome>>,
     pub(super) drains: Vec<Tracked<String, DrainOutcome>>,
 }
 

@@ -87,7 +87,6 @@ impl Group {
         let stages: Vec<Context> = (0..=self.stage).map(|_| context.child()).collect();
         self.start_servers(&lifetime)?;
         let lifecycle = Arc::clone(&self.handle.lifecycle);
-        let task_names: Vec<String> = self.tasks.iter().map(|task| task.name.clone()).collect();
         lifecycle.expect_drains(self.drains.iter().map(|drain| (drain.stage, drain.name.clone())));
         task::start(std::mem::take(&mut self.tasks), &lifecycle, &stages);
         tell(lifecycle.wait_for_stop());
@@ -104,7 +103,7 @@ impl Group {
         let servers: Vec<StopReport> = self.servers.iter().map(|server| server.part.wait()).collect();
         lifecycle.wait_for_the_rest();
         aside::cancel(&lifetime);
-        let (tasks, drains) = lifecycle.take_reports(task_names);
+        let (tasks, drains) = lifecycle.take_reports();
         let report = GroupReport { servers, tasks, drains };
         match report.failure() {
             Some(cause) => Err(GroupError::new(report, cause)),

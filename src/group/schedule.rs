@@ -26,7 +26,7 @@ mod simulation;
 
 use std::time::{Duration, Instant};
 
-use crate::stop::{StopPolicy, Timeline};
+use crate::stop::{Phase, StopPolicy, Timeline};
 
 /// The members that one step of the stop tells to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +126,11 @@ impl Schedule {
             cancel_grace: over_by.saturating_duration_since(finish_by.max(now)),
             ..self.timeline.left(now)
         }
+    }
+
+    /// The phase of the whole stop, by the clock.
+    pub(super) fn phase(&self, now: Instant) -> Phase {
+        self.timeline.phase(now)
     }
 
     /// When the whole stop is over.

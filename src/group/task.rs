@@ -37,7 +37,7 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> TaskResult for Result<(), E> {
 
 /// Starts all tasks, each with a child of the context of its stage.
 pub(super) fn start(tasks: Vec<Member<TaskBody>>, lifecycle: &Arc<GroupLifecycle>, stages: &[Context]) {
-    lifecycle.expect_tasks(tasks.iter().map(|task| task.stage));
+    lifecycle.expect_tasks(tasks.iter().map(|task| (task.stage, task.name.clone())));
     for (number, Member { name, stage, part: body }) in tasks.into_iter().enumerate() {
         let context = stages[stage].child();
         let shared = Arc::clone(lifecycle);

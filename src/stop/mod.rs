@@ -19,6 +19,8 @@ mod on_stop;
 #[cfg(not(loom))]
 mod policy;
 #[cfg(not(loom))]
+mod progress;
+#[cfg(not(loom))]
 mod report;
 #[cfg(not(loom))]
 mod signal;
@@ -30,12 +32,14 @@ pub use self::{
     listener_end::ListenerEnd,
     on_stop::OnStop,
     policy::StopPolicy,
+    progress::{Pending, ServerProgress},
     report::{CloseReason, Closes, Requests, StopReport, Straggler, Stuck},
     signal::Signal,
 };
 #[cfg(not(loom))]
 pub(crate) use self::{
     drain::{Action, ConnectionState, Rhythm, StopProgress, Timeline, Verdict, phase_lengths},
+    progress::write_on_one_line,
     signal::{Presses, SignalThread},
 };
 pub use context::{Cause, Context, OnCancel};

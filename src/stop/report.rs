@@ -85,7 +85,7 @@ impl AddAssign for Requests {
     }
 }
 
-/// The state of a [`Straggler`] when the stop's time was over.
+/// The state of a [`Straggler`] when the stop's time was over, or of something [`Pending`](super::Pending) before that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stuck {

@@ -76,6 +76,16 @@ impl Router {
         }
     }
 
+    /// The method and the pattern of a route, as in `GET /users/{id}`.
+    pub(crate) fn describe(&self, id: RouteId) -> String {
+        let table = &self.tables[id.path];
+        let method = match id.entry {
+            TableEntry::Method(position) => table.methods[position].0.as_str(),
+            TableEntry::Any | TableEntry::Refused => "any",
+        };
+        format!("{method} {}", table.pattern)
+    }
+
     /// The wrappers around a route. Without a route: those around the whole router.
     pub(crate) fn wrappers(&self, route: Option<RouteId>) -> &[Arc<dyn Wrap>] {
         match route {

@@ -22,11 +22,13 @@
 //!
 //! This file has the states, and the events that other threads and the kernel cause. The files below it follow the data:
 //! `bytes` reads and writes, `requests` turns heads into responses, `refusals` answers in a handler's stead, `streaming` sends
-//! contents that come bit by bit, `clock` has the deadlines, `probe` finds out whether a half-closed client is gone, and `endings` has the ways out.
+//! contents that come bit by bit, `clock` has the deadlines, `probe` finds out whether a half-closed client is gone,
+//! `in_flight` says what the connection is doing, and `endings` has the ways out.
 
 mod bytes;
 mod clock;
 mod endings;
+mod in_flight;
 mod probe;
 mod refusals;
 mod requests;

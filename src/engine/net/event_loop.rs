@@ -43,6 +43,7 @@ use super::{
 };
 use crate::{
     app::request::Request,
+    engine::run::{Census, Question, Subject},
     error::Error,
     isolation::{contain::catch, journal, repeated::Repeated},
     listen_address::ListenAddress,
@@ -74,6 +75,8 @@ pub(crate) enum LoopMessage {
     ContentWanted(Token),
     /// A sender of the stream that the connection sends has added something, or has ended.
     Fed(Token),
+    /// Another thread asks what the loop is doing.
+    Asked(Question),
 }
 
 #[allow(dead_code, reason = "the handover uses it")]
@@ -259,6 +262,13 @@ impl EventLoop {
                 self.deal_with(connection, Connection::on_content_wanted)
             }
             LoopMessage::Fed(connection) => self.deal_with(connection, Connection::on_fed),
+            LoopMessage::Asked(question) => {
+                let census = match question.subject {
+                    Subject::Turning => Census::default(),
+                    Subject::Connections => self.census(),
+                };
+                question.answer(census);
+            }
             LoopMessage::Answered(connection, mut request) if self.table.get_mut(connection).is_none() => {
                 if let Some(response) = request.answer.take() {
                     self.loop_context.let_go_of(response, &request.exchange);

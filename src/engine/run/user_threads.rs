@@ -16,7 +16,7 @@ use std::{
 
 use super::Run;
 use crate::{
-    app::request::Exchange,
+    app::{request::Exchange, router::Router},
     isolation::{
         contain::{catch, discard},
         journal,
@@ -28,12 +28,12 @@ use crate::{
 
 /// The threads of a run that run a user's code for longer than one request takes.
 #[derive(Default)]
-pub(crate) struct UserThreads(Mutex<Vec<UserThread>>);
+pub(crate) struct UserThreads(pub(super) Mutex<Vec<UserThread>>);
 
-struct UserThread {
+pub(super) struct UserThread {
     handle: JoinHandle<()>,
     /// None once the code has returned.
-    running: Option<UserCode>,
+    pub(super) running: Option<UserCode>,
 }
 
 /// The code that such a thread runs, as a report names it.
@@ -179,6 +179,17 @@ impl UserCode {
         match self {
             UserCode::Detached { name, .. } => format!("detached {name:?}"),
             UserCode::Upgraded(exchange) => format!("the handler of an upgraded connection ({exchange})"),
+        }
+    }
+
+    /// What it is, how far it is, and since when.
+    pub(super) fn pending(&self, router: &Router) -> (String, Stuck, Instant) {
+        match self {
+            UserCode::Detached { name, began } => (name.clone(), Stuck::Detached, *began),
+            UserCode::Upgraded(exchange) => {
+                let what = exchange.route.map_or_else(String::new, |route| router.describe(route));
+                (format!("upgraded {what}"), Stuck::Handling, exchange.began)
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use super::{
     streaming::Streaming,
 };
 use crate::{
+    app::request::Exchange,
     engine::{
         net::{
             loop_context::LoopContext,
@@ -97,13 +98,7 @@ impl Connection {
 
     /// What the connection was `stuck` in, for a report. None if a report names that request already.
     fn straggler(&self, stuck: Stuck, now: Instant) -> Option<Straggler> {
-        let exchange = match &self.activity {
-            Activity::Content { request, .. } => Some(&request.exchange),
-            Activity::Handling { exchange, .. } => Some(exchange),
-            Activity::Streaming(streaming) => Some(&streaming.exchange),
-            Activity::Receiving | Activity::Upgrading { .. } | Activity::Lingering { .. } => None,
-        };
-        let (request, began) = match (exchange, stuck) {
+        let (request, began) = match (self.exchange(), stuck) {
             (Some(exchange), _) if exchange.name() => (exchange.to_string(), exchange.began),
             (Some(_), _) => return None,
             (None, Stuck::Writing) => ("a response".to_owned(), self.since),
@@ -112,6 +107,16 @@ impl Connection {
         };
         let age = now.saturating_duration_since(began);
         Some(Straggler { request, peer: Some(self.peer.clone()), age, stuck })
+    }
+
+    /// The request that the connection is busy with.
+    pub(super) fn exchange(&self) -> Option<&Arc<Exchange>> {
+        match &self.activity {
+            Activity::Content { request, .. } => Some(&request.exchange),
+            Activity::Handling { exchange, .. } => Some(exchange),
+            Activity::Streaming(streaming) => Some(&streaming.exchange),
+            Activity::Receiving | Activity::Upgrading { .. } | Activity::Lingering { .. } => None,
+        }
     }
 
     /// What the decisions of a stop need to know about the connection.

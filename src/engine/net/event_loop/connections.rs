@@ -6,16 +6,19 @@ use mio::{Interest, Token};
 
 use super::EventLoop;
 use crate::{
-    engine::net::{
-        connection::{Connection, Flow},
-        loop_context::LoopContext,
-        socket::Stream,
-        table::slot_of,
+    engine::{
+        net::{
+            connection::{Connection, Flow},
+            loop_context::LoopContext,
+            socket::Stream,
+            table::slot_of,
+        },
+        run::Census,
     },
     isolation::journal,
     observe,
     peer::Peer,
-    stop::{CloseReason, WaitGuard},
+    stop::{CloseReason, ConnectionState, WaitGuard},
 };
 
 /// Urgent data ends a read early. So a connection must be told of urgent data, because a request may have an urgent byte in its
@@ -72,6 +75,22 @@ impl EventLoop {
             _ => {}
         }
         connection.hand_over(&mut self.loop_context);
+    }
+
+    /// What the connections are doing.
+    pub(super) fn census(&mut self) -> Census {
+        let mut census = Census::default();
+        for token in self.table.tokens() {
+            let Some(connection) = self.table.get_mut(token) else { continue };
+            match connection.standing() {
+                ConnectionState::Quiet { .. } => census.idle += 1,
+                ConnectionState::Lingering(_) => census.closing += 1,
+                ConnectionState::InHead { .. } | ConnectionState::InFlight => {
+                    census.in_flight.push(connection.in_flight());
+                }
+            }
+        }
+        census
     }
 
     /// Adds a connection. The loop watches it from [`EventLoop::receive_arrivals`] on.

@@ -87,7 +87,8 @@ fn a_listener_with_a_full_queue_is_in_use() {
 #[test]
 fn what_is_no_socket_is_never_removed() {
     let folder = Folder::new();
-    let rows: [(fn(&Path), &str); 3] = [
+    type Make = fn(&Path);
+    let rows: [(Make, &str); 3] = [
         (|path| fs::write(path, "precious").unwrap(), "a regular file"),
         (|path| fs::create_dir(path).unwrap(), "a folder"),
         (|path| std::os::unix::fs::symlink("/nowhere", path).unwrap(), "a symbolic link"),
