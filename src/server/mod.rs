@@ -16,6 +16,7 @@ mod builder;
 mod handle;
 mod lifecycle;
 mod metrics_route;
+mod readiness_route;
 mod start;
 
 use std::{fmt, net::SocketAddr, sync::Arc};
@@ -24,6 +25,7 @@ pub use builder::ServerBuilder;
 pub use handle::ServerHandle;
 use lifecycle::Lifecycle;
 pub use metrics_route::{MetricsRoute, metrics_route};
+pub use readiness_route::{ReadinessRoute, readiness_route};
 use start::Start;
 
 use crate::{

@@ -19,6 +19,8 @@ mod on_stop;
 #[cfg(not(loom))]
 mod policy;
 #[cfg(not(loom))]
+mod readiness;
+#[cfg(not(loom))]
 mod report;
 #[cfg(not(loom))]
 mod signal;
@@ -30,6 +32,7 @@ pub use self::{
     listener_end::ListenerEnd,
     on_stop::OnStop,
     policy::StopPolicy,
+    readiness::Readiness,
     report::{CloseReason, Closes, Requests, StopReport, Straggler, Stuck},
     signal::Signal,
 };

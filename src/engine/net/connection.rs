@@ -36,7 +36,7 @@ use std::{io, sync::Arc, time::Instant};
 
 use mio::{Token, event::Event as Readiness, net::TcpStream};
 
-use super::{loop_context::LoopContext, output::Output, throughput::Throughput};
+use super::{age::Birth, loop_context::LoopContext, output::Output, throughput::Throughput};
 use crate::{
     app::{
         middleware::RefusalKind,
@@ -64,12 +64,14 @@ pub(crate) struct Connection {
     persistence: Persistence,
     /// Bytes that were received, but not consumed.
     input: Input,
-    /// The number of responses in `output`.
-    owed: u64,
+    /// The number of responses in `output`, which is bounded.
+    owed: u32,
     /// The number of requests that were answered. A connection without any is not idle: it owes its first request.
     answered: u64,
     /// When the present wait began, or the last bytes moved.
     since: Instant,
+    /// When the connection was accepted, if the age of connections is limited.
+    birth: Birth,
     /// How long the client pauses between two requests.
     rhythm: Rhythm,
     /// Of the content that comes in, or of the response that the client takes.
@@ -173,8 +175,9 @@ impl Connection {
         peer: Peer,
         token: Token,
         in_flight: WaitGuard,
-        now: Instant,
+        loop_context: &LoopContext,
     ) -> Connection {
+        let now = loop_context.now;
         Connection {
             stream,
             token,
@@ -188,6 +191,7 @@ impl Connection {
             owed: 0,
             answered: 0,
             since: now,
+            birth: loop_context.age_limit.map_or(Birth::UNLIMITED, |limit| limit.birth(now)),
             rhythm: Rhythm::default(),
             throughput: Throughput::new(now),
             in_flight,
