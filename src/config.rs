@@ -4,7 +4,7 @@
 
 mod timeouts;
 
-use std::{fmt, sync::Arc, thread};
+use std::{fmt, sync::Arc, thread, time::Duration};
 
 pub use self::timeouts::Timeouts;
 
@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) max_connections: usize,
     /// The most requests on one connection. Default: no limit. Some balancers spread the load better with one.
     pub(crate) max_requests_per_connection: Option<u64>,
+    /// The age at which a kept-alive connection ends. Default: no limit.
+    pub(crate) max_connection_age: Option<Duration>,
     /// The length of the kernel's accept queue. Default 4096, which the kernel caps to `net.core.somaxconn`.
     pub(crate) backlog: i32,
     pub(crate) on_listener_failure: OnListenerFailure,
@@ -101,6 +103,7 @@ impl Default for Config {
             max_queued: 1024,
             max_connections: 65_536,
             max_requests_per_connection: None,
+            max_connection_age: None,
             backlog: 4096,
             on_listener_failure: OnListenerFailure::default(),
             observer: Watcher::default(),

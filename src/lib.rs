@@ -68,6 +68,7 @@
 //! | Work that outlives its request | [`ServerHandle::detach`], [`WaitGroup`], [`WaitGuard`], [`patterns::JobQueue`] |
 //! | Several servers, tasks and queues together; signals | [`Group`], [`group`], [`Signal`] |
 //! | Queues, owners and subscribers that are drained | [`patterns`] |
+//! | Readiness, for load balancers and orchestrators | [`ServerHandle::set_ready`], [`routing::readiness_route`], [`ServerBuilder::max_connection_age`] |
 //! | Reports of a stop, and its progress | [`report`], [`GroupHandle::progress`], [`ServerHandle::progress`] |
 //! | Metrics, observing, pictures of a stop | [`ServerHandle::metrics`], [`routing::metrics_route`], [`metrics`], [`observe`] |
 //! | Testing: a real server on a free port | [`Server`]: `listen("127.0.0.1:0")`, then [`Server::addresses`] |
@@ -161,7 +162,7 @@ pub use self::{
     peer::Peer,
     refused::Refused,
     server::{Server, ServerBuilder, ServerHandle},
-    stop::{OnStop, Phase, Signal, StopPolicy},
+    stop::{OnStop, Phase, Readiness, Signal, StopPolicy},
 };
 
 /// Routes: a [`Route`](routing::Route) is a [`Handler`] together with how it is run. [`route()`] makes one of a closure.
@@ -171,7 +172,7 @@ pub mod routing {
         handler::{IntoRoute, Route},
         router::RouteError,
     };
-    pub use crate::server::{MetricsRoute, metrics_route};
+    pub use crate::server::{MetricsRoute, ReadinessRoute, metrics_route, readiness_route};
 }
 
 /// The reports of a stop: what became of connections, requests, tasks and drains, and what was left behind. The progress: what

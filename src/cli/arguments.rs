@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{bench::arguments::Bench, check::arguments::Check};
+use super::{bench::arguments::Bench, check::arguments::Check, serve::orchestration::Orchestration};
 
 /// An HTTP/1.1 server that stops gracefully: it finishes the requests in flight, and a report says what became of each.
 ///
@@ -55,7 +55,7 @@ pub(crate) struct Serve {
     /// The address of echo: / sends back the content of a request.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
     pub(crate) echo: String,
-    /// How long to go on serving after a stop has begun, while /readyz answers 503.
+    /// How long to go on serving after a stop has begun, while /readyz says no.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub(crate) lame_duck: Duration,
     /// How long requests in flight may take to finish after that.
@@ -85,8 +85,10 @@ pub(crate) struct Serve {
     /// Let POST /exit on hello stop everything.
     #[arg(long)]
     pub(crate) exit_route: bool,
+    #[command(flatten)]
+    pub(crate) orchestration: Orchestration,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 5s, 300ms or 1m 30s"))
 }

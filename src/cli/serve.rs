@@ -1,5 +1,8 @@
 //! `softstop serve`: the group of three servers, the files that describe its stop, and the exit status.
 
+mod admin;
+pub(crate) mod orchestration;
+
 use std::{
     fmt::Display,
     io::{self, Write},
@@ -10,6 +13,8 @@ use std::{
 use serde::Serialize;
 
 use softstop::{Group, Router, Server, StopPolicy, observe::Recorder, report::GroupReport};
+
+use admin::Controlled;
 
 use super::{arguments::Serve, destination::Destination, services, words::say};
 
@@ -32,12 +37,19 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
         .quiet(options.quiet_period);
     let group = Group::new().policy(policy).stop_on_signals();
     let exit = options.exit_route.then(|| (group.handle(), policy));
+    let not_ready = options.orchestration.ready_status.into();
     let server = |name, address, routes| server(name, address, routes, options, recorder.as_ref());
-    let outcome = group
-        .server(server("hello", &options.hello, services::hello(exit)))
-        .server(server("name", &options.name, services::name()))
-        .server(server("echo", &options.echo, services::echo()))
-        .run();
+    let servers = [
+        server("hello", &options.hello, services::hello(not_ready, exit)),
+        server("name", &options.name, services::name(not_ready)),
+        server("echo", &options.echo, services::echo(not_ready)),
+    ];
+    let controlled = servers.iter().map(Server::handle).collect();
+    let mut group = servers.into_iter().fold(group, Group::server);
+    if let Some(address) = &options.orchestration.admin {
+        group = admin::add_to(group, address, Controlled { servers: controlled, policy, not_ready });
+    }
+    let outcome = group.run();
     let mut written = Ok(());
     if let (Some(recorder), Some(file)) = (recorder, timeline_file) {
         written = file.write(recorder.recording().to_svg().into_bytes());
@@ -90,6 +102,9 @@ fn server(name: &str, address: &str, routes: Router, options: &Serve, recorder: 
     }
     if let Some(workers) = options.max_workers {
         builder = builder.max_workers(workers.into());
+    }
+    if let Some(age) = options.orchestration.max_connection_age {
+        builder = builder.max_connection_age(age);
     }
     if let Some(recorder) = recorder {
         builder = builder.observer(recorder.clone());

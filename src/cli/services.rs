@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use softstop::{
     GroupHandle, IntoResponse, Request, Response, Router, StatusCode, StopPolicy, route,
-    routing::{IntoRoute, metrics_route},
+    routing::{IntoRoute, metrics_route, readiness_route},
 };
 
 /// The longest sleep of `/sleep`.
 const LONGEST_SLEEP_MS: u64 = 60_000;
 
 /// Greets the world. With `exit`, `POST /exit` stops the whole group.
-pub(crate) fn hello(exit: Option<(GroupHandle, StopPolicy)>) -> Router {
-    let router = health().get("/", route(|_| "Hello, world!").inline()).get("/sleep", sleep);
+pub(crate) fn hello(not_ready: StatusCode, exit: Option<(GroupHandle, StopPolicy)>) -> Router {
+    let router = health(not_ready).get("/", route(|_| "Hello, world!").inline()).get("/sleep", sleep);
     match exit {
         None => router,
         Some((group, policy)) => router.post("/exit", move |_: &Request| {
@@ -23,14 +23,14 @@ pub(crate) fn hello(exit: Option<(GroupHandle, StopPolicy)>) -> Router {
 }
 
 /// Greets the name in the query.
-pub(crate) fn name() -> Router {
+pub(crate) fn name(not_ready: StatusCode) -> Router {
     let greet =
         |request: &Request| format!("Hello, {}!", request.query("name").unwrap_or_default()).into_response();
-    health().get("/", route(greet).inline())
+    health(not_ready).get("/", route(greet).inline())
 }
 
 /// Sends the content of a request back.
-pub(crate) fn echo() -> Router {
+pub(crate) fn echo(not_ready: StatusCode) -> Router {
     let echo = |request: &Request| {
         let mut response = Response::new(StatusCode::OK).with_body(request.body().to_vec());
         if let Some(kind) = request.header("Content-Type") {
@@ -39,23 +39,16 @@ pub(crate) fn echo() -> Router {
         }
         response
     };
-    health().any("/", echo)
+    health(not_ready).any("/", echo)
 }
 
-/// The routes of every server: `/healthz` for liveness, `/readyz` for readiness, and `/metrics`.
-fn health() -> Router {
+/// The routes of every server: `/healthz` for liveness, `/readyz` for readiness, and `/metrics`. `not_ready` is the status with
+/// which `/readyz` says no.
+fn health(not_ready: StatusCode) -> Router {
     let router = Router::new().get("/healthz", route(|_| "ok\n").inline());
-    router.get("/metrics", metrics_route().into_route().inline()).get(
-        "/readyz",
-        route(|request| {
-            if request.server().is_ready() {
-                (StatusCode::OK, "ready\n")
-            } else {
-                (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
-            }
-        })
-        .inline(),
-    )
+    router
+        .get("/metrics", metrics_route().into_route().inline())
+        .get("/readyz", readiness_route().not_ready_status(not_ready).into_route().inline())
 }
 
 fn sleep(request: &Request) -> (StatusCode, String) {

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Instant};
 
 use super::lifecycle::{GroupLifecycle, tell};
-use crate::stop::StopPolicy;
+use crate::stop::{Readiness, StopPolicy};
 
-/// Stops a [`Group`](super::Group) from anywhere: a handler, a task, another thread. Cheap to clone.
+/// Stops a [`Group`](super::Group), or sets its readiness, from anywhere: a handler, a task, another thread. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct GroupHandle {
     pub(super) lifecycle: Arc<GroupLifecycle>,
@@ -24,5 +24,14 @@ impl GroupHandle {
         let servers = self.lifecycle.request_stop(policy, Instant::now());
         // The group's thread was woken before this call, so it does not wait for the servers' observers.
         tell(servers);
+    }
+
+    /// Sets what readiness checks are told by all servers of the group: [`ServerHandle::set_ready`](crate::ServerHandle::set_ready)
+    /// for each of them. Never blocks.
+    ///
+    /// A setting that comes before [`Group::run`](super::Group::run) holds from the start. After the end of the group it has no
+    /// effect.
+    pub fn set_ready(&self, readiness: Readiness) {
+        self.lifecycle.set_ready(readiness);
     }
 }

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     isolation::contain::{catch, discard},
     server::ServerHandle,
-    stop::StopPolicy,
+    stop::{Readiness, StopPolicy},
     sync::lock,
 };
 
@@ -44,6 +44,8 @@ pub(super) struct GroupLifecycle {
 pub(super) struct State {
     /// The policy of a stop that a signal or a failure begins.
     policy: StopPolicy,
+    /// What somebody has set for all servers.
+    readiness: Option<Readiness>,
     pub(super) progress: Progress,
     pub(super) outcomes: Outcomes,
     /// The drains of the current step, with their numbers in `outcomes`.
@@ -90,6 +92,13 @@ impl State {
         self.to_tell(now)
     }
 
+    /// Tells all servers what readiness checks are answered, if somebody has set that for the group. To tell a server does not
+    /// block and runs no user's code, so the lock is held meanwhile: of two callers, the later one wins with every server.
+    fn set_readiness(&self) {
+        let Some(readiness) = self.readiness else { return };
+        self.outcomes.servers.iter().for_each(|server| server.member.set_ready(readiness));
+    }
+
     /// The servers of the current step that have not ended. Empty if the step has none.
     fn to_tell(&self, now: Instant) -> ToTell {
         let Progress::Stopping(schedule) = &self.progress else { return Vec::new() };
@@ -126,6 +135,17 @@ impl GroupLifecycle {
         lock(&self.state).policy = without_keeping(policy);
     }
 
+    /// What somebody has set for all servers.
+    pub(super) fn readiness(&self) -> Option<Readiness> {
+        lock(&self.state).readiness
+    }
+
+    pub(super) fn set_ready(&self, readiness: Readiness) {
+        let mut state = lock(&self.state);
+        state.readiness = Some(readiness);
+        state.set_readiness();
+    }
+
     /// Begins a stop, or makes the one under way stricter. Returns the servers that the caller must [`tell`].
     pub(super) fn request_stop(&self, policy: StopPolicy, now: Instant) -> ToTell {
         let policy = without_keeping(policy);
@@ -152,7 +172,9 @@ impl GroupLifecycle {
 
     pub(super) fn expect_servers(&self, servers: &[(usize, ServerHandle)]) {
         let tracked = servers.iter().map(|(stage, handle)| Tracked::new(*stage, handle.clone()));
-        lock(&self.state).outcomes.servers = tracked.collect();
+        let mut state = lock(&self.state);
+        state.outcomes.servers = tracked.collect();
+        state.set_readiness();
     }
 
     pub(super) fn expect_tasks(&self, tasks: impl Iterator<Item = (usize, String)>) {

@@ -124,6 +124,10 @@ impl Group {
                 }
             }
         }
+        // Before the first request is served, so that the first readiness check gets the right answer.
+        if let Some(readiness) = self.handle.lifecycle.readiness() {
+            self.servers.iter().for_each(|server| server.part.handle().set_ready(readiness));
+        }
         // The bindings after the one that fails are dropped here, which frees their addresses. The stop below needs that,
         // because it would wait for a server that is still being started.
         let served = bindings.into_iter().try_for_each(|binding| binding.serve(Some(lifetime)));

@@ -32,7 +32,7 @@ use crate::{
     http::StatusCode,
     listen_address::ListenAddress,
     peer::Peer,
-    stop::{CloseReason, ListenerEnd, Phase, StopPolicy},
+    stop::{CloseReason, ListenerEnd, Phase, Readiness, StopPolicy},
 };
 
 /// Is told what happens in a server, when it happens: see [`ServerBuilder::observer`](crate::ServerBuilder::observer).
@@ -41,7 +41,7 @@ use crate::{
 ///   loop waits until it returns.
 /// - An observer that blocks all the same does not hold a stop beyond its bound, nor the caller who asks for the stop. The
 ///   report names it ([`Stuck::Observing`](crate::report::Stuck::Observing)).
-/// - One loop at a time tells the events of the whole server (`Started`, `StopAsked`, `PhaseEntered`, `ListenerClosed`,
+/// - One loop at a time tells the events of the whole server (`Started`, `ReadinessSet`, `StopAsked`, `PhaseEntered`, `ListenerClosed`,
 ///   `Stopped`), in order. So they may come a moment after [`Server::start`](crate::Server::start) or
 ///   [`ServerHandle::request_stop`](crate::ServerHandle::request_stop) has returned.
 /// - All events have come when [`Server::wait`](crate::Server::wait) has returned and the report is clean.
@@ -72,6 +72,14 @@ pub enum Event<'a> {
     /// The server listens, and serves from now on.
     Started {
         /// When the server began to serve.
+        at: Instant,
+    },
+    /// Somebody changed what the running server tells readiness checks:
+    /// [`ServerHandle::set_ready`](crate::ServerHandle::set_ready).
+    ReadinessSet {
+        /// The new readiness.
+        readiness: Readiness,
+        /// When it was set.
         at: Instant,
     },
     /// Somebody asked for a stop. Later ones may make the stop stricter.

@@ -67,6 +67,7 @@ impl Reader {
                 }
                 self.open_run().started = Some(at);
             }
+            Note::ReadinessSet { readiness } => self.last_run().readiness.push((at, readiness)),
             Note::StopAsked { ref policy } => {
                 let run = self.last_run();
                 // A run that has ended cannot be stopped.

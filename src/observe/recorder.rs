@@ -18,7 +18,7 @@ use crate::{
     http::StatusCode,
     listen_address::ListenAddress,
     peer::Peer,
-    stop::{CloseReason, ListenerEnd, Phase, StopPolicy},
+    stop::{CloseReason, ListenerEnd, Phase, Readiness, StopPolicy},
     sync::lock,
 };
 
@@ -85,6 +85,7 @@ pub(super) struct Entry {
 #[derive(Debug, Clone)]
 pub(super) enum Note {
     Started,
+    ReadinessSet { readiness: Readiness },
     StopAsked { policy: Box<StopPolicy> },
     PhaseEntered { phase: Phase },
     ListenerClosed { rescued: u64, end: ListenerEnd },
@@ -189,6 +190,7 @@ impl Note {
     fn of(event: &Event<'_>) -> Note {
         match *event {
             Event::Started { .. } => Note::Started,
+            Event::ReadinessSet { readiness, .. } => Note::ReadinessSet { readiness },
             Event::StopAsked { policy, .. } => Note::StopAsked { policy: Box::new(policy) },
             Event::PhaseEntered { phase, .. } => Note::PhaseEntered { phase },
             Event::ListenerClosed { rescued, end } => Note::ListenerClosed { rescued, end },
@@ -219,7 +221,10 @@ impl Note {
 /// When an event happened, if the event carries its time.
 fn time_of(event: &Event<'_>) -> Option<Instant> {
     match *event {
-        Event::Started { at } | Event::StopAsked { at, .. } | Event::Stopped { at } => Some(at),
+        Event::Started { at }
+        | Event::ReadinessSet { at, .. }
+        | Event::StopAsked { at, .. }
+        | Event::Stopped { at } => Some(at),
         Event::PhaseEntered { since, .. } => Some(since),
         _ => None,
     }

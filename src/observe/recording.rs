@@ -22,7 +22,7 @@ use crate::{
     http::StatusCode,
     listen_address::ListenAddress,
     peer::Peer,
-    stop::{self, CloseReason, ListenerEnd, StopPolicy, Stuck},
+    stop::{self, CloseReason, ListenerEnd, Readiness, StopPolicy, Stuck},
 };
 
 /// The events that a [`Recorder`](super::Recorder) kept, put in order.
@@ -57,6 +57,8 @@ pub struct Server {
 pub struct Run {
     /// When the server told its start. A connection of a quick client may be older.
     pub started: Option<Duration>,
+    /// What readiness checks were told to be answered: when it was set, and to what.
+    pub readiness: Vec<(Duration, Readiness)>,
     /// The stops that were asked for.
     pub stops: Vec<StopAsked>,
     /// The phases of the stop, one after the other.

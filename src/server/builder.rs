@@ -1,6 +1,6 @@
 //! How a program configures a server. The defaults, and the reason for each, are in [`config`](crate::config).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Lifecycle, Server, ServerHandle};
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
 /// | --- | --- |
 /// | [`max_connections`](ServerBuilder::max_connections) | 65,536 |
 /// | [`max_requests_per_connection`](ServerBuilder::max_requests_per_connection) | no limit |
+/// | [`max_connection_age`](ServerBuilder::max_connection_age) | no limit |
 /// | [`max_workers`](ServerBuilder::max_workers) | 512 |
 /// | [`max_queued`](ServerBuilder::max_queued) | 1024 |
 /// | [`loops`](ServerBuilder::loops) | one per core |
@@ -128,6 +129,41 @@ impl ServerBuilder {
     #[must_use]
     pub fn max_requests_per_connection(mut self, requests: u64) -> Self {
         self.config.max_requests_per_connection = Some(requests.max(1));
+        self
+    }
+
+    /// How old a kept-alive connection becomes, so that its client connects anew, and a balancer or the DNS may send it
+    /// elsewhere. Default: no limit. The moment of each connection is up to a tenth of `age` earlier or later, so that
+    /// clients that have connected together do not come back together.
+    ///
+    /// | at this moment the connection | what happens |
+    /// | --- | --- |
+    /// | is used | Its next response says `Connection: close`. Requests that the client has pipelined behind it are answered first. |
+    /// | is idle, and its client is known to be quick | It is closed when it is older than 1.1 x `age`, and the client has been silent for a quarter of [`Timeouts::idle`] (but 1 s to 20 s), and for more than twice its longest recent pause. |
+    /// | is idle otherwise | The response to its next request says `Connection: close`, or the idle time-out ends it. |
+    /// | sends or receives a content, streams, or is upgraded | It is not cut. A stream goes on to its end; an upgraded connection is its handler's. |
+    ///
+    /// Guaranteed:
+    ///
+    /// - A client that waits for each response before it sends the next request loses nothing in the first row.
+    /// - A client that pipelines is answered every request that has arrived by then. It must be ready to send later ones
+    ///   again (RFC 9112 section 9.3.2).
+    ///
+    /// Not guaranteed:
+    ///
+    /// - The end of a connection at its age: a client that always has a further request under way is served on.
+    /// - That no request crosses the close of an idle connection. As with an idle time-out, that is possible, but
+    ///   unlikely after such a silence.
+    ///
+    /// Your part: choose minutes, not milliseconds, because each new connection costs a handshake. At most 24 days; a longer age
+    /// counts as that.
+    ///
+    /// Other servers: gRPC (`MAX_CONNECTION_AGE`, with the same tenth) announces the end to its clients, and cuts them off
+    /// after `MAX_CONNECTION_AGE_GRACE`. Nginx (`keepalive_time`) closes after the next request, like the first and third
+    /// row. Envoy (`max_connection_duration`) drains the connection.
+    #[must_use]
+    pub fn max_connection_age(mut self, age: Duration) -> Self {
+        self.config.max_connection_age = Some(age);
         self
     }
 

@@ -9,7 +9,7 @@ use crate::{
     listen_address::ListenAddress,
     metrics::Metrics,
     refused::Refused,
-    stop::{Context, Phase, ServerProgress, StopPolicy, StopReport},
+    stop::{Context, Phase, Readiness, ServerProgress, StopPolicy, StopReport},
 };
 
 /// The remote control of a [`Server`](crate::Server): stops the server, waits for its end and asks how it is doing, from any
@@ -93,11 +93,49 @@ impl ServerHandle {
         self.lifecycle.run().map_or(Phase::Stopped, |run| run.phase())
     }
 
-    /// Whether clients should send requests to the server: it runs, and no stop was asked for. This is the answer to a readiness
-    /// check.
+    /// Whether clients should send requests to the server: it runs, no stop was asked for, and nobody has
+    /// [set](ServerHandle::set_ready) it not ready. This is the answer to a readiness check;
+    /// [`readiness_route`](crate::routing::readiness_route) gives it.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.phase() == Phase::Running
+        self.readiness() == Readiness::Ready && self.phase() == Phase::Running
+    }
+
+    /// Sets what readiness checks are told while the server runs. With [`Readiness::NotReady`] the server is cordoned: balancers
+    /// send their requests elsewhere, and the server serves every request that still comes. That can be taken back.
+    ///
+    /// - Never blocks, and may be called on any thread, in any state of the server.
+    /// - A stop always wins: while the server stops, [`is_ready`](ServerHandle::is_ready) is false whatever was set.
+    /// - The setting outlives a stop: a server that was cordoned is cordoned after its next start, too.
+    /// - An observer is told of each change ([`Event::ReadinessSet`](crate::observe::Event::ReadinessSet)) while the server
+    ///   runs, and the log has a line.
+    ///
+    /// Not guaranteed: that no request comes any more. Balancers need some time to see the change, and clients with
+    /// kept-alive connections may not ask at all. For those see
+    /// [`max_connection_age`](crate::ServerBuilder::max_connection_age).
+    ///
+    /// ```
+    /// use softstop::{Readiness, Router, Server};
+    ///
+    /// # fn main() -> Result<(), softstop::Error> {
+    /// let server = Server::builder().listen("127.0.0.1:0").routes(Router::new()).build();
+    /// server.start()?;
+    /// let handle = server.handle();
+    /// handle.set_ready(Readiness::NotReady); // for instance while a cache is filled
+    /// assert!(!handle.is_ready());
+    /// handle.set_ready(Readiness::Ready);
+    /// assert!(handle.is_ready());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_ready(&self, readiness: Readiness) {
+        self.lifecycle.set_ready(readiness);
+    }
+
+    /// What was set by [`ServerHandle::set_ready`], whatever the server is doing. Ready at first.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.lifecycle.readiness()
     }
 
     /// The addresses that the server listens on, with the ports that the system chose for port 0. The order is that of

@@ -11,18 +11,22 @@
 //! A server is in one of these states for its user. How far a stop has come, and whether the loops have left, is a state of the
 //! run: see [`Run`].
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::Instant,
+};
 
 use crate::{
     config::Config,
     engine::{
         net::Listener,
-        run::{ClosedRun, Run},
+        run::{ClosedRun, Run, RunEvent},
     },
     error::Error,
+    isolation::journal,
     listen_address::ListenAddress,
     metrics::Totals,
-    stop::{StopPolicy, StopReport},
+    stop::{Readiness, StopPolicy, StopReport},
     sync::lock,
 };
 
@@ -37,6 +41,8 @@ pub(super) struct Lifecycle {
 
 struct Locked {
     state: State,
+    /// What readiness checks are told while the server runs. It outlives the runs.
+    readiness: Readiness,
     /// The starts that have succeeded.
     starts: u64,
     /// What the closed runs have counted.
@@ -70,7 +76,7 @@ pub(super) struct Snapshot {
 impl Lifecycle {
     pub(super) fn new(config: Arc<Config>) -> Lifecycle {
         let state = State::New { stop: None };
-        let locked = Locked { state, starts: 0, totals: Totals::default() };
+        let locked = Locked { state, readiness: Readiness::default(), starts: 0, totals: Totals::default() };
         Lifecycle { config, locked: Mutex::new(locked), start_over: Condvar::new() }
     }
 
@@ -183,6 +189,31 @@ impl Lifecycle {
             totals += run.totals();
         }
         Snapshot { run, starts, totals }
+    }
+
+    // ---- readiness --------------------------------------------------------------------------------------------
+
+    pub(super) fn readiness(&self) -> Readiness {
+        lock(&self.locked).readiness
+    }
+
+    /// Sets what readiness checks are told. Never blocks.
+    pub(super) fn set_ready(&self, readiness: Readiness) {
+        let run = {
+            let mut locked = lock(&self.locked);
+            if std::mem::replace(&mut locked.readiness, readiness) == readiness {
+                return;
+            }
+            // While holding the lock, so that the lines and events are in the order of the changes. Neither call waits:
+            // another thread writes the line, and a loop tells the observer.
+            journal::info!("{}: readiness checks are answered: {readiness}", self.config.name);
+            let State::Running(run) = &locked.state else { return };
+            run.announce(RunEvent::ReadinessSet { readiness, at: Instant::now() });
+            Arc::clone(run)
+        };
+        if self.config.is_observed() {
+            run.wake_loops();
+        }
     }
 
     // ---- stopping ---------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ mod lifecycle;
 #[allow(dead_code, reason = "the handover uses it")]
 mod listeners;
 mod metrics_route;
+mod readiness_route;
 mod start;
 
 use std::{fmt, net::SocketAddr, sync::Arc};
@@ -26,6 +27,7 @@ pub use builder::ServerBuilder;
 pub use handle::ServerHandle;
 use lifecycle::Lifecycle;
 pub use metrics_route::{MetricsRoute, metrics_route};
+pub use readiness_route::{ReadinessRoute, readiness_route};
 use start::Start;
 
 use crate::{

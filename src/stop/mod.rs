@@ -21,6 +21,8 @@ mod policy;
 #[cfg(not(loom))]
 mod progress;
 #[cfg(not(loom))]
+mod readiness;
+#[cfg(not(loom))]
 mod report;
 #[cfg(not(loom))]
 mod signal;
@@ -33,6 +35,7 @@ pub use self::{
     on_stop::OnStop,
     policy::StopPolicy,
     progress::{Pending, ServerProgress},
+    readiness::Readiness,
     report::{CloseReason, Closes, Requests, StopReport, Straggler, Stuck},
     signal::Signal,
 };

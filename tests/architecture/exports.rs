@@ -32,6 +32,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "src/serialize.rs",
         "with the feature serde the reports implement serde's trait, which is stable since 1.0",
     ),
+    ("serde", "src/serialize/progress.rs", "the progress of a stop is serialisable like its report"),
     (
         "crossbeam_channel",
         "src/stop/context.rs",

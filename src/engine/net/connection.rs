@@ -38,7 +38,7 @@ use std::{io, sync::Arc, time::Instant};
 
 use mio::{Token, event::Event as Readiness};
 
-use super::{loop_context::LoopContext, output::Output, socket::Stream, throughput::Throughput};
+use super::{age::Birth, loop_context::LoopContext, output::Output, socket::Stream, throughput::Throughput};
 use crate::{
     app::{
         middleware::RefusalKind,
@@ -66,12 +66,14 @@ pub(crate) struct Connection {
     persistence: Persistence,
     /// Bytes that were received, but not consumed.
     input: Input,
-    /// The number of responses in `output`.
-    owed: u64,
+    /// The number of responses in `output`, which is bounded.
+    owed: u32,
     /// The number of requests that were answered. A connection without any is not idle: it owes its first request.
     answered: u64,
     /// When the present wait began, or the last bytes moved.
     since: Instant,
+    /// When the connection was accepted, if the age of connections is limited.
+    birth: Birth,
     /// How long the client pauses between two requests.
     rhythm: Rhythm,
     /// Of the content that comes in, or of the response that the client takes.
@@ -175,8 +177,9 @@ impl Connection {
         peer: Peer,
         token: Token,
         in_flight: WaitGuard,
-        now: Instant,
+        loop_context: &LoopContext,
     ) -> Connection {
+        let now = loop_context.now;
         Connection {
             stream,
             token,
@@ -190,6 +193,7 @@ impl Connection {
             owed: 0,
             answered: 0,
             since: now,
+            birth: loop_context.age_limit.map_or(Birth::UNLIMITED, |limit| limit.birth(now)),
             rhythm: Rhythm::default(),
             throughput: Throughput::new(now),
             in_flight,

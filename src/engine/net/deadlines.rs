@@ -36,9 +36,13 @@ pub(crate) enum Kind {
     Route,
     /// The final flush of a stream, while the server drains: its senders may still end it.
     FinalFlush,
+    /// The end of the time that a kept-alive connection may live, if its client is silent by then.
+    Age,
+    /// The end of the silence of a client whose connection has lived for that long.
+    Silence,
 }
 
-const KINDS: usize = 9;
+const KINDS: usize = 11;
 /// In place of a slot number, for the ends of a list. No slot has this number, because there are fewer descriptors.
 const NONE: u32 = u32::MAX;
 
@@ -155,6 +159,8 @@ mod tests {
         Kind::Probe,
         Kind::Route,
         Kind::FinalFlush,
+        Kind::Age,
+        Kind::Silence,
     ];
 
     proptest! {

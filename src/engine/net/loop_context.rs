@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{date::Date, event_loop::LoopMessage, mailbox::Mailbox};
+use super::{age::AgeLimit, date::Date, event_loop::LoopMessage, mailbox::Mailbox};
 use crate::{
     app::{
         request::{Exchange, Request, RequestFactory},
@@ -40,6 +40,8 @@ pub(crate) struct LoopContext {
     pub(crate) mailbox: Mailbox<LoopMessage>,
     /// The time, read once a turn.
     pub(crate) now: Instant,
+    /// How old the loop's connections may become, if that is limited.
+    pub(crate) age_limit: Option<AgeLimit>,
     /// How far the stop has come.
     pub(crate) drain: StopProgress,
     /// What this loop counts. No other thread writes to it.
@@ -66,7 +68,8 @@ impl LoopContext {
     ) -> LoopContext {
         let address = &run.loops()[number];
         let (mailbox, tally) = (address.mailbox.clone(), Arc::clone(&address.tally));
-        let next = requests.make();
+        let (next, now) = (requests.make(), Instant::now());
+        let age_limit = config.max_connection_age.map(|limit| AgeLimit::new(limit, now, number));
         LoopContext {
             number,
             config,
@@ -75,7 +78,8 @@ impl LoopContext {
             requests,
             dispatcher,
             mailbox,
-            now: Instant::now(),
+            now,
+            age_limit,
             drain: StopProgress::Running,
             tally,
             date: Date::new(),

@@ -1,6 +1,7 @@
 //! Sockets and readiness: the only place that knows `mio`.
 
 mod address;
+mod age;
 mod connection;
 mod date;
 pub(crate) mod deadlines;

@@ -18,17 +18,18 @@ use std::{
 use super::{Occupation, Run};
 use crate::{
     observe::Event,
-    stop::{ListenerEnd, Phase, StopPolicy},
+    stop::{ListenerEnd, Phase, Readiness, StopPolicy},
     sync::lock,
 };
 
-/// While this many events wait, no further stop is queued: the observer is not told of it.
+/// While this many events wait, no further stop and no further readiness is queued: the observer is not told of them.
 const MAX_BEFORE_A_STOP: usize = 64;
 
 /// An event that concerns the whole server, not one connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum RunEvent {
     Started { at: Instant },
+    ReadinessSet { readiness: Readiness, at: Instant },
     StopAsked { policy: StopPolicy, at: Instant },
     PhaseEntered { phase: Phase, since: Instant },
     ListenerClosed { rescued: u64, end: ListenerEnd },
@@ -58,7 +59,11 @@ impl Run {
         }
         let mut waiting = lock(&self.events.waiting);
         match event {
-            RunEvent::StopAsked { .. } if waiting.events.len() >= MAX_BEFORE_A_STOP => return,
+            RunEvent::StopAsked { .. } | RunEvent::ReadinessSet { .. }
+                if waiting.events.len() >= MAX_BEFORE_A_STOP =>
+            {
+                return;
+            }
             _ => {}
         }
         waiting.events.push_back(event);
@@ -97,6 +102,7 @@ impl RunEvent {
     fn for_observer(self) -> Event<'static> {
         match self {
             RunEvent::Started { at } => Event::Started { at },
+            RunEvent::ReadinessSet { readiness, at } => Event::ReadinessSet { readiness, at },
             RunEvent::StopAsked { policy, at } => Event::StopAsked { policy, at },
             RunEvent::PhaseEntered { phase, since } => Event::PhaseEntered { phase, since },
             RunEvent::ListenerClosed { rescued, end } => Event::ListenerClosed { rescued, end },

@@ -34,6 +34,9 @@ pub enum CloseReason {
     BodyFailed,
     /// The connection was handed over to its handler, for another protocol. The stop still waits for the handler.
     Upgraded,
+    /// The connection had reached its [maximum age](crate::ServerBuilder::max_connection_age): the last response had said
+    /// `Connection: close`, or the client had been silent for long.
+    MaxAge,
 }
 
 impl CloseReason {
@@ -51,6 +54,7 @@ impl CloseReason {
         CloseReason::Failed,
         CloseReason::BodyFailed,
         CloseReason::Upgraded,
+        CloseReason::MaxAge,
     ];
 }
 
@@ -69,6 +73,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Failed => "failed",
             CloseReason::BodyFailed => "response cut short",
             CloseReason::Upgraded => "upgraded",
+            CloseReason::MaxAge => "max age",
         })
     }
 }

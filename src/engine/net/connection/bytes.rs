@@ -161,7 +161,7 @@ impl Connection {
         let flushed = self.output.flush(SocketWriter { socket: &self.stream, following })?;
         match flushed {
             Flushed::All => {
-                loop_context.tally.completed.add(self.owed);
+                loop_context.tally.completed.add(self.owed.into());
                 if self.owed > 0 || matches!(self.persistence, Persistence::CloseWhenSent(_)) {
                     let (connection, through) = (self.id(loop_context), self.answered.saturating_sub(1));
                     loop_context.observe(&observe::Event::ResponsesWritten { connection, through });

@@ -1,13 +1,19 @@
 //! The deadlines of a connection: computed from its state, and acted on when they are over.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Activity, Connection, Flow, ReadSide, probe::Ahead};
 use crate::{
-    engine::net::{deadlines::Kind, loop_context::LoopContext, output::Flushed},
+    engine::net::{age::AgeLimit, deadlines::Kind, loop_context::LoopContext, output::Flushed},
     http::{ReadPhase, Refusal, StatusCode},
     stop::{CloseReason, Verdict},
 };
+
+/// How long the client of an old connection must have been silent before the loop closes the connection: a quarter of the idle
+/// time-out. Less than a second would be too short for a lost packet, and more than 20 s would keep the connection no safer.
+fn silence(idle: Duration) -> Duration {
+    (idle / 4).clamp(Duration::from_secs(1), Duration::from_secs(20))
+}
 
 impl Connection {
     /// The deadline that the loop has set for the connection is over, unless it has moved meanwhile.
@@ -16,7 +22,7 @@ impl Connection {
         if at > loop_context.now {
             return Flow::Wait;
         }
-        if let Kind::Header | Kind::Body | Kind::Idle | Kind::Quiet = kind {
+        if let Kind::Header | Kind::Body | Kind::Idle | Kind::Quiet | Kind::Age | Kind::Silence = kind {
             // The bytes it waits for may have come since the kernel woke the loop, or while another connection held the loop.
             let flow = self.look_again(loop_context);
             if flow != Flow::Wait || self.deadline(loop_context) != Some((kind, at)) {
@@ -31,6 +37,7 @@ impl Connection {
                 self.drive(loop_context)
             }
             Kind::Idle => Flow::Close(CloseReason::IdleTimeout),
+            Kind::Age | Kind::Silence => Flow::Close(CloseReason::MaxAge),
             Kind::Quiet => self.end_quiet(loop_context),
             Kind::Route => self.time_out(loop_context),
             Kind::Write => self.end_write(loop_context),
@@ -98,12 +105,39 @@ impl Connection {
                     return Some((Kind::Header, own.map_or(at, |own| own.min(at))));
                 }
                 Verdict::Keep if self.http.phase() == ReadPhase::Idle && self.answered > 0 => {
-                    (Kind::Idle, timeouts.idle)
+                    return self.idle_deadline(loop_context);
                 }
                 Verdict::Keep => (Kind::Header, timeouts.header),
             },
         };
         Some((kind, self.since.checked_add(wait)?))
+    }
+
+    /// Whether the connection is so old that a response without a further request behind it is its last one.
+    pub(super) fn has_aged(&self, loop_context: &LoopContext) -> bool {
+        let has_come = |limit: &AgeLimit| limit.has_come(self.birth, self.token, loop_context.now);
+        loop_context.age_limit.as_ref().is_some_and(has_come)
+    }
+
+    /// The deadline of a client that owes its next request: the idle time-out, or an earlier one if the connection is old
+    /// by then.
+    ///
+    /// A connection that closes while its client is sending loses that request. So an old connection closes early only if
+    /// there is good reason to believe that its client is not about to send: the client has been silent for [`silence`],
+    /// which is at least twice as long as its recent pauses. Every other client gets its next response, or has the whole
+    /// idle time-out.
+    fn idle_deadline(&self, loop_context: &LoopContext) -> Option<(Kind, Instant)> {
+        let idle = loop_context.config.timeouts.idle;
+        let by_idle = self.since.checked_add(idle).map(|at| (Kind::Idle, at));
+        let Some(limit) = &loop_context.age_limit else { return by_idle };
+        let silence = silence(idle);
+        if self.rhythm.quiet(Duration::MAX) > silence {
+            return by_idle;
+        }
+        let (aged_at, silent_at) = (limit.latest(self.birth, loop_context.now), self.since + silence);
+        // Two kinds, because the ages of connections end in another order than their silences.
+        let by_age = if aged_at > silent_at { (Kind::Age, aged_at) } else { (Kind::Silence, silent_at) };
+        by_idle.into_iter().chain([by_age]).min_by_key(|(_, at)| *at)
     }
 
     fn content_due(&self, loop_context: &LoopContext) -> Option<Instant> {

@@ -50,7 +50,7 @@ impl Connection {
             self.activity,
             Activity::Content { .. } | Activity::Handling { .. } | Activity::Streaming(_)
         );
-        loop_context.tally.aborted.add(self.owed + u64::from(unanswered));
+        loop_context.tally.aborted.add(u64::from(self.owed) + u64::from(unanswered));
         loop_context.tally.closed(reason);
         loop_context.observe(&Event::ConnectionClosed { connection: self.id(loop_context), reason });
         drop(self.stream);

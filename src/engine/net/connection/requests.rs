@@ -159,12 +159,14 @@ impl Connection {
     ) {
         // During a stop, the last response says `Connection: close`. Requests that have come behind this one are answered first.
         // (The run is asked here, because an inline handler may have stopped its own server just now.)
-        let stopping = loop_context.run.is_stopping()
-            && behind == Behind::Nothing
-            && matches!(self.read, ReadSide::Waiting | ReadSide::Ended);
+        // The last response of a connection that is old enough is found in the same way.
+        let nothing_behind =
+            behind == Behind::Nothing && matches!(self.read, ReadSide::Waiting | ReadSide::Ended);
+        let stopping = nothing_behind && loop_context.run.is_stopping();
+        let aged = nothing_behind && self.has_aged(loop_context);
         let enough =
             loop_context.config.max_requests_per_connection.is_some_and(|most| self.answered + 1 >= most);
-        let close = stopping || enough;
+        let close = stopping || aged || enough;
         let response = self.checked(response, exchange, loop_context);
         let separate = body_is_separate(&response.parts(), self.http.method());
         let transfer = self.http.transfer(&response.parts());
@@ -174,6 +176,7 @@ impl Connection {
         let then = match after {
             AfterResponse::KeepAlive => Persistence::KeepAlive,
             AfterResponse::Close if stopping => Persistence::CloseWhenSent(CloseReason::Drained),
+            AfterResponse::Close if aged => Persistence::CloseWhenSent(CloseReason::MaxAge),
             AfterResponse::Close => Persistence::CloseWhenSent(CloseReason::Completed),
         };
         match (response.into_body().into_kind(), transfer) {

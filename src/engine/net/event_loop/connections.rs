@@ -95,9 +95,10 @@ impl EventLoop {
 
     /// Adds a connection. The loop watches it from [`EventLoop::receive_arrivals`] on.
     pub(super) fn add(&mut self, stream: Stream, peer: Peer, in_flight: WaitGuard) {
-        let now = self.loop_context.now;
         let shared = peer.clone();
-        let token = self.table.insert_with(|token| Connection::new(stream, shared, token, in_flight, now));
+        let context = &self.loop_context;
+        let token =
+            self.table.insert_with(|token| Connection::new(stream, shared, token, in_flight, context));
         self.arrivals.push(token);
         self.deal_with(token, |connection, loop_context| {
             let opened =

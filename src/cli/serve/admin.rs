@@ -1,0 +1,213 @@
+//! The admin server: an operator or an orchestrator cordons, drains and watches the program through it.
+//!
+//! | route | what it does |
+//! | --- | --- |
+//! | `POST /cordon` | `/readyz` of every server says no; all requests are served. |
+//! | `POST /uncordon` | Takes that back. |
+//! | `POST /drain` | Stops the program, as SIGTERM does. |
+//! | `GET /status` | How far the program is, and what a stop waits for, as JSON. |
+//! | `GET /metrics`, `/healthz`, `/readyz` | As on the other servers, for all of them. |
+//!
+//! The admin server is a server of its own with an address of its own, so that nobody who may send requests to the program may
+//! also stop it. It stops after the others ([`Group::then`]), so that their stop can be watched through it.
+//!
+//! **Web pages.** A page of any origin may make its visitor's browser send a POST to `127.0.0.1`: the browser only keeps the
+//! response from the page. So a request that names a page is refused. Browsers send `Origin` with every POST, whether it
+//! crosses origins or not (<https://fetch.spec.whatwg.org/#origin-header>), and a page cannot leave it out. So this also
+//! holds when the name of the page's own host has been made to resolve to `127.0.0.1` (DNS rebinding). Tools such as curl
+//! send none of these fields. The routes that only tell something are not protected like this: they tell counts.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use softstop::{
+    Group, GroupHandle, Phase, Readiness, Request, Response, Router, Server, ServerHandle, StatusCode,
+    StopPolicy, route,
+    routing::{IntoRoute, metrics_route, readiness_route},
+};
+
+use crate::cli::words::say;
+
+/// Fields that browsers send, and of which a page cannot free its requests.
+const FIELDS_OF_BROWSERS: [&str; 3] = ["Origin", "Sec-Fetch-Site", "Referer"];
+
+/// What the admin server controls.
+pub(crate) struct Controlled {
+    pub(crate) servers: Vec<ServerHandle>,
+    pub(crate) policy: StopPolicy,
+    /// The status with which `/readyz` says no.
+    pub(crate) not_ready: StatusCode,
+}
+
+/// Adds the admin server to a group whose other servers stop first.
+pub(crate) fn add_to(group: Group, address: &str, controlled: Controlled) -> Group {
+    if is_reachable_from_elsewhere(address) {
+        let words = format!(
+            "admin: other machines may reach {address}, and whoever does can stop this program: \
+             listen on 127.0.0.1, or keep them out by other means"
+        );
+        say(move || log::warn!("{words}"));
+    }
+    let routes = routes(group.handle(), controlled);
+    let builder = Server::builder().name("admin").listen(address).routes(routes);
+    // One request a connection: a stop need not wait for the next request of a client that watches. One loop: the routes are
+    // inline, and few ask.
+    let admin = builder.max_requests_per_connection(1).loops(1).build();
+    group.then().server(admin)
+}
+
+fn routes(group: GroupHandle, controlled: Controlled) -> Router {
+    let Controlled { servers, policy, not_ready } = controlled;
+    let metrics = servers.iter().fold(metrics_route(), |route, server| route.and(server.clone()));
+    let ready = servers
+        .iter()
+        .fold(readiness_route().not_ready_status(not_ready), |route, server| route.and(server.clone()));
+    let (cordoned, uncordoned, drained) = (group.clone(), group.clone(), group);
+    let watched = servers.clone();
+    Router::new()
+        .post(
+            "/cordon",
+            action(move || {
+                cordoned.set_ready(Readiness::NotReady);
+                (StatusCode::OK, "cordoned: /readyz says no, and requests are served\n")
+            })
+            .inline(),
+        )
+        .post(
+            "/uncordon",
+            action(move || {
+                if is_stopping(&servers) {
+                    return (StatusCode::CONFLICT, "stopping: that cannot be taken back\n");
+                }
+                uncordoned.set_ready(Readiness::Ready);
+                (StatusCode::OK, "uncordoned\n")
+            })
+            .inline(),
+        )
+        .post(
+            "/drain",
+            action(move || {
+                drained.request_stop(policy);
+                (StatusCode::ACCEPTED, "draining: /status says how far\n")
+            })
+            .inline(),
+        )
+        .get("/status", route(move |_| status(&watched)).inline())
+        .get("/metrics", metrics.into_route().inline())
+        .get("/readyz", ready.into_route().inline())
+        .get("/healthz", route(|_| "ok\n").inline())
+}
+
+/// A route that changes something: it refuses requests that a web page has caused.
+fn action(act: impl Fn() -> (StatusCode, &'static str) + Send + Sync + 'static) -> softstop::routing::Route {
+    route(move |request: &Request| {
+        let is_of_a_browser = request
+            .headers()
+            .any(|(name, _)| FIELDS_OF_BROWSERS.iter().any(|field| name.eq_ignore_ascii_case(field)));
+        match is_of_a_browser {
+            true => (StatusCode::FORBIDDEN, "not for web pages: use a tool such as curl\n"),
+            false => act(),
+        }
+    })
+}
+
+fn is_stopping(servers: &[ServerHandle]) -> bool {
+    servers.iter().any(|server| server.phase() != Phase::Running)
+}
+
+// ---- the status -----------------------------------------------------------------------------------------------------
+
+/// How far the program is.
+#[derive(Serialize)]
+struct Status {
+    /// The phase of the server that has come least far.
+    phase: String,
+    ready: bool,
+    servers: Vec<ServerStatus>,
+}
+
+#[derive(Serialize)]
+struct ServerStatus {
+    name: String,
+    phase: String,
+    ready: bool,
+    /// What a stop waits for.
+    open_connections: usize,
+    requests_in_handlers: usize,
+    requests_waiting: usize,
+    requests_completed: u64,
+    requests_aborted: u64,
+}
+
+fn status(servers: &[ServerHandle]) -> Response {
+    let status = Status {
+        phase: servers.iter().map(ServerHandle::phase).min().unwrap_or(Phase::Stopped).to_string(),
+        ready: servers.iter().all(ServerHandle::is_ready),
+        servers: servers.iter().map(status_of).collect(),
+    };
+    match serde_json::to_string_pretty(&status) {
+        Ok(json) => Response::new(StatusCode::OK)
+            .content_type("application/json")
+            .header("Cache-Control", "no-store")
+            .with_body(json + "\n"),
+        Err(_) => Response::new(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+fn status_of(server: &ServerHandle) -> ServerStatus {
+    let metrics = server.metrics();
+    ServerStatus {
+        name: metrics.name,
+        phase: metrics.phase.to_string(),
+        ready: server.is_ready(),
+        open_connections: metrics.open_connections,
+        requests_in_handlers: metrics.busy_workers,
+        requests_waiting: metrics.queued,
+        requests_completed: metrics.requests.completed,
+        requests_aborted: metrics.requests.aborted,
+    }
+}
+
+// ---- the address ----------------------------------------------------------------------------------------------------
+
+/// Whether other machines may reach a listener of this address. No name is resolved: a name other than `localhost` may mean
+/// any address. Nothing is known about a listener that is inherited, so nothing is said about it.
+fn is_reachable_from_elsewhere(address: &str) -> bool {
+    let Some((host, _port)) = address.rsplit_once(':') else { return false };
+    if host.eq_ignore_ascii_case("localhost") || ["unix", "fd"].contains(&host) || host.starts_with("unix:") {
+        return false;
+    }
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.parse().map_or(true, |address: IpAddr| !address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_and_unix_sockets_stay_on_this_machine() {
+        for address in [
+            "127.0.0.1:9901",
+            "127.8.0.1:1",
+            "[::1]:9901",
+            "localhost:0",
+            "unix:/run/a.sock",
+            "fd:admin",
+            "systemd",
+        ] {
+            assert!(!is_reachable_from_elsewhere(address), "{address}");
+        }
+        for address in [
+            ":9901",
+            "0.0.0.0:9901",
+            "[::]:9901",
+            "10.0.0.7:9901",
+            "example.org:9901",
+            "localhost.example.org:1",
+        ] {
+            assert!(is_reachable_from_elsewhere(address), "{address}");
+        }
+    }
+}
