@@ -163,7 +163,12 @@ impl Run {
             stopping: AtomicBool::new(false),
             events: EventQueue::default(),
             progress: Arc::new(Progress {
-                state: Mutex::new(State { stop: None, listening: Listening::Yes { when_over: Vec::new() }, loops, failure: None }),
+                state: Mutex::new(State {
+                    stop: None,
+                    listening: Listening::Yes { when_over: Vec::new() },
+                    loops,
+                    failure: None,
+                }),
                 changed: Condvar::new(),
             }),
             loops: mailboxes.into_iter().map(LoopAddress::new).collect(),

@@ -199,6 +199,15 @@ impl Group {
         self
     }
 
+    /// Checks the configuration of all servers: see [`Server::check`]. Binds nothing.
+    ///
+    /// # Errors
+    ///
+    /// The first error of a server.
+    pub fn check(&self) -> Result<(), crate::Error> {
+        self.servers.iter().try_for_each(|server| server.part.check())
+    }
+
     /// A handle that stops the group from a handler, a task, or another thread.
     #[must_use]
     pub fn handle(&self) -> GroupHandle {

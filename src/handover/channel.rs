@@ -169,15 +169,6 @@ impl Channel {
     pub(crate) fn has_unannounced(&self) -> bool {
         self.lines.is_empty() && !self.descriptors.is_empty()
     }
-
-    /// Ends the connection for both sides, also if another process has a copy of the descriptor.
-    pub(crate) fn close(self) {
-        _ = self.stream.shutdown(Shutdown::Both);
-    }
-
-    pub(crate) fn try_clone(&self) -> io::Result<UnixStream> {
-        self.stream.try_clone()
-    }
 }
 
 impl AsFd for Channel {
@@ -293,7 +284,7 @@ mod tests {
         assert!(matches!(to.line_until(Some(soon)).unwrap(), Received::Nothing));
         from.say(" a line\n").unwrap();
         assert!(matches!(to.line_until(None).unwrap(), Received::Line(line) if line == "half a line"));
-        from.close();
+        drop(from);
         assert!(matches!(to.line_until(None).unwrap(), Received::Eof));
     }
 

@@ -1,6 +1,11 @@
 //! A handover accompanies a group: what the group asks at its start, at a stop, and at its end.
 
-use std::{io, path::{Path, PathBuf}, sync::Arc, time::Instant};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
 
 use super::{
     HandoverEvent, Takeover,

@@ -20,7 +20,10 @@ use super::{
     HandoverError, HandoverErrorKind, Replaced, Replacement,
     channel::{Bell, Channel, Received, readable},
     event::HandoverEvent,
-    protocol::{ControlSocket, EndOfNew, FromNew, FromOld, LONGEST_LINE, MOST_LISTENERS, Offered, OldAction, OldInput, OldState},
+    protocol::{
+        ControlSocket, EndOfNew, FromNew, FromOld, LONGEST_LINE, MOST_LISTENERS, Offered, OldAction,
+        OldInput, OldState,
+    },
     replacement::{Output, Spawned},
     state::{Of, StopAsked},
 };
@@ -219,7 +222,8 @@ impl Session {
 
     /// Sends a copy of each descriptor. From now on a stop must not change the listeners.
     fn offer(&mut self) -> Result<(), EndOfNew> {
-        let failed = |error: &dyn std::fmt::Display| EndOfNew::Failed(format!("cannot offer the listeners: {error}"));
+        let failed =
+            |error: &dyn std::fmt::Display| EndOfNew::Failed(format!("cannot offer the listeners: {error}"));
         let mut offered = Vec::new();
         for (server, handle) in self.of.handover.servers().iter().enumerate() {
             let listeners = handle.offer_listeners(DUPLICATES).map_err(|error| failed(&error))?;
@@ -353,7 +357,9 @@ impl Session {
             EndOfNew::Garbage(garbage) => {
                 (HandoverErrorKind::Protocol, format!("{who} does not speak softstop/1: {garbage}"))
             }
-            EndOfNew::TimedOut => (HandoverErrorKind::TimedOut, format!("{who} took too long, and was ended")),
+            EndOfNew::TimedOut => {
+                (HandoverErrorKind::TimedOut, format!("{who} took too long, and was ended"))
+            }
             EndOfNew::Stopping => {
                 (HandoverErrorKind::Stopping, format!("this process was asked to stop, so {who} was ended"))
             }

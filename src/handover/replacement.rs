@@ -128,7 +128,10 @@ impl Output {
             let mut reader = BufReader::new(reader);
             let mut line = Vec::new();
             // A line without an end is cut, so that it cannot fill the memory.
-            while io::Read::take(&mut reader, LONGEST as u64).read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+            while io::Read::take(&mut reader, LONGEST as u64)
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|count| count > 0)
+            {
                 // Nobody can be told if our own standard error cannot be written.
                 _ = io::stderr().write_all(&line);
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();

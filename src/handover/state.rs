@@ -179,7 +179,13 @@ impl Handover {
     // ---- starting ---------------------------------------------------------------------------------------------
 
     /// The servers serve. `takes_over`: another process has to say `yours` first.
-    pub(super) fn starts(&self, servers: Vec<ServerHandle>, over: Arc<Bell>, generation: u32, takes_over: bool) {
+    pub(super) fn starts(
+        &self,
+        servers: Vec<ServerHandle>,
+        over: Arc<Bell>,
+        generation: u32,
+        takes_over: bool,
+    ) {
         let mut state = lock(&self.state);
         state.servers = servers;
         state.over = Some(over);

@@ -85,7 +85,8 @@ impl Takeover {
             None => return Ok(None),
             Some(value) if value == STANDARD_INPUT => {}
             Some(value) => {
-                let text = format!("{VARIABLE}={}: expected {VARIABLE}=stdin, or no such variable", value.display());
+                let text =
+                    format!("{VARIABLE}={}: expected {VARIABLE}=stdin, or no such variable", value.display());
                 return Err(HandoverError::new(HandoverErrorKind::Protocol, text));
             }
         }
@@ -98,7 +99,11 @@ impl Takeover {
             return Ok(None);
         }
         let taken = take_standard_input().map_err(|error| {
-            HandoverError::io(HandoverErrorKind::NotStarted, "cannot use standard input for the takeover", &error)
+            HandoverError::io(
+                HandoverErrorKind::NotStarted,
+                "cannot use standard input for the takeover",
+                &error,
+            )
         })?;
         Takeover::begin(UnixStream::from(taken), IfOldDies::ServeOn).map(Some)
     }
@@ -148,9 +153,8 @@ impl Takeover {
     }
 
     fn begin(stream: UnixStream, if_old_dies: IfOldDies) -> Result<Takeover, HandoverError> {
-        let broken = |error: &io::Error| {
-            HandoverError::io(HandoverErrorKind::NotStarted, "cannot take over", error)
-        };
+        let broken =
+            |error: &io::Error| HandoverError::io(HandoverErrorKind::NotStarted, "cannot take over", error);
         let mut channel = Channel::new(stream).map_err(|error| broken(&error))?;
         // An answer tells more than a failed write.
         _ = channel.say(&Request::Takeover { pid: process::id() }.to_line());
@@ -230,7 +234,8 @@ impl Takeover {
                 Ok(())
             }
             Err(error) => {
-                let doing = format!("the listener {} of {} cannot be taken over", offered.address, offered.server);
+                let doing =
+                    format!("the listener {} of {} cannot be taken over", offered.address, offered.server);
                 let error = HandoverError::io(HandoverErrorKind::Protocol, doing, &error);
                 self.say_failed(&error.to_string());
                 Err(error)

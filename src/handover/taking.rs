@@ -1,11 +1,6 @@
 //! The new process, once its servers serve: carries out what [`NewState`] decides, on a thread of its own.
 
-use std::{
-    os::fd::AsFd,
-    sync::Arc,
-    thread,
-    time::Instant,
-};
+use std::{os::fd::AsFd, sync::Arc, thread, time::Instant};
 
 use super::{
     HandoverEvent, Takeover,
@@ -14,11 +9,7 @@ use super::{
     protocol::{ControlSocket, FromNew, FromOld, NewAction, NewInput, NewState, OldProcess},
     state::{Of, Older},
 };
-use crate::{
-    engine::net::Lent,
-    error::Error,
-    isolation::journal,
-};
+use crate::{engine::net::Lent, error::Error, isolation::journal};
 
 /// Says `ready`, and sees the takeover through on a thread of its own.
 pub(super) fn take_over(
@@ -58,7 +49,8 @@ struct Succession {
 impl Succession {
     /// Until old has ended, or this group has.
     fn follow(&mut self) {
-        while !matches!(self.state, NewState::Serving(OldProcess::Gone) | NewState::Ending | NewState::Failed) {
+        while !matches!(self.state, NewState::Serving(OldProcess::Gone) | NewState::Ending | NewState::Failed)
+        {
             let Some(input) = self.next_input() else { return };
             let action = self.state.step(input);
             self.act(action);

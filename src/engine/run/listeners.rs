@@ -51,7 +51,9 @@ impl Run {
     pub(crate) fn when_not_listening(&self, callback: Box<dyn FnOnce() + Send>) {
         {
             let state = &mut *lock(&self.progress.state);
-            if let (Listening::Yes { when_over }, Loops::Serving { .. }) = (&mut state.listening, &state.loops) {
+            if let (Listening::Yes { when_over }, Loops::Serving { .. }) =
+                (&mut state.listening, &state.loops)
+            {
                 when_over.push(callback);
                 return;
             }

@@ -113,8 +113,7 @@ impl Control {
         let Answer::Status(StatusLine { generation, pid, phase }) = connection.answer(Some(ANSWER))? else {
             return Err(unexpected("a status"));
         };
-        let mut status =
-            Status { generation, pid, phase, servers: Vec::new(), waits_for: None, older: None };
+        let mut status = Status { generation, pid, phase, servers: Vec::new(), waits_for: None, older: None };
         loop {
             match connection.answer(Some(ANSWER))? {
                 Answer::Server(ServerLine { name, phase, addresses }) => {
@@ -139,11 +138,7 @@ impl Control {
     ///
     /// The new process could not be started, or does not serve `within` this time. The old process serves on. See
     /// [`HandoverErrorKind`].
-    pub fn reload(
-        &self,
-        within: Duration,
-        mut on_line: impl FnMut(&str),
-    ) -> Result<Replaced, HandoverError> {
+    pub fn reload(&self, within: Duration, mut on_line: impl FnMut(&str)) -> Result<Replaced, HandoverError> {
         let mut connection = self.ask(&Request::Reload { timeout: within })?;
         // The process itself keeps the time. It needs some more for a new process that has to be ended.
         let time = within.saturating_add(ANSWER);
@@ -223,7 +218,9 @@ impl Connection {
 }
 
 fn unexpected(expected: &str) -> HandoverError {
-    let text = format!("the answer of the process makes no sense (expected {expected}): is it a softstop of this version?");
+    let text = format!(
+        "the answer of the process makes no sense (expected {expected}): is it a softstop of this version?"
+    );
     HandoverError::new(HandoverErrorKind::Protocol, text)
 }
 

@@ -61,19 +61,33 @@ pub(crate) enum ControlSocket {
 /// What old says to new.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FromOld {
-    Offer { generation: u32, pid: u32, listeners: usize },
+    Offer {
+        generation: u32,
+        pid: u32,
+        listeners: usize,
+    },
     Listener(Offered),
-    Control { path: PathBuf },
+    Control {
+        path: PathBuf,
+    },
     Stderr,
     Offered,
-    Refused { text: String },
-    Cancelled { text: String },
+    Refused {
+        text: String,
+    },
+    Cancelled {
+        text: String,
+    },
     /// Everything that new has taken is new's. Old is gone after `within` at the latest.
-    Yours { within: Duration },
+    Yours {
+        within: Duration,
+    },
     /// Old has closed its descriptors of the listeners.
     Closed,
     /// What the drain of old waits for.
-    Draining { text: String },
+    Draining {
+        text: String,
+    },
 }
 
 impl FromNew {
@@ -268,19 +282,41 @@ mod tests {
     #[test]
     fn both_ends_are_strict() {
         let bad = [
-            "", " ", "ready", "ready control=1", "ready taken= control=1", "ready control=2 taken=",
-            "ready control=1 taken=1,,2", "ready control=1 taken=-1", "ready control=1 taken=1 more=1",
-            "ready  control=1 taken=", "takeover pid=1", "softstop/2 takeover pid=1", "softstop/1  takeover pid=1",
-            "softstop/1 takeover", "softstop/1 takeover pid=", "softstop/1 takeover pid=+1",
-            "softstop/1 takeover pid=99999999999", "failed", "GET / HTTP/1.1",
+            "",
+            " ",
+            "ready",
+            "ready control=1",
+            "ready taken= control=1",
+            "ready control=2 taken=",
+            "ready control=1 taken=1,,2",
+            "ready control=1 taken=-1",
+            "ready control=1 taken=1 more=1",
+            "ready  control=1 taken=",
+            "takeover pid=1",
+            "softstop/2 takeover pid=1",
+            "softstop/1  takeover pid=1",
+            "softstop/1 takeover",
+            "softstop/1 takeover pid=",
+            "softstop/1 takeover pid=+1",
+            "softstop/1 takeover pid=99999999999",
+            "failed",
+            "GET / HTTP/1.1",
         ];
         for line in bad {
             assert!(FromNew::parse(line).is_err(), "{line:?}");
         }
         let bad = [
-            "", "offer generation=1 pid=1 listeners=0", "softstop/1 offer generation=1 pid=1 listeners=513",
-            "softstop/1 offer generation=1 pid=1", "listener number=0 server=a spec=b", "closed now", "offered ",
-            "listener number=0 server=%ff index=0 spec=b address=c", "yours", "yours within_ms=x", "stderr fd=2",
+            "",
+            "offer generation=1 pid=1 listeners=0",
+            "softstop/1 offer generation=1 pid=1 listeners=513",
+            "softstop/1 offer generation=1 pid=1",
+            "listener number=0 server=a spec=b",
+            "closed now",
+            "offered ",
+            "listener number=0 server=%ff index=0 spec=b address=c",
+            "yours",
+            "yours within_ms=x",
+            "stderr fd=2",
         ];
         for line in bad {
             assert!(FromOld::parse(line).is_err(), "{line:?}");

@@ -19,8 +19,14 @@ use super::{FromOld, Garbage, Offered};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NewState {
     /// New has said `takeover`.
-    Hello { until: Instant },
-    Adopting { until: Instant, announced: usize, arrived: usize },
+    Hello {
+        until: Instant,
+    },
+    Adopting {
+        until: Instant,
+        announced: usize,
+        arrived: usize,
+    },
     /// Everything has arrived. The program reads its configuration and starts its servers.
     Initialising(OldProcess),
     /// New accepts, and has said `ready`. Old accepts, too, until it has said `yours`.
@@ -36,7 +42,9 @@ pub(crate) enum NewState {
 pub(crate) enum OldProcess {
     Alive,
     /// Gone at this time at the latest.
-    Draining { until: Instant },
+    Draining {
+        until: Instant,
+    },
     Gone,
 }
 
@@ -59,7 +67,10 @@ pub(crate) enum NewInput {
 pub(crate) enum NewAction {
     Nothing,
     /// Old has introduced itself.
-    Meet { generation: u32, pid: u32 },
+    Meet {
+        generation: u32,
+        pid: u32,
+    },
     KeepListener(Offered),
     KeepControl(PathBuf),
     KeepStderr,
@@ -124,13 +135,15 @@ impl NewState {
                 fail(NewFailure::Refused(text))
             }
             (NewState::Hello { .. }, NewInput::Eof) => fail(NewFailure::NoAnswer),
-            (NewState::Hello { .. } | NewState::Adopting { .. }, NewInput::Said(FromOld::Cancelled { text }, _)) => {
-                fail(NewFailure::Cancelled(text))
-            }
+            (
+                NewState::Hello { .. } | NewState::Adopting { .. },
+                NewInput::Said(FromOld::Cancelled { text }, _),
+            ) => fail(NewFailure::Cancelled(text)),
             (NewState::Hello { .. }, NewInput::Said(..)) => garbage("softstop/1 offer"),
-            (NewState::Adopting { until, announced, arrived }, NewInput::Said(FromOld::Listener(listener), _))
-                if listener.number == *arrived && arrived < announced =>
-            {
+            (
+                NewState::Adopting { until, announced, arrived },
+                NewInput::Said(FromOld::Listener(listener), _),
+            ) if listener.number == *arrived && arrived < announced => {
                 let (until, announced, arrived) = (*until, *announced, arrived + 1);
                 (Some(NewState::Adopting { until, announced, arrived }), NewAction::KeepListener(listener))
             }
@@ -158,7 +171,9 @@ impl NewState {
             (NewState::Initialising(OldProcess::Gone), NewInput::Initialised) => {
                 (Some(NewState::Serving(OldProcess::Gone)), NewAction::TakeChargeAlone)
             }
-            (NewState::Initialising(_), NewInput::Initialised) => (Some(NewState::Ready), NewAction::SayReady),
+            (NewState::Initialising(_), NewInput::Initialised) => {
+                (Some(NewState::Ready), NewAction::SayReady)
+            }
             (NewState::Ready, NewInput::Said(FromOld::Yours { within }, at)) => {
                 let old = OldProcess::Draining { until: at + within };
                 (Some(NewState::Serving(old)), NewAction::TakeCharge)
@@ -179,7 +194,9 @@ impl NewState {
             }
             (NewState::Serving(OldProcess::Gone), _) => stay(NewAction::Nothing),
             (NewState::Serving(_), NewInput::Said(FromOld::Closed, _)) => stay(NewAction::HaveAlone),
-            (NewState::Serving(_), NewInput::Said(FromOld::Draining { text }, _)) => stay(NewAction::Note(text)),
+            (NewState::Serving(_), NewInput::Said(FromOld::Draining { text }, _)) => {
+                stay(NewAction::Note(text))
+            }
             // New listens no more to an old process that says anything else.
             (NewState::Serving(_), NewInput::Eof | NewInput::Said(..) | NewInput::Garbage(_)) => {
                 (Some(NewState::Serving(OldProcess::Gone)), NewAction::OldEnded)
@@ -273,7 +290,8 @@ mod tests {
         ];
         for (state, row) in rows {
             let expected: String = row.split(' ').collect();
-            let seen: String = inputs(now).into_iter().map(|input| letter(&state.clone().step(input))).collect();
+            let seen: String =
+                inputs(now).into_iter().map(|input| letter(&state.clone().step(input))).collect();
             assert_eq!(seen, expected, "{state:?}");
         }
     }

@@ -18,9 +18,15 @@ use super::{ControlSocket, FromNew, Garbage};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum OldState {
     /// New was started, or has connected. It has not said anything.
-    Awaiting { until: Instant, listeners: usize },
+    Awaiting {
+        until: Instant,
+        listeners: usize,
+    },
     /// New has a copy of every descriptor. Old serves as before.
-    Offering { until: Instant, listeners: usize },
+    Offering {
+        until: Instant,
+        listeners: usize,
+    },
     /// New serves, and old drains. The connection stays open, so that each side sees the end of the other.
     HandedOver,
     Over,
@@ -44,9 +50,14 @@ pub(crate) enum OldInput {
 pub(crate) enum OldAction {
     Nothing,
     /// Send the descriptors of the listeners, of the control socket and of standard error.
-    Offer { pid: u32 },
+    Offer {
+        pid: u32,
+    },
     /// Say `yours`, leave the listeners that were taken, and drain.
-    HandOver { control: ControlSocket, taken: Vec<usize> },
+    HandOver {
+        control: ControlSocket,
+        taken: Vec<usize>,
+    },
     /// End new, have the listeners alone again, and serve on.
     EndNew(EndOfNew),
     /// New has ended although it serves. Old drains on, because it has no listeners any more.
@@ -90,7 +101,9 @@ impl OldState {
                 let is_increasing = taken.is_sorted_by(|before, after| before < after);
                 match is_increasing && taken.last().is_none_or(|last| *last < *listeners) {
                     true => (OldState::HandedOver, OldAction::HandOver { control, taken }),
-                    false => end(EndOfNew::Garbage(Garbage::new("the numbers of offered listeners, in order"))),
+                    false => {
+                        end(EndOfNew::Garbage(Garbage::new("the numbers of offered listeners, in order")))
+                    }
                 }
             }
             (_, OldInput::Said(FromNew::Failed { text })) => end(EndOfNew::Failed(text)),
@@ -146,7 +159,10 @@ mod tests {
     fn each_input_in_each_state() {
         let now = Instant::now();
         let until = now + Duration::from_secs(1);
-        let (awaiting, offering) = (OldState::Awaiting { until, listeners: LISTENERS }, OldState::Offering { until, listeners: LISTENERS });
+        let (awaiting, offering) = (
+            OldState::Awaiting { until, listeners: LISTENERS },
+            OldState::Offering { until, listeners: LISTENERS },
+        );
         let garbage = |expected: &str| OldAction::EndNew(EndOfNew::Garbage(Garbage::new(expected)));
         let end = |why| OldAction::EndNew(why);
         let hand_over = OldAction::HandOver { control: ControlSocket::Taken, taken: vec![0, 1] };

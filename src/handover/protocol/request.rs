@@ -34,10 +34,16 @@ use super::{
 pub(crate) enum Request {
     Status,
     /// Replace the process. The new one has to serve within `timeout`.
-    Reload { timeout: Duration },
+    Reload {
+        timeout: Duration,
+    },
     /// Stop the process, with another grace period if there is one.
-    Stop { grace: Option<Duration> },
-    Takeover { pid: u32 },
+    Stop {
+        grace: Option<Duration>,
+    },
+    Takeover {
+        pid: u32,
+    },
 }
 
 /// A line of an answer.
@@ -46,16 +52,37 @@ pub(crate) enum Answer {
     Status(StatusLine),
     Server(ServerLine),
     /// What the drain waits for.
-    Waits { text: String },
+    Waits {
+        text: String,
+    },
     /// An older process drains, and what its drain waits for.
-    Older { generation: u32, pid: u32, text: String },
+    Older {
+        generation: u32,
+        pid: u32,
+        text: String,
+    },
     Done,
-    News { text: String },
-    Replaced { generation: u32, pid: u32, within: Duration },
-    Failed { text: String },
-    Stopping { pid: u32, within: Duration },
-    Stopped { is_clean: bool },
-    Refused { text: String },
+    News {
+        text: String,
+    },
+    Replaced {
+        generation: u32,
+        pid: u32,
+        within: Duration,
+    },
+    Failed {
+        text: String,
+    },
+    Stopping {
+        pid: u32,
+        within: Duration,
+    },
+    Stopped {
+        is_clean: bool,
+    },
+    Refused {
+        text: String,
+    },
 }
 
 /// The process in one line.
@@ -238,7 +265,11 @@ mod tests {
         }
         for answer in [
             Answer::Status(StatusLine { generation: 1, pid: 2, phase: "lame duck".to_owned() }),
-            Answer::Server(ServerLine { name: String::new(), phase: text(), addresses: "[::1]:80 unix:a".to_owned() }),
+            Answer::Server(ServerLine {
+                name: String::new(),
+                phase: text(),
+                addresses: "[::1]:80 unix:a".to_owned(),
+            }),
             Answer::Waits { text: text() },
             Answer::Older { generation: 1, pid: 2, text: text() },
             Answer::Done,
@@ -256,9 +287,17 @@ mod tests {
     #[test]
     fn requests_are_strict() {
         let bad = [
-            "", "status", "softstop/1", "softstop/1 status now", "softstop/2 status", "softstop/1 reload",
-            "softstop/1 reload timeout_ms=-1", "softstop/1 stop grace=1", "softstop/1 stop grace_ms=1 grace_ms=2",
-            "softstop/1 Status", "GET / HTTP/1.1",
+            "",
+            "status",
+            "softstop/1",
+            "softstop/1 status now",
+            "softstop/2 status",
+            "softstop/1 reload",
+            "softstop/1 reload timeout_ms=-1",
+            "softstop/1 stop grace=1",
+            "softstop/1 stop grace_ms=1 grace_ms=2",
+            "softstop/1 Status",
+            "GET / HTTP/1.1",
         ];
         for line in bad {
             assert!(Request::parse(line).is_err(), "{line:?}");
