@@ -38,6 +38,8 @@ use crate::{
 const DUPLICATES: Duration = Duration::from_secs(5);
 /// How long a new process that was killed, or told to give up, is waited for. A killed process is gone within milliseconds.
 const END_OF_NEW: Duration = Duration::from_secs(1);
+/// How long the answer to `yours` is waited for. The new process starts a thread and writes its pid file in that time.
+const CHARGED: Duration = Duration::from_secs(1);
 /// How often the new process is told what the drain waits for, if that has changed.
 const PROGRESS: Duration = Duration::from_secs(1);
 
@@ -158,8 +160,8 @@ impl Session {
                     pid: replaced.pid,
                     within: replaced.drains_within,
                 };
-                tell(Ok(replaced));
                 self.of.handover.tell(&event);
+                tell(self.wait_charged().map(|()| replaced));
                 self.accompany();
             }
             Err(why) => {
@@ -170,6 +172,35 @@ impl Session {
         }
     }
 
+    /// Waits a moment until the new process is in charge, so that a caller that is told of the outcome finds the new process at
+    /// the control socket.
+    fn wait_charged(&mut self) -> Result<(), HandoverError> {
+        let until = Instant::now() + CHARGED;
+        while self.state == OldState::HandedOver {
+            let input = match self.channel.line_until(Some(until)) {
+                Ok(Received::Line(line)) => {
+                    FromNew::parse(&line).map_or_else(OldInput::Garbage, OldInput::Said)
+                }
+                Ok(Received::Garbage(garbage)) => OldInput::Garbage(garbage),
+                Ok(Received::Nothing) => {
+                    journal::warn!("the new process (pid {}) is slow to take charge", self.pid);
+                    return Ok(());
+                }
+                Ok(Received::Eof) | Err(_) => OldInput::Eof,
+            };
+            if self.state.step(input) == OldAction::ReportEnd {
+                let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+                let status = status.map_or_else(String::new, |status| format!(" ({status})"));
+                let text = format!(
+                    "the new process (pid {}) has ended as soon as it was in charge{status}; this one drains: start the program",
+                    self.pid
+                );
+                return Err(HandoverError::new(HandoverErrorKind::Lost, text));
+            }
+        }
+        Ok(())
+    }
+
     fn negotiate(&mut self, mut first: Option<OldInput>) -> Result<Replaced, EndOfNew> {
         loop {
             let input = match first.take() {
@@ -177,7 +208,7 @@ impl Session {
                 None => self.next_input(),
             };
             match self.state.step(input) {
-                OldAction::Nothing | OldAction::ReportEnd => {}
+                OldAction::Nothing | OldAction::Charged | OldAction::ReportEnd => {}
                 OldAction::Offer { pid } => {
                     if self.child.is_none() {
                         self.pid = pid;
@@ -394,7 +425,7 @@ impl Session {
             if is_over {
                 return;
             }
-            if has_said_something {
+            if has_said_something && !self.is_late_charge() {
                 let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
                 let status = status.map_or_else(String::new, |status| format!(" ({status})"));
                 let pid = self.pid;
@@ -402,6 +433,12 @@ impl Session {
                 return;
             }
         }
+    }
+
+    /// Whether a new process that was slow has answered `yours` now.
+    fn is_late_charge(&mut self) -> bool {
+        let was_charged = self.state == OldState::Charged;
+        !was_charged && self.wait_charged().is_ok()
     }
 }
 

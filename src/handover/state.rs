@@ -233,6 +233,13 @@ impl Handover {
 
     /// Begins a handover. Returns the bell that a stop rings.
     pub(super) fn begin_replacing(&self, until: Instant) -> Result<Arc<Bell>, HandoverError> {
+        if std::process::id() == 1 {
+            return Err(HandoverError::new(
+                HandoverErrorKind::Misuse,
+                "process 1 of a container cannot be replaced, because the kernel ends every process of the container with \
+                 it: replace the container",
+            ));
+        }
         let bell = Bell::new().map_err(|error| {
             HandoverError::io(HandoverErrorKind::NotStarted, "no descriptor for a handover", &error)
         })?;

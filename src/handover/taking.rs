@@ -83,8 +83,8 @@ impl Succession {
         }
     }
 
-    fn act(&self, action: NewAction) {
-        let handover = &self.of.handover;
+    fn act(&mut self, action: NewAction) {
+        let handover = Arc::clone(&self.of.handover);
         match action {
             NewAction::TakeCharge => {
                 let until = match &self.state {
@@ -93,6 +93,12 @@ impl Succession {
                 };
                 let (generation, pid) = (self.generation.saturating_sub(1), self.old_pid);
                 self.take_charge(Some(Older { generation, pid, until, waits: String::new() }));
+                // If old is gone, its end is the next thing to be read.
+                _ = self.channel.say(&FromNew::Charged.to_line());
+            }
+            NewAction::TakeChargeShared => {
+                journal::error!("the old process (pid {}) makes no sense: this one serves on", self.old_pid);
+                self.take_charge(None);
             }
             NewAction::TakeChargeAlone => {
                 journal::warn!("the old process (pid {}) is gone: this one serves alone", self.old_pid);

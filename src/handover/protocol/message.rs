@@ -11,6 +11,7 @@
 //!   ready control= taken=                    ──>
 //!   (failed text=)                           ──>
 //!                                            <──               yours within_ms=
+//!   charged                                  ──>
 //!                                            <──               closed
 //!                                            <──               draining text=          (each time that it changes)
 //! ```
@@ -45,9 +46,18 @@ pub(crate) struct Offered {
 /// What new says to old.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FromNew {
-    Takeover { pid: u32 },
-    Ready { control: ControlSocket, taken: Vec<usize> },
-    Failed { text: String },
+    Takeover {
+        pid: u32,
+    },
+    Ready {
+        control: ControlSocket,
+        taken: Vec<usize>,
+    },
+    Failed {
+        text: String,
+    },
+    /// The answer to `yours`: new answers at the control socket, and has written its pid file.
+    Charged,
 }
 
 /// Whether new uses the control socket of old.
@@ -101,6 +111,7 @@ impl FromNew {
                 Writer::new("ready").field("control", control).list("taken", &list(taken)).line()
             }
             FromNew::Failed { text } => Writer::new("failed").text(text).line(),
+            FromNew::Charged => Writer::new("charged").line(),
         }
     }
 
@@ -124,7 +135,8 @@ impl FromNew {
                 let [text] = fields(rest, ["text"])?;
                 Ok(FromNew::Failed { text: text.text()? })
             }
-            _ => Err(Garbage::new("softstop/1 takeover, ready or failed")),
+            "charged" => fields(rest, []).map(|[]| FromNew::Charged),
+            _ => Err(Garbage::new("softstop/1 takeover, ready, failed or charged")),
         }
     }
 
@@ -234,6 +246,7 @@ mod tests {
             FromNew::Ready { control: ControlSocket::Left, taken: (0..MOST_LISTENERS).collect() },
             FromNew::Failed { text: "hello: cannot listen on :80\nreally = 100 %".to_owned() },
             FromNew::Failed { text: String::new() },
+            FromNew::Charged,
         ]
     }
 

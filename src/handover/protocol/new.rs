@@ -5,11 +5,11 @@
 //!   Hello ────────> Adopting ────────> Initialising ────────> Ready ──────────────────> Serving
 //!     │                │                                        │                       (old drains, or is gone)
 //!     └────────────────┴──> Failed                              └──> Ending
-//!       refused, garbage, deadline                                   cancelled, garbage
+//!       refused, garbage, deadline                                   cancelled
 //! ```
 //!
-//! If old dies, its part is over: new goes on with what has arrived, and binds the rest itself. There must be no moment
-//! without a server.
+//! If old dies, its part is over: new goes on with what has arrived, and binds the rest itself. If old says anything but `yours`
+//! to a new process that is ready, new serves, too. There must be no moment without a server.
 
 use std::{path::PathBuf, time::Instant};
 
@@ -82,6 +82,8 @@ pub(crate) enum NewAction {
     TakeCharge,
     /// The same, and no other process has the listeners.
     TakeChargeAlone,
+    /// The same, but old may still have the listeners.
+    TakeChargeShared,
     /// Old has closed the listeners: new has them alone.
     HaveAlone,
     /// Old has ended.
@@ -184,13 +186,13 @@ impl NewState {
             (NewState::Initialising(_) | NewState::Ready, NewInput::Said(FromOld::Cancelled { text }, _)) => {
                 (Some(NewState::Ending), NewAction::Stop(text))
             }
-            // Old serves as long as it has not said `yours`, so new withdraws.
-            (NewState::Initialising(_) | NewState::Ready, NewInput::Said(..)) => {
-                let text = Garbage::new("yours or cancelled").to_string();
-                (Some(NewState::Ending), NewAction::Stop(text))
+            // This may have been meant as `yours`. Then old drains, and new must serve. Otherwise old finds the connection closed,
+            // and ends new.
+            (NewState::Ready, NewInput::Said(..) | NewInput::Garbage(_)) => {
+                (Some(NewState::Serving(OldProcess::Gone)), NewAction::TakeChargeShared)
             }
-            (NewState::Initialising(_) | NewState::Ready, NewInput::Garbage(garbage)) => {
-                (Some(NewState::Ending), NewAction::Stop(garbage.to_string()))
+            (NewState::Initialising(_), NewInput::Said(..) | NewInput::Garbage(_)) => {
+                stay(NewAction::Nothing)
             }
             (NewState::Serving(OldProcess::Gone), _) => stay(NewAction::Nothing),
             (NewState::Serving(_), NewInput::Said(FromOld::Closed, _)) => stay(NewAction::HaveAlone),
@@ -262,6 +264,7 @@ mod tests {
             NewAction::SayReady => 'R',
             NewAction::TakeCharge => 'T',
             NewAction::TakeChargeAlone => 'A',
+            NewAction::TakeChargeShared => 'B',
             NewAction::HaveAlone => 'H',
             NewAction::OldEnded => 'E',
             NewAction::Note(_) => 'N',
@@ -280,9 +283,9 @@ mod tests {
             (NewState::Hello { until }, "MFFFFFFFFF FF.F."),
             (NewState::Adopting { until, announced: 1, arrived: 0 }, "FLCSFFFFFF FI.F."),
             (NewState::Adopting { until, announced: 1, arrived: 1 }, "FFCSIFFFFF FI.F."),
-            (NewState::Initialising(OldProcess::Alive), "xxxxxxxxxx xI..R"),
-            (NewState::Initialising(OldProcess::Gone), "xxxxxxxxxx xI..A"),
-            (NewState::Ready, "xxxxxxxTxx xA..."),
+            (NewState::Initialising(OldProcess::Alive), "......x... .I..R"),
+            (NewState::Initialising(OldProcess::Gone), "......x... .I..A"),
+            (NewState::Ready, "BBBBBBxTBB BA..."),
             (NewState::Serving(OldProcess::Draining { until }), "EEEEEEEEHN EE..."),
             (NewState::Serving(OldProcess::Gone), ".......... ....."),
             (NewState::Ending, ".......... ....."),
@@ -316,7 +319,7 @@ mod tests {
                 match state.step(inputs(now).swap_remove(choice)) {
                     NewAction::SayReady => ready += 1,
                     NewAction::TakeCharge => { prop_assert_eq!(ready, 1); charge += 1 }
-                    NewAction::TakeChargeAlone => charge += 1,
+                    NewAction::TakeChargeAlone | NewAction::TakeChargeShared => charge += 1,
                     NewAction::Stop(_) | NewAction::Fail(_) => { prop_assert_eq!(charge, 0); over += 1 }
                     _ => {}
                 }

@@ -1,9 +1,9 @@
 //! The states of the process that hands over, for one handover. The module has no clock, socket or process.
 //!
 //! ```text
-//!                takeover            ready
-//!   Awaiting ───────────> Offering ────────> HandedOver ──> Over (new has ended)
-//!      │                     │
+//!                takeover            ready              charged
+//!   Awaiting ───────────> Offering ────────> HandedOver ─────────> Charged ──> Over (new has ended)
+//!      │                     │                   └───────────────────────────────^
 //!      └─────────────────────┴──> Over: new is ended, and nothing has changed
 //!          deadline, failed, garbage, end of new, a stop of old
 //! ```
@@ -29,6 +29,8 @@ pub(crate) enum OldState {
     },
     /// New serves, and old drains. The connection stays open, so that each side sees the end of the other.
     HandedOver,
+    /// New has answered `yours`.
+    Charged,
     Over,
 }
 
@@ -60,6 +62,8 @@ pub(crate) enum OldAction {
     },
     /// End new, have the listeners alone again, and serve on.
     EndNew(EndOfNew),
+    /// New is in charge. Whoever waits for the handover is told.
+    Charged,
     /// New has ended although it serves. Old drains on, because it has no listeners any more.
     ReportEnd,
 }
@@ -82,18 +86,24 @@ impl OldState {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self {
             OldState::Awaiting { until, .. } | OldState::Offering { until, .. } => Some(*until),
-            OldState::HandedOver | OldState::Over => None,
+            OldState::HandedOver | OldState::Charged | OldState::Over => None,
         }
     }
 
     pub(crate) fn step(&mut self, input: OldInput) -> OldAction {
         let (next, action) = match (&*self, input) {
             (OldState::Over, _) => return OldAction::Nothing,
-            (OldState::HandedOver, OldInput::Clock(_) | OldInput::StopAsked) => return OldAction::Nothing,
-            // After `yours`, new has nothing to say.
-            (OldState::HandedOver, OldInput::Eof | OldInput::Said(_) | OldInput::Garbage(_)) => {
-                (OldState::Over, OldAction::ReportEnd)
+            (OldState::HandedOver | OldState::Charged, OldInput::Clock(_) | OldInput::StopAsked) => {
+                return OldAction::Nothing;
             }
+            (OldState::HandedOver, OldInput::Said(FromNew::Charged)) => {
+                (OldState::Charged, OldAction::Charged)
+            }
+            // New has nothing else to say after `yours`.
+            (
+                OldState::HandedOver | OldState::Charged,
+                OldInput::Eof | OldInput::Said(_) | OldInput::Garbage(_),
+            ) => (OldState::Over, OldAction::ReportEnd),
             (OldState::Awaiting { until, listeners }, OldInput::Said(FromNew::Takeover { pid })) => {
                 (OldState::Offering { until: *until, listeners: *listeners }, OldAction::Offer { pid })
             }
@@ -147,6 +157,7 @@ mod tests {
             OldInput::Said(FromNew::Takeover { pid: 7 }),
             OldInput::Said(FromNew::Ready { control: ControlSocket::Taken, taken: vec![0, 1] }),
             OldInput::Said(FromNew::Failed { text: "no".to_owned() }),
+            OldInput::Said(FromNew::Charged),
             OldInput::Garbage(Garbage::new("sense")),
             OldInput::Eof,
             OldInput::Clock(now),
@@ -166,11 +177,12 @@ mod tests {
         let garbage = |expected: &str| OldAction::EndNew(EndOfNew::Garbage(Garbage::new(expected)));
         let end = |why| OldAction::EndNew(why);
         let hand_over = OldAction::HandOver { control: ControlSocket::Taken, taken: vec![0, 1] };
-        let expected: [[OldAction; 8]; 4] = [
+        let expected: [[OldAction; 9]; 5] = [
             [
                 OldAction::Offer { pid: 7 },
                 garbage("softstop/1 takeover"),
                 end(EndOfNew::Failed("no".to_owned())),
+                garbage("softstop/1 takeover"),
                 garbage("sense"),
                 end(EndOfNew::Exited),
                 OldAction::Nothing,
@@ -181,6 +193,7 @@ mod tests {
                 garbage("ready or failed"),
                 hand_over,
                 end(EndOfNew::Failed("no".to_owned())),
+                garbage("ready or failed"),
                 garbage("sense"),
                 end(EndOfNew::Exited),
                 OldAction::Nothing,
@@ -191,15 +204,28 @@ mod tests {
                 OldAction::ReportEnd,
                 OldAction::ReportEnd,
                 OldAction::ReportEnd,
+                OldAction::Charged,
                 OldAction::ReportEnd,
                 OldAction::ReportEnd,
                 OldAction::Nothing,
                 OldAction::Nothing,
                 OldAction::Nothing,
             ],
-            [const { OldAction::Nothing }; 8],
+            [
+                OldAction::ReportEnd,
+                OldAction::ReportEnd,
+                OldAction::ReportEnd,
+                OldAction::ReportEnd,
+                OldAction::ReportEnd,
+                OldAction::ReportEnd,
+                OldAction::Nothing,
+                OldAction::Nothing,
+                OldAction::Nothing,
+            ],
+            [const { OldAction::Nothing }; 9],
         ];
-        for (state, row) in [awaiting, offering, OldState::HandedOver, OldState::Over].iter().zip(expected) {
+        let states = [awaiting, offering, OldState::HandedOver, OldState::Charged, OldState::Over];
+        for (state, row) in states.iter().zip(expected) {
             for (input, action) in inputs(now).into_iter().zip(row) {
                 let mut state = state.clone();
                 assert_eq!(state.step(input.clone()), action, "{input:?} in {state:?}");
@@ -222,7 +248,7 @@ mod tests {
         /// Whatever comes in whatever order: one offer at most; a handover only after it; new is ended at most once, and
         /// never after the handover.
         #[test]
-        fn no_order_of_inputs_hands_over_twice_or_ends_a_process_that_serves(order in proptest::collection::vec(0..8_usize, 0..12)) {
+        fn no_order_of_inputs_hands_over_twice_or_ends_a_process_that_serves(order in proptest::collection::vec(0..9_usize, 0..12)) {
             let now = Instant::now();
             let mut state = OldState::Awaiting { until: now + Duration::from_secs(1), listeners: LISTENERS };
             let (mut offers, mut handed_over, mut ended) = (0, 0, 0);
@@ -237,7 +263,7 @@ mod tests {
                         prop_assert_eq!(handed_over, 0);
                         ended += 1;
                     }
-                    OldAction::ReportEnd => prop_assert_eq!(handed_over, 1),
+                    OldAction::ReportEnd | OldAction::Charged => prop_assert_eq!(handed_over, 1),
                     OldAction::Nothing => {}
                 }
             }
