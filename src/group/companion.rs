@@ -45,14 +45,16 @@ pub(crate) struct Given {
 
 impl Given {
     /// The listeners that a server of this name may use: those of the server with this name in the other process, and those of
-    /// servers that this group does not have.
+    /// servers that this group does not have. Of the latter, a listener whose port the system has chosen is left out, because
+    /// only the name of its server tells what it is for.
     pub(super) fn take_for(&mut self, name: &str, all: &[String]) -> Vec<GivenListener> {
-        let may_use = |of: &str| of == name || !all.iter().any(|name| name == of);
-        let (meant, rest) = std::mem::take(&mut self.listeners).into_iter().partition(|(of, _)| may_use(of));
+        let may_use = |(of, given): &(String, GivenListener)| {
+            let is_of_another = all.iter().any(|name| name == of);
+            of == name || !(is_of_another || given.spec().ends_with(":0"))
+        };
+        let (meant, rest) = std::mem::take(&mut self.listeners).into_iter().partition(may_use);
         self.listeners = rest;
-        let mut meant: Vec<(String, GivenListener)> = meant;
-        // Listeners of the same name first, because several servers may listen on port 0.
-        meant.sort_by_key(|(of, _)| of != name);
+        let meant: Vec<(String, GivenListener)> = meant;
         meant.into_iter().map(|(_, given)| given).collect()
     }
 

@@ -51,9 +51,11 @@ pub enum HandoverEvent {
     },
 }
 
+type Callback = dyn Fn(&HandoverEvent) + Send + Sync;
+
 /// A callback of the user.
 #[derive(Clone, Default)]
-pub(super) struct Watcher(pub(super) Option<Arc<dyn Fn(&HandoverEvent) + Send + Sync>>);
+pub(super) struct Watcher(pub(super) Option<Arc<Callback>>);
 
 impl Watcher {
     /// Called with no lock held, because the callback is a user's code.

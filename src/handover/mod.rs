@@ -77,6 +77,7 @@ use self::{
 use crate::{
     group::{Group, GroupHandle},
     isolation::journal,
+    stop::Phase,
     sync::lock,
 };
 
@@ -180,12 +181,9 @@ impl GroupHandle {
 
 /// What the drain waits for, in words. Empty while no stop is under way.
 fn waits_for(of: &Of) -> String {
-    let open: u64 = of
-        .handover
-        .servers()
-        .iter()
-        .filter(|server| server.phase() > crate::stop::Phase::Running)
-        .map(|server| server.metrics().open_connections as u64)
-        .sum();
-    if open == 0 { String::new() } else { format!("{open} connections") }
+    let progress = of.group.progress();
+    match progress.phase {
+        Phase::Running | Phase::Stopped => String::new(),
+        Phase::LameDuck | Phase::Draining | Phase::Cancelling => progress.to_string(),
+    }
 }
