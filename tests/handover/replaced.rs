@@ -1,10 +1,18 @@
 //! A handover as it should be, as its users and the clients see it.
 
-use std::{fs, net::SocketAddr};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::SocketAddr,
+    os::unix::net::UnixStream,
+    process::Stdio,
+};
 
 use crate::{
+    program::Process,
     stage::Stage,
     support::{
+        HUNG,
         client::{Client, get},
         in_background, soon, until,
     },
@@ -185,4 +193,34 @@ fn the_new_process_can_be_stopped_and_started_again_at_once() {
     let stopped = stage.ask(&["stop"]);
     assert!(stopped.status.success(), "{stopped:?}");
     assert!(Client::try_connect(serving.hello).is_none());
+}
+
+#[test]
+fn a_unix_listener_is_handed_over_with_its_path() {
+    let stage = Stage::new();
+    let path = stage.path("hello");
+    let mut command = stage.command();
+    command.args(["serve", "--name", "127.0.0.1:0", "--echo", "127.0.0.1:0"]);
+    command.arg("--hello").arg(format!("unix:{}", path.display()));
+    command.arg("--control").arg(stage.path("control"));
+    let mut program = Process(command.stderr(Stdio::null()).spawn().unwrap());
+    stage.wait_for("running");
+    let answers = || {
+        let mut stream = UnixStream::connect(&path).unwrap();
+        stream.set_read_timeout(Some(HUNG)).unwrap();
+        stream.write_all(get("/").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("Hello, world!"), "{answer}");
+    };
+    answers();
+    for generation in [2, 3] {
+        assert_eq!(stage.reload().unwrap_or_else(|error| panic!("{error}")).generation, generation);
+        answers();
+        until("the process before has ended", || stage.status().older.is_none());
+        answers();
+    }
+    assert!(program.wait().success());
+    assert!(stage.ask(&["stop"]).status.success());
+    assert!(!path.exists(), "the last process removes the path");
 }

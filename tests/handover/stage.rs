@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::SocketAddr,
-    os::unix::{fs::PermissionsExt, net::UnixStream},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{self, Command, Output, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
@@ -39,15 +39,25 @@ impl Stage {
         let path = self.path("softstop");
         _ = fs::remove_file(&path);
         if fs::hard_link(PROGRAM, &path).is_err() {
-            fs::copy(PROGRAM, &path).unwrap();
+            self.put_copy("softstop");
         }
+    }
+
+    /// A copy of the real program. Another process writes it: a child that a thread of this process forks just then would
+    /// inherit the descriptor, and no file that is open for writing can be executed.
+    pub(crate) fn put_copy(&self, name: &str) {
+        let status = Command::new("cp").arg(PROGRAM).arg(self.path(name)).status().unwrap();
+        assert!(status.success());
     }
 
     /// The program on disk is this script. Replaced in one step, as a deploy tool does.
     pub(crate) fn put_script(&self, script: &str) {
         let path = self.path("script");
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut write = Command::new("sh");
+        write
+            .args(["-c", "printf '#!/bin/sh\\n%s\\n' \"$1\" >\"$2\" && chmod 755 \"$2\"", "sh", script])
+            .arg(&path);
+        assert!(write.status().unwrap().success());
         fs::rename(path, self.path("softstop")).unwrap();
     }
 

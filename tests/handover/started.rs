@@ -56,7 +56,7 @@ fn by_a_link_that_was_changed() {
     let link = stage.path("current");
     std::os::unix::fs::symlink("softstop", &link).unwrap();
     let _serving = stage.start_as(Command::new(&link), &[], FREE);
-    std::fs::copy(PROGRAM, stage.path("release 2")).unwrap();
+    stage.put_copy("release 2");
     std::fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink("release 2", &link).unwrap();
     let replaced = stage.reload().unwrap();
@@ -67,7 +67,7 @@ fn by_a_link_that_was_changed() {
 fn when_the_binary_was_replaced_on_disk() {
     let stage = Stage::new();
     let serving = stage.start(&[]);
-    std::fs::copy(PROGRAM, stage.path("new")).unwrap();
+    stage.put_copy("new");
     std::fs::rename(stage.path("new"), stage.path("softstop")).unwrap();
     assert!(program_of(serving.program.id()).to_string_lossy().ends_with("(deleted)"));
     let replaced = stage.reload().unwrap();
