@@ -120,6 +120,8 @@ mod engine;
 mod error;
 #[cfg(not(loom))]
 pub mod group;
+#[cfg(all(feature = "deploy", target_os = "linux", not(loom)))]
+pub mod handover;
 #[cfg(not(loom))]
 pub mod http;
 #[cfg(all(feature = "internals", not(loom)))]

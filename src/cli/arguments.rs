@@ -4,7 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{bench::arguments::Bench, check::arguments::Check, serve::orchestration::Orchestration};
+use super::{
+    bench::arguments::Bench,
+    check::arguments::Check,
+    control,
+    serve::{ControlOptions, orchestration::Orchestration},
+};
 
 /// An HTTP/1.1 server that stops gracefully: it finishes the requests in flight, and a report says what became of each.
 ///
@@ -33,6 +38,18 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Serve hello, name and echo until a signal (the default).
     Serve(Serve),
+    /// Show how a process with a control socket is doing.
+    Status(control::Status),
+    /// Replace a process with a control socket by its program as it is on disk now, without a gap.
+    ///
+    /// Returns when the new process serves. Exit status: 0 the new process serves, 1 the old one serves on, and the reason
+    /// is shown, 64 the command line makes no sense.
+    Reload(control::Reload),
+    /// Stop a process with a control socket, and wait until it has ended.
+    ///
+    /// Exit status: 0 everything closed cleanly, 1 nobody answered, 2 the stop cut something off, 64 the command line
+    /// makes no sense.
+    Stop(control::Stop),
     /// Measure the cost of an accept loop, the time and the losses of a stop, and the speed of a server.
     #[command(subcommand)]
     Bench(Bench),
@@ -87,6 +104,8 @@ pub(crate) struct Serve {
     pub(crate) exit_route: bool,
     #[command(flatten)]
     pub(crate) orchestration: Orchestration,
+    #[command(flatten)]
+    pub(crate) control: ControlOptions,
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

@@ -1,7 +1,9 @@
 //! `softstop serve`: the group of three servers, the files that describe its stop, and the exit status.
 
 mod admin;
+mod control;
 pub(crate) mod orchestration;
+mod pid_file;
 
 use std::{
     fmt::Display,
@@ -16,10 +18,8 @@ use softstop::{Group, Router, Server, StopPolicy, observe::Recorder, report::Gro
 
 use admin::Controlled;
 
-use super::{arguments::Serve, destination::Destination, services, words::say};
-
-/// The exit status when the stop cut something off.
-const UNCLEAN: u8 = 2;
+pub(crate) use self::control::ControlOptions;
+use super::{UNCLEAN, arguments::Serve, destination::Destination, services, words::say};
 
 pub(crate) fn serve(options: &Serve) -> ExitCode {
     // Opened before the servers start, so that an unwritable path is an error at once.
@@ -35,7 +35,7 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
         .grace(options.grace)
         .cancel_grace(options.cancel_grace)
         .quiet(options.quiet_period);
-    let group = Group::new().policy(policy).stop_on_signals();
+    let group = options.control.signals(Group::new().policy(policy), policy);
     let exit = options.exit_route.then(|| (group.handle(), policy));
     let not_ready = options.orchestration.ready_status.into();
     let server = |name, address, routes| server(name, address, routes, options, recorder.as_ref());
@@ -49,7 +49,25 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
     if let Some(address) = &options.orchestration.admin {
         group = admin::add_to(group, address, Controlled { servers: controlled, policy, not_ready });
     }
-    let outcome = group.run();
+    if options.control.check {
+        return match group.check() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(error),
+        };
+    }
+    let pid_file = match options.control.pid_file() {
+        Ok(pid_file) => pid_file,
+        Err(error) => return fail(error),
+    };
+    // Last, because from now on the old process waits for this one.
+    let takeover = match options.control.takeover() {
+        Ok(takeover) => takeover,
+        Err(error) => return fail(error),
+    };
+    let outcome = options.control.prepare(group, takeover, pid_file.clone()).run();
+    if let Some(file) = pid_file {
+        file.remove();
+    }
     let mut written = Ok(());
     if let (Some(recorder), Some(file)) = (recorder, timeline_file) {
         written = file.write(recorder.recording().to_svg().into_bytes());

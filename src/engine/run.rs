@@ -79,6 +79,8 @@ pub(crate) struct Run {
     connections: AtomicUsize,
     /// Whether the first loop waits for a connection to close before it accepts again.
     accept_paused: AtomicBool,
+    /// Whether another process serves in place of this one, at the same addresses.
+    handed_over: AtomicBool,
     /// The threads of the loops by the loops' numbers, until [`Run::close`] joins them.
     threads: Mutex<Vec<(usize, JoinHandle<()>)>>,
     /// What the loops said when they left.
@@ -96,6 +98,7 @@ struct Progress {
 
 struct State {
     stop: Option<Stop>,
+    listening: Listening,
     loops: Loops,
     failure: Option<Error>,
 }
@@ -105,6 +108,12 @@ struct Stop {
     timeline: Timeline,
     /// The phases that the stop has come to, and when each began. The observer and the report have these times.
     phases: Vec<(Phase, Instant)>,
+}
+
+/// Whether the run has listeners, open or about to be closed.
+enum Listening {
+    Yes { when_over: Vec<Box<dyn FnOnce() + Send>> },
+    Over,
 }
 
 /// Whether there are still loops that serve.
@@ -154,12 +163,18 @@ impl Run {
             stopping: AtomicBool::new(false),
             events: EventQueue::default(),
             progress: Arc::new(Progress {
-                state: Mutex::new(State { stop: None, loops, failure: None }),
+                state: Mutex::new(State {
+                    stop: None,
+                    listening: Listening::Yes { when_over: Vec::new() },
+                    loops,
+                    failure: None,
+                }),
                 changed: Condvar::new(),
             }),
             loops: mailboxes.into_iter().map(LoopAddress::new).collect(),
             connections: AtomicUsize::new(0),
             accept_paused: AtomicBool::new(false),
+            handed_over: AtomicBool::new(false),
             threads: Mutex::default(),
             loop_reports: Mutex::default(),
             closed: OnceLock::new(),

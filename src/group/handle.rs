@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::lifecycle::{GroupLifecycle, tell};
+use super::{
+    companion::StopTiming,
+    lifecycle::{GroupLifecycle, tell},
+};
 use crate::stop::{Readiness, StopPolicy};
 
 /// Stops a [`Group`](super::Group), or sets its readiness, from anywhere: a handler, a task, another thread. Cheap to clone.
@@ -21,7 +24,18 @@ impl GroupHandle {
     /// A stop that comes before [`Group::run`](super::Group::run) is remembered. Its time begins when everything has been
     /// started.
     pub fn request_stop(&self, policy: StopPolicy) {
-        let servers = self.lifecycle.request_stop(policy, Instant::now());
+        let now = Instant::now();
+        if let Some(companion) = self.lifecycle.companion.get()
+            && matches!(companion.on_stop(&policy, now), StopTiming::Later)
+        {
+            return;
+        }
+        self.stop_asked_at(policy, now);
+    }
+
+    /// Stops the group, as if somebody had asked at this time.
+    pub(crate) fn stop_asked_at(&self, policy: StopPolicy, at: Instant) {
+        let servers = self.lifecycle.request_stop(policy, at);
         // The group's thread was woken before this call, so it does not wait for the servers' observers.
         tell(servers);
     }

@@ -38,6 +38,7 @@ const SLACK: Duration = Duration::from_millis(50);
 pub(super) struct GroupLifecycle {
     pub(super) state: Mutex<State>,
     changed: Condvar,
+    pub(super) companion: super::companion::CompanionSlot,
 }
 
 #[derive(Default)]

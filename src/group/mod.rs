@@ -4,6 +4,11 @@
 // with its handles. `schedule` decides how the steps share the time of the stop.
 
 mod aside;
+#[cfg_attr(
+    not(all(feature = "deploy", target_os = "linux")),
+    allow(dead_code, reason = "without handovers, a group has no companion")
+)]
+mod companion;
 mod drain;
 mod failure;
 mod handle;
@@ -18,6 +23,9 @@ mod task;
 
 use std::{fmt, io, sync::Arc};
 
+pub(crate) use companion::Companion;
+#[cfg(all(feature = "deploy", target_os = "linux"))]
+pub(crate) use companion::{Given, StopTiming};
 pub use drain::{Drain, Drained};
 pub use failure::GroupError;
 pub use handle::GroupHandle;
@@ -189,6 +197,15 @@ impl Group {
     pub fn policy(self, policy: StopPolicy) -> Self {
         self.handle.lifecycle.set_policy(policy);
         self
+    }
+
+    /// Checks the configuration of all servers: see [`Server::check`]. Binds nothing.
+    ///
+    /// # Errors
+    ///
+    /// The first error of a server.
+    pub fn check(&self) -> Result<(), crate::Error> {
+        self.servers.iter().try_for_each(|server| server.part.check())
     }
 
     /// A handle that stops the group from a handler, a task, or another thread.

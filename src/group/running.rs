@@ -13,7 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Group, GroupError, GroupReport, aside, lifecycle::tell, schedule::Step, task};
+use super::{
+    Companion, Group, GroupError, GroupReport, aside, companion::Given, lifecycle::tell, schedule::Step, task,
+};
 use crate::{
     error::Error,
     isolation::{contain::Contained, joining::join_until, journal},
@@ -85,11 +87,20 @@ impl Group {
         let lifetime = Context::new();
         let (context, hint) = Context::root_with_hint(None);
         let stages: Vec<Context> = (0..=self.stage).map(|_| context.child()).collect();
-        self.start_servers(&lifetime)?;
+        let companion = self.handle.lifecycle.companion.get();
+        if let Err(error) = self.start_servers(&lifetime, companion.as_ref()) {
+            if let Some(companion) = companion {
+                companion.has_failed_to_start(error.cause());
+            }
+            return Err(error);
+        }
         let lifecycle = Arc::clone(&self.handle.lifecycle);
         lifecycle.expect_drains(self.drains.iter().map(|drain| (drain.stage, drain.name.clone())));
         task::start(std::mem::take(&mut self.tasks), &lifecycle, &stages);
         tell(lifecycle.wait_for_stop());
+        if let Some(companion) = &companion {
+            companion.stops();
+        }
         // Contexts call back to users' code, which must not hold up the steps.
         aside::cancel(&hint);
         while let Some(step) = lifecycle.step() {
@@ -105,16 +116,30 @@ impl Group {
         aside::cancel(&lifetime);
         let (tasks, drains) = lifecycle.take_reports();
         let report = GroupReport { servers, tasks, drains };
+        if let Some(companion) = &companion {
+            companion.has_ended(report.is_clean());
+        }
         match report.failure() {
             Some(cause) => Err(GroupError::new(report, cause)),
             None => Ok(report),
         }
     }
 
-    fn start_servers(&self, lifetime: &Context) -> Result<(), GroupError> {
+    fn start_servers(
+        &self,
+        lifetime: &Context,
+        companion: Option<&Arc<dyn Companion>>,
+    ) -> Result<(), GroupError> {
+        let no_start = |error| GroupError::new(self.report_of_no_start(), error);
+        let given = companion.map_or_else(|| Ok(Given::default()), |companion| companion.begin());
+        let mut given = given.map_err(no_start)?;
+        let names: Vec<String> = self.servers.iter().map(|server| server.name.clone()).collect();
         let mut bindings = Vec::with_capacity(self.servers.len());
         for (number, server) in self.servers.iter().enumerate() {
-            match server.part.bind() {
+            let mut of_server = given.take_for(&server.name, &names);
+            let bound = server.part.bind_with(&mut of_server);
+            given.put_back(of_server);
+            match bound {
                 Ok(binding) => bindings.push(binding),
                 Err(error) => {
                     let mut report = self.report_of_no_start();
@@ -142,7 +167,12 @@ impl Group {
             let lifecycle = Arc::clone(&self.handle.lifecycle);
             handle.when_stopped(Box::new(move || lifecycle.server_ended(number)));
         }
-        Ok(())
+        let Some(companion) = companion else { return Ok(()) };
+        let servers = handles.into_iter().map(|(_, handle)| handle).collect();
+        Arc::clone(companion).serves(&self.handle, servers, given.into_listeners()).map_err(|error| {
+            let servers = self.servers.iter().map(|server| server.part.stop(StopPolicy::now())).collect();
+            GroupError::new(GroupReport { servers, ..GroupReport::default() }, error)
+        })
     }
 
     /// The report of a group that could not start: its servers have not run, and there is nothing to say about tasks and

@@ -96,9 +96,18 @@ impl ServerHandle {
     /// Whether clients should send requests to the server: it runs, no stop was asked for, and nobody has
     /// [set](ServerHandle::set_ready) it not ready. This is the answer to a readiness check;
     /// [`readiness_route`](crate::routing::readiness_route) gives it.
+    ///
+    /// A server that was handed over to another process drains, and stays ready, because the service goes on.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.readiness() == Readiness::Ready && self.phase() == Phase::Running
+        let serves = || match self.phase() {
+            Phase::Running => true,
+            Phase::Stopped => false,
+            Phase::LameDuck | Phase::Draining | Phase::Cancelling => {
+                self.lifecycle.run().is_some_and(|run| run.is_handed_over())
+            }
+        };
+        self.readiness() == Readiness::Ready && serves()
     }
 
     /// Sets what readiness checks are told while the server runs. With [`Readiness::NotReady`] the server is cordoned: balancers

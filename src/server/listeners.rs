@@ -47,6 +47,23 @@ impl ServerHandle {
     }
 }
 
+impl ServerHandle {
+    /// Notes that another process serves at the addresses of this server.
+    pub(crate) fn note_handed_over(&self) {
+        if let Some(run) = self.lifecycle.run() {
+            run.note_handed_over();
+        }
+    }
+
+    /// Calls back when the server does not listen any more; at once if it does not run. The callback must not block.
+    pub(crate) fn when_not_listening(&self, callback: Box<dyn FnOnce() + Send>) {
+        match self.lifecycle.run() {
+            Some(run) => run.when_not_listening(callback),
+            None => callback(),
+        }
+    }
+}
+
 impl Server {
     /// As [`Server::bind`], with listeners of another process in place of those that have the same addresses. What the server
     /// does not want stays in `given`. The listeners count as lent until [`ServerHandle::lend_listeners`] says otherwise.

@@ -106,6 +106,18 @@ impl Server {
         self.bind()?.serve(None)
     }
 
+    /// Reads the addresses that the server is to listen on, and says what is wrong with them. Binds nothing.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Misuse`](crate::ErrorKind::Misuse) if an address cannot be understood, or there is none.
+    /// - [`ErrorKind::Io`](crate::ErrorKind::Io) if a name in an address cannot be resolved.
+    ///
+    /// An address that is in use is not found.
+    pub fn check(&self) -> Result<(), Error> {
+        start::check(&self.handle.lifecycle.config)
+    }
+
     /// Stops the server, and waits for the end of the stop. Returns within the times of the policy, whatever the handlers do.
     ///
     /// In this order:

@@ -4,7 +4,7 @@ use super::ServerHandle;
 use crate::{
     app::{handler::Handler, into_response::IntoResponse, request::Request, response::Response},
     http::StatusCode,
-    stop::{Phase, Readiness},
+    stop::Phase,
 };
 
 /// Answers whether servers are ready: see [`readiness_route`].
@@ -80,9 +80,11 @@ impl Handler for ReadinessRoute {
 impl ServerHandle {
     /// The reason why the server is not ready, as a line. None if it is ready.
     fn why_not_ready(&self) -> Option<&'static str> {
+        if self.is_ready() {
+            return None;
+        }
         match (self.phase(), self.readiness()) {
-            (Phase::Running, Readiness::Ready) => None,
-            (Phase::Running, Readiness::NotReady) => Some("cordoned\n"),
+            (Phase::Running, _) => Some("cordoned\n"),
             (Phase::Stopped, _) => Some("stopped\n"),
             _ => Some("stopping\n"),
         }

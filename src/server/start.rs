@@ -7,7 +7,7 @@ use crate::{
     app::request::RequestFactory,
     config::Config,
     engine::{
-        net::{GivenListener, ListenOptions, Listener, bind},
+        net::{GivenListener, ListenOptions, Listener, bind, check_address},
         run::{Run, RunEvent},
     },
     error::Error,
@@ -30,6 +30,29 @@ enum StartOutcome {
     Served,
 }
 
+fn no_address(name: &str) -> Error {
+    Error::misuse(format!("{name}: has no address: call ServerBuilder::listen before build"))
+}
+
+fn cannot_listen(name: &str, address: &str, error: io::Error) -> Error {
+    match error.kind() {
+        // The text is no address: the program has to change, and another attempt does not help.
+        io::ErrorKind::InvalidInput => Error::misuse(format!("{name}: cannot listen on {address}: {error}")),
+        _ => Error::io(format!("{name}: cannot listen on {address}"), error),
+    }
+}
+
+/// Reads the listen addresses of a server.
+pub(super) fn check(config: &Config) -> Result<(), Error> {
+    let Config { name, listen, .. } = config;
+    if listen.is_empty() {
+        return Err(no_address(name));
+    }
+    listen
+        .iter()
+        .try_for_each(|address| check_address(address).map_err(|error| cannot_listen(name, address, error)))
+}
+
 impl<'a> Start<'a> {
     /// Binds every address of the server that the last run has not kept, unless a listener among `given` has the address
     /// already. Clients that connect wait in the accept queue.
@@ -39,22 +62,13 @@ impl<'a> Start<'a> {
         let Config { name, listen, backlog, timeouts, .. } = &*server.handle.lifecycle.config;
         let options = ListenOptions { backlog: *backlog, keep_alive_probe: timeouts.keep_alive_probe };
         if listen.is_empty() {
-            return Err(Error::misuse(format!(
-                "{name}: has no address: call ServerBuilder::listen before build"
-            )));
+            return Err(no_address(name));
         }
         for (index, address) in listen.iter().enumerate() {
             let is_kept = start.listeners.iter().any(|listener| listener.listen_index == index);
             if !is_kept {
-                let cannot = |error: io::Error| match error.kind() {
-                    // The text is no address: the program has to change, and another attempt does not help.
-                    io::ErrorKind::InvalidInput => {
-                        Error::misuse(format!("{name}: cannot listen on {address}: {error}"))
-                    }
-                    _ => Error::io(format!("{name}: cannot listen on {address}"), error),
-                };
                 let bound = bind(address, index, options, given);
-                start.listeners.extend(bound.map_err(cannot)?);
+                start.listeners.extend(bound.map_err(|error| cannot_listen(name, address, error))?);
             }
         }
         start.listeners.sort_by_key(|listener| listener.listen_index);

@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine"],
     &["server"],
     &["group"],
+    &["handover"],
     &["patterns", "deploy"],
 ];
 

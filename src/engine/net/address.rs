@@ -40,6 +40,15 @@ pub(super) fn resolve(spec: &str) -> io::Result<Meaning> {
     }
 }
 
+/// Whether `spec` can be understood. Binds nothing.
+///
+/// # Errors
+///
+/// As [`resolve`].
+pub(crate) fn check_address(spec: &str) -> io::Result<()> {
+    resolve(spec).map(drop)
+}
+
 fn resolve_tcp(spec: &str) -> io::Result<Vec<SocketAddr>> {
     let (host, port) = spec.rsplit_once(':').ok_or_else(advice)?;
     let port = port.parse().map_err(|_| advice())?;

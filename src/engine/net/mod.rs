@@ -23,6 +23,7 @@ pub(crate) mod table;
 mod throughput;
 mod unix_listener;
 
+pub(crate) use address::check_address;
 pub(crate) use event_loop::{DuplicateListener, EventLoop, LoopMessage, LoopReport, poll_and_mailbox};
 pub(crate) use given::{GivenListener, OfferedListener};
 #[cfg(test)]

@@ -231,6 +231,7 @@ impl EventLoop {
     fn listeners_ended(&mut self, end: ListenerEnd, rescued: u64) {
         let end = if self.has_listener_failed { ListenerEnd::Failed } else { end };
         self.listener_end = Some(end);
+        self.loop_context.run.has_ended_listening();
         self.loop_context.announce(RunEvent::ListenerClosed { rescued, end });
         let name = &self.loop_context.config.name;
         match end {

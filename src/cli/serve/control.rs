@@ -1,0 +1,96 @@
+//! How `serve` is replaced: its control socket, a takeover, SIGHUP, and the pid file.
+
+use std::{path::PathBuf, thread};
+
+use clap::Args;
+use softstop::{
+    Group, Signal, StopPolicy,
+    handover::{HandoverError, HandoverEvent, Replacement, Takeover},
+};
+
+use super::pid_file::PidFile;
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ControlOptions {
+    /// Answer at this Unix socket, for softstop status, reload and stop. Only this user and root can connect. SIGHUP then
+    /// means reload.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
+    /// Take over from the process that answers at this control socket. For tools that start the new process themselves;
+    /// softstop reload needs no option.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) takeover: Option<PathBuf>,
+    /// Write the process id to this file when the servers serve. The file is replaced in one step, also by a successor, and
+    /// removed at the end if it still names this process.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
+    /// Read everything, say what is wrong, and end. Nothing is bound.
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+impl ControlOptions {
+    /// The takeover, if this process replaces another one.
+    pub(super) fn takeover(&self) -> Result<Option<Takeover>, HandoverError> {
+        match &self.takeover {
+            Some(path) => Takeover::connect(path).map(Some),
+            None => Takeover::from_environment(),
+        }
+    }
+
+    pub(super) fn pid_file(&self) -> Result<Option<PidFile>, String> {
+        self.pid_file.as_deref().map(PidFile::prepare).transpose()
+    }
+
+    /// The group, with its control socket and what it takes over. To be called first, because it notes the working directory.
+    pub(super) fn prepare(
+        &self,
+        group: Group,
+        takeover: Option<Takeover>,
+        pid_file: Option<PidFile>,
+    ) -> Group {
+        let group = match &self.control {
+            Some(path) => group.control(path),
+            None => group,
+        };
+        let group = match takeover {
+            Some(takeover) => group.takeover(takeover),
+            None => group,
+        };
+        match pid_file {
+            Some(file) => group.on_handover(move |event| {
+                if let HandoverEvent::InCharge { .. } = event
+                    && let Err(error) = file.write()
+                {
+                    log::error!("{error}");
+                }
+            }),
+            None => group,
+        }
+    }
+
+    /// The signals of the group: as always, but with a control socket SIGHUP replaces the process.
+    pub(super) fn signals(&self, group: Group, policy: StopPolicy) -> Group {
+        if self.control.is_none() {
+            return group.stop_on_signals();
+        }
+        let handle = group.handle();
+        let mut presses = 0;
+        let signals = [Signal::Interrupt, Signal::Terminate, Signal::Hangup, Signal::Quit];
+        group.stop_on(&signals, move |signal, _| {
+            if signal == Signal::Hangup {
+                let handle = handle.clone();
+                let reload = move || {
+                    // The library logs the outcome.
+                    _ = handle.replace(Replacement::default());
+                };
+                if let Err(error) = thread::Builder::new().name("reload".to_owned()).spawn(reload) {
+                    log::error!("{signal}: no thread for a reload: {error}");
+                }
+                return None;
+            }
+            presses += 1;
+            Some(if presses == 1 { policy } else { StopPolicy::now() })
+        })
+    }
+}

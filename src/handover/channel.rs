@@ -1,0 +1,299 @@
+//! A Unix stream socket that carries lines, and descriptors with some of the lines (`SCM_RIGHTS`, unix(7)).
+//!
+//! A descriptor travels with the bytes of one `sendmsg`. The kernel never joins the bytes of two `sendmsg` that carry
+//! descriptors, and delivers a descriptor with the first byte of its line. So a line that names a descriptor finds it in
+//! the queue, however the bytes are cut. A descriptor that no line has named when all bytes are read was not announced.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice, IoSliceMut, Read, Write},
+    mem::MaybeUninit,
+    net::Shutdown,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    cmsg_space,
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt::socket_peercred,
+    },
+    process::geteuid,
+};
+
+use super::protocol::{Garbage, Lines};
+
+/// How long a write may wait for the other side to read. A whole handover fits into the buffer of a socket, so only a side
+/// that has stopped reading makes the other one wait.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most descriptors of one message. Each message of the protocol has one, so more are a mistake of the other side.
+const MOST_DESCRIPTORS: usize = 4;
+
+/// One end of a connection between two processes.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    stream: UnixStream,
+    lines: Lines,
+    descriptors: VecDeque<OwnedFd>,
+}
+
+/// What came.
+#[derive(Debug)]
+pub(crate) enum Received {
+    Line(String),
+    Garbage(Garbage),
+    Eof,
+    /// Nothing until the deadline.
+    Nothing,
+}
+
+impl Channel {
+    pub(crate) fn new(stream: UnixStream) -> io::Result<Channel> {
+        stream.set_nonblocking(false)?;
+        stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        Ok(Channel { stream, lines: Lines::default(), descriptors: VecDeque::new() })
+    }
+
+    /// Whether the other end belongs to this user or to root.
+    pub(crate) fn is_from_our_user(&self) -> bool {
+        socket_peercred(&self.stream)
+            .is_ok_and(|credentials| credentials.uid.is_root() || credentials.uid == geteuid())
+    }
+
+    pub(crate) fn say(&mut self, line: &str) -> io::Result<()> {
+        self.stream.write_all(line.as_bytes())
+    }
+
+    /// Sends a line with a descriptor.
+    pub(crate) fn hand(&mut self, line: &str, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        let descriptors = [descriptor];
+        if !ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+            return Err(io::Error::other("no room for a descriptor"));
+        }
+        let bytes = [IoSlice::new(line.as_bytes())];
+        let sent = loop {
+            match sendmsg(&self.stream, &bytes, &mut ancillary, SendFlags::NOSIGNAL) {
+                Err(rustix::io::Errno::INTR) => {}
+                outcome => break outcome?,
+            }
+        };
+        // The descriptor has gone with the first bytes.
+        self.say(&line[sent..])
+    }
+
+    /// The next line, if it comes until `until`. Descriptors that come with it are closed.
+    pub(crate) fn line_until(&mut self, until: Option<Instant>) -> io::Result<Received> {
+        loop {
+            if let Some(received) = self.next_line() {
+                return Ok(received);
+            }
+            let [is_readable] = readable([self.stream.as_fd()], until)?;
+            if !is_readable {
+                return Ok(Received::Nothing);
+            }
+            if self.fill()? == 0 {
+                return Ok(Received::Eof);
+            }
+        }
+    }
+
+    /// A whole line among the bytes that were read, or what is wrong with them.
+    pub(crate) fn next_line(&mut self) -> Option<Received> {
+        match self.lines.take() {
+            Ok(line) => line.map(Received::Line),
+            Err(garbage) => Some(Received::Garbage(garbage)),
+        }
+    }
+
+    /// Reads once. Returns the number of bytes: 0 if the other side has ended. The kernel closes descriptors that come along.
+    pub(crate) fn fill(&mut self) -> io::Result<usize> {
+        let mut bytes = [0; 1024];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(count) => {
+                    self.lines.push(&bytes[..count]);
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The other side has closed with bytes of ours unread.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(0),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reads once, and keeps descriptors for [`Channel::take_descriptor`].
+    ///
+    /// # Errors
+    ///
+    /// If this process has no descriptor left for one that has come.
+    pub(crate) fn fill_with_descriptors(&mut self) -> io::Result<usize> {
+        let mut bytes = [0; 1024];
+        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let received = loop {
+            let mut slices = [IoSliceMut::new(&mut bytes)];
+            match recvmsg(&self.stream, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::CONNRESET) => return Ok(0),
+                outcome => break outcome?,
+            }
+        };
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                self.descriptors.extend(descriptors);
+            }
+        }
+        if received.flags.contains(ReturnFlags::CTRUNC) {
+            return Err(io::Error::other(
+                "a descriptor could not be received: raise the limit of open files (ulimit -n, LimitNOFILE=)",
+            ));
+        }
+        self.lines.push(&bytes[..received.bytes]);
+        Ok(received.bytes)
+    }
+
+    /// The descriptor of the line that was read last.
+    pub(crate) fn take_descriptor(&mut self) -> Option<OwnedFd> {
+        self.descriptors.pop_front()
+    }
+
+    /// Whether a descriptor has come that no line has named. To be asked when all lines are taken.
+    pub(crate) fn has_unannounced(&self) -> bool {
+        self.lines.is_empty() && !self.descriptors.is_empty()
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+/// Waits until one of the descriptors is readable, at its end or broken. Returns which. None of them is if the deadline has
+/// come.
+pub(crate) fn readable<const N: usize>(
+    descriptors: [BorrowedFd<'_>; N],
+    until: Option<Instant>,
+) -> io::Result<[bool; N]> {
+    let mut polled = descriptors.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
+    loop {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        // A time that the kernel's type cannot hold is longer than any process runs.
+        let time_out = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut polled, time_out.as_ref()) {
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok(polled.map(|descriptor| !descriptor.revents().is_empty())),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Wakes a thread that waits in [`readable`]. A bell stays rung.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    rung: UnixStream,
+    heard: UnixStream,
+}
+
+impl Bell {
+    pub(crate) fn new() -> io::Result<Bell> {
+        let (rung, heard) = UnixStream::pair()?;
+        Ok(Bell { rung, heard })
+    }
+
+    /// Never blocks.
+    pub(crate) fn ring(&self) {
+        _ = self.rung.shutdown(Shutdown::Both);
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.heard.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::fd::AsRawFd};
+
+    use super::*;
+
+    fn pair() -> (Channel, Channel) {
+        let (one, other) = UnixStream::pair().unwrap();
+        (Channel::new(one).unwrap(), Channel::new(other).unwrap())
+    }
+
+    #[test]
+    fn a_descriptor_comes_with_the_line_that_names_it() {
+        let (mut from, mut to) = pair();
+        let file = File::open("/").unwrap();
+        from.say("plain\n").unwrap();
+        from.hand("first\n", file.as_fd()).unwrap();
+        from.hand("second\n", file.as_fd()).unwrap();
+        let mut seen = Vec::new();
+        while seen.len() < 3 {
+            to.fill_with_descriptors().unwrap();
+            while let Some(Received::Line(line)) = to.next_line() {
+                let descriptor = if line == "plain" { None } else { to.take_descriptor() };
+                seen.push((line, descriptor.is_some()));
+            }
+        }
+        let expected = [("plain", false), ("first", true), ("second", true)];
+        assert_eq!(seen, expected.map(|(line, has)| (line.to_owned(), has)));
+        assert!(!to.has_unannounced());
+    }
+
+    #[test]
+    fn a_descriptor_that_nobody_announced_is_seen_and_closed_with_its_channel() {
+        let (mut from, mut to) = pair();
+        let (reader, writer) = std::io::pipe().unwrap();
+        from.hand("plain\n", writer.as_fd()).unwrap();
+        to.fill_with_descriptors().unwrap();
+        assert!(matches!(to.next_line(), Some(Received::Line(line)) if line == "plain"));
+        assert!(to.has_unannounced());
+        drop(writer);
+        drop(to);
+        assert_eq!({ reader }.read(&mut [0]).unwrap(), 0, "no process has the other end any more");
+    }
+
+    #[test]
+    fn a_side_that_expects_no_descriptors_gets_none() {
+        let (mut from, mut to) = pair();
+        let (reader, writer) = std::io::pipe().unwrap();
+        from.hand("plain\n", writer.as_fd()).unwrap();
+        assert!(matches!(to.line_until(None).unwrap(), Received::Line(_)));
+        drop(writer);
+        assert_eq!({ reader }.read(&mut [0]).unwrap(), 0);
+        assert!(to.as_fd().as_raw_fd() >= 0);
+    }
+
+    #[test]
+    fn a_line_has_a_deadline_and_an_end() {
+        let (mut from, mut to) = pair();
+        from.say("half").unwrap();
+        let soon = Instant::now() + Duration::from_millis(10);
+        assert!(matches!(to.line_until(Some(soon)).unwrap(), Received::Nothing));
+        from.say(" a line\n").unwrap();
+        assert!(matches!(to.line_until(None).unwrap(), Received::Line(line) if line == "half a line"));
+        drop(from);
+        assert!(matches!(to.line_until(None).unwrap(), Received::Eof));
+    }
+
+    #[test]
+    fn a_bell_stays_rung() {
+        let bell = Bell::new().unwrap();
+        assert_eq!(readable([bell.as_fd()], Some(Instant::now())).unwrap(), [false]);
+        bell.ring();
+        assert_eq!(readable([bell.as_fd()], None).unwrap(), [true]);
+        assert_eq!(readable([bell.as_fd()], None).unwrap(), [true]);
+    }
+}

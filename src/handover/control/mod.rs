@@ -1,0 +1,79 @@
+//! The control socket of a group: a Unix socket at which a process of the same user, or of root, asks for the status, a
+//! reload or a stop, or takes over.
+//!
+//! ```text
+//!   thread `control`: poll(control socket, end of the group)        no time-out: an idle process makes no system call
+//!        │ a client
+//!        v
+//!   thread `control client`: one request line within 2 s, then the answer      at most 16 at a time
+//! ```
+
+mod client;
+mod clients;
+mod listener;
+
+use std::{
+    os::fd::AsFd,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+pub use client::{Control, OlderStatus, ServerStatus, Status, Stopped};
+pub(crate) use listener::ControlListener;
+
+use super::{
+    channel::{Bell, readable},
+    state::Of,
+};
+use crate::isolation::journal;
+
+/// The most clients at a time. Further ones are turned away, so that nobody can use up the threads.
+const MOST_CLIENTS: usize = 16;
+
+/// Answers at the control socket until the group has ended, or the socket is another process's.
+pub(super) fn answer(of: &Of, over: &Arc<Bell>) {
+    let Some(listener) = of.handover.has_control() else { return };
+    listener.own();
+    let (there, over) = (of.clone(), Arc::clone(over));
+    let body = move || {
+        let clients = Arc::new(AtomicUsize::new(0));
+        loop {
+            match readable([listener.as_fd(), listener.bell().as_fd(), over.as_fd()], None) {
+                Ok([true, false, false]) => {}
+                Ok([false, false, false]) => continue,
+                Ok(_) => return,
+                Err(error) => {
+                    journal::error!("nobody answers at the control socket any more: {error}");
+                    return;
+                }
+            }
+            let stream = match listener.accept() {
+                Ok(Some(stream)) => stream,
+                Ok(None) => continue,
+                Err(error) => {
+                    journal::error!("nobody answers at the control socket any more: {error}");
+                    return;
+                }
+            };
+            if clients.fetch_add(1, Ordering::AcqRel) >= MOST_CLIENTS {
+                clients.fetch_sub(1, Ordering::AcqRel);
+                continue;
+            }
+            let (of, count) = (there.clone(), Arc::clone(&clients));
+            let client = move || {
+                clients::serve(&of, stream);
+                count.fetch_sub(1, Ordering::AcqRel);
+            };
+            if let Err(error) = thread::Builder::new().name("control client".to_owned()).spawn(client) {
+                clients.fetch_sub(1, Ordering::AcqRel);
+                journal::warn!("a client of the control socket gets no answer: no thread: {error}");
+            }
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("control".to_owned()).spawn(body) {
+        journal::error!("nobody answers at the control socket: no thread: {error}");
+    }
+}

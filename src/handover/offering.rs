@@ -1,0 +1,479 @@
+//! The old process: carries out what [`OldState`] decides. A thread of its own, or the thread of a client of the control
+//! socket, does this; the servers go on meanwhile.
+
+use std::{
+    io::{self, stderr},
+    os::fd::AsFd,
+    process::{self, Child},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::Sender,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::{
+    HandoverError, HandoverErrorKind, Replaced, Replacement,
+    channel::{Bell, Channel, Received, readable},
+    event::HandoverEvent,
+    protocol::{
+        ControlSocket, EndOfNew, FromNew, FromOld, LONGEST_LINE, MOST_LISTENERS, Offered, OldAction,
+        OldInput, OldState,
+    },
+    replacement::{Output, Spawned},
+    state::{Of, StopAsked},
+};
+use crate::{
+    engine::net::{Lent, OfferedListener},
+    isolation::journal,
+    rounded::Rounded,
+    server::ServerHandle,
+};
+
+/// How long the loop that accepts may take to duplicate its listeners. An inline handler may block it for a moment.
+const DUPLICATES: Duration = Duration::from_secs(5);
+/// How long a new process that was killed, or told to give up, is waited for. A killed process is gone within milliseconds.
+const END_OF_NEW: Duration = Duration::from_secs(1);
+/// How long the answer to `yours` is waited for. The new process starts a thread and writes its pid file in that time.
+const CHARGED: Duration = Duration::from_secs(1);
+/// How often the new process is told what the drain waits for, if that has changed.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// News of a handover, for the caller that waits.
+#[derive(Debug)]
+pub(super) enum News {
+    /// A line of the new process.
+    Line(String),
+    Outcome(Result<Replaced, HandoverError>),
+}
+
+/// One handover.
+struct Session {
+    of: Of,
+    channel: Channel,
+    state: OldState,
+    bell: Arc<Bell>,
+    listeners: Vec<(usize, OfferedListener)>,
+    /// The process that was started for the handover. `None` if it has connected by itself.
+    child: Option<Child>,
+    output: Output,
+    /// What the new process calls itself.
+    pid: u32,
+}
+
+/// Starts the new process, and sees the handover through on a thread of its own. `tell` gets the news; the outcome is the last.
+pub(super) fn replace(of: &Of, replacement: Replacement, tell: Sender<News>) -> Result<(), HandoverError> {
+    let until = later(replacement.time());
+    let bell = of.handover.begin_replacing(until)?;
+    let speaker = of.handover.speaker();
+    let there = of.clone();
+    let body = move || {
+        let _speaker = speaker;
+        let lines = tell.clone();
+        let spawned = replacement.spawn(&there.handover.started, move |line| {
+            // The caller may not want the lines.
+            _ = lines.send(News::Line(line.to_owned()));
+        });
+        let session = spawned.and_then(|Spawned { child, stream, output }| {
+            let channel = Channel::new(stream).map_err(|error| no_channel(&error))?;
+            Ok(Session::new(there.clone(), channel, until, bell, Some(child), output))
+        });
+        match session {
+            Ok(session) => session.run(None, move |outcome| _ = tell.send(News::Outcome(outcome))),
+            Err(error) => {
+                serve_on(&there, &error);
+                _ = tell.send(News::Outcome(Err(error)));
+            }
+        }
+    };
+    thread::Builder::new().name("handover".to_owned()).spawn(body).map(drop).map_err(|error| {
+        let error = HandoverError::io(HandoverErrorKind::NotStarted, "no thread for a handover", &error);
+        serve_on(of, &error);
+        error
+    })
+}
+
+/// Hands over to a process that has connected to the control socket and said `takeover`.
+pub(super) fn hand_over_to(of: &Of, mut channel: Channel, pid: u32) {
+    let until = later(Replacement::default().time());
+    let bell = match of.handover.begin_replacing(until) {
+        Ok(bell) => bell,
+        Err(error) => {
+            _ = channel.say(&FromOld::Refused { text: error.to_string() }.to_line());
+            return;
+        }
+    };
+    let _speaker = of.handover.speaker();
+    let session = Session::new(of.clone(), channel, until, bell, None, Output::default());
+    session.run(Some(FromNew::Takeover { pid }), drop);
+}
+
+/// The thread of a handover has ended without a word, which only a defect can cause.
+pub(super) fn outcome_unknown() -> HandoverError {
+    HandoverError::new(HandoverErrorKind::Lost, "the thread of the handover has ended: ask for the status")
+}
+
+fn later(time: Duration) -> Instant {
+    const LONGEST: Duration = Duration::from_secs(24 * 3600);
+    Instant::now() + time.min(LONGEST)
+}
+
+fn no_channel(error: &io::Error) -> HandoverError {
+    HandoverError::io(HandoverErrorKind::NotStarted, "no connection to the new process", error)
+}
+
+/// Nothing has come of a handover. A stop that has waited for that begins now.
+fn serve_on(of: &Of, error: &HandoverError) {
+    let stop = of.handover.serves_on();
+    journal::warn!("not replaced: {error}");
+    if let Some((policy, at)) = stop {
+        of.group.stop_asked_at(policy, at);
+    }
+    of.handover.tell(&HandoverEvent::Failed { error: error.clone() });
+}
+
+impl Session {
+    fn new(
+        of: Of,
+        channel: Channel,
+        until: Instant,
+        bell: Arc<Bell>,
+        child: Option<Child>,
+        output: Output,
+    ) -> Session {
+        let pid = child.as_ref().map_or(0, Child::id);
+        // The number of listeners is known when they are offered.
+        let state = OldState::Awaiting { until, listeners: MOST_LISTENERS };
+        Session { of, channel, state, bell, listeners: Vec::new(), child, output, pid }
+    }
+
+    /// Sees the handover through. `first` is a message that has been read already.
+    fn run(mut self, first: Option<FromNew>, tell: impl FnOnce(Result<Replaced, HandoverError>)) {
+        match self.negotiate(first.map(OldInput::Said)) {
+            Ok(replaced) => {
+                let event = HandoverEvent::HandedOver {
+                    generation: replaced.generation,
+                    pid: replaced.pid,
+                    within: replaced.drains_within,
+                };
+                self.of.handover.tell(&event);
+                tell(self.wait_charged().map(|()| replaced));
+                self.accompany();
+            }
+            Err(why) => {
+                let error = self.end_new(why);
+                serve_on(&self.of, &error);
+                tell(Err(error));
+            }
+        }
+    }
+
+    /// Waits a moment until the new process is in charge, so that a caller that is told of the outcome finds the new process at
+    /// the control socket.
+    fn wait_charged(&mut self) -> Result<(), HandoverError> {
+        let until = Instant::now() + CHARGED;
+        while self.state == OldState::HandedOver {
+            let input = match self.channel.line_until(Some(until)) {
+                Ok(Received::Line(line)) => {
+                    FromNew::parse(&line).map_or_else(OldInput::Garbage, OldInput::Said)
+                }
+                Ok(Received::Garbage(garbage)) => OldInput::Garbage(garbage),
+                Ok(Received::Nothing) => {
+                    journal::warn!("the new process (pid {}) is slow to take charge", self.pid);
+                    return Ok(());
+                }
+                Ok(Received::Eof) | Err(_) => OldInput::Eof,
+            };
+            if self.state.step(input) == OldAction::ReportEnd {
+                let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+                let status = status.map_or_else(String::new, |status| format!(" ({status})"));
+                let text = format!(
+                    "the new process (pid {}) has ended as soon as it was in charge{status}; this one drains: start the program",
+                    self.pid
+                );
+                return Err(HandoverError::new(HandoverErrorKind::Lost, text));
+            }
+        }
+        Ok(())
+    }
+
+    fn negotiate(&mut self, mut first: Option<OldInput>) -> Result<Replaced, EndOfNew> {
+        loop {
+            let input = match first.take() {
+                Some(input) => input,
+                None => self.next_input(),
+            };
+            match self.state.step(input) {
+                OldAction::Nothing | OldAction::Charged | OldAction::ReportEnd => {}
+                OldAction::Offer { pid } => {
+                    if self.child.is_none() {
+                        self.pid = pid;
+                    }
+                    self.offer()?;
+                    self.of.handover.tell(&HandoverEvent::Offered { pid: self.pid });
+                }
+                OldAction::HandOver { control, taken } => return self.hand_over(control, &taken),
+                OldAction::EndNew(why) => return Err(why),
+            }
+        }
+    }
+
+    fn next_input(&mut self) -> OldInput {
+        loop {
+            match self.channel.next_line() {
+                Some(Received::Line(line)) => {
+                    return FromNew::parse(&line).map_or_else(OldInput::Garbage, OldInput::Said);
+                }
+                Some(Received::Garbage(garbage)) => return OldInput::Garbage(garbage),
+                _ => {}
+            }
+            let both = [self.channel.as_fd(), self.bell.as_fd()];
+            match readable(both, self.state.deadline()) {
+                Ok([_, true]) => return OldInput::StopAsked,
+                Ok([true, false]) => match self.channel.fill() {
+                    Ok(0) => return OldInput::Eof,
+                    Ok(_) => {}
+                    Err(error) => {
+                        journal::debug!("the connection to the new process is broken: {error}");
+                        return OldInput::Eof;
+                    }
+                },
+                Ok([false, false]) => return OldInput::Clock(Instant::now()),
+                Err(error) => {
+                    journal::warn!("cannot wait for the new process: {error}");
+                    return OldInput::Eof;
+                }
+            }
+        }
+    }
+
+    /// Sends a copy of each descriptor. From now on a stop must not change the listeners.
+    fn offer(&mut self) -> Result<(), EndOfNew> {
+        let failed =
+            |error: &dyn std::fmt::Display| EndOfNew::Failed(format!("cannot offer the listeners: {error}"));
+        let mut offered = Vec::new();
+        for (server, handle) in self.of.handover.servers().iter().enumerate() {
+            let listeners = handle.offer_listeners(DUPLICATES).map_err(|error| failed(&error))?;
+            offered.extend(listeners.into_iter().map(|listener| (server, listener)));
+        }
+        if offered.len() > MOST_LISTENERS {
+            return Err(failed(&format!("there are more than {MOST_LISTENERS}")));
+        }
+        offered.iter().for_each(|(_, listener)| listener.holding.lend(Lent::Yes));
+        if let OldState::Offering { listeners, .. } = &mut self.state {
+            *listeners = offered.len();
+        }
+        let names: Vec<String> =
+            self.of.handover.servers().iter().map(|server| server.name().to_owned()).collect();
+        self.listeners = offered;
+        let generation = self.of.handover.generation();
+        let offer = FromOld::Offer { generation, pid: process::id(), listeners: self.listeners.len() };
+        self.send(&offer)?;
+        for (number, (server, listener)) in self.listeners.iter().enumerate() {
+            let message = FromOld::Listener(Offered {
+                number,
+                server: names[*server].clone(),
+                index: listener.listen_index,
+                spec: listener.spec.clone(),
+                address: listener.address.to_string(),
+            });
+            let line = message.to_line();
+            if line.len() > LONGEST_LINE {
+                return Err(failed(&format!("the name or the address of {} is too long", names[*server])));
+            }
+            self.channel.hand(&line, listener.descriptor.as_fd()).map_err(|error| Self::not_sent(&error))?;
+        }
+        if let Some(control) = self.of.handover.has_control() {
+            let message = FromOld::Control { path: control.path().to_owned() };
+            self.channel.hand(&message.to_line(), control.as_fd()).map_err(|error| Self::not_sent(&error))?;
+        }
+        if self.child.is_some() {
+            self.channel
+                .hand(&FromOld::Stderr.to_line(), stderr().as_fd())
+                .map_err(|error| Self::not_sent(&error))?;
+        }
+        self.send(&FromOld::Offered)
+    }
+
+    fn send(&mut self, message: &FromOld) -> Result<(), EndOfNew> {
+        self.channel.say(&message.to_line()).map_err(|error| Self::not_sent(&error))
+    }
+
+    fn not_sent(error: &io::Error) -> EndOfNew {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => EndOfNew::TimedOut,
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => EndOfNew::Exited,
+            _ => EndOfNew::Failed(format!("cannot offer the listeners: {error}")),
+        }
+    }
+
+    /// New is ready: the point of no return.
+    fn hand_over(&mut self, control: ControlSocket, taken: &[usize]) -> Result<Replaced, EndOfNew> {
+        let Of { handover, group } = &self.of;
+        handover.hands_over(self.pid).map_err(|StopAsked| EndOfNew::Stopping)?;
+        handover.tell(&HandoverEvent::HandingOver { pid: self.pid });
+        // No client has to be told, because the service goes on. So there is no lame duck.
+        let policy = group.policy().lame_duck(Duration::ZERO);
+        let within = policy.max_duration();
+        if let Err(error) = self.channel.say(&FromOld::Yours { within }.to_line()) {
+            return Err(Self::not_sent(&error));
+        }
+        // What new does not want is ours alone again, and is drained without a loss.
+        for (number, (_, listener)) in self.listeners.iter().enumerate() {
+            if taken.binary_search(&number).is_err() {
+                listener.holding.lend(Lent::No);
+            }
+        }
+        let servers = handover.servers();
+        let goes_on = |server: usize| taken.iter().any(|number| self.listeners[*number].0 == server);
+        for (number, server) in servers.iter().enumerate().filter(|(number, _)| goes_on(*number)) {
+            journal::debug!("{number}: {} goes on in the new process", server.name());
+            server.note_handed_over();
+        }
+        self.listeners.clear();
+        if let Some(listener) = handover.take_control() {
+            match control {
+                ControlSocket::Taken => listener.leave(),
+                ControlSocket::Left => listener.close(),
+            }
+        }
+        let replaced =
+            Replaced { pid: self.pid, generation: handover.generation() + 1, drains_within: within };
+        journal::info!("handed over: {replaced}; this process ends within {}", Rounded(within));
+        group.stop_asked_at(policy, Instant::now());
+        Ok(replaced)
+    }
+
+    /// Ends the new process, and has the listeners alone again.
+    fn end_new(&mut self, why: EndOfNew) -> HandoverError {
+        let ends_by_itself = matches!(why, EndOfNew::Exited | EndOfNew::Failed(_));
+        if !ends_by_itself {
+            let text = match &why {
+                EndOfNew::Stopping => "it was asked to stop".to_owned(),
+                EndOfNew::TimedOut => "the new process took too long".to_owned(),
+                EndOfNew::Garbage(garbage) => garbage.to_string(),
+                EndOfNew::Exited | EndOfNew::Failed(_) => String::new(),
+            };
+            _ = self.channel.say(&FromOld::Cancelled { text }.to_line());
+        }
+        let is_gone = match &mut self.child {
+            Some(child) => {
+                // Its own exit status tells more than that of a kill.
+                let has_exited = ends_by_itself && wait_exited(child);
+                has_exited || kill(child)
+            }
+            // It ends by itself.
+            None => matches!(self.channel.line_until(Some(Instant::now() + END_OF_NEW)), Ok(Received::Eof)),
+        };
+        match is_gone {
+            true => self.listeners.iter().for_each(|(_, listener)| listener.holding.lend(Lent::No)),
+            false => journal::warn!(
+                "process {} does not end: its copies of the listeners are open until it does",
+                self.pid
+            ),
+        }
+        self.listeners.clear();
+        let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+        let who = format!("the new process (pid {})", self.pid);
+        let (kind, text) = match why {
+            EndOfNew::Exited => {
+                let status = status.map_or_else(String::new, |status| format!(" ({status})"));
+                (HandoverErrorKind::Exited, format!("{who} ended before it served{status}"))
+            }
+            EndOfNew::Failed(text) => (HandoverErrorKind::Failed, format!("{who} cannot serve: {text}")),
+            EndOfNew::Garbage(garbage) => {
+                (HandoverErrorKind::Protocol, format!("{who} does not speak softstop/1: {garbage}"))
+            }
+            EndOfNew::TimedOut => {
+                (HandoverErrorKind::TimedOut, format!("{who} took too long, and was ended"))
+            }
+            EndOfNew::Stopping => {
+                (HandoverErrorKind::Stopping, format!("this process was asked to stop, so {who} was ended"))
+            }
+        };
+        HandoverError::new(kind, text).with_output(self.output.last_lines())
+    }
+
+    /// Old drains. New is told of that until old ends.
+    fn accompany(mut self) {
+        let handover = Arc::clone(&self.of.handover);
+        let Some(over) = handover.over() else { return };
+        let Some(left) = all_left(&handover.servers()) else { return };
+        let (mut has_said_closed, mut said) = (false, String::new());
+        loop {
+            let text = super::waits_for(&self.of);
+            if text != said {
+                _ = self.channel.say(&FromOld::Draining { text: text.clone() }.to_line());
+                said = text;
+            }
+            // While a drain lasts, this thread looks once a second. Without a handover there is no such thread.
+            let until = Some(Instant::now() + PROGRESS);
+            let (channel, over) = (self.channel.as_fd(), over.as_fd());
+            let ready = match has_said_closed {
+                true => readable([channel, over], until).map(|[channel, over]| [channel, over, false]),
+                false => readable([channel, over, left.as_fd()], until),
+            };
+            let Ok([has_said_something, is_over, has_left]) = ready else { return };
+            if has_left || (is_over && !has_said_closed) {
+                has_said_closed = true;
+                _ = self.channel.say(&FromOld::Closed.to_line());
+            }
+            if is_over {
+                return;
+            }
+            if has_said_something && !self.is_late_charge() {
+                let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+                let status = status.map_or_else(String::new, |status| format!(" ({status})"));
+                let pid = self.pid;
+                journal::error!("the new process (pid {pid}) has ended{status}, while this one drains");
+                return;
+            }
+        }
+    }
+
+    /// Whether a new process that was slow has answered `yours` now.
+    fn is_late_charge(&mut self) -> bool {
+        let was_charged = self.state == OldState::Charged;
+        !was_charged && self.wait_charged().is_ok()
+    }
+}
+
+/// A bell that rings when none of these servers listens any more.
+fn all_left(servers: &[ServerHandle]) -> Option<Arc<Bell>> {
+    let bell = Bell::new().ok().map(Arc::new)?;
+    let left = Arc::new(AtomicUsize::new(servers.len()));
+    for server in servers {
+        let (bell, left) = (Arc::clone(&bell), Arc::clone(&left));
+        server.when_not_listening(Box::new(move || {
+            if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                bell.ring();
+            }
+        }));
+    }
+    Some(bell)
+}
+
+/// Waits until a child has exited, but not for long. A process that sleeps in the kernel cannot be waited for without a bound.
+fn wait_exited(child: &mut Child) -> bool {
+    let until = Instant::now() + END_OF_NEW;
+    let exited = pidfd_open(Pid::from_child(child), PidfdFlags::empty())
+        .map_err(io::Error::from)
+        .and_then(|process| readable([process.as_fd()], Some(until)));
+    match exited {
+        Ok([is_over]) => is_over && child.wait().is_ok(),
+        // An old kernel. The caller kills the process, and a killed process can be waited for.
+        Err(_) => false,
+    }
+}
+
+/// Kills a child and reaps it. Returns whether it is gone.
+fn kill(child: &mut Child) -> bool {
+    // Fails if it has ended already.
+    _ = child.kill();
+    let has_no_pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).is_err();
+    if has_no_pidfd { child.wait().is_ok() } else { wait_exited(child) }
+}
