@@ -73,7 +73,7 @@ impl Cell {
         let begun = Instant::now();
         let reload = site.reload();
         let relayed = in_background(move || relay.accept(self.moment));
-        let Relayed { new, reached, passed } = match relayed.recv_timeout(HUNG) {
+        let Relayed { new, reached, passed, old_ended } = match relayed.recv_timeout(HUNG) {
             Ok(relayed) => relayed.unwrap(),
             Err(_) => panic!("{self:?}: no new process: {:?}: {}", reload.try_recv(), site.log()),
         };
@@ -91,7 +91,8 @@ impl Cell {
         };
         let events = load.end();
         let killed = match self.who {
-            Side::Old => old.gone(),
+            // A listener that is on its way lives on in the relay.
+            Side::Old => old.gone().max(old_ended.get().copied()),
             Side::New => new.gone(),
         };
         let times = Times { begun, killed: killed.filter(|_| self.may_end()), handed_over };
@@ -155,8 +156,11 @@ impl Cell {
                 }
                 let is_gone = process.gone().is_some();
                 process.go_on();
+                // Old finds that the time is over. Otherwise it would be chance whether new is quicker than old's own clock.
+                let is_late = self.who == Side::Old && self.moment.is_before_ready();
+                let output = output.or_else(|| is_late.then(|| soon(reload)));
                 if let Some(held) = held {
-                    held.decide(if is_gone { Decision::Drop } else { Decision::Deliver });
+                    held.decide(if is_gone || is_late { Decision::Drop } else { Decision::Deliver });
                 }
                 output
             }
@@ -350,7 +354,7 @@ impl Drop for Site {
 
 fn is_serving(status: &str, pid: &str) -> bool {
     let mut words = status.split(' ');
-    words.any(|word| word == format!("pid={pid}")) && words.any(|word| word == "phase=serving")
+    words.any(|word| word == format!("pid={pid}")) && words.any(|word| word == "phase=running")
 }
 
 /// A port below those of clients, so that no client has it while nobody listens.

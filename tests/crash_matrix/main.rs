@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cell;
-#[allow(dead_code, reason = "the program uses more of the client")]
+#[allow(dead_code, unused_imports, reason = "the program uses more of the client")]
 #[path = "../../src/cli/client/mod.rs"]
 mod client;
 mod load;

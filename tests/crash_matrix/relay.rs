@@ -2,7 +2,7 @@
 //! the two pictures of states:
 //!
 //! ```text
-//!   old:  Serving ── takeover, offer ──> Offering ── ready ──> HandedOver ── yours, closed ──> Draining ──> gone
+//!   old:  Serving ── takeover, offer ──> Offering ── ready ──> HandedOver ── yours, charged, closed ──> Draining ──> gone
 //!   new:  Adopt ── listener, offered ──> Initialise ──> Accepting ── ready ──> READY ── yours ──> Serving
 //! ```
 
@@ -11,7 +11,7 @@ use std::{
     os::unix::net::{UnixListener, UnixStream},
     path::Path,
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex, OnceLock,
         mpsc::{Receiver, Sender, channel},
     },
     thread,
@@ -40,12 +40,14 @@ pub(crate) enum Moment {
     Listener,
     /// New has all listeners, and does not know that these are all.
     Offered,
-    /// New reads its configuration and starts its servers.
+    /// New reads its configuration and starts its servers. Its `ready` is held, too, because it may come at once.
     Initialises,
     /// New accepts. Old does not know.
     Ready,
     /// Old has handed over. New does not know.
     Yours,
+    /// New serves, and owns the control socket. Old does not know.
+    Charged,
     /// Old is about to close its copies of the listeners, or has closed them. New does not know.
     Closed,
     /// New serves. Old drains: a slow request is in flight.
@@ -53,7 +55,7 @@ pub(crate) enum Moment {
 }
 
 impl Moment {
-    pub(crate) const ALL: [Moment; 9] = [
+    pub(crate) const ALL: [Moment; 10] = [
         Moment::Takeover,
         Moment::Offer,
         Moment::Listener,
@@ -61,6 +63,7 @@ impl Moment {
         Moment::Initialises,
         Moment::Ready,
         Moment::Yours,
+        Moment::Charged,
         Moment::Closed,
         Moment::Drains,
     ];
@@ -75,9 +78,15 @@ impl Moment {
             Moment::Initialises => "initialises",
             Moment::Ready => "ready",
             Moment::Yours => "yours",
+            Moment::Charged => "charged",
             Moment::Closed => "closed",
             Moment::Drains => "drains",
         }
+    }
+
+    /// Whether new has not been told that it has everything.
+    pub(crate) fn is_before_ready(self) -> bool {
+        matches!(self, Moment::Takeover | Moment::Offer | Moment::Listener | Moment::Offered)
     }
 
     /// Whether the moment is the one before this line is delivered.
@@ -128,6 +137,8 @@ pub(crate) struct Relayed {
     pub(crate) reached: Receiver<Reached>,
     /// When each line passed.
     pub(crate) passed: Arc<Mutex<Vec<(Instant, Side, String)>>>,
+    /// When the relay held no descriptor of old any more.
+    pub(crate) old_ended: Arc<OnceLock<Instant>>,
 }
 
 pub(crate) struct Relay(UnixListener);
@@ -144,7 +155,8 @@ impl Relay {
         let (to_new, its_end) = UnixStream::pair()?;
         let to_old = UnixStream::from(wire::swap(&interposed, its_end.into())?);
         let (sender, reached) = channel();
-        let passed = Arc::new(Mutex::new(Vec::new()));
+        let (passed, gate) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Gate::default()));
+        let old_ended: Arc<OnceLock<Instant>> = Arc::default();
         for (side, from, to) in [(Side::New, &to_new, &to_old), (Side::Old, &to_old, &to_new)] {
             let (from, to) = (from.try_clone()?, to.try_clone()?);
             let pump = Pump {
@@ -154,10 +166,36 @@ impl Relay {
                 moment,
                 reached: sender.clone(),
                 passed: Arc::clone(&passed),
+                gate: Arc::clone(&gate),
+                ended: if side == Side::Old { Arc::clone(&old_ended) } else { Arc::default() },
             };
             thread::spawn(move || pump.run(Wire::new(from)));
         }
-        Ok(Relayed { new, reached, passed })
+        Ok(Relayed { new, reached, passed, old_ended })
+    }
+}
+
+/// The decision about the moment in which new initialises, for the direction that did not see the moment.
+#[derive(Default)]
+struct Gate {
+    decision: Mutex<Option<Decision>>,
+    decided: Condvar,
+}
+
+impl Gate {
+    fn open(&self, decision: Decision) {
+        *self.decision.lock().unwrap() = Some(decision);
+        self.decided.notify_all();
+    }
+
+    fn wait(&self) -> Decision {
+        let mut decision = self.decision.lock().unwrap();
+        loop {
+            match *decision {
+                Some(decision) => return decision,
+                None => decision = self.decided.wait(decision).unwrap(),
+            }
+        }
     }
 }
 
@@ -170,6 +208,8 @@ struct Pump {
     moment: Moment,
     reached: Sender<Reached>,
     passed: Arc<Mutex<Vec<(Instant, Side, String)>>>,
+    gate: Arc<Gate>,
+    ended: Arc<OnceLock<Instant>>,
 }
 
 impl Pump {
@@ -178,6 +218,14 @@ impl Pump {
         while let Some(line) = from.line() {
             let decision = match self.moment.is_before(&line.0, listeners) {
                 true => self.reach(Some(self.side)),
+                false if self.moment == Moment::Initialises && verb(&line.0) == "ready" => {
+                    // The garbage has been said in its place.
+                    match self.gate.wait() {
+                        Decision::Garbage { from: Side::New } => continue,
+                        Decision::Garbage { from: Side::Old } => Decision::Deliver,
+                        decision => decision,
+                    }
+                }
                 false => Decision::Deliver,
             };
             listeners += usize::from(verb(&line.0) == "listener");
@@ -189,14 +237,23 @@ impl Pump {
                         self.deliver(&line);
                     }
                 }
-                Decision::Drop => break,
+                Decision::Drop => {
+                    drop(line);
+                    // The descriptors behind the line have never left the sender either.
+                    while from.line().is_some() {}
+                    break;
+                }
             }
-            if self.moment.is_after(&line.0)
-                && let Decision::Garbage { from } = self.reach(None)
-            {
-                self.garbage(from);
+            if self.moment.is_after(&line.0) {
+                let from = if self.moment == Moment::Initialises { Some(Side::New) } else { None };
+                let decision = self.reach(from);
+                if let Decision::Garbage { from } = decision {
+                    self.garbage(from);
+                }
+                self.gate.open(decision);
             }
         }
+        self.ended.get_or_init(Instant::now);
         // Each side sees the end of the other.
         wire::end(&self.to);
         wire::end(&self.back);
