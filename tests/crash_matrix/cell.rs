@@ -1,11 +1,12 @@
 //! One cell of the matrix: a handover under load, and what one of the two processes does at one moment of it.
 
 use std::{
+    env,
     fs::{self, File},
     io::{BufRead, BufReader, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    os::unix::net::UnixStream,
-    path::{Path, PathBuf},
+    os::unix::{fs::symlink, net::UnixStream},
+    path::PathBuf,
     process::{Command, Output, Stdio},
     sync::mpsc::Receiver,
     thread,
@@ -130,16 +131,18 @@ impl Cell {
         reload: &Receiver<Output>,
     ) -> Option<Output> {
         let process = if self.who == Side::Old { old } else { new };
+        // Old has answered, or is about to.
+        let answered = matches!(self.moment, Moment::Closed | Moment::Drains).then(|| soon(reload));
         let is_sender = reached.from == Some(self.who);
         match self.what {
             What::Garbage => {
                 reached.decide(Decision::Garbage { from: self.who });
-                None
+                answered
             }
             What::Killed => {
                 process.kill();
                 reached.decide(if is_sender { Decision::Drop } else { Decision::Deliver });
-                None
+                answered
             }
             What::Hangs => {
                 process.stop();
@@ -150,7 +153,7 @@ impl Cell {
                     None
                 };
                 let since = Instant::now();
-                let output = reload.recv_timeout(HANG).ok();
+                let output = answered.or_else(|| reload.recv_timeout(HANG).ok());
                 if process.gone().is_none() {
                     thread::sleep(HANG.saturating_sub(since.elapsed()));
                 }
@@ -245,12 +248,11 @@ struct Site {
 impl Site {
     fn new(Cell { moment, who, what }: Cell) -> Site {
         let name = format!("crash-matrix-{}-{moment:?}-{who:?}-{what:?}", std::process::id());
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let folder = env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
         let site = Site { folder, address: free_address() };
-        // Links, because the program is large.
-        fs::hard_link(PROGRAM, site.file("real")).unwrap();
-        fs::hard_link(PROGRAM, site.file("softstop")).unwrap();
+        symlink(PROGRAM, site.file("real")).unwrap();
+        symlink(PROGRAM, site.file("softstop")).unwrap();
         site
     }
 
@@ -290,10 +292,10 @@ impl Site {
         old
     }
 
-    /// Replaces the program on disk.
+    /// Replaces the program that old starts next.
     fn interpose(&self) {
         let next = self.file("next");
-        fs::hard_link(crate::interposed(), &next).unwrap();
+        symlink(crate::interposed(), &next).unwrap();
         fs::rename(next, self.file("softstop")).unwrap();
     }
 

@@ -8,10 +8,11 @@
 #[cfg(target_os = "linux")]
 fn main() -> std::io::Result<()> {
     use std::{
-        env, fs,
+        env,
         io::{IoSlice, IoSliceMut},
         mem::MaybeUninit,
         os::unix::{net::UnixStream, process::CommandExt},
+        path,
         process::Command,
     };
 
@@ -25,7 +26,8 @@ fn main() -> std::io::Result<()> {
     };
 
     let mut arguments = env::args_os();
-    let own = fs::canonicalize(arguments.next().expect("the old process gives a path"))?;
+    // A link to this program, in the folder of the cell.
+    let own = path::absolute(arguments.next().expect("the old process gives a path"))?;
     let relay = UnixStream::connect(own.with_file_name("relay"))?;
 
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
