@@ -1,6 +1,7 @@
-//! softstop beside its peers. The package has two programs:
+//! softstop beside its peers. The package has three programs:
 //!
 //! - `stops` stops each server under load, again and again, and counts the requests that its clients lose;
+//! - `replace` replaces servers by new processes under load, and counts the same;
 //! - `compare` measures the cost of serving: throughput, latency, processor time, memory, and the time of a stop.
 //!
 //! Each server is a process of its own ([`process`]), built from a package below `peers/` ([`servers`]).
@@ -11,6 +12,7 @@
 pub mod measure;
 pub mod path;
 pub mod process;
+pub mod replace;
 pub mod servers;
 pub mod stops;
 pub mod table;

@@ -55,7 +55,9 @@ fn direct_dependency(package: &str, name: &str) -> Option<String> {
     Some(line.split(' ').take(2).collect::<Vec<_>>().join(" "))
 }
 
-fn first_line(program: &str, arguments: &[&str]) -> String {
+/// The first line that a program writes, which is its version.
+#[must_use]
+pub fn first_line(program: &str, arguments: &[&str]) -> String {
     let Ok(output) = Command::new(program).args(arguments).output() else {
         return format!("{program}: not there");
     };

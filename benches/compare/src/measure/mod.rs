@@ -25,7 +25,7 @@ pub use self::{
     chart::draw,
     glance::{Line, glance},
     idle::raise_descriptor_limit,
-    machine::describe_machine,
+    machine::{describe_machine, first_line},
     memory::{Memory, memory},
     rounds::{Measured, rounds},
     scaling::{Active, Idle, active_connections, idle_connections},

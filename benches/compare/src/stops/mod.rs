@@ -14,7 +14,7 @@
 
 #[allow(dead_code, reason = "softstop's program uses more of it")]
 #[path = "../../../../src/cli/client/mod.rs"]
-mod client;
+pub(crate) mod client;
 mod kind;
 mod load;
 mod moment;
