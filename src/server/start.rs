@@ -5,9 +5,9 @@ use std::{io, sync::Arc, time::Instant};
 use super::{Server, ServerHandle};
 use crate::{
     app::request::RequestFactory,
-    config::Config,
+    config::{Bound, Config, ListenOn, Sharing},
     engine::{
-        net::{GivenListener, ListenOptions, Listener, bind},
+        net::{GivenListener, Holder, ListenOptions, ListenSocket, Listener, bind, inherited},
         run::{Run, RunEvent},
     },
     error::Error,
@@ -43,6 +43,7 @@ impl<'a> Start<'a> {
                 "{name}: has no address: call ServerBuilder::listen before build"
             )));
         }
+        inherited::check().map_err(|error| Error::misuse(format!("{name}: {error}")))?;
         for (index, address) in listen.iter().enumerate() {
             let is_kept = start.listeners.iter().any(|listener| listener.listen_index == index);
             if !is_kept {
@@ -53,7 +54,10 @@ impl<'a> Start<'a> {
                     }
                     _ => Error::io(format!("{name}: cannot listen on {address}"), error),
                 };
-                let bound = bind(address, index, options, given);
+                let bound = match address {
+                    ListenOn::Address(address) => bind(address, index, options, given),
+                    ListenOn::Bound(bound) => adopt(bound, index, options).map(|listener| vec![listener]),
+                };
                 start.listeners.extend(bound.map_err(cannot)?);
             }
         }
@@ -69,6 +73,11 @@ impl<'a> Start<'a> {
         let run = Run::launch(&lifecycle.config, router, &mut self.listeners, parent, requests)?;
         let early_stop = lifecycle.has_started(&run);
         self.outcome = StartOutcome::Served;
+        for listen in &lifecycle.config.listen {
+            if let ListenOn::Bound(bound) = listen {
+                bound.has_started();
+            }
+        }
         // Not earlier, because a reader of these lines may ask at once whether the server is ready.
         for address in &run.addresses {
             journal::info!("{}: listening on {address}", lifecycle.config.name);
@@ -80,6 +89,15 @@ impl<'a> Start<'a> {
         }
         Ok(())
     }
+}
+
+/// A listener for this start from one that the program has bound.
+fn adopt(bound: &Bound, listen_index: usize, options: ListenOptions) -> io::Result<Listener> {
+    let origin = match bound.sharing {
+        Sharing::Alone => Holder::Alone,
+        Sharing::Shared => Holder::Shared,
+    };
+    Listener::adopt(ListenSocket::adopt(bound.duplicate()?)?, origin, listen_index, options)
 }
 
 impl Drop for Start<'_> {
