@@ -14,7 +14,7 @@ use std::{
     sync::mpsc::{Receiver, SyncSender, sync_channel},
 };
 
-use client::{Client, HUNG};
+use client::{Client, HUNG, transport};
 use softstop::{Handler, Router, Server, ServerBuilder, routing::IntoRoute};
 
 /// A server with one streamed route, `/`.
@@ -27,13 +27,14 @@ impl Served {
 
     fn with(route: impl IntoRoute, configure: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Served {
         let router = Router::new().post("/", route);
-        let server = configure(Server::builder().listen("127.0.0.1:0").routes(router)).build();
+        let builder = transport::listen(Server::builder().listen("127.0.0.1:0").routes(router));
+        let server = configure(builder).build();
         server.start().unwrap();
         Served(server)
     }
 
     fn address(&self) -> SocketAddr {
-        self.0.socket_addrs()[0]
+        transport::first_address(&self.0)
     }
 
     /// A client that has sent this part of a request.
