@@ -2,11 +2,13 @@
 //!
 //! [`Timeouts`] is in a file of its own. The bounds of one request message are [`Limits`].
 
+mod bound_listener;
 mod timeouts;
 
 use std::{fmt, sync::Arc, thread, time::Duration};
 
-pub use self::timeouts::Timeouts;
+pub use self::{bound_listener::BoundListener, timeouts::Timeouts};
+pub(crate) use bound_listener::{Bound, ListenOn, Sharing};
 
 use crate::{
     app::middleware::OnRefusal,
@@ -36,7 +38,7 @@ pub enum OnListenerFailure {
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) name: String,
-    pub(crate) listen: Vec<String>,
+    pub(crate) listen: Vec<ListenOn>,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     /// The number of event loops. Default: one per core, because a loop never blocks.

@@ -10,7 +10,8 @@ use std::{
 
 /// The other end of a connection.
 ///
-/// Its text ([`Display`](fmt::Display)) is for logs: `192.0.2.7:51342`. A program asks for the address instead of parsing
+/// Its text ([`Display`](fmt::Display)) is for logs: `192.0.2.7:51342`; for a client of a Unix-domain socket
+/// `unix:uid=33,pid=4711`, or `unix:` if its credentials are not known. A program asks for the address instead of parsing
 /// the text:
 ///
 /// ```
@@ -25,13 +26,13 @@ use std::{
 ///
 /// # Guaranteed
 ///
-/// - A client of a TCP listener has an address: both questions are answered with `Some`.
+/// - A client of a TCP listener has an address: [`ip`](Peer::ip) and [`socket_addr`](Peer::socket_addr) are `Some`.
+/// - A client of a Unix-domain socket has none.
 /// - Two peers are equal if everything that is known about them is equal.
 ///
 /// # Not guaranteed
 ///
-/// - An address does not prove who the client is: behind a proxy it is the proxy's.
-/// - Later versions may serve clients without an address. `None` means such a client, never an error.
+/// - An address does not prove who the client is: behind a proxy it is the proxy's. The same is true of credentials.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Peer(Kind);
 
@@ -39,7 +40,22 @@ pub struct Peer(Kind);
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Kind {
     Tcp(SocketAddr),
-    Unix,
+    Unix(Option<PeerCredentials>),
+}
+
+/// The process at the other end of a Unix-domain socket, as the kernel knew it when that process called connect(2):
+/// `SO_PEERCRED` of [unix(7)](https://man7.org/linux/man-pages/man7/unix.7.html).
+///
+/// Not guaranteed: the process may have changed its user since, may have ended, or may have passed the socket on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct PeerCredentials {
+    /// The id of the process. `None` if the process is in another PID namespace, for instance in another container.
+    pub pid: Option<u32>,
+    /// The effective user id.
+    pub uid: u32,
+    /// The effective group id.
+    pub gid: u32,
 }
 
 impl Peer {
@@ -54,13 +70,36 @@ impl Peer {
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self.0 {
             Kind::Tcp(address) => Some(address),
-            Kind::Unix => None,
+            Kind::Unix(_) => None,
+        }
+    }
+
+    /// The process at the other end, if it is a client of a Unix-domain socket. Linux tells.
+    ///
+    /// ```
+    /// use softstop::{IntoResponse, Request, Response, StatusCode};
+    ///
+    /// /// For the user that this server runs as, and for root.
+    /// fn reload(request: &Request) -> Response {
+    ///     match request.peer().credentials() {
+    ///         Some(client) if client.uid == 0 || client.uid == 1000 => "reloaded\n".into_response(),
+    ///         _ => Response::new(StatusCode::FORBIDDEN),
+    ///     }
+    /// }
+    /// # let _ = reload;
+    /// ```
+    #[cfg(feature = "deploy")]
+    #[must_use]
+    pub fn credentials(&self) -> Option<PeerCredentials> {
+        match self.0 {
+            Kind::Tcp(_) => None,
+            Kind::Unix(credentials) => credentials,
         }
     }
 
     /// A client of a Unix-domain socket.
-    pub(crate) fn of_unix() -> Peer {
-        Peer(Kind::Unix)
+    pub(crate) fn of_unix(credentials: Option<PeerCredentials>) -> Peer {
+        Peer(Kind::Unix(credentials))
     }
 }
 
@@ -75,7 +114,11 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Kind::Tcp(address) => address.fmt(f),
-            Kind::Unix => f.write_str("unix:"),
+            Kind::Unix(None) => f.write_str("unix:"),
+            Kind::Unix(Some(PeerCredentials { uid, pid: None, .. })) => write!(f, "unix:uid={uid}"),
+            Kind::Unix(Some(PeerCredentials { uid, pid: Some(pid), .. })) => {
+                write!(f, "unix:uid={uid},pid={pid}")
+            }
         }
     }
 }
@@ -102,11 +145,25 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_credentials_and_for_a_box_in_32_bytes() {
+    fn a_unix_client_has_no_address() {
+        let known = |pid| Peer::of_unix(Some(PeerCredentials { pid, uid: 33, gid: 34 }));
+        let rows = [
+            (Peer::of_unix(None), "unix:"),
+            (known(None), "unix:uid=33"),
+            (known(Some(7)), "unix:uid=33,pid=7"),
+        ];
+        for (peer, text) in rows {
+            assert_eq!((peer.socket_addr(), peer.ip()), (None, None));
+            assert_eq!(peer.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_a_box_in_32_bytes() {
         #[allow(dead_code, reason = "only its size counts")]
         enum Later {
             Tcp(SocketAddr),
-            Unix { process: Option<i32>, user: u32, group: u32 },
+            Unix(Option<PeerCredentials>),
             Proxied(Box<(SocketAddr, SocketAddr)>),
         }
         assert!(size_of::<Peer>() <= 32, "{} bytes", size_of::<Peer>());

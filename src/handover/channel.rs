@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn a_descriptor_that_nobody_announced_is_seen_and_closed_with_its_channel() {
         let (mut from, mut to) = pair();
-        let (reader, writer) = std::io::pipe().unwrap();
+        let (reader, writer) = io::pipe().unwrap();
         from.hand("plain\n", writer.as_fd()).unwrap();
         to.fill_with_descriptors().unwrap();
         assert!(matches!(to.next_line(), Some(Received::Line(line)) if line == "plain"));
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn a_side_that_expects_no_descriptors_gets_none() {
         let (mut from, mut to) = pair();
-        let (reader, writer) = std::io::pipe().unwrap();
+        let (reader, writer) = io::pipe().unwrap();
         from.hand("plain\n", writer.as_fd()).unwrap();
         assert!(matches!(to.line_until(None).unwrap(), Received::Line(_)));
         drop(writer);

@@ -9,7 +9,8 @@ use crate::{
         middleware::{OnRefusal, RefusedRequest},
         router::Router,
     },
-    config::{Config, OnListenerFailure, Timeouts, Watcher},
+    config::{BoundListener, Config, ListenOn, OnListenerFailure, Timeouts, Watcher},
+    engine::net::inherited::{Wanted, want},
     http::Limits,
     observe::Observer,
 };
@@ -65,13 +66,24 @@ impl ServerBuilder {
     #[track_caller]
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         let address = address.into();
-        let is_doubled = self.config.listen.contains(&address) && !address.ends_with(":0");
+        let is_same = |known: &ListenOn| matches!(known, ListenOn::Address(known) if *known == address);
+        let is_doubled = self.config.listen.iter().any(is_same) && !address.ends_with(":0");
         assert!(
             !is_doubled,
             "{}: is told to listen on {address} twice: call listen once for each address",
             self.config.name
         );
-        self.config.listen.push(address);
+        self.config.listen.push(ListenOn::Address(address));
+        self
+    }
+
+    /// A listener that the program has bound itself, beside or instead of addresses. May be called several times.
+    ///
+    /// By default the listener is the server's own, and a stop closes it: see [`BoundListener`], also for listeners that
+    /// others use, too.
+    #[must_use]
+    pub fn listener(mut self, listener: impl Into<BoundListener>) -> Self {
+        self.config.listen.push(listener.into().into());
         self
     }
 
@@ -230,6 +242,11 @@ impl ServerBuilder {
     /// The server. [`start`](Server::start) starts it.
     #[must_use]
     pub fn build(self) -> Server {
+        let addresses = self.config.listen.iter().filter_map(|listen| match listen {
+            ListenOn::Address(address) => Wanted::parse(address)?.ok(),
+            ListenOn::Bound(_) => None,
+        });
+        addresses.for_each(|wanted| want(&wanted));
         let lifecycle = Arc::new(Lifecycle::new(Arc::new(self.config)));
         Server { handle: ServerHandle { lifecycle }, router: Arc::new(self.router) }
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::{Server, ServerHandle, Start};
 use crate::{
+    config::ListenOn,
     engine::net::{GivenListener, Lent, OfferedListener},
     error::Error,
 };
@@ -28,13 +29,18 @@ impl ServerHandle {
         let listeners = run
             .duplicate_listeners(within)
             .map_err(|error| Error::io(format!("{}: cannot hand its listeners over", config.name), error))?;
-        let offered = listeners.into_iter().map(|listener| OfferedListener {
-            listen_index: listener.listen_index,
-            spec: config.listen[listener.listen_index].clone(),
-            address: listener.address,
-            descriptor: listener.descriptor,
-            holding: listener.holding,
-        });
+        // Only the program knows what a listener is that the program has bound, so such a listener is not offered.
+        let offered =
+            listeners.into_iter().filter_map(|listener| match &config.listen[listener.listen_index] {
+                ListenOn::Bound(_) => None,
+                ListenOn::Address(spec) => Some(OfferedListener {
+                    listen_index: listener.listen_index,
+                    spec: spec.clone(),
+                    address: listener.address,
+                    descriptor: listener.descriptor,
+                    holding: listener.holding,
+                }),
+            });
         Ok(offered.collect())
     }
 

@@ -5,9 +5,9 @@ use std::{io, sync::Arc, time::Instant};
 use super::{Server, ServerHandle};
 use crate::{
     app::request::RequestFactory,
-    config::Config,
+    config::{Bound, Config, ListenOn, Sharing},
     engine::{
-        net::{GivenListener, ListenOptions, Listener, bind, check_address},
+        net::{GivenListener, Holder, ListenOptions, ListenSocket, Listener, bind, check_address, inherited},
         run::{Run, RunEvent},
     },
     error::Error,
@@ -34,7 +34,7 @@ fn no_address(name: &str) -> Error {
     Error::misuse(format!("{name}: has no address: call ServerBuilder::listen before build"))
 }
 
-fn cannot_listen(name: &str, address: &str, error: io::Error) -> Error {
+fn cannot_listen(name: &str, address: &ListenOn, error: io::Error) -> Error {
     match error.kind() {
         // The text is no address: the program has to change, and another attempt does not help.
         io::ErrorKind::InvalidInput => Error::misuse(format!("{name}: cannot listen on {address}: {error}")),
@@ -48,9 +48,10 @@ pub(super) fn check(config: &Config) -> Result<(), Error> {
     if listen.is_empty() {
         return Err(no_address(name));
     }
-    listen
-        .iter()
-        .try_for_each(|address| check_address(address).map_err(|error| cannot_listen(name, address, error)))
+    listen.iter().try_for_each(|address| match address {
+        ListenOn::Address(text) => check_address(text).map_err(|error| cannot_listen(name, address, error)),
+        ListenOn::Bound(_) => Ok(()),
+    })
 }
 
 impl<'a> Start<'a> {
@@ -64,10 +65,14 @@ impl<'a> Start<'a> {
         if listen.is_empty() {
             return Err(no_address(name));
         }
+        inherited::check().map_err(|error| Error::misuse(format!("{name}: {error}")))?;
         for (index, address) in listen.iter().enumerate() {
             let is_kept = start.listeners.iter().any(|listener| listener.listen_index == index);
             if !is_kept {
-                let bound = bind(address, index, options, given);
+                let bound = match address {
+                    ListenOn::Address(address) => bind(address, index, options, given),
+                    ListenOn::Bound(bound) => adopt(bound, index, options).map(|listener| vec![listener]),
+                };
                 start.listeners.extend(bound.map_err(|error| cannot_listen(name, address, error))?);
             }
         }
@@ -83,6 +88,11 @@ impl<'a> Start<'a> {
         let run = Run::launch(&lifecycle.config, router, &mut self.listeners, parent, requests)?;
         let early_stop = lifecycle.has_started(&run);
         self.outcome = StartOutcome::Served;
+        for listen in &lifecycle.config.listen {
+            if let ListenOn::Bound(bound) = listen {
+                bound.has_started();
+            }
+        }
         // Not earlier, because a reader of these lines may ask at once whether the server is ready.
         for address in &run.addresses {
             journal::info!("{}: listening on {address}", lifecycle.config.name);
@@ -94,6 +104,15 @@ impl<'a> Start<'a> {
         }
         Ok(())
     }
+}
+
+/// A listener for this start from one that the program has bound.
+fn adopt(bound: &Bound, listen_index: usize, options: ListenOptions) -> io::Result<Listener> {
+    let origin = match bound.sharing {
+        Sharing::Alone => Holder::Alone,
+        Sharing::Shared => Holder::Shared,
+    };
+    Listener::adopt(ListenSocket::adopt(bound.duplicate()?)?, origin, listen_index, options)
 }
 
 impl Drop for Start<'_> {

@@ -105,7 +105,7 @@ impl Cell {
             .iter()
             .map(|(at, side, line)| format!("{} {side:?}: {line}", since(*at)))
             .collect();
-        let gone = |watched: &Watched| watched.gone().map_or("alive".to_owned(), |at| since(at));
+        let gone = |watched: &Watched| watched.gone().map_or("alive".to_owned(), since);
         let story = format!(
             "moment at {}, old gone: {}, new gone: {}\n{}\n{}\nreload: {}\n{}\n{}",
             since(at),
@@ -283,6 +283,7 @@ impl Site {
             "--echo",
             "127.0.0.1:0",
         ]);
+        #[allow(clippy::zombie_processes, reason = "`Watched` waits for the process, with waitpid")]
         let child = command.stderr(log).spawn().unwrap();
         let old = Watched::new(Pid::from_child(&child));
         until("old answers", || {

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use crate::transport;
+
 /// A wait of this length is a hang.
 pub(crate) const HUNG: Duration = Duration::from_secs(30);
 
@@ -40,13 +42,15 @@ impl fmt::Debug for Answer {
 impl Client {
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr) -> Client {
-        Client::over(TcpStream::connect(address).unwrap())
+        let stream = transport::connect(address).unwrap_or_else(|| TcpStream::connect(address));
+        Client::over(stream.unwrap())
     }
 
     pub(crate) fn over(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(HUNG)).unwrap();
         stream.set_write_timeout(Some(HUNG)).unwrap();
-        stream.set_nodelay(true).unwrap();
+        // Fails on a Unix-domain socket, which has no such option.
+        _ = stream.set_nodelay(true);
         Client { stream: BufReader::new(stream) }
     }
 

@@ -16,3 +16,5 @@ mod slow;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+
+use support::transport;

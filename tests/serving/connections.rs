@@ -145,3 +145,15 @@ fn a_crowd_that_waited_to_be_accepted_is_served_at_once_and_watched_from_then_on
     assert!(report.is_clean(), "{report}");
     assert_eq!((report.requests.completed, report.closes.total()), (1 + 5 + 10 + 1, 13), "{report}");
 }
+
+/// Over a Unix-domain socket this whole suite would prove nothing if its clients came by TCP.
+#[test]
+fn the_clients_of_this_suite_come_by_the_transport_that_was_chosen() {
+    let peer = |request: &Request| match request.peer().ip() {
+        Some(_) => "tcp",
+        None => "unix",
+    };
+    let (_server, address) = serve(Router::new().get("/", peer));
+    let expected = if crate::support::transport::is_unix() { "unix" } else { "tcp" };
+    assert_eq!(Client::once(address, get("/")).text(), expected);
+}

@@ -7,6 +7,8 @@ mod client;
 mod endings;
 mod flow;
 mod stopping;
+#[path = "../support/transport.rs"]
+mod transport;
 
 use std::{
     io::{self, Read},
@@ -27,13 +29,14 @@ impl Served {
 
     fn with(route: impl IntoRoute, configure: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Served {
         let router = Router::new().post("/", route);
-        let server = configure(Server::builder().listen("127.0.0.1:0").routes(router)).build();
+        let builder = transport::listen(Server::builder().listen("127.0.0.1:0").routes(router));
+        let server = configure(builder).build();
         server.start().unwrap();
         Served(server)
     }
 
     fn address(&self) -> SocketAddr {
-        self.0.socket_addrs()[0]
+        transport::first_address(&self.0)
     }
 
     /// A client that has sent this part of a request.

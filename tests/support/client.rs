@@ -8,7 +8,7 @@ use std::{
 
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::HUNG;
+use super::{HUNG, transport};
 
 pub(crate) struct Client {
     stream: TcpStream,
@@ -28,12 +28,13 @@ pub(crate) struct Response {
 impl Client {
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr) -> Client {
-        Client::new(TcpStream::connect_timeout(&address, HUNG).unwrap())
+        Client::try_connect(address).expect("the server listens")
     }
 
     /// Connects, or returns `None` if the server refuses.
     pub(crate) fn try_connect(address: SocketAddr) -> Option<Client> {
-        TcpStream::connect_timeout(&address, HUNG).ok().map(Client::new)
+        let tcp = || TcpStream::connect_timeout(&address, HUNG);
+        transport::connect(address).unwrap_or_else(tcp).ok().map(Client::new)
     }
 
     /// A client on an existing connection.
@@ -44,7 +45,8 @@ impl Client {
     fn new(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(HUNG)).unwrap();
         stream.set_write_timeout(Some(HUNG)).unwrap();
-        stream.set_nodelay(true).unwrap();
+        // Fails on a Unix-domain socket, which has no such option.
+        _ = stream.set_nodelay(true);
         Client { stream, received: Vec::new() }
     }
 
@@ -55,6 +57,10 @@ impl Client {
 
     /// A client with a receive window of about this many bytes.
     pub(crate) fn connect_with_window(address: SocketAddr, window: usize) -> Client {
+        // On a Unix-domain socket the size of the server's buffer counts, which the client cannot make smaller.
+        if let Some(stream) = transport::connect(address) {
+            return Client::new(stream.unwrap());
+        }
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
         // The handshake announces the window, so the size is set before.
         socket.set_recv_buffer_size(window).unwrap();

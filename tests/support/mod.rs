@@ -6,6 +6,7 @@
 pub(crate) mod client;
 pub(crate) mod gate;
 pub(crate) mod process;
+pub(crate) mod transport;
 
 use std::{
     net::SocketAddr,
@@ -24,14 +25,14 @@ pub(crate) const NOISE: Duration = Duration::from_secs(10);
 
 /// A builder of a server on a free port, with two loops.
 pub(crate) fn local() -> ServerBuilder {
-    Server::builder().name("tested").listen("127.0.0.1:0").loops(2)
+    transport::listen(Server::builder().name("tested").listen("127.0.0.1:0").loops(2))
 }
 
 /// Builds and starts a server. Returns the server and its first address.
 pub(crate) fn start(builder: ServerBuilder) -> (Server, SocketAddr) {
     let server = builder.build();
     server.start().unwrap();
-    let address = server.handle().socket_addrs()[0];
+    let address = transport::first_address(&server);
     (server, address)
 }
 

@@ -103,7 +103,8 @@ impl fmt::Display for Line<'_> {
         let field = |name| self.head.and_then(|head| head.header(name));
         match self.address {
             Some(address) => write!(f, "{address} - ")?,
-            None => f.write_str("- - ")?,
+            // As nginx writes a client of a Unix-domain socket.
+            None => f.write_str("unix: - ")?,
         }
         match field("Authorization").and_then(basic_user) {
             // The format has no quotes here, so a space would end the field.

@@ -9,6 +9,7 @@
 //!   localhost:8080                127.0.0.1 and ::1, without asking a resolver (RFC 6761 section 6.3)
 //!   name:8080                     every address that the system's resolver knows
 //!   unix:/run/app.sock            a Unix-domain socket: see `unix`
+//!   systemd   fd:NAME             listeners that a supervisor has opened: see `inherited`
 //! ```
 
 mod unix;
@@ -18,6 +19,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
 };
 
+use super::inherited::Wanted;
+
 pub(super) use unix::{FileOptions, UnixMeaning};
 
 /// The listeners that a listen address means.
@@ -26,6 +29,8 @@ pub(super) enum Meaning {
     /// One TCP listener on each of these addresses.
     Tcp(Vec<SocketAddr>),
     Unix(UnixMeaning),
+    /// Listeners that a supervisor has opened.
+    Inherited(Wanted),
 }
 
 /// What `spec` means.
@@ -34,6 +39,9 @@ pub(super) enum Meaning {
 ///
 /// [`io::ErrorKind::InvalidInput`] with advice if it is no address of these kinds; what the resolver says if it does not know the name.
 pub(super) fn resolve(spec: &str) -> io::Result<Meaning> {
+    if let Some(wanted) = Wanted::parse(spec) {
+        return wanted.map(Meaning::Inherited);
+    }
     match spec.strip_prefix("unix:") {
         Some(socket) => unix::parse(socket).map(Meaning::Unix),
         None => resolve_tcp(spec).map(Meaning::Tcp),
@@ -71,7 +79,7 @@ fn resolve_tcp(spec: &str) -> io::Result<Vec<SocketAddr>> {
 }
 
 fn advice() -> io::Error {
-    let advice = "write host:port, such as 127.0.0.1:8080, [::1]:8080, localhost:8080, or :8080 for every address; or unix:/PATH";
+    let advice = "write host:port, such as 127.0.0.1:8080, [::1]:8080, localhost:8080, or :8080 for every address; or unix:/PATH, fd:NAME, systemd";
     io::Error::new(io::ErrorKind::InvalidInput, advice)
 }
 

@@ -5,7 +5,8 @@ use std::{io, os::fd::OwnedFd};
 use super::{
     address::{Meaning, resolve},
     holding::{Holder, Holding, Lent},
-    listener::Listener,
+    inherited::Wanted,
+    listener::{ListenOptions, Listener},
     socket::ListenSocket,
     unix_listener::SocketFile,
 };
@@ -44,8 +45,8 @@ impl GivenListener {
     pub(crate) fn new(listen_index: usize, spec: String, descriptor: OwnedFd) -> io::Result<GivenListener> {
         let socket = ListenSocket::adopt(descriptor)?;
         // A socket that has a path was bound under another one.
-        let address = match resolve(&spec) {
-            Ok(Meaning::Unix(meaning)) if socket.is_unix() => meaning.address()?,
+        let address = match socket.is_unix().then(|| resolve(&spec)) {
+            Some(Ok(Meaning::Unix(meaning))) => meaning.address()?,
             _ => socket.address()?,
         };
         Ok(GivenListener { listen_index, spec, socket, address })
@@ -66,9 +67,12 @@ impl GivenListener {
         given: &mut Vec<GivenListener>,
         address: &ListenAddress,
         listen_index: usize,
-    ) -> Option<Listener> {
-        let position = given.iter().position(|listener| listener.address == *address)?;
-        Some(given.remove(position).into_listener(listen_index))
+        options: ListenOptions,
+    ) -> io::Result<Option<Listener>> {
+        let Some(position) = given.iter().position(|listener| listener.address == *address) else {
+            return Ok(None);
+        };
+        given.remove(position).into_listener(listen_index, options).map(Some)
     }
 
     /// Takes all listeners of one listen address that was written in this way. If it was written several times, takes those of
@@ -77,18 +81,23 @@ impl GivenListener {
         given: &mut Vec<GivenListener>,
         spec: &str,
         listen_index: usize,
-    ) -> Vec<Listener> {
-        let Some(first) = given.iter().find(|listener| listener.spec == spec) else { return Vec::new() };
+        options: ListenOptions,
+    ) -> io::Result<Vec<Listener>> {
+        let Some(first) = given.iter().find(|listener| listener.spec == spec) else { return Ok(Vec::new()) };
         let group = first.listen_index;
         let of_group = |listener: &mut GivenListener| listener.listen_index == group && listener.spec == spec;
-        given.extract_if(.., of_group).map(|listener| listener.into_listener(listen_index)).collect()
+        given.extract_if(.., of_group).map(|listener| listener.into_listener(listen_index, options)).collect()
     }
 
-    fn into_listener(self, listen_index: usize) -> Listener {
-        let holding = Holding::new(Holder::Alone);
+    fn into_listener(self, listen_index: usize, options: ListenOptions) -> io::Result<Listener> {
+        // What the first process has inherited belongs to its supervisor for ever.
+        let origin = if Wanted::parse(&self.spec).is_some() { Holder::Shared } else { Holder::Alone };
+        let mut listener = Listener::adopt(self.socket, origin, listen_index, options)?;
         // The other process has its descriptor until it says otherwise.
-        holding.lend(Lent::Yes);
-        let file = self.address.path().and_then(|path| SocketFile::of(path.into(), holding.clone()));
-        Listener { socket: self.socket, address: self.address, holding, listen_index, file }
+        listener.holding.lend(Lent::Yes);
+        listener.address = self.address;
+        let path = listener.address.path();
+        listener.file = path.and_then(|path| SocketFile::of(path.into(), listener.holding.clone()));
+        Ok(listener)
     }
 }

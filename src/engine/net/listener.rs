@@ -1,4 +1,4 @@
-//! Listening sockets: how they are bound or adopted, and accept(2) with its errors sorted by what follows.
+//! Listening sockets: how they are bound, or adopted if somebody else has bound them.
 
 use std::{
     io,
@@ -14,10 +14,11 @@ use super::{
     address::{Meaning, resolve},
     given::GivenListener,
     holding::{Holder, Holding},
-    socket::{ListenSocket, Stream},
+    inherited,
+    socket::ListenSocket,
     unix_listener::{self, SocketFile},
 };
-use crate::{listen_address::ListenAddress, peer::Peer};
+use crate::listen_address::ListenAddress;
 
 /// So many keep-alive probes without an answer end a connection.
 const PROBES: u32 = 3;
@@ -35,12 +36,44 @@ pub(crate) struct Listener {
     pub(crate) holding: Holding,
     /// The index of its listen address in the configuration.
     pub(crate) listen_index: usize,
+    /// What accepted sockets do not inherit from it.
+    pub(super) lacking: Lacking,
     /// The file of a Unix listener that is to be removed with the listener. Dropped after the socket.
     #[allow(dead_code, reason = "only its drop does something")]
     pub(super) file: Option<SocketFile>,
 }
 
+/// Options that the loop has to set on each accepted TCP socket, because the listener does not have them, or because the system
+/// does not let sockets inherit them. On Linux they cost system calls only for listeners that others hold, too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Lacking {
+    pub(super) no_delay: bool,
+    /// That of [`ListenOptions`].
+    pub(super) keep_alive_probe: Option<Duration>,
+}
+
 impl Listener {
+    /// A listener that was bound elsewhere. If this process alone has it, its options are set. The options of a shared one are
+    /// the others' affair.
+    pub(crate) fn adopt(
+        socket: ListenSocket,
+        origin: Holder,
+        listen_index: usize,
+        options: ListenOptions,
+    ) -> io::Result<Listener> {
+        let address = socket.address()?;
+        let lacking = if socket.is_unix() {
+            Lacking::default()
+        } else {
+            let socket = SockRef::from(&socket);
+            if origin == Holder::Alone {
+                set_inherited(&socket, options.keep_alive_probe)?;
+            }
+            lacking(&socket, options.keep_alive_probe)?
+        };
+        Ok(Listener { socket, address, holding: Holding::new(origin), listen_index, lacking, file: None })
+    }
+
     /// A further descriptor of the socket.
     pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
         self.socket.as_fd().try_clone_to_owned()
@@ -72,14 +105,22 @@ pub(crate) fn bind(
 ) -> io::Result<Vec<Listener>> {
     let addresses = match resolve(spec)? {
         Meaning::Tcp(addresses) => addresses,
+        Meaning::Inherited(wanted) => {
+            // A process that has taken the place of another inherits nothing itself.
+            let taken = GivenListener::take_group(given, spec, listen_index, options)?;
+            return if taken.is_empty() {
+                inherited::take(&wanted, listen_index, options)
+            } else {
+                Ok(taken)
+            };
+        }
         Meaning::Unix(socket) => {
-            return unix_listener::bind(&socket, listen_index, options.backlog, given)
-                .map(|listener| vec![listener]);
+            return unix_listener::bind(&socket, listen_index, options, given).map(|listener| vec![listener]);
         }
     };
     if addresses.iter().all(|address| address.port() == 0) {
         // The port was chosen when the listener was bound. All listeners of one listen address are taken, so that they have one port.
-        let taken = GivenListener::take_group(given, spec, listen_index);
+        let taken = GivenListener::take_group(given, spec, listen_index, options)?;
         if !taken.is_empty() {
             return Ok(taken);
         }
@@ -108,20 +149,13 @@ fn bind_all(
             let port = first.address.socket_addr().map_or(0, |address| address.port());
             address.set_port(port);
         }
-        if let Some(listener) = GivenListener::take(given, &address.into(), listen_index) {
+        if let Some(listener) = GivenListener::take(given, &address.into(), listen_index, options)? {
             listeners.push(listener);
             continue;
         }
-        match bind_one(address, options) {
+        match bind_one(address, options.backlog) {
             Ok(socket) => {
-                let address = socket.address()?;
-                listeners.push(Listener {
-                    socket,
-                    address,
-                    holding: Holding::new(Holder::Alone),
-                    listen_index,
-                    file: None,
-                });
+                listeners.push(Listener::adopt(socket, Holder::Alone, listen_index, options)?);
             }
             Err(error) if is_absent(&error) => absent = error,
             Err(error) => return Err(error),
@@ -139,7 +173,7 @@ fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
-fn bind_one(address: SocketAddr, options: ListenOptions) -> io::Result<ListenSocket> {
+fn bind_one(address: SocketAddr, backlog: i32) -> io::Result<ListenSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A server that starts again must not wait for its own connections in TIME-WAIT. With this option, Unix still refuses an
     // address that another socket listens on.
@@ -148,23 +182,37 @@ fn bind_one(address: SocketAddr, options: ListenOptions) -> io::Result<ListenSoc
         // `[::]:80` and `0.0.0.0:80` are two listeners, whatever the system's default says.
         socket.set_only_v6(true)?;
     }
-    set_inherited(&SockRef::from(&socket), options.keep_alive_probe)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(options.backlog)?;
+    socket.listen(backlog)?;
     Ok(ListenSocket::Tcp(TcpListener::from_std(socket.into())))
 }
 
 /// Sets the options of a listening TCP socket that accepted sockets inherit on Linux, which saves system calls for each.
-pub(super) fn set_inherited(listener: &SockRef<'_>, keep_alive_probe: Option<Duration>) -> io::Result<()> {
+fn set_inherited(listener: &SockRef<'_>, keep_alive_probe: Option<Duration>) -> io::Result<()> {
     // The loop writes whole responses at once, so Nagle's algorithm would only delay them.
     listener.set_tcp_nodelay(true)?;
     // TCP_USER_TIMEOUT is not set, because the kernel would also cut off clients that are alive but take nothing for a while.
     // `Timeouts` decides how long a client may do that.
-    if let Some(after) = keep_alive_probe {
-        listener.set_tcp_keepalive(&probes(after))?;
+    set_probes(listener, keep_alive_probe)
+}
+
+/// What accepted sockets do not inherit from this listener.
+fn lacking(listener: &SockRef<'_>, keep_alive_probe: Option<Duration>) -> io::Result<Lacking> {
+    let inherit = cfg!(any(target_os = "linux", target_os = "android"));
+    let probes = keep_alive_probe.filter(|_| !inherit);
+    let asked = keep_alive_probe.is_some() && !listener.keepalive()?;
+    Ok(Lacking {
+        no_delay: !inherit || !listener.tcp_nodelay()?,
+        keep_alive_probe: if asked { keep_alive_probe } else { probes },
+    })
+}
+
+pub(super) fn set_probes(socket: &SockRef<'_>, keep_alive_probe: Option<Duration>) -> io::Result<()> {
+    match keep_alive_probe {
+        Some(after) => socket.set_tcp_keepalive(&probes(after)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Keep-alive probes begin after this much silence. Unanswered probes are repeated after a quarter of the time.
@@ -184,85 +232,10 @@ fn probes(after: Duration) -> TcpKeepalive {
     probes
 }
 
-/// The outcome of one call of accept(2).
-#[derive(Debug)]
-pub(crate) enum Accepted {
-    Connection(Stream, Peer),
-    /// The accept queue is empty.
-    Empty,
-    /// The connection failed before it was accepted. The next one may be fine.
-    Lost(io::Error),
-    /// Descriptors or memory have run out, or another obstacle is there that may pass. To try again at once would spin.
-    Paused(io::Error),
-    /// The listener does not listen any more. Every further call would fail in the same way.
-    Failed(io::Error),
-}
-
-/// Takes one connection from the accept queue.
-pub(crate) fn accept(listener: &ListenSocket) -> Accepted {
-    loop {
-        match listener.accept() {
-            Ok((stream, peer)) => {
-                #[cfg(not(target_os = "linux"))]
-                if let (Stream::Tcp(_), Err(error)) = (&stream, SockRef::from(&stream).set_tcp_nodelay(true))
-                {
-                    // The peer reset it while it waited in the queue.
-                    return Accepted::Lost(error);
-                }
-                // On other systems each write says that no SIGPIPE is wanted: see `socket_writer`.
-                #[cfg(target_vendor = "apple")]
-                if let Err(error) = SockRef::from(&stream).set_nosigpipe(true) {
-                    return Accepted::Lost(error);
-                }
-                return Accepted::Connection(stream, peer);
-            }
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => return Accepted::Empty,
-                io::ErrorKind::Interrupted => {}
-                _ if errors::LOST.contains(&error.raw_os_error().unwrap_or(0)) => {
-                    return Accepted::Lost(error);
-                }
-                _ if errors::FAILED.contains(&error.raw_os_error().unwrap_or(0)) => {
-                    return Accepted::Failed(error);
-                }
-                // EMFILE, ENFILE, ENOBUFS, ENOMEM; EPERM or ENOSYS where the call is forbidden; and errors that no kernel
-                // returns yet. No error may make the loop spin.
-                _ => return Accepted::Paused(error),
-            },
-        }
-    }
-}
-
-/// Errors of accept(2), sorted by what follows. `std` has kinds for few of them.
-mod errors {
-    /// EBADF, EINVAL: the same numbers on all systems. EINVAL comes from a listener that was shut down or destroyed.
-    const EBADF: i32 = 9;
-    const EINVAL: i32 = 22;
-
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    mod numbers {
-        /// EPROTO, ENOPROTOOPT, ENETDOWN, ENETUNREACH, ECONNABORTED, ECONNRESET, ETIMEDOUT, EHOSTDOWN, EHOSTUNREACH, ENONET:
-        /// accept(2) returns the pending error of a new connection.
-        pub(in super::super) const LOST: [i32; 10] = [71, 92, 100, 101, 103, 104, 110, 112, 113, 64];
-        pub(super) const ENOTSOCK: i32 = 88;
-        pub(super) const EOPNOTSUPP: i32 = 95;
-    }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    mod numbers {
-        /// ECONNABORTED, ECONNRESET, ETIMEDOUT.
-        pub(in super::super) const LOST: [i32; 3] = [53, 54, 60];
-        pub(super) const ENOTSOCK: i32 = 38;
-        pub(super) const EOPNOTSUPP: i32 = if cfg!(target_vendor = "apple") { 102 } else { 45 };
-    }
-
-    pub(super) use numbers::LOST;
-    /// accept(2) lists EOPNOTSUPP among the network errors, too. Linux returns it for a socket that cannot accept.
-    pub(super) const FAILED: [i32; 4] = [EBADF, EINVAL, numbers::ENOTSOCK, numbers::EOPNOTSUPP];
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::net::accept::{Accepted, accept};
 
     #[track_caller]
     fn listen(spec: &str) -> Listener {
@@ -284,7 +257,7 @@ mod tests {
         for spec in ["127.0.0.1:0", "[::1]:0"] {
             let listener = listen(spec);
             let _client = connect(&listener);
-            match accept(&listener.socket) {
+            match accept(&listener) {
                 Accepted::Connection(stream, _) => assert!(SockRef::from(&stream).tcp_nodelay().unwrap()),
                 other => panic!("{spec}: {other:?}"),
             }
@@ -306,7 +279,7 @@ mod tests {
             for (setting, expected) in rows {
                 let listener = bind_for(spec, setting).unwrap().remove(0);
                 let _client = connect(&listener);
-                let Accepted::Connection(stream, _) = accept(&listener.socket) else {
+                let Accepted::Connection(stream, _) = accept(&listener) else {
                     panic!("{spec}: the accept queue is empty")
                 };
                 let socket = SockRef::from(&stream);
@@ -353,14 +326,14 @@ mod tests {
 
     #[test]
     fn an_empty_queue_is_no_error() {
-        assert!(matches!(accept(&listen("127.0.0.1:0").socket), Accepted::Empty));
+        assert!(matches!(accept(&listen("127.0.0.1:0")), Accepted::Empty));
     }
 
     #[test]
     fn a_listener_that_was_shut_down_from_outside_has_failed() {
         let listener = listen("127.0.0.1:0");
         SockRef::from(&listener.socket).shutdown(std::net::Shutdown::Read).unwrap();
-        let outcome = accept(&listener.socket);
+        let outcome = accept(&listener);
         assert!(matches!(outcome, Accepted::Failed(_)), "{outcome:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! Sockets and readiness: the only place that knows `mio`.
 
+mod accept;
 mod address;
 mod age;
 mod connection;
@@ -11,6 +12,7 @@ mod given;
 mod handshake;
 #[allow(dead_code, reason = "the handover uses it")]
 mod holding;
+pub(crate) mod inherited;
 mod listener;
 mod loop_context;
 pub(crate) mod mailbox;
@@ -26,9 +28,8 @@ mod unix_listener;
 pub(crate) use address::check_address;
 pub(crate) use event_loop::{DuplicateListener, EventLoop, LoopMessage, LoopReport, poll_and_mailbox};
 pub(crate) use given::{GivenListener, OfferedListener};
-#[cfg(test)]
-pub(crate) use holding::Holder;
-pub(crate) use holding::{Holding, Lent};
+pub(crate) use holding::{Holder, Holding, Lent};
 pub(crate) use listener::{ListenOptions, Listener, bind};
 pub(crate) use loop_context::LoopContext;
 pub(crate) use mailbox::Mailbox;
+pub(crate) use socket::ListenSocket;

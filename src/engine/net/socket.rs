@@ -17,7 +17,11 @@ use mio::{
 };
 use socket2::SockRef;
 
-use crate::{body::UpgradedStream, listen_address::ListenAddress, peer::Peer};
+use crate::{
+    body::UpgradedStream,
+    listen_address::ListenAddress,
+    peer::{Peer, PeerCredentials},
+};
 
 /// The socket of a connection.
 #[derive(Debug)]
@@ -131,7 +135,7 @@ impl ListenSocket {
             }
             ListenSocket::Unix(listener) => {
                 let (stream, _) = listener.accept()?;
-                let peer = Peer::of_unix();
+                let peer = Peer::of_unix(credentials(&stream));
                 Ok((Stream::Unix(stream), peer))
             }
         }
@@ -140,6 +144,22 @@ impl ListenSocket {
     pub(crate) fn is_unix(&self) -> bool {
         matches!(self, ListenSocket::Unix(_))
     }
+}
+
+/// The process that has connected. Asked for when the connection is accepted, because only the connection's loop has the socket
+/// later. The call takes less than a microsecond.
+#[cfg(all(feature = "deploy", any(target_os = "linux", target_os = "android")))]
+fn credentials(stream: &UnixStream) -> Option<PeerCredentials> {
+    use rustix::process::Pid;
+    let known = rustix::net::sockopt::socket_peercred(stream).ok()?;
+    // The kernel says 0 for a process of another PID namespace. That is the `None` of an `Option<Pid>`.
+    let pid = u32::try_from(Pid::as_raw(Some(known.pid))).ok().filter(|pid| *pid != 0);
+    Some(PeerCredentials { pid, uid: known.uid.as_raw(), gid: known.gid.as_raw() })
+}
+
+#[cfg(not(all(feature = "deploy", any(target_os = "linux", target_os = "android"))))]
+fn credentials(_: &UnixStream) -> Option<PeerCredentials> {
+    None
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -34,7 +34,7 @@ use super::{
     address::{FileOptions, UnixMeaning},
     given::GivenListener,
     holding::{Holder, Holding},
-    listener::Listener,
+    listener::{Lacking, ListenOptions, Listener},
     socket::ListenSocket,
 };
 use crate::isolation::journal;
@@ -56,27 +56,28 @@ const TRIES: usize = 8;
 pub(super) fn bind(
     meaning: &UnixMeaning,
     listen_index: usize,
-    backlog: i32,
+    options: ListenOptions,
     given: &mut Vec<GivenListener>,
 ) -> io::Result<Listener> {
     let address = meaning.address()?;
-    if let Some(listener) = GivenListener::take(given, &address, listen_index) {
+    if let Some(listener) = GivenListener::take(given, &address, listen_index, options)? {
         return Ok(listener);
     }
+    let backlog = options.backlog;
     let holding = Holding::new(Holder::Alone);
     let (socket, file) = match meaning {
         UnixMeaning::Abstract(name) => {
             let name = [&b"\0"[..], name.as_bytes()].concat();
             (listen(Path::new(OsStr::from_bytes(&name)), backlog, |_| Ok(()))?, None)
         }
-        UnixMeaning::Path(path, options) => {
+        UnixMeaning::Path(path, file) => {
             let path = absolute(path)?;
-            let socket = listen_on_file(&path, options, backlog)?;
+            let socket = listen_on_file(&path, file, backlog)?;
             (socket, SocketFile::of(path, holding.clone()))
         }
     };
     let socket = ListenSocket::Unix(UnixListener::from_std(socket.into()));
-    Ok(Listener { socket, address, holding, listen_index, file })
+    Ok(Listener { socket, address, holding, listen_index, lacking: Lacking::default(), file })
 }
 
 fn listen(path: &Path, backlog: i32, prepare: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<Socket> {

@@ -22,8 +22,9 @@ use super::{DuplicateListener, EventLoop, LoopMessage, WAKE, closing::Closing};
 use crate::{
     config::OnListenerFailure,
     engine::net::{
+        accept::{Accepted, accept},
         handshake::cookies_sent,
-        listener::{Accepted, Listener, accept},
+        listener::Listener,
         socket::{ListenSocket, Stream},
     },
     error::Error,
@@ -173,7 +174,7 @@ impl EventLoop {
                 continue;
             }
             left -= 1;
-            match accept(&listening.listener.socket) {
+            match accept(&listening.listener) {
                 Accepted::Connection(stream, peer) => {
                     accepting.rescued += u64::from(matches!(accepting.stage, Stage::Closing(_)));
                     self.place(stream, peer);

@@ -34,11 +34,15 @@ impl Drop for Folder {
     }
 }
 
-fn try_bind(path: &Path, options: &str) -> io::Result<Listener> {
-    let Meaning::Unix(meaning) = resolve(&format!("unix:{}{options}", path.display()))? else {
+fn options(backlog: i32) -> ListenOptions {
+    ListenOptions { backlog, keep_alive_probe: None }
+}
+
+fn try_bind(path: &Path, suffix: &str) -> io::Result<Listener> {
+    let Meaning::Unix(meaning) = resolve(&format!("unix:{}{suffix}", path.display()))? else {
         panic!("not a Unix socket")
     };
-    bind(&meaning, 0, 16, &mut Vec::new())
+    bind(&meaning, 0, options(16), &mut Vec::new())
 }
 
 #[test]
@@ -79,7 +83,7 @@ fn a_listener_with_a_full_queue_is_in_use() {
     let Meaning::Unix(meaning) = resolve(&format!("unix:{}", folder.socket().display())).unwrap() else {
         panic!("not a Unix socket")
     };
-    let _first = bind(&meaning, 0, 0, &mut Vec::new()).unwrap();
+    let _first = bind(&meaning, 0, options(0), &mut Vec::new()).unwrap();
     let _queued = UnixStream::connect(folder.socket()).unwrap();
     assert_eq!(try_bind(&folder.socket(), "").unwrap_err().kind(), io::ErrorKind::AddrInUse);
 }
@@ -153,7 +157,7 @@ fn a_file_of_a_listener_that_was_handed_over_stays() {
     let spec = format!("unix:{}", folder.socket().display());
     let mut given = vec![GivenListener::new(3, spec.clone(), descriptor).unwrap()];
     let Meaning::Unix(meaning) = resolve(&spec).unwrap() else { panic!("not a Unix socket") };
-    let taken = bind(&meaning, 0, 16, &mut given).unwrap();
+    let taken = bind(&meaning, 0, options(16), &mut given).unwrap();
     assert!(given.is_empty());
     assert_eq!(taken.address.path(), Some(&*folder.socket()));
     UnixStream::connect(folder.socket()).unwrap();
@@ -181,8 +185,8 @@ fn an_abstract_name_needs_no_file_and_is_taken_once() {
     let Meaning::Unix(meaning) = resolve(&format!("unix:@{name}")).unwrap() else {
         panic!("not a Unix socket")
     };
-    let listener = bind(&meaning, 0, 16, &mut Vec::new()).unwrap();
-    let again = bind(&meaning, 0, 16, &mut Vec::new());
+    let listener = bind(&meaning, 0, options(16), &mut Vec::new()).unwrap();
+    let again = bind(&meaning, 0, options(16), &mut Vec::new());
     assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AddrInUse);
     let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
     let _client = UnixStream::connect_addr(&address).unwrap();
