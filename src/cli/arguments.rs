@@ -4,7 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{bench::arguments::Bench, check::arguments::Check, serve::orchestration::Orchestration};
+use super::{
+    bench::arguments::Bench,
+    check::arguments::Check,
+    serve::{orchestration::Orchestration, supervisor},
+};
 
 /// An HTTP/1.1 server that stops gracefully: it finishes the requests in flight, and a report says what became of each.
 ///
@@ -87,6 +91,8 @@ pub(crate) struct Serve {
     pub(crate) exit_route: bool,
     #[command(flatten)]
     pub(crate) orchestration: Orchestration,
+    #[command(flatten)]
+    pub(crate) supervisor: supervisor::Options,
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

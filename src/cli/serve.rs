@@ -2,6 +2,8 @@
 
 mod admin;
 pub(crate) mod orchestration;
+mod orphans;
+pub(crate) mod supervisor;
 
 use std::{
     fmt::Display,
@@ -22,6 +24,10 @@ use super::{arguments::Serve, destination::Destination, services, words::say};
 const UNCLEAN: u8 = 2;
 
 pub(crate) fn serve(options: &Serve) -> ExitCode {
+    let supervisor = match supervisor::prepare(&options.supervisor) {
+        Ok(supervisor) => supervisor,
+        Err(error) => return fail(error),
+    };
     // Opened before the servers start, so that an unwritable path is an error at once.
     let files = destination(options.report.as_deref())
         .and_then(|report| Ok((report, destination(options.timeline.as_deref())?)));
@@ -49,7 +55,7 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
     if let Some(address) = &options.orchestration.admin {
         group = admin::add_to(group, address, Controlled { servers: controlled, policy, not_ready });
     }
-    let outcome = group.run();
+    let outcome = supervisor.attend(group).run();
     let mut written = Ok(());
     if let (Some(recorder), Some(file)) = (recorder, timeline_file) {
         written = file.write(recorder.recording().to_svg().into_bytes());

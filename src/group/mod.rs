@@ -4,6 +4,7 @@
 // with its handles. `schedule` decides how the steps share the time of the stop.
 
 mod aside;
+mod callbacks;
 mod drain;
 mod failure;
 mod handle;
@@ -18,6 +19,7 @@ mod task;
 
 use std::{fmt, io, sync::Arc};
 
+use callbacks::Callbacks;
 pub use drain::{Drain, Drained};
 pub use failure::GroupError;
 pub use handle::GroupHandle;
@@ -72,6 +74,8 @@ pub struct Group {
     stage: usize,
     handle: GroupHandle,
     signals: Option<io::Result<SignalThread>>,
+    when_serving: Callbacks,
+    when_stopping: Callbacks,
 }
 
 /// A member of the group, and the stage in which it is stopped.
@@ -92,6 +96,8 @@ impl Group {
             stage: 0,
             handle: GroupHandle::new(),
             signals: None,
+            when_serving: Callbacks::default(),
+            when_stopping: Callbacks::default(),
         }
     }
 
