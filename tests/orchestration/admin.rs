@@ -73,6 +73,44 @@ fn a_drain_stops_the_program_and_can_be_watched_to_its_end() {
     assert!(ends[3].ends_with("admin: closed"), "the admin server stops last: {log}");
 }
 
+/// The old process drains for as long as its request takes. Meanwhile both have an admin server, on one listener.
+#[test]
+fn after_a_handover_the_new_process_alone_answers() {
+    let folder = std::env::temp_dir().join(format!("softstop-admin-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let control = folder.join("control").to_str().unwrap().to_owned();
+    let successor = Successor(control.clone());
+    let (mut program, admin) = start(&["--control", &control, "--grace", "60s"]);
+    let mut busy = Client::connect(program.address("hello"));
+    busy.send(get("/sleep?ms=60000"));
+    until("the handler runs", || status(admin)["servers"][0]["pending"][0]["state"] == "in the handler");
+    assert_eq!(act(admin, "/cordon").status, 200);
+    let reload = Program::command(&["reload", "--control", &control]).output().unwrap();
+    assert!(reload.status.success(), "{reload:?}");
+    program.wait_for_line("handed over");
+    program.wait_for_line("admin: closed");
+    for _ in 0..20 {
+        let seen = status(admin);
+        assert_eq!((&seen["phase"], &seen["ready"]), (&"running".into(), &true.into()), "{seen}");
+    }
+    busy.reset();
+    assert_eq!(act(admin, "/drain").status, 202);
+    let (exit, log) = program.wait();
+    assert!(exit.success(), "{log}");
+    drop(successor);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Ends the new process of a handover, which is no child of the test, if it has not ended.
+struct Successor(String);
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        // Fails if the process has ended.
+        _ = Program::command(&["stop", "--control", &self.0]).output();
+    }
+}
+
 #[test]
 fn a_web_page_cannot_stop_the_program() {
     let (_program, admin) = start(&[]);

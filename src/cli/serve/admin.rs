@@ -9,7 +9,8 @@
 //! | `GET /metrics`, `/healthz`, `/readyz` | As on the other servers, for all of them. |
 //!
 //! The admin server is a server of its own with an address of its own, so that nobody who may send requests to the program may
-//! also stop it. It stops after the others ([`Group::then`]), so that their stop can be watched through it.
+//! also stop it. It stops after the others ([`Group::then`](softstop::Group::then)), so that their stop can be watched through it. After a handover it stops
+//! at once, because the new process has an admin server at the same address.
 //!
 //! **Web pages.** A page of any origin may make its visitor's browser send a POST to `127.0.0.1`: the browser only keeps the
 //! response from the page. So a request that names a page is refused. Browsers send `Origin` with every POST, whether it
@@ -22,8 +23,7 @@ use std::{net::IpAddr, sync::Arc};
 use serde::Serialize;
 
 use softstop::{
-    Group, GroupHandle, Phase, Readiness, Request, Response, Router, Server, ServerHandle, StatusCode,
-    StopPolicy,
+    GroupHandle, Phase, Readiness, Request, Response, Router, Server, ServerHandle, StatusCode, StopPolicy,
     report::GroupProgress,
     route,
     routing::{IntoRoute, MetricsRoute, ReadinessRoute, Route, metrics_route, readiness_route},
@@ -44,8 +44,8 @@ pub(crate) struct Controlled {
     pub(crate) not_ready: StatusCode,
 }
 
-/// Adds the admin server to a group whose other servers stop first.
-pub(crate) fn add_to(group: Group, address: &str, controlled: Controlled) -> Group {
+/// The admin server of a group.
+pub(crate) fn server(address: &str, group: GroupHandle, controlled: Controlled) -> Server {
     if is_reachable_from_elsewhere(address) {
         let words = format!(
             "admin: other machines may reach {address}, and whoever does can stop this program: \
@@ -53,12 +53,11 @@ pub(crate) fn add_to(group: Group, address: &str, controlled: Controlled) -> Gro
         );
         say(move || log::warn!("{words}"));
     }
-    let routes = routes(group.handle(), controlled);
+    let routes = routes(group, controlled);
     let builder = Server::builder().name(NAME).listen(address).routes(routes);
     // One request a connection: a stop need not wait for the next request of a client that watches. One loop and few workers,
     // because few ask.
-    let admin = builder.max_requests_per_connection(1).loops(1).max_workers(4).build();
-    group.then().server(admin)
+    builder.max_requests_per_connection(1).loops(1).max_workers(4).build()
 }
 
 fn routes(group: GroupHandle, controlled: Controlled) -> Router {
