@@ -52,8 +52,12 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
     ];
     let controlled = servers.iter().map(Server::handle).collect();
     let mut group = servers.into_iter().fold(group, Group::server);
-    if let Some(address) = &options.orchestration.admin {
-        group = admin::add_to(group, address, Controlled { servers: controlled, policy, not_ready });
+    let admin = options.orchestration.admin.as_deref().map(|address| {
+        admin::server(address, group.handle(), Controlled { servers: controlled, policy, not_ready })
+    });
+    let admin_handle = admin.as_ref().map(Server::handle);
+    if let Some(admin) = admin {
+        group = group.then().server(admin);
     }
     if options.control.check {
         return match group.check() {
@@ -70,7 +74,7 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
         Ok(takeover) => takeover,
         Err(error) => return fail(error),
     };
-    let group = options.control.prepare(group, takeover, pid_file.clone());
+    let group = options.control.prepare(group, takeover, pid_file.clone(), admin_handle);
     let outcome = supervisor.attend(group).run();
     if let Some(file) = pid_file {
         file.remove();
