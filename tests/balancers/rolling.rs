@@ -1,0 +1,114 @@
+//! Rolling restarts: each replica in turn is asked to stop, and a new process takes its address when the old one has ended.
+
+use crate::{
+    balancer::{ADDRESS, Balancer, Change},
+    load::{Clients, Load, Seen},
+    network::Network,
+    replica::Replica,
+};
+
+/// Restarts of one test, five of each replica.
+const RESTARTS: usize = 10;
+/// The shipped interval of the health checks, and a shorter one, so that a test takes less time.
+const FASTER: Change<'_> = ("inter 500ms", "inter 100ms");
+/// Longer than a balancer needs to take a replica out: two checks, and the time until the second one is answered.
+const LAME_DUCK: &[&str] = &["--lame-duck", "700ms"];
+const NO_LAME_DUCK: &[&str] = &["--lame-duck", "0s"];
+
+/// A step of a deployment that tells the balancer.
+type Step = fn(&Balancer, &Replica<'_>);
+
+/// Restarts the replicas in turn under load. The first step follows the request to stop, and the second one follows the
+/// start of the new process.
+#[track_caller]
+fn restart(
+    network: &Network,
+    arguments: &[&str],
+    restarts: usize,
+    clients: Clients,
+    balancer: impl FnOnce() -> Balancer,
+    [stopping, started]: [Step; 2],
+) -> Seen {
+    let mut replicas = network.replicas.each_ref().map(|place| Some(Replica::start(place, arguments)));
+    let balancer = balancer();
+    let load = Load::start(ADDRESS.parse().unwrap(), clients);
+    replicas.iter().flatten().for_each(Replica::wait_for_rotation);
+    for turn in 0..restarts {
+        let slot = &mut replicas[turn % 2];
+        let replica = slot.take().unwrap();
+        replica.ask_to_stop();
+        stopping(&balancer, &replica);
+        let replica = replica.replace();
+        started(&balancer, &replica);
+        replica.wait_for_rotation();
+        *slot = Some(replica);
+    }
+    load.end()
+}
+
+/// Nothing besides the signal: the balancer finds out by itself.
+fn nothing(_: &Balancer, _: &Replica<'_>) {}
+
+#[test]
+#[ignore = "needs root, ip, unshare, nsenter and haproxy"]
+fn haproxy_loses_nothing() {
+    Network::with(|network| {
+        let haproxy = || Balancer::haproxy(&[FASTER]);
+        let seen = restart(network, LAME_DUCK, RESTARTS, Clients::NewAndKept, haproxy, [nothing, nothing]);
+        assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
+    });
+}
+
+#[test]
+#[ignore = "needs root, ip, unshare, nsenter and haproxy"]
+fn haproxy_without_a_lame_duck_answers_503_until_its_checks_fail() {
+    Network::with(|network| {
+        let haproxy = || Balancer::haproxy(&[FASTER]);
+        let seen = restart(network, NO_LAME_DUCK, 2, Clients::New, haproxy, [nothing, nothing]);
+        assert!(seen.failures() > 0, "this test does not see failures");
+        // The replicas have refused these requests. They have lost none.
+        assert!(seen.failed.keys().all(|word| word == "503"), "{:?}", seen.failed);
+    });
+}
+
+fn take_out(balancer: &Balancer, replica: &Replica<'_>) {
+    balancer.nginx_endpoint("down", replica.address);
+}
+
+fn put_back(balancer: &Balancer, replica: &Replica<'_>) {
+    balancer.nginx_endpoint("up", replica.address);
+}
+
+// The clients of nginx open a connection for each request. A reload ends the old processes of nginx, which close the idle
+// connections of its clients. nginx 1.22 loses a request that is sent at that moment, and no replica can prevent it.
+
+#[test]
+#[ignore = "needs root, ip, unshare, nsenter and nginx"]
+fn nginx_loses_nothing() {
+    Network::with(|network| {
+        let nginx = || Balancer::nginx(&[]);
+        let seen = restart(network, LAME_DUCK, RESTARTS, Clients::New, nginx, [take_out, put_back]);
+        assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
+    });
+}
+
+#[test]
+#[ignore = "needs root, ip, unshare, nsenter and nginx"]
+fn nginx_without_a_lame_duck_answers_502_until_it_is_told() {
+    Network::with(|network| {
+        let nginx = || Balancer::nginx(&[]);
+        let seen = restart(network, NO_LAME_DUCK, 2, Clients::New, nginx, [nothing, nothing]);
+        assert!(seen.failures() > 0, "this test does not see failures");
+        assert!(seen.failed.keys().all(|word| word == "502"), "{:?}", seen.failed);
+    });
+}
+
+#[test]
+#[ignore = "needs root, ip, unshare, nsenter and nginx"]
+fn nginx_that_may_try_another_replica_needs_no_lame_duck() {
+    Network::with(|network| {
+        let nginx = || Balancer::nginx(&[("proxy_next_upstream off;", "proxy_next_upstream error timeout;")]);
+        let seen = restart(network, NO_LAME_DUCK, 4, Clients::NewAndKept, nginx, [nothing, nothing]);
+        assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
+    });
+}
