@@ -55,6 +55,23 @@ impl Balancer {
         Balancer::start(&["haproxy", "-db", "-f", &file], folder)
     }
 
+    pub(crate) fn envoy(changes: &[Change<'_>]) -> Balancer {
+        let folder = Folder::new("envoy");
+        let file = folder.ship("envoy/envoy.yaml", changes);
+        // Several processes on one machine share memory for a hot restart, unless each has an identity of its own.
+        Balancer::start(&["envoy", "--disable-hot-restart", "--concurrency", "2", "-c", &file], folder)
+    }
+
+    pub(crate) fn caddy(changes: &[Change<'_>]) -> Balancer {
+        let folder = Folder::new("caddy");
+        let file = folder.ship("caddy/Caddyfile", changes);
+        // Caddy keeps its state in folders of its user.
+        let home = format!("HOME={}", folder.path(""));
+        let command =
+            ["env", "-u", "XDG_DATA_HOME", "-u", "XDG_CONFIG_HOME", &home, "caddy", "run", "--config", &file];
+        Balancer::start(&[&command[..], &["--adapter", "caddyfile"]].concat(), folder)
+    }
+
     pub(crate) fn nginx(changes: &[Change<'_>]) -> Balancer {
         let folder = Folder::new("nginx");
         folder.ship("nginx/softstop.conf", changes);

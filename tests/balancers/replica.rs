@@ -42,23 +42,28 @@ impl<'a> Replica<'a> {
         self.program.signal("TERM");
     }
 
-    /// Waits for the end of the old process, which must be clean, and starts a new one. The old process has been asked to
-    /// stop.
+    /// Waits for the end of the process, which has been asked to stop. The end must be clean.
     #[track_caller]
-    pub(crate) fn replace(self) -> Replica<'a> {
+    pub(crate) fn end(self) {
         let (status, log) = self.program.wait();
         assert_eq!(status.code(), Some(0), "{log}");
-        let program = run(self.namespace, self.address, self.arguments);
-        Replica { program, ..self }
+    }
+
+    /// Waits for the end of the old process, as [`end`](Replica::end) does, and starts a new one.
+    #[track_caller]
+    pub(crate) fn replace(self) -> Replica<'a> {
+        let Replica { namespace, address, arguments, .. } = self;
+        self.end();
+        Replica { namespace, address, arguments, program: run(namespace, address, arguments) }
     }
 
     /// Waits until the balancer sends requests to this process.
     #[track_caller]
     pub(crate) fn wait_for_rotation(&self) {
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), self.completed());
         // Each look is a request, too.
         let mut looks = 0;
-        while self.completed() < IN_ROTATION + looks {
+        while self.completed() < before + IN_ROTATION + looks {
             looks += 1;
             assert!(began.elapsed() < HUNG, "the balancer does not send to {}", self.address);
             thread::sleep(PAUSE);

@@ -9,8 +9,11 @@ use crate::{
 
 /// Restarts of one test, five of each replica.
 const RESTARTS: usize = 10;
-/// The shipped interval of the health checks, and a shorter one, so that a test takes less time.
-const FASTER: Change<'_> = ("inter 500ms", "inter 100ms");
+// The shipped interval of the health checks, and a shorter one, so that a test takes less time.
+const FASTER_HAPROXY: Change<'_> = ("inter 500ms", "inter 100ms");
+const FASTER_ENVOY: [Change<'_>; 2] =
+    [("interval: 0.5s", "interval: 0.1s"), ("update_merge_window: 1s", "update_merge_window: 0.1s")];
+const FASTER_CADDY: Change<'_> = ("health_interval 500ms", "health_interval 100ms");
 /// Longer than a balancer needs to take a replica out: two checks, and the time until the second one is answered.
 const LAME_DUCK: &[&str] = &["--lame-duck", "700ms"];
 const NO_LAME_DUCK: &[&str] = &["--lame-duck", "0s"];
@@ -24,7 +27,6 @@ type Step = fn(&Balancer, &Replica<'_>);
 fn restart(
     network: &Network,
     arguments: &[&str],
-    restarts: usize,
     clients: Clients,
     balancer: impl FnOnce() -> Balancer,
     [stopping, started]: [Step; 2],
@@ -33,7 +35,7 @@ fn restart(
     let balancer = balancer();
     let load = Load::start(ADDRESS.parse().unwrap(), clients);
     replicas.iter().flatten().for_each(Replica::wait_for_rotation);
-    for turn in 0..restarts {
+    for turn in 0..RESTARTS {
         let slot = &mut replicas[turn % 2];
         let replica = slot.take().unwrap();
         replica.ask_to_stop();
@@ -49,26 +51,71 @@ fn restart(
 /// Nothing besides the signal: the balancer finds out by itself.
 fn nothing(_: &Balancer, _: &Replica<'_>) {}
 
+/// Stops a replica without a lame duck, and lets the balancer find out with the intervals of the shipped file. The tests
+/// above would see no failures if this one saw none.
+#[track_caller]
+fn fails_without_a_lame_duck(balancer: fn(&[Change<'_>]) -> Balancer, status: &str) {
+    Network::with(|network| {
+        let [first, second] = network.replicas.each_ref().map(|place| Replica::start(place, NO_LAME_DUCK));
+        let _balancer = balancer(&[]);
+        let load = Load::start(ADDRESS.parse().unwrap(), Clients::New);
+        first.wait_for_rotation();
+        first.ask_to_stop();
+        first.end();
+        second.wait_for_rotation();
+        let seen = load.end();
+        assert!(seen.failures() > 0, "the test does not see failures");
+        // The replica has refused these requests. It has lost none.
+        assert!(seen.failed.keys().all(|word| word == status), "{:?}", seen.failed);
+    });
+}
+
 #[test]
 #[ignore = "needs root, ip, unshare, nsenter and haproxy"]
 fn haproxy_loses_nothing() {
     Network::with(|network| {
-        let haproxy = || Balancer::haproxy(&[FASTER]);
-        let seen = restart(network, LAME_DUCK, RESTARTS, Clients::NewAndKept, haproxy, [nothing, nothing]);
+        let haproxy = || Balancer::haproxy(&[FASTER_HAPROXY]);
+        let seen = restart(network, LAME_DUCK, Clients::NewAndKept, haproxy, [nothing, nothing]);
         assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
     });
 }
 
 #[test]
 #[ignore = "needs root, ip, unshare, nsenter and haproxy"]
-fn haproxy_without_a_lame_duck_answers_503_until_its_checks_fail() {
+fn haproxy_fails_requests_without_a_lame_duck() {
+    fails_without_a_lame_duck(Balancer::haproxy, "503");
+}
+
+#[test]
+#[ignore = "needs root, ip, unshare, nsenter and envoy"]
+fn envoy_loses_nothing() {
     Network::with(|network| {
-        let haproxy = || Balancer::haproxy(&[FASTER]);
-        let seen = restart(network, NO_LAME_DUCK, 2, Clients::New, haproxy, [nothing, nothing]);
-        assert!(seen.failures() > 0, "this test does not see failures");
-        // The replicas have refused these requests. They have lost none.
-        assert!(seen.failed.keys().all(|word| word == "503"), "{:?}", seen.failed);
+        let envoy = || Balancer::envoy(&FASTER_ENVOY);
+        let seen = restart(network, LAME_DUCK, Clients::NewAndKept, envoy, [nothing, nothing]);
+        assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
     });
+}
+
+#[test]
+#[ignore = "needs root, ip, unshare, nsenter and envoy"]
+fn envoy_fails_requests_without_a_lame_duck() {
+    fails_without_a_lame_duck(Balancer::envoy, "503");
+}
+
+#[test]
+#[ignore = "needs root, ip, unshare, nsenter and caddy"]
+fn caddy_loses_nothing() {
+    Network::with(|network| {
+        let caddy = || Balancer::caddy(&[FASTER_CADDY]);
+        let seen = restart(network, LAME_DUCK, Clients::NewAndKept, caddy, [nothing, nothing]);
+        assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
+    });
+}
+
+#[test]
+#[ignore = "needs root, ip, unshare, nsenter and caddy"]
+fn caddy_fails_requests_without_a_lame_duck() {
+    fails_without_a_lame_duck(Balancer::caddy, "502");
 }
 
 fn take_out(balancer: &Balancer, replica: &Replica<'_>) {
@@ -87,20 +134,15 @@ fn put_back(balancer: &Balancer, replica: &Replica<'_>) {
 fn nginx_loses_nothing() {
     Network::with(|network| {
         let nginx = || Balancer::nginx(&[]);
-        let seen = restart(network, LAME_DUCK, RESTARTS, Clients::New, nginx, [take_out, put_back]);
+        let seen = restart(network, LAME_DUCK, Clients::New, nginx, [take_out, put_back]);
         assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
     });
 }
 
 #[test]
 #[ignore = "needs root, ip, unshare, nsenter and nginx"]
-fn nginx_without_a_lame_duck_answers_502_until_it_is_told() {
-    Network::with(|network| {
-        let nginx = || Balancer::nginx(&[]);
-        let seen = restart(network, NO_LAME_DUCK, 2, Clients::New, nginx, [nothing, nothing]);
-        assert!(seen.failures() > 0, "this test does not see failures");
-        assert!(seen.failed.keys().all(|word| word == "502"), "{:?}", seen.failed);
-    });
+fn nginx_fails_requests_without_a_lame_duck() {
+    fails_without_a_lame_duck(Balancer::nginx, "502");
 }
 
 #[test]
@@ -108,7 +150,7 @@ fn nginx_without_a_lame_duck_answers_502_until_it_is_told() {
 fn nginx_that_may_try_another_replica_needs_no_lame_duck() {
     Network::with(|network| {
         let nginx = || Balancer::nginx(&[("proxy_next_upstream off;", "proxy_next_upstream error timeout;")]);
-        let seen = restart(network, NO_LAME_DUCK, 4, Clients::NewAndKept, nginx, [nothing, nothing]);
+        let seen = restart(network, NO_LAME_DUCK, Clients::NewAndKept, nginx, [nothing, nothing]);
         assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
     });
 }

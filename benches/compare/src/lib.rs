@@ -15,5 +15,6 @@ pub mod process;
 pub mod replace;
 pub mod servers;
 pub mod stops;
+pub mod sweep;
 pub mod table;
 pub mod user;
