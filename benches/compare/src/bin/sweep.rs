@@ -90,7 +90,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let machine =
         machine.lines().filter_map(|line| line.strip_prefix("- Machine: ")).next().unwrap_or("unknown");
     let mut notes = vec![format!(
-        "{} stops of softstop in {:.0} s, {} at a time; 44 requests a second each, half of them to the stopped replica.",
+        "{} stops of softstop in {:.0} s, {} at a time; 43 requests a second each, half of them to the stopped replica.",
         cells.len(),
         took.as_secs_f64(),
         arguments.parallel
