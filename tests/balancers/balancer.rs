@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -74,8 +74,10 @@ impl Balancer {
 
     pub(crate) fn nginx(changes: &[Change<'_>]) -> Balancer {
         let folder = Folder::new("nginx");
-        folder.ship("nginx/softstop.conf", changes);
-        folder.ship("nginx/softstop-endpoints.conf", &[]);
+        let is_of_replicas = |change: &&Change<'_>| change.0.starts_with("198.18.");
+        let (replicas, others): (Vec<_>, Vec<_>) = changes.iter().partition(is_of_replicas);
+        folder.ship("nginx/softstop.conf", &others);
+        folder.ship("nginx/softstop-endpoints.conf", &replicas);
         // What a distribution ships, with paths that belong to the test alone.
         let main = "daemon off;\npid nginx.pid;\nerror_log error.log;\nevents { worker_connections 1024; }\nhttp {\n  \
                     access_log off;\n  client_body_temp_path body;\n  proxy_temp_path proxy;\n  \
@@ -88,9 +90,9 @@ impl Balancer {
 
     /// Takes a replica out of nginx, or puts it back, with the shipped script.
     #[track_caller]
-    pub(crate) fn nginx_endpoint(&self, direction: &str, replica: SocketAddr) {
+    pub(crate) fn nginx_endpoint(&self, direction: &str, replica: &str) {
         let status = Command::new(shipped("nginx/endpoint"))
-            .args([direction, &replica.to_string()])
+            .args([direction, replica])
             .env("ENDPOINTS", self.folder.path("softstop-endpoints.conf"))
             .env("NGINX_COMMAND", nginx_words(&self.folder).join(" "))
             .status()

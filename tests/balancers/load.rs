@@ -98,9 +98,9 @@ impl Load {
         for story in seen.described.iter().take(DESCRIBED) {
             println!("failed: {:?}: {:#?}", story.outcome, story.tell(self.began));
         }
-        // A load that stood still would have seen no failures.
+        // A load that stood still would have seen no failures. A busy machine may send fewer requests than are due.
         let due = took.as_secs_f64() * f64::from(RATE);
-        assert!(seen.sent as f64 >= due * 0.8, "sent {} of {due:.0} requests", seen.sent);
+        assert!(seen.sent as f64 >= due / 2.0, "sent {} of {due:.0} requests", seen.sent);
         println!("{} requests in {took:.1?}, failed: {:?}", seen.sent, seen.failed);
         seen
     }

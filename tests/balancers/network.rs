@@ -5,16 +5,13 @@
 use std::{
     fs::File,
     io::{BufRead, BufReader},
-    net::{Ipv4Addr, SocketAddr},
+    net::Ipv4Addr,
     os::fd::{AsFd, AsRawFd},
     process::{self, Command, Stdio},
     thread,
 };
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-
-/// The port of each replica. The namespace is new and private, so nothing else can have the port.
-const PORT: u16 = 7000;
 
 /// A network namespace in which loopback is up.
 pub(crate) struct Namespace(File);
@@ -60,9 +57,10 @@ impl Namespace {
     }
 }
 
-/// The namespaces of two replicas. The thread that has made the value is in the namespace of the balancer.
+/// The namespaces of two replicas, and the address of each. The thread that has made the value is in the namespace of the
+/// balancer.
 pub(crate) struct Network {
-    pub(crate) replicas: [(Namespace, SocketAddr); 2],
+    pub(crate) replicas: [(Namespace, Ipv4Addr); 2],
 }
 
 impl Network {
@@ -93,7 +91,7 @@ impl Network {
                 namespace.ip(&["addr", "add", &format!("{address}/30"), "dev", device]);
                 namespace.ip(&["link", "set", "dev", device, "up"]);
             }
-            (replica, SocketAddr::from((far, PORT)))
+            (replica, far)
         });
         move_into_link_name_space(front.0.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
         Network { replicas }

@@ -1,26 +1,74 @@
 //! One replica of the service: the program in a network of its own.
 
 use std::{
+    env, fs,
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    path::PathBuf,
+    process,
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use crate::{
-    network::Namespace,
-    program::{FREE, Program},
-    support::HUNG,
-};
+use crate::{network::Namespace, program::Program, support::HUNG};
 
+/// The ports of a replica. Its namespace is new and private, so nothing else can have them.
+const SERVED: u16 = 7000;
+const ADMIN: u16 = 7001;
 /// The pause between two looks at the metrics. No event tells this process that the balancer has begun to send.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Completed requests that show that the balancer sends. They are more than the health checks of the time that a test has.
 const IN_ROTATION: u64 = 40;
 
-pub(crate) struct Replica<'a> {
+/// How the balancer reaches the replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    Unix,
+}
+
+/// Where a replica listens.
+pub(crate) struct Place<'a> {
     namespace: &'a Namespace,
-    pub(crate) address: SocketAddr,
+    host: Ipv4Addr,
+    /// Short, because the path of a socket has at most 107 bytes. The folder is removed with the value.
+    folder: PathBuf,
+    transport: Transport,
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn new((namespace, host): &'a (Namespace, Ipv4Addr), transport: Transport) -> Place<'a> {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = env::temp_dir().join(format!("softstop-balancers-{}-{number}", process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Place { namespace, host: *host, folder, transport }
+    }
+
+    /// The text that stands for the replica in the shipped files.
+    pub(crate) fn shipped(&self) -> String {
+        SocketAddr::from((self.host, SERVED)).to_string()
+    }
+
+    /// The address for a balancer that writes Unix-domain addresses with this prefix.
+    pub(crate) fn address(&self, unix: &str) -> String {
+        match self.transport {
+            Transport::Tcp => self.shipped(),
+            Transport::Unix => format!("{unix}{}", self.folder.join("hello").display()),
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        // The folder of a test that fails here stays behind among the temporary files.
+        _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+pub(crate) struct Replica<'a> {
+    pub(crate) place: &'a Place<'a>,
     arguments: &'a [&'a str],
     program: Program,
 }
@@ -28,12 +76,21 @@ pub(crate) struct Replica<'a> {
 impl<'a> Replica<'a> {
     /// Starts the replica, and waits until it listens.
     #[track_caller]
-    pub(crate) fn start(
-        (namespace, address): &'a (Namespace, SocketAddr),
-        arguments: &'a [&'a str],
-    ) -> Replica<'a> {
-        let program = run(namespace, *address, arguments);
-        Replica { namespace, address: *address, arguments, program }
+    pub(crate) fn start(place: &'a Place<'a>, arguments: &'a [&'a str]) -> Replica<'a> {
+        let [nsenter, net] = place.namespace.wrapper();
+        let admin = SocketAddr::from((place.host, ADMIN)).to_string();
+        let hello = match place.transport {
+            Transport::Tcp => place.shipped(),
+            // nginx serves as another user than the tests.
+            Transport::Unix => format!("{}?mode=0666", place.address("unix:")),
+        };
+        let free = || "127.0.0.1:0".to_owned();
+        let command = Program::command_under(&[&nsenter, &net]);
+        let arguments_and_admin = [arguments, &["--admin", &admin]].concat();
+        let mut program = Program::start_as(command, &arguments_and_admin, [hello, free(), free()]);
+        // The admin server is the last one that listens.
+        program.wait_for_line("admin: listening on ");
+        Replica { place, arguments, program }
     }
 
     /// Asks the replica to stop. Its readiness says no from now on.
@@ -52,27 +109,24 @@ impl<'a> Replica<'a> {
     /// Waits for the end of the old process, as [`end`](Replica::end) does, and starts a new one.
     #[track_caller]
     pub(crate) fn replace(self) -> Replica<'a> {
-        let Replica { namespace, address, arguments, .. } = self;
+        let Replica { place, arguments, .. } = self;
         self.end();
-        Replica { namespace, address, arguments, program: run(namespace, address, arguments) }
+        Replica::start(place, arguments)
     }
 
     /// Waits until the balancer sends requests to this process.
     #[track_caller]
     pub(crate) fn wait_for_rotation(&self) {
         let (began, before) = (Instant::now(), self.completed());
-        // Each look is a request, too.
-        let mut looks = 0;
-        while self.completed() < before + IN_ROTATION + looks {
-            looks += 1;
-            assert!(began.elapsed() < HUNG, "the balancer does not send to {}", self.address);
+        while self.completed() < before + IN_ROTATION {
+            assert!(began.elapsed() < HUNG, "the balancer does not send to {}", self.place.host);
             thread::sleep(PAUSE);
         }
     }
 
-    /// The requests that the server has completed, with health checks and earlier looks.
+    /// The requests that the server has completed, health checks included. The admin server tells.
     fn completed(&self) -> u64 {
-        let mut connection = TcpStream::connect(self.address).unwrap();
+        let mut connection = TcpStream::connect((self.place.host, ADMIN)).unwrap();
         connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
         let mut page = String::new();
         connection.read_to_string(&mut page).unwrap();
@@ -80,13 +134,4 @@ impl<'a> Replica<'a> {
         let (_, number) = page.split_once(sample).unwrap();
         number.lines().next().unwrap().parse().unwrap()
     }
-}
-
-#[track_caller]
-fn run(namespace: &Namespace, address: SocketAddr, arguments: &[&str]) -> Program {
-    let [nsenter, net] = namespace.wrapper();
-    let mut program =
-        Program::start_as(Program::command_under(&[&nsenter, &net]), arguments, [address, FREE[1], FREE[2]]);
-    program.addresses();
-    program
 }

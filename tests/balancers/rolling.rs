@@ -4,18 +4,20 @@ use crate::{
     balancer::{ADDRESS, Balancer, Change},
     load::{Clients, Load, Seen},
     network::Network,
-    replica::Replica,
+    replica::{Place, Replica, Transport},
 };
 
-/// Restarts of one test, five of each replica.
-const RESTARTS: usize = 10;
+/// Restarts of a test with a shipped file as it is, five of each replica.
+const MANY: usize = 10;
+/// Restarts of a test with a variant of a shipped file.
+const SOME: usize = 4;
 // The shipped interval of the health checks, and a shorter one, so that a test takes less time.
 const FASTER_HAPROXY: Change<'_> = ("inter 500ms", "inter 100ms");
 const FASTER_ENVOY: [Change<'_>; 2] =
     [("interval: 0.5s", "interval: 0.1s"), ("update_merge_window: 1s", "update_merge_window: 0.1s")];
 const FASTER_CADDY: Change<'_> = ("health_interval 500ms", "health_interval 100ms");
-/// Longer than a balancer needs to take a replica out: two checks, and the time until the second one is answered.
-const LAME_DUCK: &[&str] = &["--lame-duck", "700ms"];
+/// Much longer than a balancer needs to take a replica out with these intervals, because a busy machine delays every check.
+const LAME_DUCK: &[&str] = &["--lame-duck", "1500ms"];
 const NO_LAME_DUCK: &[&str] = &["--lame-duck", "0s"];
 
 /// A step of a deployment that tells the balancer.
@@ -25,17 +27,18 @@ type Step = fn(&Balancer, &Replica<'_>);
 /// start of the new process.
 #[track_caller]
 fn restart(
-    network: &Network,
+    places: &[Place<'_>; 2],
     arguments: &[&str],
+    restarts: usize,
     clients: Clients,
     balancer: impl FnOnce() -> Balancer,
     [stopping, started]: [Step; 2],
 ) -> Seen {
-    let mut replicas = network.replicas.each_ref().map(|place| Some(Replica::start(place, arguments)));
+    let mut replicas = places.each_ref().map(|place| Some(Replica::start(place, arguments)));
     let balancer = balancer();
     let load = Load::start(ADDRESS.parse().unwrap(), clients);
     replicas.iter().flatten().for_each(Replica::wait_for_rotation);
-    for turn in 0..RESTARTS {
+    for turn in 0..restarts {
         let slot = &mut replicas[turn % 2];
         let replica = slot.take().unwrap();
         replica.ask_to_stop();
@@ -48,6 +51,12 @@ fn restart(
     load.end()
 }
 
+/// Runs a test with two places for replicas.
+#[track_caller]
+fn with_places(transport: Transport, test: impl FnOnce(&[Place<'_>; 2]) + Send) {
+    Network::with(|network| test(&network.replicas.each_ref().map(|replica| Place::new(replica, transport))));
+}
+
 /// Nothing besides the signal: the balancer finds out by itself.
 fn nothing(_: &Balancer, _: &Replica<'_>) {}
 
@@ -55,8 +64,8 @@ fn nothing(_: &Balancer, _: &Replica<'_>) {}
 /// above would see no failures if this one saw none.
 #[track_caller]
 fn fails_without_a_lame_duck(balancer: fn(&[Change<'_>]) -> Balancer, status: &str) {
-    Network::with(|network| {
-        let [first, second] = network.replicas.each_ref().map(|place| Replica::start(place, NO_LAME_DUCK));
+    with_places(Transport::Tcp, |places| {
+        let [first, second] = places.each_ref().map(|place| Replica::start(place, NO_LAME_DUCK));
         let _balancer = balancer(&[]);
         let load = Load::start(ADDRESS.parse().unwrap(), Clients::New);
         first.wait_for_rotation();
@@ -73,9 +82,26 @@ fn fails_without_a_lame_duck(balancer: fn(&[Change<'_>]) -> Balancer, status: &s
 #[test]
 #[ignore = "needs root, ip, unshare, nsenter and haproxy"]
 fn haproxy_loses_nothing() {
-    Network::with(|network| {
+    with_places(Transport::Tcp, |places| {
         let haproxy = || Balancer::haproxy(&[FASTER_HAPROXY]);
-        let seen = restart(network, LAME_DUCK, Clients::NewAndKept, haproxy, [nothing, nothing]);
+        let seen = restart(places, LAME_DUCK, MANY, Clients::NewAndKept, haproxy, [nothing, nothing]);
+        assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
+    });
+}
+
+/// The changes that a shipped file needs if the balancer reaches the replicas over Unix-domain sockets.
+fn over_unix(places: &[Place<'_>; 2], prefix: &str) -> [(String, String); 2] {
+    places.each_ref().map(|place| (place.shipped(), place.address(prefix)))
+}
+
+#[test]
+#[ignore = "needs root, ip, unshare, nsenter and haproxy"]
+fn haproxy_over_unix_sockets_loses_nothing() {
+    with_places(Transport::Unix, |places| {
+        let addresses = over_unix(places, "unix@");
+        let [first, second] = addresses.each_ref().map(|(old, new)| (&**old, &**new));
+        let haproxy = || Balancer::haproxy(&[FASTER_HAPROXY, first, second]);
+        let seen = restart(places, LAME_DUCK, SOME, Clients::NewAndKept, haproxy, [nothing, nothing]);
         assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
     });
 }
@@ -89,9 +115,9 @@ fn haproxy_fails_requests_without_a_lame_duck() {
 #[test]
 #[ignore = "needs root, ip, unshare, nsenter and envoy"]
 fn envoy_loses_nothing() {
-    Network::with(|network| {
+    with_places(Transport::Tcp, |places| {
         let envoy = || Balancer::envoy(&FASTER_ENVOY);
-        let seen = restart(network, LAME_DUCK, Clients::NewAndKept, envoy, [nothing, nothing]);
+        let seen = restart(places, LAME_DUCK, MANY, Clients::NewAndKept, envoy, [nothing, nothing]);
         assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
     });
 }
@@ -105,9 +131,9 @@ fn envoy_fails_requests_without_a_lame_duck() {
 #[test]
 #[ignore = "needs root, ip, unshare, nsenter and caddy"]
 fn caddy_loses_nothing() {
-    Network::with(|network| {
+    with_places(Transport::Tcp, |places| {
         let caddy = || Balancer::caddy(&[FASTER_CADDY]);
-        let seen = restart(network, LAME_DUCK, Clients::NewAndKept, caddy, [nothing, nothing]);
+        let seen = restart(places, LAME_DUCK, MANY, Clients::NewAndKept, caddy, [nothing, nothing]);
         assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
     });
 }
@@ -119,11 +145,11 @@ fn caddy_fails_requests_without_a_lame_duck() {
 }
 
 fn take_out(balancer: &Balancer, replica: &Replica<'_>) {
-    balancer.nginx_endpoint("down", replica.address);
+    balancer.nginx_endpoint("down", &replica.place.address("unix:"));
 }
 
 fn put_back(balancer: &Balancer, replica: &Replica<'_>) {
-    balancer.nginx_endpoint("up", replica.address);
+    balancer.nginx_endpoint("up", &replica.place.address("unix:"));
 }
 
 // The clients of nginx open a connection for each request. A reload ends the old processes of nginx, which close the idle
@@ -132,9 +158,21 @@ fn put_back(balancer: &Balancer, replica: &Replica<'_>) {
 #[test]
 #[ignore = "needs root, ip, unshare, nsenter and nginx"]
 fn nginx_loses_nothing() {
-    Network::with(|network| {
+    with_places(Transport::Tcp, |places| {
         let nginx = || Balancer::nginx(&[]);
-        let seen = restart(network, LAME_DUCK, Clients::New, nginx, [take_out, put_back]);
+        let seen = restart(places, LAME_DUCK, MANY, Clients::New, nginx, [take_out, put_back]);
+        assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
+    });
+}
+
+#[test]
+#[ignore = "needs root, ip, unshare, nsenter and nginx"]
+fn nginx_over_unix_sockets_loses_nothing() {
+    with_places(Transport::Unix, |places| {
+        let addresses = over_unix(places, "unix:");
+        let [first, second] = addresses.each_ref().map(|(old, new)| (&**old, &**new));
+        let nginx = || Balancer::nginx(&[first, second]);
+        let seen = restart(places, LAME_DUCK, SOME, Clients::New, nginx, [take_out, put_back]);
         assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
     });
 }
@@ -148,9 +186,9 @@ fn nginx_fails_requests_without_a_lame_duck() {
 #[test]
 #[ignore = "needs root, ip, unshare, nsenter and nginx"]
 fn nginx_that_may_try_another_replica_needs_no_lame_duck() {
-    Network::with(|network| {
+    with_places(Transport::Tcp, |places| {
         let nginx = || Balancer::nginx(&[("proxy_next_upstream off;", "proxy_next_upstream error timeout;")]);
-        let seen = restart(network, NO_LAME_DUCK, Clients::NewAndKept, nginx, [nothing, nothing]);
+        let seen = restart(places, NO_LAME_DUCK, SOME, Clients::NewAndKept, nginx, [nothing, nothing]);
         assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
     });
 }
