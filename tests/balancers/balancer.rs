@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{program::Process, support::HUNG};
+use crate::{program::Process, shipped::shipped, support::HUNG};
 
 /// The address in the shipped files. The namespace of the balancer is new and private, so nothing else can have the port.
 pub(crate) const ADDRESS: &str = "127.0.0.1:8080";
@@ -114,10 +114,6 @@ impl Drop for Balancer {
 fn nginx_words(folder: &Folder) -> [String; 7] {
     let (prefix, log) = (folder.path(""), folder.path("error.log"));
     ["nginx", "-p", &prefix, "-e", &log, "-c", &folder.path("nginx.conf")].map(str::to_owned)
-}
-
-fn shipped(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file)
 }
 
 /// A folder for the files of a balancer. Dropping the value removes the folder.

@@ -22,5 +22,6 @@ mod network;
 mod program;
 mod replica;
 mod rolling;
+mod shipped;
 #[path = "../support/mod.rs"]
 mod support;
