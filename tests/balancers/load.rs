@@ -122,7 +122,7 @@ impl Client {
                 break;
             }
             // Each client has its turn to send the slow request.
-            self.send(if (number / THREADS + first) % EACH == 0 { SLOW } else { "/" });
+            self.send(if (number / THREADS + first).is_multiple_of(EACH) { SLOW } else { "/" });
         }
         self.seen
     }

@@ -16,6 +16,7 @@ mod balancer;
 #[allow(dead_code, unused_imports, reason = "softstop's program uses more of it")]
 #[path = "../../src/cli/client/mod.rs"]
 mod client;
+mod handover;
 mod load;
 mod network;
 #[path = "../support/program.rs"]

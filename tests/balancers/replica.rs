@@ -46,6 +46,11 @@ impl<'a> Place<'a> {
         Place { namespace, host: *host, folder, transport }
     }
 
+    /// The path for a control socket.
+    pub(crate) fn control(&self) -> String {
+        self.folder.join("control").to_str().unwrap().to_owned()
+    }
+
     /// The text that stands for the replica in the shipped files.
     pub(crate) fn shipped(&self) -> String {
         SocketAddr::from((self.host, SERVED)).to_string()
@@ -62,6 +67,10 @@ impl<'a> Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        // A process that has replaced another one is no child of the test.
+        if fs::exists(self.control()).unwrap_or(false) {
+            _ = softstop(&["stop", "--grace", "0s", "--control", &self.control()]);
+        }
         // The folder of a test that fails here stays behind among the temporary files.
         _ = fs::remove_dir_all(&self.folder);
     }
@@ -114,6 +123,24 @@ impl<'a> Replica<'a> {
         Replica::start(place, arguments)
     }
 
+    /// Replaces the process with `softstop reload`, and waits until the old process has ended.
+    #[track_caller]
+    pub(crate) fn reload(&self) {
+        let control = self.place.control();
+        softstop(&["reload", "--control", &control]).unwrap();
+        let began = Instant::now();
+        while !softstop(&["status", "--json", "--control", &control]).unwrap().contains("\"older\": null") {
+            assert!(began.elapsed() < HUNG, "the old process does not end");
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Stops a process that has replaced another one.
+    #[track_caller]
+    pub(crate) fn stop_by_control(self) {
+        softstop(&["stop", "--control", &self.place.control()]).unwrap();
+    }
+
     /// Waits until the balancer sends requests to this process.
     #[track_caller]
     pub(crate) fn wait_for_rotation(&self) {
@@ -134,4 +161,11 @@ impl<'a> Replica<'a> {
         let (_, number) = page.split_once(sample).unwrap();
         number.lines().next().unwrap().parse().unwrap()
     }
+}
+
+/// Runs the program to its end. Returns its output, or what it said when it failed.
+fn softstop(arguments: &[&str]) -> Result<String, String> {
+    let output = Program::command(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
