@@ -8,7 +8,7 @@ use super::{
     bench::arguments::Bench,
     check::arguments::Check,
     control,
-    serve::{ControlOptions, orchestration::Orchestration, supervisor},
+    serve::{ControlOptions, keep_alive::KeepAlive, orchestration::Orchestration, supervisor},
 };
 
 /// An HTTP/1.1 server that stops gracefully: it finishes the requests in flight, and a report says what became of each.
@@ -108,6 +108,8 @@ pub(crate) struct Serve {
     pub(crate) control: ControlOptions,
     #[command(flatten)]
     pub(crate) supervisor: supervisor::Options,
+    #[command(flatten)]
+    pub(crate) keep_alive: KeepAlive,
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod control;
+pub(crate) mod keep_alive;
 pub(crate) mod orchestration;
 mod orphans;
 mod pid_file;
@@ -132,6 +133,7 @@ fn server(name: &str, address: &str, routes: Router, options: &Serve, recorder: 
     if let Some(workers) = options.max_workers {
         builder = builder.max_workers(workers.into());
     }
+    builder = options.keep_alive.apply(builder);
     if let Some(age) = options.orchestration.max_connection_age {
         builder = builder.max_connection_age(age);
     }
