@@ -9,9 +9,9 @@ use std::{
 use softstop::Context;
 
 use super::{
-    client::{Connection, Outcome, Story, Tally, get},
+    client::{Connection, Look, Outcome, Story, Tally, get},
     config::{Plan, Port, Stops},
-    server::{End, Ended, Launch, NotStarted, Server},
+    server::{End, Ended, Launch, NotStarted, Reserved, Server, reserve},
     verdict::Level,
 };
 
@@ -33,6 +33,8 @@ pub(crate) struct Trial<'a> {
     pub(crate) context: &'a Context,
     /// How long a stop takes without any client.
     pub(crate) baseline: Cell<Option<Duration>>,
+    /// The chosen port of the last server, which the next one may need.
+    reserved: Cell<Option<Reserved>>,
 }
 
 /// The finding of a check.
@@ -65,6 +67,8 @@ pub(crate) enum Unjudged {
     /// A precondition does not hold.
     Skip(String),
     NotStarted(NotStarted),
+    /// This side was too late for the moment that the check needs, as on a busy machine. Another attempt may be in time.
+    Missed(&'static str),
     Interrupted,
 }
 
@@ -103,22 +107,40 @@ impl Record {
 }
 
 impl<'a> Trial<'a> {
+    pub(crate) fn new(plan: &'a Plan, context: &'a Context) -> Trial<'a> {
+        Trial { plan, context, baseline: Cell::new(None), reserved: Cell::new(None) }
+    }
+
     /// A server that is ready.
     pub(crate) fn start(&self) -> Result<Server<'a>, Unjudged> {
         self.launch(None, &[])
     }
 
     pub(crate) fn launch(&self, port: Option<u16>, wrapper: &[&str]) -> Result<Server<'a>, Unjudged> {
-        let launch = Launch { plan: self.plan, context: self.context, port, wrapper };
         let mut tries = if self.plan.port == Port::Chosen && port.is_none() { STARTS } else { 1 };
         loop {
             self.check()?;
             tries -= 1;
-            match launch.start() {
+            let port = port.map_or_else(|| self.port(), Ok).map_err(NotStarted::from)?;
+            match (Launch { plan: self.plan, context: self.context, port, wrapper }).start() {
                 Ok(server) => return Ok(server),
                 Err(_) if self.context.is_cancelled() => return Err(Unjudged::Interrupted),
                 Err(error) if tries == 0 || error.is_slow => return Err(error.into()),
                 Err(_) => {}
+            }
+        }
+    }
+
+    /// The port of the next server; 0 if that server chooses.
+    fn port(&self) -> io::Result<u16> {
+        match self.plan.port {
+            Port::Fixed(port) => Ok(port),
+            Port::Announced => Ok(0),
+            Port::Chosen => {
+                let reserved = reserve(self.plan.host)?;
+                let port = reserved.port;
+                self.reserved.set(Some(reserved));
+                Ok(port)
             }
         }
     }
@@ -158,6 +180,17 @@ impl<'a> Trial<'a> {
             return Err(Unjudged::Skip("the server does not keep connections alive".to_owned()));
         }
         Ok(connection)
+    }
+
+    /// An error if a response, or an end, has come on one of these connections: then its request is not in flight any more.
+    pub(crate) fn in_flight<'c>(
+        &self,
+        connections: impl IntoIterator<Item = &'c Connection>,
+    ) -> Result<(), Unjudged> {
+        if connections.into_iter().any(|connection| connection.look() == Look::Closed) {
+            return Err(Unjudged::Missed("each time a response had come before the signal was sent"));
+        }
+        Ok(())
     }
 
     /// Waits for the end of a server, while `clients` run on a thread.
