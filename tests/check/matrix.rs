@@ -115,7 +115,8 @@ fn every_check_is_seen_to_fail() {
     for (fault, row) in matrix.iter().filter(|(fault, _)| *fault != "none") {
         assert!(row.iter().any(is_bad), "{fault}");
     }
-    let bad: BTreeSet<&String> = matrix.values().flatten().filter(|cell| is_bad(cell)).map(|(id, _)| id).collect();
+    let bad: BTreeSet<&String> =
+        matrix.values().flatten().filter(|cell| is_bad(cell)).map(|(id, _)| id).collect();
     assert!(matrix["none"].iter().all(|(id, _)| bad.contains(id)), "{bad:?}");
 }
 

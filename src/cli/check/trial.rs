@@ -18,8 +18,9 @@ use super::{
 /// How much longer than an unloaded stop a stop may take while clients only hold their connections open.
 /// Go's server waits five seconds for a connection that has sent nothing.
 pub(crate) const HOLD: Duration = Duration::from_secs(6);
-/// The time of the second signal. Signals within the first half second count as the same press.
-pub(crate) const SECOND: Duration = Duration::from_millis(600);
+/// The time of the second signal. Signals within the first half second count as the same press. A server on a busy machine
+/// sees the first signal late, so the other half second is for that.
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// A start on a chosen port is tried again on another port, because another process may have taken the port in between.
 const STARTS: usize = 3;
 /// Stops of a check that goes on until it is certain.
@@ -89,6 +90,12 @@ pub(crate) type Judged = Result<Finding, Unjudged>;
 impl Finding {
     pub(crate) fn new(level: Level, seen: impl Into<String>) -> Finding {
         Finding { level, seen: seen.into(), tally: Tally::default(), stops: 1, record: None }
+    }
+
+    /// Whether the finding is that a stop was not over in time.
+    pub(crate) fn is_late(&self) -> bool {
+        let is_killed = self.record.as_ref().is_some_and(|record| record.how == Ended::Killed);
+        self.level == Level::Fail && is_killed
     }
 
     pub(crate) fn with(mut self, end: &End, asked: Instant, stories: Vec<Story>) -> Finding {

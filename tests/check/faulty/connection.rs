@@ -48,7 +48,8 @@ pub(crate) fn serve(stream: TcpStream, shared: &Shared) {
     _ = stream.set_nonblocking(false);
     _ = stream.set_nodelay(true);
     _ = stream.set_read_timeout(Some(TURN));
-    let mut connection = Connection { stream, buffer: Vec::new(), shared, said_close: false, was_idle: false };
+    let mut connection =
+        Connection { stream, buffer: Vec::new(), shared, said_close: false, was_idle: false };
     while let Ok(request) = connection.request() {
         if connection.answer(&request).is_err() {
             break;

@@ -37,8 +37,8 @@ fn run(trial: &Trial<'_>) -> Judged {
     let path = &trial.plan.routes.plain;
     let asked = server.ask()?;
     let patience = trial.plan.patience;
-    let (end, probes) = trial
-        .finish(server, asked, || probe(address, path, asked, patience, trial.context, |_| false))?;
+    let (end, probes) =
+        trial.finish(server, asked, || probe(address, path, asked, patience, trial.context, |_| false))?;
     let (level, seen) = judge(&probes, promised)?;
     Ok(Finding::new(level, seen).with(&end, asked, Vec::new()))
 }
@@ -50,15 +50,17 @@ fn judge(probes: &[Probe], promised: Duration) -> Result<(Level, String), Unjudg
     let is_refused = |probe: &&Probe| matches!(probe.answer, Answer::Refused | Answer::Unheard);
     let refused = probes.iter().find(is_refused).map(|probe| probe.at);
     // The server promised nothing to a connection that crosses the close of the listener.
-    let unanswered =
-        probes.iter().filter(|probe| probe.answer == Answer::Nothing && probe.at < kept).count();
+    let unanswered = probes.iter().filter(|probe| probe.answer == Answer::Nothing && probe.at < kept).count();
     let (ms, of) = (last.as_millis(), promised.as_millis());
     if unanswered > 0 {
         Ok((Level::Fail, format!("connections of that time without an answer: {unanswered}")))
     } else if last >= kept {
         Ok((Level::Pass, format!("new connections were served until {ms} ms after the signal")))
     } else if refused.is_some_and(|at| at < kept) {
-        Ok((Level::Fail, format!("new connections were served for {ms} ms after the signal, not for {of} ms")))
+        Ok((
+            Level::Fail,
+            format!("new connections were served for {ms} ms after the signal, not for {of} ms"),
+        ))
     } else {
         Err(Unjudged::Missed("each time no client connected near the end of the promised time"))
     }
@@ -71,8 +73,10 @@ mod tests {
     #[test]
     fn a_machine_that_was_busy_near_the_end_of_the_time_proves_nothing() {
         let level = |probes: &[(u64, Answer)]| {
-            let probes = probes.iter().map(|(ms, answer)| {
-                Probe { at: Duration::from_millis(*ms), pause: Duration::ZERO, answer: *answer }
+            let probes = probes.iter().map(|(ms, answer)| Probe {
+                at: Duration::from_millis(*ms),
+                pause: Duration::ZERO,
+                answer: *answer,
             });
             judge(&probes.collect::<Vec<_>>(), Duration::from_millis(300)).map(|(level, _)| level)
         };

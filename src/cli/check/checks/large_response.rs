@@ -69,9 +69,8 @@ pub(super) fn begin(
 ) -> Result<Connection, Unjudged> {
     measure(trial, server, path)?;
     let failed = |broken| Unjudged::Skip(format!("a large response does not begin: {broken:?}"));
-    let mut connection =
-        Connection::open_with(server.address, CONNECT, slow_reader)
-            .map_err(|error| Unjudged::Skip(format!("a connection before the stop failed: {error}")))?;
+    let mut connection = Connection::open_with(server.address, CONNECT, slow_reader)
+        .map_err(|error| Unjudged::Skip(format!("a connection before the stop failed: {error}")))?;
     connection.send(&get(server.address, path, "")).map_err(failed)?;
     let bytes = connection.read(Instant::now() + ANSWER).map_err(failed)?;
     connection.put_back(&bytes);
