@@ -48,6 +48,9 @@ def locked(package):
 SERVERS = [
     ("softstop", "examples/check_target.rs", lambda: "this tree",
      ["--config", str(ROOT / "examples/check_target.toml")], [str(ROOT / "target/debug/examples/check_target"), "127.0.0.1:{port}"]),
+    ("softstop-serve", "softstop serve, replaced with softstop reload", lambda: "this tree",
+     ["--only", "replace", "--replace", f"{CHECK} reload --control {RESULTS}/control-{{port}}"],
+     [str(CHECK), "serve", "--hello", "127.0.0.1:{port}", "--name", "127.0.0.1:0", "--echo", "127.0.0.1:0", "--control", f"{RESULTS}/control-{{port}}"]),
     ("go", "net/http, the usual tutorial", version("go", "version"), SLOW + STREAM + STUCK + UPGRADE, go("go")),
     ("go-remedied", "the same with the remedies", version("go", "version"), SLOW + STREAM + STUCK + UPGRADE + READY, go("go-remedied")),
     ("node", "node:http, the usual tutorial", version("node", "--version"), SLOW + STREAM + STUCK + UPGRADE, ["node", str(HERE / "node/server.js")]),
