@@ -6,7 +6,7 @@ use super::{Check, Place, Severity};
 use crate::cli::check::{
     client::{Connection, get},
     server::Ended,
-    trial::{Finding, Judged, Trial},
+    trial::{Finding, Judged, Trial, Unjudged},
     verdict::Level,
 };
 
@@ -15,7 +15,7 @@ const ROOM: u64 = 8;
 /// Connections that the check opens: more than the server has descriptors for.
 const CONNECTIONS: usize = 24;
 /// How long the check waits for an answer before the server counts as full.
-const FULL: Duration = Duration::from_millis(300);
+const FULL: Duration = Duration::from_secs(1);
 
 pub(crate) const CHECK: Check = Check {
     id: "descriptors",
@@ -46,6 +46,9 @@ fn run(trial: &Trial<'_>) -> Judged {
         }
         served += 1;
         held.push(connection);
+    }
+    if served == 0 {
+        return Err(Unjudged::Missed("each time no connection was answered in time"));
     }
     let asked = server.ask()?;
     let (end, ()) = trial.finish(server, asked, || ())?;
