@@ -11,7 +11,8 @@ use softstop::Context;
 use super::{
     client::{Connection, Look, Outcome, Story, Tally, get},
     config::{Plan, Port, Stops},
-    server::{End, Ended, Launch, NotStarted, Reserved, Server, reserve},
+    machine::Watch,
+    server::{End, Ended, Launch, NotStarted, Reserved, Server, reserve, sockets::is_read},
     verdict::Level,
 };
 
@@ -23,6 +24,10 @@ pub(crate) const HOLD: Duration = Duration::from_secs(6);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// A start on a chosen port is tried again on another port, because another process may have taken the port in between.
 const STARTS: usize = 3;
+/// The pause between two looks at the server's ends of connections, and the most looks. The kernel has no event for a read
+/// of another process.
+const LOOK: Duration = Duration::from_millis(5);
+const LOOKS: usize = 20;
 /// Stops of a check that goes on until it is certain.
 const MOST_STOPS: u32 = 100;
 /// A rate of losses below which it is certain.
@@ -189,12 +194,28 @@ impl<'a> Trial<'a> {
         Ok(connection)
     }
 
-    /// An error if a response, or an end, has come on one of these connections: then its request is not in flight any more.
-    pub(crate) fn in_flight<'c>(
-        &self,
-        connections: impl IntoIterator<Item = &'c Connection>,
-    ) -> Result<(), Unjudged> {
-        if connections.into_iter().any(|connection| connection.look() == Look::Closed) {
+    /// Waits until the server has read the requests of these connections. A server may read some only after others, so the
+    /// wait has a bound. On a busy machine the bound says nothing, and then the result is an error.
+    pub(crate) fn until_read(&self, server: &Server<'_>, connections: &[Connection]) -> Result<(), Unjudged> {
+        let watch = Watch::begin();
+        let is_read = |connection: &Connection| is_read(server.address, connection.local_port());
+        for _ in 0..LOOKS {
+            if connections.iter().all(is_read) {
+                return Ok(());
+            }
+            self.sleep(LOOK)?;
+        }
+        if watch.was_busy() {
+            return Err(Unjudged::Missed("each time the server had not read a request in time"));
+        }
+        Ok(())
+    }
+
+    /// An error if the requests of these connections are not in flight: the server has not read them, or a response or an
+    /// end has come already.
+    pub(crate) fn in_flight(&self, server: &Server<'_>, connections: &[Connection]) -> Result<(), Unjudged> {
+        self.until_read(server, connections)?;
+        if connections.iter().any(|connection| connection.look() == Look::Closed) {
             return Err(Unjudged::Missed("each time a response had come before the signal was sent"));
         }
         Ok(())

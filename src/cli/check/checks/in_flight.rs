@@ -72,7 +72,7 @@ fn run(trial: &Trial<'_>) -> Judged {
     let path = trial.route(&trial.plan.routes.slow, "slow", "slow route")?;
     let server = trial.start()?;
     let connections = begin(trial, &server, path, REQUESTS)?;
-    trial.in_flight(&connections)?;
+    trial.in_flight(&server, &connections)?;
     let asked = server.ask()?;
     let (end, stories) = trial.finish(server, asked, move || {
         thread::scope(|scope| {

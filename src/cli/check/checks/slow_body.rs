@@ -40,6 +40,7 @@ fn run(trial: &Trial<'_>) -> Judged {
     begun.extend_from_slice(&HALF);
     _ = connection.send(&begun);
     trial.sleep(PAUSE)?;
+    trial.until_read(&server, std::slice::from_ref(&connection))?;
     finish(trial, server, connection, &HALF, "request with its content under way")
 }
 
