@@ -12,7 +12,7 @@ use super::{
     client::{Connection, Look, Outcome, Story, Tally, get},
     config::{Plan, Port, Stops},
     machine::Watch,
-    server::{End, Ended, Launch, NotStarted, Reserved, Server, reserve, sockets::is_read},
+    server::{End, Ended, Launch, NotStarted, Reserved, Server, reserve, sockets::are_read},
     verdict::Level,
 };
 
@@ -24,10 +24,10 @@ pub(crate) const HOLD: Duration = Duration::from_secs(6);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// A start on a chosen port is tried again on another port, because another process may have taken the port in between.
 const STARTS: usize = 3;
-/// The pause between two looks at the server's ends of connections, and the most looks. The kernel has no event for a read
-/// of another process.
+/// How long a server may take to read a request that it can read at once.
+const READ: Duration = Duration::from_millis(100);
+/// The pause between two looks at the server's ends of connections. The kernel has no event for a read of another process.
 const LOOK: Duration = Duration::from_millis(5);
-const LOOKS: usize = 20;
 /// Stops of a check that goes on until it is certain.
 const MOST_STOPS: u32 = 100;
 /// A rate of losses below which it is certain.
@@ -197,10 +197,10 @@ impl<'a> Trial<'a> {
     /// Waits until the server has read the requests of these connections. A server may read some only after others, so the
     /// wait has a bound. On a busy machine the bound says nothing, and then the result is an error.
     pub(crate) fn until_read(&self, server: &Server<'_>, connections: &[Connection]) -> Result<(), Unjudged> {
-        let watch = Watch::begin();
-        let is_read = |connection: &Connection| is_read(server.address, connection.local_port());
-        for _ in 0..LOOKS {
-            if connections.iter().all(is_read) {
+        let (watch, began) = (Watch::begin(), Instant::now());
+        let clients: Vec<u16> = connections.iter().map(Connection::local_port).collect();
+        while began.elapsed() < READ {
+            if are_read(server.address, &clients) {
                 return Ok(());
             }
             self.sleep(LOOK)?;
