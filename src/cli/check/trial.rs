@@ -11,8 +11,7 @@ use softstop::Context;
 use super::{
     client::{Connection, Look, Outcome, Story, Tally, get},
     config::{Plan, Port, Stops},
-    machine::Watch,
-    server::{End, Ended, Launch, NotStarted, Reserved, Server, reserve, sockets::are_read},
+    server::{End, Ended, Launch, NotStarted, Reserved, Server, reserve},
     verdict::Level,
 };
 
@@ -24,10 +23,6 @@ pub(crate) const HOLD: Duration = Duration::from_secs(6);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// A start on a chosen port is tried again on another port, because another process may have taken the port in between.
 const STARTS: usize = 3;
-/// How long a server may take to read a request that it can read at once.
-const READ: Duration = Duration::from_millis(100);
-/// The pause between two looks at the server's ends of connections. The kernel has no event for a read of another process.
-const LOOK: Duration = Duration::from_millis(5);
 /// Stops of a check that goes on until it is certain.
 const MOST_STOPS: u32 = 100;
 /// A rate of losses below which it is certain.
@@ -194,31 +189,24 @@ impl<'a> Trial<'a> {
         Ok(connection)
     }
 
-    /// Waits until the server has read the requests of these connections. A server may read some only after others, so the
-    /// wait has a bound. On a busy machine the bound says nothing, and then the result is an error.
-    pub(crate) fn until_read(&self, server: &Server<'_>, connections: &[Connection]) -> Result<(), Unjudged> {
-        let (watch, began) = (Watch::begin(), Instant::now());
-        let clients: Vec<u16> = connections.iter().map(Connection::local_port).collect();
-        while began.elapsed() < READ {
-            if are_read(server.address, &clients) {
-                return Ok(());
-            }
-            self.sleep(LOOK)?;
-        }
-        if watch.was_busy() {
-            return Err(Unjudged::Missed("each time the server had not read a request in time"));
-        }
-        Ok(())
-    }
-
-    /// An error if the requests of these connections are not in flight: the server has not read them, or a response or an
-    /// end has come already.
-    pub(crate) fn in_flight(&self, server: &Server<'_>, connections: &[Connection]) -> Result<(), Unjudged> {
-        self.until_read(server, connections)?;
+    /// An error if a response, or an end, has come on one of these connections: then its request is not in flight any more.
+    pub(crate) fn in_flight(&self, connections: &[Connection]) -> Result<(), Unjudged> {
         if connections.iter().any(|connection| connection.look() == Look::Closed) {
             return Err(Unjudged::Missed("each time a response had come before the signal was sent"));
         }
         Ok(())
+    }
+
+    /// A connection that the server has certainly accepted, because it has brought a response; a new connection if the server
+    /// does not keep connections alive. A request on a new connection may still be in the accept queue of a busy machine
+    /// when the signal comes.
+    pub(crate) fn accepted(&self, server: &Server<'_>) -> Result<Connection, Unjudged> {
+        let mut connection = match self.kept(server) {
+            Err(Unjudged::Skip(_)) => self.connect(server),
+            connection => connection,
+        }?;
+        connection.next_story();
+        Ok(connection)
     }
 
     /// Waits for the end of a server, while `clients` run on a thread.

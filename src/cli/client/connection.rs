@@ -126,6 +126,7 @@ impl Connection {
         self.reader.content()
     }
 
+    #[allow(dead_code, reason = "the harness of benches/compare silences clients by their ports")]
     pub(crate) fn local_port(&self) -> u16 {
         // The error is of a socket that is not connected.
         self.stream.local_addr().map_or(0, |address| address.port())

@@ -40,7 +40,7 @@ fn run(trial: &Trial<'_>) -> Judged {
         unreachable!("one was asked for")
     };
     let request = get(server.address, &trial.plan.routes.plain, "");
-    trial.in_flight(&server, std::slice::from_ref(&connection))?;
+    trial.in_flight(std::slice::from_ref(&connection))?;
     let asked = server.ask()?;
     let (context, patience) = (trial.context.clone(), trial.plan.patience);
     let (end, (last, story)): (_, (Last, Story)) = trial.finish(server, asked, move || {

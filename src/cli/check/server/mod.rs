@@ -5,7 +5,6 @@ pub(crate) mod pattern;
 mod port;
 pub(crate) mod process;
 pub(crate) mod signal;
-pub(crate) mod sockets;
 mod start;
 pub(crate) mod tree;
 
