@@ -100,7 +100,7 @@ impl Words {
     fn line(&self) -> String {
         let [moment, who, what] = &self.cell;
         let [reload, serves, refused, lost] = &self.result;
-        format!("{moment:<13}{who:<5}{what:<9}{reload:<10}{serves:<8}{refused:<17}{lost}")
+        format!("{moment:<13}{who:<5}{what:<9}{reload:<10}{serves:<9}{refused:<17}{lost}")
     }
 
     /// Whether this is as good as expected. A request that may be refused or lost need not be: whether one is under way at that
@@ -152,7 +152,7 @@ fn at_each_moment_each_failure_ends_as_designed() {
     let expected = expected();
     let mut wrong = Vec::new();
     for (_, words, seen) in &results {
-        println!("{:<78} {}", words.line(), seen.reload.1);
+        println!("{:<72} {}", words.line(), seen.reload.1);
         let expected = expected.iter().find(|expected| expected.cell == words.cell);
         if !expected.is_some_and(|expected| words.is_as(expected)) {
             let expected = expected.map_or("nothing".to_owned(), Words::line);
