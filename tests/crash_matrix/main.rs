@@ -29,7 +29,7 @@ use cell::{Cell, Seen, What};
 use relay::{Moment, Side};
 
 /// Cells that run at the same time. Most of them wait most of the time.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 8;
 
 /// The program that stands in the file of the real one. `cargo test` has built it beside the tests.
 fn interposed() -> PathBuf {
@@ -104,13 +104,13 @@ impl Words {
     }
 
     /// Whether this is as good as expected. A request that may be refused or lost need not be: whether one is under way at that
-    /// moment is chance.
+    /// moment is chance. So is the survivor in a cell with two of them.
     fn is_as(&self, expected: &Words) -> bool {
         let [reload, serves, refused, lost] = &self.result;
         let [expected_reload, expected_serves, expected_refused, expected_lost] = &expected.result;
         self.cell == expected.cell
             && reload == expected_reload
-            && serves == expected_serves
+            && expected_serves.split('/').any(|expected| serves == expected)
             && (refused == expected_refused || refused == "none")
             && (lost == expected_lost || lost == "none")
     }
