@@ -59,7 +59,8 @@ impl ControlOptions {
         };
         match pid_file {
             Some(file) => group.on_handover(move |event| {
-                if let HandoverEvent::InCharge { .. } = event
+                // A successor that has failed may have written the file before.
+                if let HandoverEvent::InCharge { .. } | HandoverEvent::Failed { .. } = event
                     && let Err(error) = file.write()
                 {
                     log::error!("{error}");
