@@ -192,8 +192,7 @@ impl Session {
                 let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
                 let status = status.map_or_else(String::new, |status| format!(" ({status})"));
                 let text = format!(
-                    "the new process (pid {}) has closed the connection{status} in place of taking charge, and this one drains: look \
-                     whether process {0} serves",
+                    "the new process (pid {}) has ended as soon as it was in charge{status}; this one drains: start the program",
                     self.pid
                 );
                 return Err(HandoverError::new(HandoverErrorKind::Lost, text));
