@@ -117,7 +117,11 @@ pub mod body;
 #[cfg(not(loom))]
 mod config;
 #[cfg(not(loom))]
+pub mod deploy;
+#[cfg(not(loom))]
 mod engine;
+#[cfg(not(loom))]
+mod environment;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]

@@ -4,7 +4,7 @@ use std::{path::PathBuf, thread};
 
 use clap::Args;
 use softstop::{
-    Group, Signal, StopPolicy,
+    Group, ServerHandle, Signal, StopPolicy,
     handover::{HandoverError, HandoverEvent, Replacement, Takeover},
 };
 
@@ -48,6 +48,7 @@ impl ControlOptions {
         group: Group,
         takeover: Option<Takeover>,
         pid_file: Option<PidFile>,
+        admin: Option<ServerHandle>,
     ) -> Group {
         let group = match &self.control {
             Some(path) => group.control(path),
@@ -57,17 +58,18 @@ impl ControlOptions {
             Some(takeover) => group.takeover(takeover),
             None => group,
         };
-        match pid_file {
-            Some(file) => group.on_handover(move |event| {
-                // A successor that has failed may have written the file before.
-                if let HandoverEvent::InCharge { .. } | HandoverEvent::Failed { .. } = event
-                    && let Err(error) = file.write()
-                {
+        group.on_handover(move |event| match (event, &pid_file, &admin) {
+            // A successor that has failed may have written the file before.
+            (HandoverEvent::InCharge { .. } | HandoverEvent::Failed { .. }, Some(file), _) => {
+                if let Err(error) = file.write() {
                     log::error!("{error}");
                 }
-            }),
-            None => group,
-        }
+            }
+            // The admin server stops last otherwise. Here the new process has one at the same address, and a request must not
+            // reach the one or the other by chance.
+            (HandoverEvent::HandedOver { .. }, _, Some(admin)) => admin.request_stop(StopPolicy::default()),
+            _ => {}
+        })
     }
 
     /// The signals of the group: as always, but with a control socket SIGHUP replaces the process.
