@@ -15,11 +15,13 @@
 //!
 //! A request for jobs is not taken back at a stop, because NATS may be sending a job just then. That job would wait for
 //! its time to acknowledge. The request ends by itself within [`PULL`], and jobs that still come are given back at once.
+//! Such a job may come back into the same request, but only as often as the request asks for jobs.
 
 use std::{
+    collections::HashSet,
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -72,8 +74,10 @@ struct Shared {
     ack_wait: Duration,
     /// True once the stop has begun.
     closing: watch::Sender<bool>,
-    /// Jobs that came after the stop had begun.
-    given_back: AtomicU64,
+    /// Jobs that this replica has given back. A job may come and go several times while a request for jobs is open.
+    given_back: Mutex<HashSet<u64>>,
+    /// How many of them came after the stop had begun.
+    late: AtomicU64,
 }
 
 /// A job that was pulled, and the free worker that it was pulled for.
@@ -101,7 +105,8 @@ impl Workers {
             name: name.to_owned(),
             ack_wait,
             closing: watch::Sender::new(false),
-            given_back: AtomicU64::new(0),
+            given_back: Mutex::default(),
+            late: AtomicU64::new(0),
         });
         let (work, unfinished) = (Arc::clone(&shared), Arc::clone(&shared));
         let queue = JobQueue::builder("jobs")
@@ -128,7 +133,7 @@ impl Drain for Workers {
         if !self.puller.wait_deadline(deadline) {
             println!("a request for jobs is still open: NATS may count a job as ours for a while");
         }
-        drained.given_back += self.shared.given_back.swap(0, Ordering::Relaxed);
+        drained.given_back += self.shared.late.swap(0, Ordering::Relaxed);
         drained
     }
 }
@@ -185,10 +190,7 @@ impl Shared {
             };
             let Some(Taken { message, number, .. }) = late else { continue };
             match message.double_ack_with(AckKind::Nak(None)).await {
-                Ok(()) => {
-                    println!("given back {number}");
-                    self.given_back.fetch_add(1, Ordering::Relaxed);
-                }
+                Ok(()) => _ = self.late.fetch_add(self.note_given_back(number), Ordering::Relaxed),
                 Err(error) => println!("cannot be given back {number}: {error}"),
             }
         }
@@ -259,7 +261,9 @@ impl Shared {
         }
         match self.link.wait(message.double_ack_with(AckKind::Nak(pause))) {
             Ok(()) => {
-                println!("given back {number}");
+                if pause.is_none() {
+                    self.note_given_back(*number);
+                }
                 ItemFate::Kept
             }
             Err(error) => {
@@ -267,6 +271,16 @@ impl Shared {
                 ItemFate::Lost
             }
         }
+    }
+
+    /// Notes a job that was given back. Returns 1 for the first time, else 0.
+    fn note_given_back(&self, number: u64) -> u64 {
+        let mut given_back = self.given_back.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = given_back.insert(number);
+        if is_first {
+            println!("given back {number}");
+        }
+        u64::from(is_first)
     }
 }
 

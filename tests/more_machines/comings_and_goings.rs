@@ -1,0 +1,314 @@
+//! Three replicas behind HAProxy, under load, are killed, stopped and started again at random.
+//!
+//! | promise | how it is checked |
+//! | --- | --- |
+//! | no accepted job is lost | each `Location` is in the stream of jobs, and has its event in the end |
+//! | a key is one job | as many jobs are in the stream as were accepted |
+//! | a job is done at least once, and twice only if it must be | all but one of its ends are in processes that were killed before the acknowledgement was confirmed |
+//! | no event is missed or doubled | each client has seen exactly the stream, from where it began |
+//! | a stop leaves nothing | the report of each stopped process says `0 left` |
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    net::SocketAddr,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use crate::{
+    clients::{Listener, post},
+    places::{Options, Place, Replica},
+    streams::{Open, Outside},
+    support::until,
+};
+
+const REPLICAS: usize = 3;
+const POSTERS: u64 = 4;
+const LISTENERS: u64 = 4;
+const OPTIONS: Options = Options { grace_ms: 1_000, ack_wait_ms: 3_000 };
+
+/// A small generator (xorshift), so that a seed repeats the choices. What the processes make of them is not repeated.
+struct Dice(u64);
+
+impl Dice {
+    fn of(seed: u64, thread: u64) -> Dice {
+        let mut dice = Dice((seed ^ (thread + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)).max(1));
+        // The first numbers of neighbouring seeds resemble each other.
+        (0..10).for_each(|_| _ = dice.roll(1));
+        dice
+    }
+
+    /// A number below `sides`.
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+
+    fn pause(&mut self, from_ms: u64, to_ms: u64) -> Duration {
+        Duration::from_millis(from_ms + self.roll(to_ms - from_ms))
+    }
+}
+
+/// How the life of a process ended, and what it has printed.
+struct Life {
+    end: End,
+    printed: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Killed,
+    Stopped,
+}
+
+impl Life {
+    /// The numbers of the jobs in the lines that begin with this text.
+    fn jobs<'a>(&'a self, start: &'a str) -> impl Iterator<Item = u64> + 'a {
+        self.printed.iter().filter_map(move |line| line.strip_prefix(start)?.parse().ok())
+    }
+}
+
+/// The replicas, and the lives that are over.
+struct Cast<'a> {
+    nats: &'a str,
+    running: Vec<Option<Replica>>,
+    over: Vec<Life>,
+}
+
+impl Cast<'_> {
+    fn end(&mut self, number: usize, end: End) -> SocketAddr {
+        let replica = self.running[number].take().expect("each replica runs between two choices");
+        let address = replica.address;
+        let printed = match end {
+            End::Killed => {
+                let mut process = replica.process;
+                process.signal("KILL");
+                process.wait().1
+            }
+            End::Stopped => {
+                replica.process.signal("TERM");
+                let printed = replica.stopped();
+                let report = printed.iter().find(|line| line.starts_with("jobs: drained: "));
+                assert!(report.is_some_and(|report| report.ends_with(", 0 left")), "{printed:#?}");
+                printed
+            }
+        };
+        self.over.push(Life { end, printed });
+        address
+    }
+
+    /// Some replicas go and come back.
+    fn change(&mut self, dice: &mut Dice) {
+        let first = dice.roll(REPLICAS as u64) as usize;
+        let (count, end) = match dice.roll(10) {
+            0..5 => (1, End::Stopped),
+            5..8 => (1, End::Killed),
+            8 => (2, End::Killed),
+            // All at once: for a moment there is no server.
+            _ => (REPLICAS, End::Killed),
+        };
+        let numbers: Vec<usize> = (0..count).map(|more| (first + more) % REPLICAS).collect();
+        let addresses: Vec<SocketAddr> = numbers.iter().map(|&number| self.end(number, end)).collect();
+        for (number, address) in numbers.into_iter().zip(addresses) {
+            let name = format!("replica{number}");
+            self.running[number] = Some(Replica::start(self.nats, address, &name, &OPTIONS));
+        }
+    }
+}
+
+/// What the clients who hand jobs in have seen.
+#[derive(Default)]
+struct Accepted {
+    /// The key of each job.
+    jobs: Mutex<BTreeMap<u64, String>>,
+    /// Requests that had to be repeated.
+    repeated: AtomicU64,
+    /// The longest time from the first request to the 202.
+    longest: Mutex<Duration>,
+}
+
+fn hand_in(balancer: SocketAddr, name: &str, dice: &mut Dice, accepted: &Accepted, over: &AtomicBool) {
+    let mut number = 0;
+    while !over.load(Ordering::Relaxed) {
+        number += 1;
+        let key = format!("{name}-{number}");
+        // One in fifty takes longer than the grace of a stop.
+        let milliseconds = if dice.roll(50) == 0 { 2_500 } else { 10 + dice.roll(140) };
+        let began = Instant::now();
+        let job = loop {
+            match post(balancer, &key, milliseconds) {
+                Some(answer) if answer.status == 202 => break answer.job(),
+                Some(answer) => assert!((500..505).contains(&answer.status), "{answer:?}"),
+                None => {}
+            }
+            accepted.repeated.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(50));
+        };
+        let waited = began.elapsed();
+        let mut longest = accepted.longest.lock().unwrap();
+        *longest = waited.max(*longest);
+        drop(longest);
+        // Some clients repeat what was answered, because the answer got lost on the way to their user.
+        if dice.roll(20) == 0
+            && let Some(again) = post(balancer, &key, milliseconds)
+            && again.status == 202
+        {
+            assert_eq!(again.job(), job, "the same key is the same job");
+        }
+        let before = accepted.jobs.lock().unwrap().insert(job, key.clone());
+        assert_eq!(before, None, "{key} has the number of another job");
+        thread::sleep(dice.pause(40, 100));
+    }
+}
+
+/// Listens, goes away now and then, comes back, and goes on until it has seen the last event.
+fn listen(balancer: SocketAddr, dice: &mut Dice, last: &AtomicU64) -> Listener {
+    let mut listener = Listener::default();
+    let mut leaves = Instant::now() + dice.pause(500, 4_000);
+    loop {
+        let last = last.load(Ordering::Relaxed);
+        if last > 0 && listener.last() >= Some(last) {
+            return listener;
+        }
+        if !listener.is_connected() && !listener.connect(balancer) {
+            thread::sleep(Duration::from_millis(50));
+        }
+        listener.read(Duration::from_millis(50));
+        if Instant::now() > leaves {
+            listener.disconnect();
+            leaves = Instant::now() + dice.pause(500, 4_000);
+        }
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    env::var(variable)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|error| panic!("{variable}={text}: {error}")))
+}
+
+#[test]
+#[ignore = "needs nats-server and haproxy"]
+fn nothing_accepted_is_lost_while_replicas_come_and_go() {
+    let seconds = number("SOFTSTOP_MORE_MACHINES_SECONDS").unwrap_or(15);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let seed = number("SOFTSTOP_MORE_MACHINES_SEED").unwrap_or(now);
+    println!("seed {seed}, {seconds} s");
+    let place = Place::new("comings-and-goings");
+    let nats = place.nats();
+    let url = nats.url();
+    let start =
+        |number: usize| Replica::ready(&url, (place.ip, 0).into(), &format!("replica{number}"), &OPTIONS);
+    let mut cast =
+        Cast { nats: &url, running: (0..REPLICAS).map(|it| Some(start(it))).collect(), over: Vec::new() };
+    let addresses: Vec<SocketAddr> = cast.running.iter().flatten().map(|replica| replica.address).collect();
+    let (balancer, _haproxy) = place.haproxy(&addresses);
+    let outside = Outside::new(&url);
+
+    let (accepted, over, last) = (Accepted::default(), AtomicBool::new(false), AtomicU64::new(0));
+    let listeners = thread::scope(|scope| {
+        let (accepted, over, last) = (&accepted, &over, &last);
+        let listeners: Vec<_> = (0..LISTENERS)
+            .map(|it| scope.spawn(move || listen(balancer, &mut Dice::of(seed, 100 + it), last)))
+            .collect();
+        let posters: Vec<_> = (0..POSTERS)
+            .map(|it| {
+                let mut dice = Dice::of(seed, 200 + it);
+                scope.spawn(move || hand_in(balancer, &format!("{seed}-{it}"), &mut dice, accepted, over))
+            })
+            .collect();
+        let (mut dice, end) = (Dice::of(seed, 0), Instant::now() + Duration::from_secs(seconds));
+        while Instant::now() < end {
+            thread::sleep(dice.pause(200, 1_200));
+            cast.change(&mut dice);
+        }
+        over.store(true, Ordering::Relaxed);
+        posters.into_iter().for_each(|poster| poster.join().unwrap());
+        // The replicas are left in peace now, until each accepted job has its event.
+        let jobs = accepted.jobs.lock().unwrap().len() as u64;
+        until("all jobs are done", || {
+            thread::sleep(Duration::from_millis(100));
+            outside.last("EVENTS") >= jobs
+        });
+        last.store(outside.last("EVENTS"), Ordering::Relaxed);
+        listeners.into_iter().map(|listener| listener.join().unwrap()).collect::<Vec<_>>()
+    });
+    until("all jobs are acknowledged", || {
+        thread::sleep(Duration::from_millis(100));
+        outside.open() == Open { not_delivered: 0, not_acknowledged: 0 }
+    });
+    (0..REPLICAS).for_each(|replica| _ = cast.end(replica, End::Stopped));
+    judge(&accepted, &cast.over, &listeners, &outside);
+}
+
+/// Checks all promises, and prints the counts.
+fn judge(accepted: &Accepted, lives: &[Life], listeners: &[Listener], outside: &Outside) {
+    let jobs = accepted.jobs.lock().unwrap();
+    let stored: BTreeSet<u64> = outside.after("JOBS", 0).into_iter().map(|(number, _)| number).collect();
+    assert!(jobs.keys().eq(&stored), "the stream has exactly the accepted jobs");
+
+    let events = outside.after("EVENTS", 0);
+    let done: Vec<u64> =
+        events.iter().map(|(_, text)| text.split(' ').nth(1).unwrap().parse().unwrap()).collect();
+    assert_eq!(done.len(), jobs.len(), "one event for each job");
+    assert_eq!(done.into_iter().collect::<BTreeSet<_>>(), stored, "each job has its event");
+
+    // How often each job was done, how often with a confirmed acknowledgement, and how often without.
+    let mut ends: BTreeMap<u64, [u64; 3]> = BTreeMap::new();
+    for life in lives {
+        let confirmed: BTreeSet<u64> = life.jobs("acknowledged ").collect();
+        let lost: BTreeSet<u64> = life.jobs("not acknowledged ").collect();
+        for job in life.jobs("did ") {
+            let [did, with, without] = ends.entry(job).or_default();
+            *did += 1;
+            *with += u64::from(confirmed.contains(&job));
+            let may_be_lost = life.end == End::Killed || lost.contains(&job);
+            *without += u64::from(!confirmed.contains(&job) && may_be_lost);
+        }
+    }
+    assert!(ends.keys().eq(&stored), "each accepted job was done, and nothing else");
+    let mut twice = 0;
+    for (job, [did, with, without]) in &ends {
+        // A killed process may have sent the last acknowledgement without living to print it.
+        assert!(
+            *with <= 1 && with + without == *did,
+            "job {job}: {did} times, {with} with and {without} without"
+        );
+        twice += did - 1;
+    }
+
+    for listener in listeners {
+        listener.has_no_gap_and_no_double();
+        let began = listener.began.unwrap() as usize;
+        assert_eq!(listener.events, events[began..], "a client has seen the stream");
+    }
+
+    let killed = lives.iter().filter(|life| life.end == End::Killed).count();
+    let count = |start: &str| lives.iter().map(|life| life.jobs(start).count()).sum::<usize>();
+    println!(
+        "{} jobs accepted ({} requests repeated, the longest until its 202: {:?}), all done; {twice} done twice",
+        jobs.len(),
+        accepted.repeated.load(Ordering::Relaxed),
+        accepted.longest.lock().unwrap()
+    );
+    println!(
+        "{} processes: {killed} killed, {} stopped; {} jobs begun, {} given back",
+        lives.len(),
+        lives.len() - killed,
+        count("begun "),
+        count("given back ")
+    );
+    println!(
+        "{} events, seen by {} clients over {} connections",
+        events.len(),
+        listeners.len(),
+        listeners.iter().map(|listener| listener.connects).sum::<u32>()
+    );
+}
