@@ -84,6 +84,8 @@ struct Shared {
 struct Taken {
     message: Message,
     number: u64,
+    /// When it came.
+    since: Instant,
     /// The worker is free again when the permit is dropped.
     _worker: OwnedSemaphorePermit,
 }
@@ -179,7 +181,7 @@ impl Shared {
             let message = message?;
             let number = message.info()?.stream_sequence;
             let Some(worker) = free.pop() else { break };
-            let taken = Taken { message, number, _worker: worker };
+            let taken = Taken { message, number, since: Instant::now(), _worker: worker };
             let late = if *self.closing.borrow() {
                 Some(taken)
             } else {
@@ -205,7 +207,7 @@ impl Shared {
         // `submit` stores nothing but numbers.
         let milliseconds = str::from_utf8(&taken.message.payload).ok().and_then(|text| text.parse().ok());
         let end = Instant::now() + Duration::from_millis(milliseconds.unwrap_or(0));
-        let mut told = Instant::now();
+        let (mut told, mut longest_silence) = (taken.since, Duration::ZERO);
         loop {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -214,6 +216,7 @@ impl Shared {
             context.sleep(left.min(STEP)).map_err(Halt::Stopped)?;
             // The work itself says that it goes on. A thread beside the work would say so of work that hangs.
             if told.elapsed() >= self.ack_wait / 3 {
+                longest_silence = longest_silence.max(told.elapsed());
                 told = Instant::now();
                 // If this fails, another worker may begin, too. At least once is all that is promised.
                 _ = self.link.wait(taken.message.ack_with(AckKind::Progress));
@@ -223,7 +226,13 @@ impl Shared {
         println!("did {}", taken.number);
         loop {
             match self.link.wait(self.finish(taken)) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    // A machine with too much to do, for instance. No harm is done, but the time is too short.
+                    if longest_silence.max(told.elapsed()) > self.ack_wait * 2 / 3 {
+                        println!("late {}: another worker may do this job, too", taken.number);
+                    }
+                    return Ok(());
+                }
                 Err(error) => println!("job {} cannot be acknowledged yet: {error}", taken.number),
             }
             // The pause of a worker whose work is done and who waits for NATS. The stop ends it.

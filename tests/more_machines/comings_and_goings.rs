@@ -58,8 +58,10 @@ impl Dice {
 
 /// How the life of a process ended, and what it has printed.
 struct Life {
+    replica: usize,
     end: End,
     printed: Vec<String>,
+    times: Vec<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,13 +86,11 @@ struct Cast<'a> {
 
 impl Cast<'_> {
     fn end(&mut self, number: usize, end: End) -> SocketAddr {
-        let replica = self.running[number].take().expect("each replica runs between two choices");
-        let address = replica.address;
+        let mut replica = self.running[number].take().expect("each replica runs between two choices");
         let printed = match end {
             End::Killed => {
-                let mut process = replica.process;
-                process.signal("KILL");
-                process.wait().1
+                replica.process.signal("KILL");
+                replica.process.wait().1
             }
             End::Stopped => {
                 replica.process.signal("TERM");
@@ -100,8 +100,9 @@ impl Cast<'_> {
                 printed
             }
         };
-        self.over.push(Life { end, printed });
-        address
+        let times = std::mem::take(&mut replica.process.times);
+        self.over.push(Life { replica: number, end, printed, times });
+        replica.address
     }
 
     /// Some replicas go and come back.
@@ -248,6 +249,29 @@ fn nothing_accepted_is_lost_while_replicas_come_and_go() {
     judge(&accepted, &cast.over, &listeners, &outside);
 }
 
+/// Everything that was printed about a job, in the order of time.
+fn story(job: u64, lives: &[Life]) -> String {
+    let mut lines = Vec::new();
+    for (number, Life { replica, end, printed, times }) in lives.iter().enumerate() {
+        let of_job = printed.iter().zip(times).filter(|(line, _)| {
+            line.split([' ', ':']).any(|word| word == job.to_string()) || line.contains("NATS")
+        });
+        lines
+            .extend(of_job.map(|(line, time)| {
+                (*time, format!("process {number} (replica{replica}, {end:?}): {line}"))
+            }));
+    }
+    lines.sort();
+    let first = lines.iter().find(|(_, line)| line.contains(&format!(" {job}"))).map(|(time, _)| *time);
+    let near = |time: &Instant| first.is_some_and(|first| *time + Duration::from_secs(5) > first);
+    let lines = lines.iter().filter(|(time, _)| near(time));
+    lines
+        .map(|(time, line)| {
+            format!("\n{:>9.3?} {line}", first.map(|first| time.saturating_duration_since(first)))
+        })
+        .collect()
+}
+
 /// Checks all promises, and prints the counts.
 fn judge(accepted: &Accepted, lives: &[Life], listeners: &[Listener], outside: &Outside) {
     let jobs = accepted.jobs.lock().unwrap();
@@ -277,10 +301,7 @@ fn judge(accepted: &Accepted, lives: &[Life], listeners: &[Listener], outside: &
     let mut twice = 0;
     for (job, [did, with, without]) in &ends {
         // A killed process may have sent the last acknowledgement without living to print it.
-        assert!(
-            *with <= 1 && with + without == *did,
-            "job {job}: {did} times, {with} with and {without} without"
-        );
+        assert!(*with <= 1 && with + without == *did, "job {job}, done {did} times:{}", story(*job, lives));
         twice += did - 1;
     }
 

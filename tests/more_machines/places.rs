@@ -164,7 +164,7 @@ impl Replica {
 
     /// The lines of a replica that has stopped, which it must have done without an error.
     #[track_caller]
-    pub(crate) fn stopped(mut self) -> Vec<String> {
+    pub(crate) fn stopped(&mut self) -> Vec<String> {
         let (status, printed) = self.process.wait();
         assert!(status.success(), "{status}: {printed:#?}");
         printed

@@ -7,6 +7,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
+    time::Instant,
 };
 
 use crate::support::{HUNG, until};
@@ -14,9 +15,11 @@ use crate::support::{HUNG, until};
 /// A process that is killed with its owner, if it has not ended before.
 pub(crate) struct Process {
     child: Child,
-    lines: Receiver<String>,
+    lines: Receiver<(Instant, String)>,
     /// What was printed so far, as far as it was read.
-    pub(crate) printed: Vec<String>,
+    printed: Vec<String>,
+    /// When each of these lines came.
+    pub(crate) times: Vec<Instant>,
 }
 
 /// Which output of the process has its lines.
@@ -46,9 +49,10 @@ impl Process {
         let (sender, lines) = channel();
         // Reads to the end, because a full pipe would block the process. What a killed process has printed is read, too.
         thread::spawn(move || {
-            BufReader::new(from).lines().map_while(Result::ok).for_each(|line| _ = sender.send(line));
+            let lines = BufReader::new(from).lines().map_while(Result::ok);
+            lines.for_each(|line| _ = sender.send((Instant::now(), line)));
         });
-        Process { child, lines, printed: Vec::new() }
+        Process { child, lines, printed: Vec::new(), times: Vec::new() }
     }
 
     /// The next line with this text.
@@ -56,8 +60,9 @@ impl Process {
     pub(crate) fn line(&mut self, text: &str) -> String {
         loop {
             match self.lines.recv_timeout(HUNG) {
-                Ok(line) => {
+                Ok((time, line)) => {
                     self.printed.push(line.clone());
+                    self.times.push(time);
                     if line.contains(text) {
                         return line;
                     }
@@ -77,8 +82,9 @@ impl Process {
     /// Waits until the process has ended. Returns all that it has printed.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> (ExitStatus, Vec<String>) {
-        while let Ok(line) = self.lines.recv_timeout(HUNG) {
+        while let Ok((time, line)) = self.lines.recv_timeout(HUNG) {
             self.printed.push(line);
+            self.times.push(time);
         }
         until("the process ends", || self.child.try_wait().unwrap().is_some());
         (self.child.wait().unwrap(), std::mem::take(&mut self.printed))

@@ -66,7 +66,7 @@ fn a_job_that_comes_after_the_stop_has_begun_is_given_back_unbegun() {
     let place = Place::new("late");
     let (nats, any) = (place.nats(), (place.ip, 0).into());
     let options = Options { grace_ms: 20_000, ack_wait_ms: NEVER_MS };
-    let replica = Replica::ready(&nats.url(), any, "a", &options);
+    let mut replica = Replica::ready(&nats.url(), any, "a", &options);
     replica.process.signal("TERM");
     let stopping = || get(replica.address, "/readyz").is_some_and(|answer| answer.content == "stopping\n");
     until("the replica is a lame duck", stopping);
