@@ -64,6 +64,7 @@ struct Arguments {
 
 fn main() -> Result<(), Failure> {
     let Arguments { nats, address, name, grace, ack_wait } = arguments()?;
+    println!("looking for NATS at {}:{}", nats.host(), nats.port());
     let link = Arc::new(Link::open(nats, ack_wait)?);
     let feed = Arc::new(Feed::follow(&link));
     let workers = Arc::new(Workers::start(&link, &name, ack_wait)?);

@@ -53,6 +53,8 @@ use crate::{
 const THREADS: usize = 4;
 /// How long NATS holds a request for jobs. An idle replica repeats the request, and a stop waits for its end.
 const PULL: Duration = Duration::from_secs(1);
+/// How long NATS may take to confirm what is given back when the grace period is over.
+const RETURN: Duration = Duration::from_millis(700);
 /// After a failed request, or a job that panicked.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The work stands still between two looks at the context.
@@ -78,6 +80,8 @@ struct Shared {
     given_back: Mutex<HashSet<u64>>,
     /// How many of them came after the stop had begun.
     late: AtomicU64,
+    /// Jobs that could not be given back. They wait for their time to acknowledge.
+    stranded: AtomicU64,
 }
 
 /// A job that was pulled, and the free worker that it was pulled for.
@@ -109,6 +113,7 @@ impl Workers {
             closing: watch::Sender::new(false),
             given_back: Mutex::default(),
             late: AtomicU64::new(0),
+            stranded: AtomicU64::new(0),
         });
         let (work, unfinished) = (Arc::clone(&shared), Arc::clone(&shared));
         let queue = JobQueue::builder("jobs")
@@ -132,10 +137,17 @@ impl Drain for Workers {
     fn drain(&self, deadline: Instant) -> Drained {
         self.stop_pulling();
         let mut drained = self.queue.drain(deadline);
+        if drained.left > 0 {
+            // These workers give their jobs back just now. The policy's cancel grace is for that.
+            let rest = self.queue.drain(Instant::now() + RETURN);
+            drained.left = 0;
+            drained += rest;
+        }
         if !self.puller.wait_deadline(deadline) {
             println!("a request for jobs is still open: NATS may count a job as ours for a while");
         }
         drained.given_back += self.shared.late.swap(0, Ordering::Relaxed);
+        drained.left += self.shared.stranded.swap(0, Ordering::Relaxed);
         drained
     }
 }
@@ -193,7 +205,10 @@ impl Shared {
             let Some(Taken { message, number, .. }) = late else { continue };
             match message.double_ack_with(AckKind::Nak(None)).await {
                 Ok(()) => _ = self.late.fetch_add(self.note_given_back(number), Ordering::Relaxed),
-                Err(error) => println!("cannot be given back {number}: {error}"),
+                Err(error) => {
+                    println!("cannot be given back {number}: {error}");
+                    self.stranded.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }
         Ok(())
@@ -227,9 +242,9 @@ impl Shared {
         loop {
             match self.link.wait(self.finish(taken)) {
                 Ok(()) => {
-                    // A machine with too much to do, for instance. No harm is done, but the time is too short.
+                    // The time is too short, or the machine has too much to do. Another worker may have begun, too.
                     if longest_silence.max(told.elapsed()) > self.ack_wait * 2 / 3 {
-                        println!("late {}: another worker may do this job, too", taken.number);
+                        println!("late {}", taken.number);
                     }
                     return Ok(());
                 }

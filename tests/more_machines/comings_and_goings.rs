@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | no accepted job is lost | each `Location` is in the stream of jobs, and has its event in the end |
 //! | a key is one job | as many jobs are in the stream as were accepted |
-//! | a job is done at least once, and twice only if it must be | all but one of its ends are in processes that were killed before the acknowledgement was confirmed |
+//! | a job is done at least once, and twice only if it must be | all but one of its ends are in processes that were killed before the acknowledgement was confirmed, or a worker was too slow |
 //! | no event is missed or doubled | each client has seen exactly the stream, from where it began |
 //! | a stop leaves nothing | the report of each stopped process says `0 left` |
 
@@ -135,9 +135,29 @@ struct Accepted {
     longest: Mutex<Duration>,
 }
 
-fn hand_in(balancer: SocketAddr, name: &str, dice: &mut Dice, accepted: &Accepted, over: &AtomicBool) {
+/// What the threads of the test are told.
+#[derive(Default)]
+struct Course {
+    /// No further jobs.
+    over: AtomicBool,
+    /// The last event that there will be. 0 while it is not known.
+    last: AtomicU64,
+    /// The test has failed: end at once.
+    failed: AtomicBool,
+}
+
+/// Ends the threads if the test fails between them. Otherwise the test would wait for them.
+struct Guard<'a>(&'a Course);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.0.failed.store(thread::panicking(), Ordering::Relaxed);
+    }
+}
+
+fn hand_in(balancer: SocketAddr, name: &str, dice: &mut Dice, accepted: &Accepted, course: &Course) {
     let mut number = 0;
-    while !over.load(Ordering::Relaxed) {
+    while !course.over.load(Ordering::Relaxed) {
         number += 1;
         let key = format!("{name}-{number}");
         // One in fifty takes longer than the grace of a stop.
@@ -148,6 +168,9 @@ fn hand_in(balancer: SocketAddr, name: &str, dice: &mut Dice, accepted: &Accepte
                 Some(answer) if answer.status == 202 => break answer.job(),
                 Some(answer) => assert!((500..505).contains(&answer.status), "{answer:?}"),
                 None => {}
+            }
+            if course.failed.load(Ordering::Relaxed) {
+                return;
             }
             accepted.repeated.fetch_add(1, Ordering::Relaxed);
             thread::sleep(Duration::from_millis(50));
@@ -170,12 +193,12 @@ fn hand_in(balancer: SocketAddr, name: &str, dice: &mut Dice, accepted: &Accepte
 }
 
 /// Listens, goes away now and then, comes back, and goes on until it has seen the last event.
-fn listen(balancer: SocketAddr, dice: &mut Dice, last: &AtomicU64) -> Listener {
+fn listen(balancer: SocketAddr, dice: &mut Dice, course: &Course) -> Listener {
     let mut listener = Listener::default();
     let mut leaves = Instant::now() + dice.pause(500, 4_000);
     loop {
-        let last = last.load(Ordering::Relaxed);
-        if last > 0 && listener.last() >= Some(last) {
+        let last = course.last.load(Ordering::Relaxed);
+        if (last > 0 && listener.last() >= Some(last)) || course.failed.load(Ordering::Relaxed) {
             return listener;
         }
         if !listener.is_connected() && !listener.connect(balancer) {
@@ -213,16 +236,17 @@ fn nothing_accepted_is_lost_while_replicas_come_and_go() {
     let (balancer, _haproxy) = place.haproxy(&addresses);
     let outside = Outside::new(&url);
 
-    let (accepted, over, last) = (Accepted::default(), AtomicBool::new(false), AtomicU64::new(0));
+    let (accepted, course) = (Accepted::default(), Course::default());
     let listeners = thread::scope(|scope| {
-        let (accepted, over, last) = (&accepted, &over, &last);
+        let (accepted, course) = (&accepted, &course);
+        let _guard = Guard(course);
         let listeners: Vec<_> = (0..LISTENERS)
-            .map(|it| scope.spawn(move || listen(balancer, &mut Dice::of(seed, 100 + it), last)))
+            .map(|it| scope.spawn(move || listen(balancer, &mut Dice::of(seed, 100 + it), course)))
             .collect();
         let posters: Vec<_> = (0..POSTERS)
             .map(|it| {
                 let mut dice = Dice::of(seed, 200 + it);
-                scope.spawn(move || hand_in(balancer, &format!("{seed}-{it}"), &mut dice, accepted, over))
+                scope.spawn(move || hand_in(balancer, &format!("{seed}-{it}"), &mut dice, accepted, course))
             })
             .collect();
         let (mut dice, end) = (Dice::of(seed, 0), Instant::now() + Duration::from_secs(seconds));
@@ -230,7 +254,7 @@ fn nothing_accepted_is_lost_while_replicas_come_and_go() {
             thread::sleep(dice.pause(200, 1_200));
             cast.change(&mut dice);
         }
-        over.store(true, Ordering::Relaxed);
+        course.over.store(true, Ordering::Relaxed);
         posters.into_iter().for_each(|poster| poster.join().unwrap());
         // The replicas are left in peace now, until each accepted job has its event.
         let jobs = accepted.jobs.lock().unwrap().len() as u64;
@@ -238,7 +262,7 @@ fn nothing_accepted_is_lost_while_replicas_come_and_go() {
             thread::sleep(Duration::from_millis(100));
             outside.last("EVENTS") >= jobs
         });
-        last.store(outside.last("EVENTS"), Ordering::Relaxed);
+        course.last.store(outside.last("EVENTS"), Ordering::Relaxed);
         listeners.into_iter().map(|listener| listener.join().unwrap()).collect::<Vec<_>>()
     });
     until("all jobs are acknowledged", || {
@@ -286,9 +310,11 @@ fn judge(accepted: &Accepted, lives: &[Life], listeners: &[Listener], outside: &
 
     // How often each job was done, how often with a confirmed acknowledgement, and how often without.
     let mut ends: BTreeMap<u64, [u64; 3]> = BTreeMap::new();
+    let mut late = BTreeSet::new();
     for life in lives {
         let confirmed: BTreeSet<u64> = life.jobs("acknowledged ").collect();
         let lost: BTreeSet<u64> = life.jobs("not acknowledged ").collect();
+        late.extend(life.jobs("late "));
         for job in life.jobs("did ") {
             let [did, with, without] = ends.entry(job).or_default();
             *did += 1;
@@ -300,8 +326,14 @@ fn judge(accepted: &Accepted, lives: &[Life], listeners: &[Listener], outside: &
     assert!(ends.keys().eq(&stored), "each accepted job was done, and nothing else");
     let mut twice = 0;
     for (job, [did, with, without]) in &ends {
-        // A killed process may have sent the last acknowledgement without living to print it.
-        assert!(*with <= 1 && with + without == *did, "job {job}, done {did} times:{}", story(*job, lives));
+        // A killed process may have sent the last acknowledgement without living to print it. A worker may be slower than
+        // the time to acknowledge, and says so.
+        let allowed = if late.contains(job) { *did } else { 1 };
+        assert!(
+            *with <= allowed && with + without == *did,
+            "job {job}, done {did} times:{}",
+            story(*job, lives)
+        );
         twice += did - 1;
     }
 
@@ -314,10 +346,12 @@ fn judge(accepted: &Accepted, lives: &[Life], listeners: &[Listener], outside: &
     let killed = lives.iter().filter(|life| life.end == End::Killed).count();
     let count = |start: &str| lives.iter().map(|life| life.jobs(start).count()).sum::<usize>();
     println!(
-        "{} jobs accepted ({} requests repeated, the longest until its 202: {:?}), all done; {twice} done twice",
+        "{} jobs accepted ({} requests repeated, the longest until its 202: {:?}), all done; {twice} done twice \
+         ({} workers were too slow)",
         jobs.len(),
         accepted.repeated.load(Ordering::Relaxed),
-        accepted.longest.lock().unwrap()
+        accepted.longest.lock().unwrap(),
+        late.len()
     );
     println!(
         "{} processes: {killed} killed, {} stopped; {} jobs begun, {} given back",
