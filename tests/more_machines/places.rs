@@ -45,8 +45,10 @@ impl Place {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let [.., high, low] = process::id().to_be_bytes();
         let ip = Ipv4Addr::new(127, 100 + NEXT.fetch_add(1, Ordering::Relaxed), high, low.clamp(1, 254));
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("more_machines-{name}"));
-        // A run that was killed may have left the folder behind.
+        // Two runs at once do not share their files.
+        let folder = format!("more_machines-{name}-{}", process::id());
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
+        // A run that was killed, and had the same number, may have left the folder behind.
         _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         Place { ip, folder }
@@ -117,7 +119,7 @@ backend replicas
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // The next run removes the files that remain now.
+        // It fails if NATS still writes. Then the files remain, in the folder for temporary files of the tests.
         _ = fs::remove_dir_all(&self.folder);
     }
 }
