@@ -15,6 +15,7 @@
 //!   report says how many jobs were given back (`workers.rs`).
 //! - The ids of events are the numbers of the stream, the same on every replica. A client that comes back to any replica
 //!   gets what it has missed, and then what is new, without a gap and without a double (`feed.rs`).
+//! - SIGHUP replaces the process: the new one takes the listener over when NATS is there, and the old one stops as usual.
 //! - While NATS cannot be reached, `/readyz` says so and jobs are refused with `Retry-After`. The process lives on, and
 //!   goes on when NATS is back (`link.rs`).
 //!
@@ -42,9 +43,12 @@ mod jobs;
 mod link;
 mod workers;
 
-use std::{env, error::Error, sync::Arc, time::Duration};
+use std::{env, error::Error, sync::Arc, thread, time::Duration};
 
-use softstop::{Context, Group, Request, Router, Server, StatusCode, StopPolicy};
+use softstop::{
+    Context, Group, GroupHandle, Request, Router, Server, Signal, StatusCode, StopPolicy,
+    handover::{Replacement, Takeover},
+};
 
 use self::{feed::Feed, link::Link, workers::Workers};
 
@@ -64,10 +68,16 @@ struct Arguments {
 
 fn main() -> Result<(), Failure> {
     let Arguments { nats, address, name, grace, ack_wait } = arguments()?;
+    let takeover = Takeover::from_environment()?;
     println!("looking for NATS at {}:{}", nats.host(), nats.port());
     let link = Arc::new(Link::open(nats, ack_wait)?);
     let feed = Arc::new(Feed::follow(&link));
     let workers = Arc::new(Workers::start(&link, &name, ack_wait)?);
+
+    if takeover.is_some() {
+        // The process that is replaced serves until then. An error here leaves it as it was.
+        link.wait_ready()?;
+    }
 
     let ready = {
         let (link, feed) = (Arc::clone(&link), Arc::clone(&feed));
@@ -93,16 +103,38 @@ fn main() -> Result<(), Failure> {
         context.stopping().wait();
         puller.stop_pulling();
     };
-    let outcome = Group::new()
-        .policy(StopPolicy::default().lame_duck(LAME_DUCK).grace(grace))
+    let policy = StopPolicy::default().lame_duck(LAME_DUCK).grace(grace);
+    let group = Group::new()
+        .policy(policy)
         .server(server)
         .drain("jobs", workers)
         .task("stops the pulling", stop_pulling)
-        .stop_on_signals()
-        .run();
+        .replaceable();
+    let handle = group.handle();
+    let signals = [Signal::Interrupt, Signal::Terminate, Signal::Quit, Signal::Hangup];
+    let mut group = group.stop_on(&signals, move |signal, count| match (signal, count) {
+        (Signal::Hangup, _) => {
+            replace(handle.clone());
+            None
+        }
+        (_, 1) => Some(policy),
+        _ => Some(StopPolicy::now()),
+    });
+    if let Some(takeover) = takeover {
+        group = group.takeover(takeover);
+    }
+    let outcome = group.run();
     println!("{}", outcome.as_ref().unwrap_or_else(|error| error.report()));
     link.close();
     outcome.map(drop).map_err(Failure::from)
+}
+
+/// Starts the new process, and hands over to it. On a thread of its own, because signals must not wait.
+fn replace(group: GroupHandle) {
+    thread::spawn(move || match group.replace(Replacement::default()) {
+        Ok(replaced) => println!("replaced by {}", replaced.pid),
+        Err(error) => println!("not replaced: {error}"),
+    });
 }
 
 fn arguments() -> Result<Arguments, Failure> {

@@ -140,12 +140,15 @@ impl Listener {
     }
 
     fn feed(&mut self, bytes: &[u8]) {
-        self.source.feed(bytes);
+        for byte in bytes {
+            self.source.feed(&[*byte]);
+            // The first id is where the client begins. The first events may come together with it.
+            if self.began.is_none() {
+                self.began = self.source.last_id.parse().ok();
+            }
+        }
         for event in self.source.dispatched.drain(..) {
             self.events.push((event.last_id.parse().unwrap(), event.data));
-        }
-        if self.began.is_none() {
-            self.began = self.source.last_id.parse().ok();
         }
     }
 
@@ -166,8 +169,8 @@ impl Listener {
     #[track_caller]
     pub(crate) fn has_no_gap_and_no_double(&self) {
         let began = self.began.expect("the server has said where the client begins");
-        let ids: Vec<u64> = self.events.iter().map(|(id, _)| *id).collect();
-        let expected: Vec<u64> = (began + 1..=began + ids.len() as u64).collect();
-        assert_eq!(ids, expected, "the events of a client");
+        for (expected, (id, text)) in (began + 1..).zip(&self.events) {
+            assert_eq!(*id, expected, "{text:?}, in the events after {began}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Three replicas behind HAProxy, under load, are killed, stopped and started again at random.
+//! Three replicas behind HAProxy, under load, are killed, stopped and started again, or replaced by handover, at random.
 //!
 //! | promise | how it is checked |
 //! | --- | --- |
@@ -56,12 +56,14 @@ impl Dice {
     }
 }
 
-/// How the life of a process ended, and what it has printed.
+/// How the life of a replica ended, and what it has printed: its process, and those that have replaced it by handover.
 struct Life {
     replica: usize,
     end: End,
     printed: Vec<String>,
     times: Vec<Instant>,
+    /// How many processes it was.
+    processes: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +84,10 @@ struct Cast<'a> {
     nats: &'a str,
     running: Vec<Option<Replica>>,
     over: Vec<Life>,
+    /// How often each of the running replicas was replaced by handover.
+    replaced: [usize; REPLICAS],
+    /// Handovers that were refused, because an older process was still draining.
+    refused: usize,
 }
 
 impl Cast<'_> {
@@ -95,25 +101,38 @@ impl Cast<'_> {
             End::Stopped => {
                 replica.process.signal("TERM");
                 let printed = replica.stopped();
-                let report = printed.iter().find(|line| line.starts_with("jobs: drained: "));
-                assert!(report.is_some_and(|report| report.ends_with(", 0 left")), "{printed:#?}");
+                let reports = printed.iter().filter(|line| line.starts_with("jobs: drained: "));
+                let clean = reports.filter(|report| report.ends_with(", 0 left")).count();
+                assert_eq!(clean, 1 + self.replaced[number], "{printed:#?}");
                 printed
             }
         };
         let times = std::mem::take(&mut replica.process.times);
-        self.over.push(Life { replica: number, end, printed, times });
+        let processes = 1 + std::mem::take(&mut self.replaced[number]);
+        self.over.push(Life { replica: number, end, printed, times, processes });
         replica.address
+    }
+
+    /// A new process takes the listener over, and the old one drains.
+    fn replace(&mut self, number: usize) {
+        let replica = self.running[number].as_mut().expect("each replica runs between two choices");
+        if replica.process.replace() {
+            self.replaced[number] += 1;
+        } else {
+            self.refused += 1;
+        }
     }
 
     /// Some replicas go and come back.
     fn change(&mut self, dice: &mut Dice) {
         let first = dice.roll(REPLICAS as u64) as usize;
-        let (count, end) = match dice.roll(10) {
+        let (count, end) = match dice.roll(14) {
             0..5 => (1, End::Stopped),
             5..8 => (1, End::Killed),
             8 => (2, End::Killed),
             // All at once: for a moment there is no server.
-            _ => (REPLICAS, End::Killed),
+            9 => (REPLICAS, End::Killed),
+            _ => return self.replace(first),
         };
         let numbers: Vec<usize> = (0..count).map(|more| (first + more) % REPLICAS).collect();
         let addresses: Vec<SocketAddr> = numbers.iter().map(|&number| self.end(number, end)).collect();
@@ -230,8 +249,13 @@ fn nothing_accepted_is_lost_while_replicas_come_and_go() {
     let url = nats.url();
     let start =
         |number: usize| Replica::ready(&url, (place.ip, 0).into(), &format!("replica{number}"), &OPTIONS);
-    let mut cast =
-        Cast { nats: &url, running: (0..REPLICAS).map(|it| Some(start(it))).collect(), over: Vec::new() };
+    let mut cast = Cast {
+        nats: &url,
+        running: (0..REPLICAS).map(|it| Some(start(it))).collect(),
+        over: Vec::new(),
+        replaced: [0; REPLICAS],
+        refused: 0,
+    };
     let addresses: Vec<SocketAddr> = cast.running.iter().flatten().map(|replica| replica.address).collect();
     let (balancer, _haproxy) = place.haproxy(&addresses);
     let outside = Outside::new(&url);
@@ -270,13 +294,14 @@ fn nothing_accepted_is_lost_while_replicas_come_and_go() {
         outside.open() == Open { not_delivered: 0, not_acknowledged: 0 }
     });
     (0..REPLICAS).for_each(|replica| _ = cast.end(replica, End::Stopped));
+    println!("{} handovers refused, because an older process was still draining", cast.refused);
     judge(&accepted, &cast.over, &listeners, &outside);
 }
 
 /// Everything that was printed about a job, in the order of time.
 fn story(job: u64, lives: &[Life]) -> String {
     let mut lines = Vec::new();
-    for (number, Life { replica, end, printed, times }) in lives.iter().enumerate() {
+    for (number, Life { replica, end, printed, times, .. }) in lives.iter().enumerate() {
         let of_job = printed.iter().zip(times).filter(|(line, _)| {
             line.split([' ', ':']).any(|word| word == job.to_string()) || line.contains("NATS")
         });
@@ -340,7 +365,10 @@ fn judge(accepted: &Accepted, lives: &[Life], listeners: &[Listener], outside: &
     for listener in listeners {
         listener.has_no_gap_and_no_double();
         let began = listener.began.unwrap() as usize;
-        assert_eq!(listener.events, events[began..], "a client has seen the stream");
+        assert!(
+            listener.events == events[began..],
+            "a client has seen the stream from {began} on, and its end"
+        );
     }
 
     let killed = lives.iter().filter(|life| life.end == End::Killed).count();
@@ -354,9 +382,10 @@ fn judge(accepted: &Accepted, lives: &[Life], listeners: &[Listener], outside: &
         late.len()
     );
     println!(
-        "{} processes: {killed} killed, {} stopped; {} jobs begun, {} given back",
-        lives.len(),
+        "{} processes: {killed} killed, {} stopped, {} replaced by handover; {} jobs begun, {} given back",
+        lives.iter().map(|life| life.processes).sum::<usize>(),
         lives.len() - killed,
+        lives.iter().map(|life| life.processes - 1).sum::<usize>(),
         count("begun "),
         count("given back ")
     );

@@ -15,6 +15,8 @@ use crate::support::{HUNG, until};
 /// A process that is killed with its owner, if it has not ended before.
 pub(crate) struct Process {
     child: Child,
+    /// The process that has replaced the first one, and prints into the same pipe.
+    successor: Option<u32>,
     lines: Receiver<(Instant, String)>,
     /// What was printed so far, as far as it was read.
     printed: Vec<String>,
@@ -52,7 +54,7 @@ impl Process {
             let lines = BufReader::new(from).lines().map_while(Result::ok);
             lines.for_each(|line| _ = sender.send((Instant::now(), line)));
         });
-        Process { child, lines, printed: Vec::new(), times: Vec::new() }
+        Process { child, successor: None, lines, printed: Vec::new(), times: Vec::new() }
     }
 
     /// The next line with this text.
@@ -75,17 +77,31 @@ impl Process {
     /// Sends a signal by its name, as in `TERM`.
     #[track_caller]
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
+        let id = self.successor.unwrap_or(self.child.id());
+        let status = Command::new("kill").args(["-s", name, &id.to_string()]).status().unwrap();
+        assert!(status.success(), "SIG{name} to {id}: {:#?}", self.printed);
     }
 
-    /// Waits until the process has ended. Returns all that it has printed.
+    /// Asks the process to replace itself, and waits for the outcome. False if the process refuses.
+    #[track_caller]
+    pub(crate) fn replace(&mut self) -> bool {
+        self.signal("HUP");
+        let line = self.line("replaced");
+        let successor = line.strip_prefix("replaced by ").map(|id| id.parse().unwrap());
+        self.successor = successor.or(self.successor);
+        successor.is_some()
+    }
+
+    /// Waits until the process and its successors have ended. Returns the status of the first one, and all that they have
+    /// printed.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> (ExitStatus, Vec<String>) {
         while let Ok((time, line)) = self.lines.recv_timeout(HUNG) {
             self.printed.push(line);
             self.times.push(time);
         }
+        // The pipe has ended, and with it all successors.
+        self.successor = None;
         until("the process ends", || self.child.try_wait().unwrap().is_some());
         (self.child.wait().unwrap(), std::mem::take(&mut self.printed))
     }
@@ -93,6 +109,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if let Some(successor) = self.successor {
+            _ = Command::new("kill")
+                .args(["-s", "KILL", &successor.to_string()])
+                .stderr(Stdio::null())
+                .status();
+        }
         // Both fail only if the process has ended already.
         _ = self.child.kill();
         _ = self.child.wait();
