@@ -61,6 +61,14 @@ impl Feed {
         self.reached.borrow().is_some()
     }
 
+    /// Waits for that, but not longer than [`PATIENCE`].
+    pub(crate) fn wait_until_begun(&self) -> Result<(), Failure> {
+        match self.waits_until_reached(0) {
+            true => Ok(()),
+            false => Err(format!("NATS has not been reachable for {PATIENCE:?}").into()),
+        }
+    }
+
     /// The response that makes a client a subscriber: first what the client has missed, then what is new.
     pub(crate) fn subscribe(&self, request: &Request) -> Response {
         let Some(tip) = *self.reached.borrow() else { return unavailable("NATS was not reachable yet\n") };

@@ -158,11 +158,6 @@ impl Link {
         }
     }
 
-    /// Waits until NATS is there, but not longer than [`PATIENCE`].
-    pub(crate) fn wait_ready(&self) -> Result<(), Failure> {
-        self.wait(async { Ok::<_, Failure>(_ = self.ready().await) })
-    }
-
     /// Waits until this connection is lost. Another one may be there by then.
     pub(crate) async fn lost(&self, number: u64) {
         let mut reach = self.reach.clone();

@@ -76,7 +76,7 @@ fn main() -> Result<(), Failure> {
 
     if takeover.is_some() {
         // The process that is replaced serves until then. An error here leaves it as it was.
-        link.wait_ready()?;
+        feed.wait_until_begun()?;
     }
 
     let ready = {
@@ -96,10 +96,12 @@ fn main() -> Result<(), Failure> {
         .get("/events", move |request: &Request| subscribe.subscribe(request));
     let server = Server::builder().name(name).listen(address).routes(routes).build();
     let handle = server.handle();
-    // The stop of the workers begins together with the stop of the servers, and not after it.
+    // A replica that cannot listen must not take jobs, so a task of the group begins to pull: tasks start when the servers
+    // serve. The pulling ends when the stop begins, and not when the servers have stopped.
     let puller = Arc::clone(&workers);
-    let stop_pulling = move |context: &Context| {
+    let pull = move |context: &Context| {
         handle.addresses().iter().for_each(|address| println!("listening on http://{address}/jobs"));
+        puller.start_pulling();
         context.stopping().wait();
         puller.stop_pulling();
     };
@@ -108,7 +110,7 @@ fn main() -> Result<(), Failure> {
         .policy(policy)
         .server(server)
         .drain("jobs", workers)
-        .task("stops the pulling", stop_pulling)
+        .task("pulls jobs", pull)
         .replaceable();
     let handle = group.handle();
     let signals = [Signal::Interrupt, Signal::Terminate, Signal::Quit, Signal::Hangup];

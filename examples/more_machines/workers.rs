@@ -104,7 +104,7 @@ enum Halt {
 }
 
 impl Workers {
-    /// Starts the threads and the pulling. Jobs come as soon as NATS is there.
+    /// Starts the threads.
     pub(crate) fn start(link: &Arc<Link>, name: &str, ack_wait: Duration) -> Result<Workers, Failure> {
         let shared = Arc::new(Shared {
             link: Arc::clone(link),
@@ -121,10 +121,13 @@ impl Workers {
             .workers(THREADS)
             .on_unfinished(move |taken, why| unfinished.halt(&taken, &why))
             .start(move |taken: &mut Taken, context: &Context| work.work(taken, context))?;
-        let queue = Arc::new(queue);
-        let puller = WaitGroup::new();
-        link.spawn(pull(Arc::clone(&shared), Arc::clone(&queue), puller.guard()));
-        Ok(Workers { queue, shared, puller })
+        Ok(Workers { queue: Arc::new(queue), shared, puller: WaitGroup::new() })
+    }
+
+    /// From now on jobs are pulled, as soon as NATS is there.
+    pub(crate) fn start_pulling(&self) {
+        let (shared, queue) = (Arc::clone(&self.shared), Arc::clone(&self.queue));
+        self.shared.link.spawn(pull(shared, queue, self.puller.guard()));
     }
 
     /// No job begins any more. What has begun goes on until the drain's deadline.
