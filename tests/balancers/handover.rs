@@ -6,6 +6,7 @@ use crate::{
     load::{Clients, Load},
     network::Network,
     replica::{Place, Replica, Transport},
+    rolling::{PATIENT_CADDY, PATIENT_ENVOY, PATIENT_HAPROXY},
 };
 
 /// Replacements, five of each replica.
@@ -41,7 +42,7 @@ fn loses_nothing(transport: Transport, balancer: impl FnOnce(&[Place<'_>; 2]) ->
 #[test]
 #[ignore = "needs root, ip, unshare, nsenter and haproxy"]
 fn haproxy_does_not_notice_a_reload() {
-    loses_nothing(Transport::Tcp, |_| Balancer::haproxy(&[]));
+    loses_nothing(Transport::Tcp, |_| Balancer::haproxy(&[PATIENT_HAPROXY]));
 }
 
 #[test]
@@ -53,13 +54,13 @@ fn nginx_does_not_notice_a_reload() {
 #[test]
 #[ignore = "needs root, ip, unshare, nsenter and envoy"]
 fn envoy_does_not_notice_a_reload() {
-    loses_nothing(Transport::Tcp, |_| Balancer::envoy(&[]));
+    loses_nothing(Transport::Tcp, |_| Balancer::envoy(&[PATIENT_ENVOY]));
 }
 
 #[test]
 #[ignore = "needs root, ip, unshare, nsenter and caddy"]
 fn caddy_does_not_notice_a_reload() {
-    loses_nothing(Transport::Tcp, |_| Balancer::caddy(&[]));
+    loses_nothing(Transport::Tcp, |_| Balancer::caddy(&[PATIENT_CADDY]));
 }
 
 #[test]

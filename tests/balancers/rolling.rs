@@ -13,9 +13,17 @@ const MANY: usize = 10;
 const SOME: usize = 4;
 // The shipped interval of the health checks, and a shorter one, so that a test takes less time.
 const FASTER_HAPROXY: Change<'_> = ("inter 500ms", "inter 100ms");
-const FASTER_ENVOY: [Change<'_>; 2] =
-    [("interval: 0.5s", "interval: 0.1s"), ("update_merge_window: 1s", "update_merge_window: 0.1s")];
+const FASTER_ENVOY: [Change<'_>; 3] = [
+    ("interval: 0.5s", "interval: 0.1s"),
+    ("update_merge_window: 1s", "update_merge_window: 0.1s"),
+    PATIENT_ENVOY,
+];
 const FASTER_CADDY: Change<'_> = ("health_interval 500ms", "health_interval 100ms");
+// The shipped patience of a health check, and a longer one. On a busy machine, both replicas may need longer than a second
+// for an answer, and then the balancer has none that it takes for healthy.
+pub(crate) const PATIENT_HAPROXY: Change<'_> = ("timeout check 1s", "timeout check 10s");
+pub(crate) const PATIENT_ENVOY: Change<'_> = ("- timeout: 1s", "- timeout: 10s");
+pub(crate) const PATIENT_CADDY: Change<'_> = ("health_timeout 1s", "health_timeout 10s");
 /// Much longer than a balancer needs to take a replica out with these intervals, because a busy machine delays every check.
 const LAME_DUCK: &[&str] = &["--lame-duck", "1500ms"];
 const NO_LAME_DUCK: &[&str] = &["--lame-duck", "0s"];
@@ -83,7 +91,7 @@ fn fails_without_a_lame_duck(balancer: fn(&[Change<'_>]) -> Balancer, status: &s
 #[ignore = "needs root, ip, unshare, nsenter and haproxy"]
 fn haproxy_loses_nothing() {
     with_places(Transport::Tcp, |places| {
-        let haproxy = || Balancer::haproxy(&[FASTER_HAPROXY]);
+        let haproxy = || Balancer::haproxy(&[FASTER_HAPROXY, PATIENT_HAPROXY]);
         let seen = restart(places, LAME_DUCK, MANY, Clients::NewAndKept, haproxy, [nothing, nothing]);
         assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
     });
@@ -100,7 +108,7 @@ fn haproxy_over_unix_sockets_loses_nothing() {
     with_places(Transport::Unix, |places| {
         let addresses = over_unix(places, "unix@");
         let [first, second] = addresses.each_ref().map(|(old, new)| (&**old, &**new));
-        let haproxy = || Balancer::haproxy(&[FASTER_HAPROXY, first, second]);
+        let haproxy = || Balancer::haproxy(&[FASTER_HAPROXY, PATIENT_HAPROXY, first, second]);
         let seen = restart(places, LAME_DUCK, SOME, Clients::NewAndKept, haproxy, [nothing, nothing]);
         assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
     });
@@ -132,7 +140,7 @@ fn envoy_fails_requests_without_a_lame_duck() {
 #[ignore = "needs root, ip, unshare, nsenter and caddy"]
 fn caddy_loses_nothing() {
     with_places(Transport::Tcp, |places| {
-        let caddy = || Balancer::caddy(&[FASTER_CADDY]);
+        let caddy = || Balancer::caddy(&[FASTER_CADDY, PATIENT_CADDY]);
         let seen = restart(places, LAME_DUCK, MANY, Clients::NewAndKept, caddy, [nothing, nothing]);
         assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
     });
