@@ -8,17 +8,20 @@ use super::{
     bench::arguments::Bench,
     check::arguments::Check,
     control,
-    serve::{ControlOptions, keep_alive::KeepAlive, orchestration::Orchestration},
+    serve::{ControlOptions, keep_alive::KeepAlive, orchestration::Orchestration, supervisor},
 };
 
 /// An HTTP/1.1 server that stops gracefully: it finishes the requests in flight, and a report says what became of each.
 ///
 /// Without a subcommand, the program serves three servers: hello, name and echo. SIGINT, SIGTERM, SIGHUP or SIGQUIT
-/// stops them. A second signal, half a second later or more, ends the program at once. Exit status: 0 everything closed
-/// cleanly, 1 the program could not start or failed, 2 the stop cut something off, 64 the command line makes no sense.
+/// stops them. A second signal, half a second later or more, ends the program at once. With --control, SIGHUP replaces
+/// the process. Exit status: 0 everything closed cleanly, 1 the program could not start or failed, 2 the stop cut
+/// something off, 64 the command line makes no sense.
 ///
 /// An ADDRESS is host:port. `:8080` means every address of both families. `localhost:8080` means both 127.0.0.1 and
-/// ::1. `0.0.0.0:8080` means every IPv4 address. `[::]:8080` means every IPv6 address alone.
+/// ::1. `0.0.0.0:8080` means every IPv4 address. `[::]:8080` means every IPv6 address alone. `unix:/PATH` and `unix:@NAME`
+/// mean a Unix-domain socket; `?mode=0660&owner=NAME&group=NAME` behind the path says who may connect. `systemd` means all
+/// listeners that the process has inherited, `fd:NAME` those of this name (see systemd.socket).
 ///
 /// When a stop begins, the program refuses new clients at once. Clients that have begun to connect are still served.
 #[derive(Debug, Parser)]
@@ -106,6 +109,8 @@ pub(crate) struct Serve {
     pub(crate) orchestration: Orchestration,
     #[command(flatten)]
     pub(crate) control: ControlOptions,
+    #[command(flatten)]
+    pub(crate) supervisor: supervisor::Options,
     #[command(flatten)]
     pub(crate) keep_alive: KeepAlive,
 }

@@ -26,6 +26,15 @@ use crate::{
 /// How long the group waits at least until the members' values are dropped, however short the bound of the stop.
 const LEAVING: Duration = Duration::from_secs(1);
 
+/// The companion of a group that has ended. At its drop the companion lets go of the user's values.
+struct Released(Arc<dyn Companion>);
+
+impl Drop for Released {
+    fn drop(&mut self) {
+        self.0.lets_go();
+    }
+}
+
 impl Group {
     /// Binds all servers, then starts them and the tasks, and waits for the end: a stop, a failure, or that all servers
     /// (in a group without servers, all tasks) have ended by themselves. Then everything is stopped, stage by stage.
@@ -61,7 +70,8 @@ impl Group {
     fn drop_members(self) {
         let now = Instant::now();
         let until = self.handle.lifecycle.end().map_or(now, |end| end.max(now)) + LEAVING;
-        let group = Contained::new(self);
+        let companion = self.handle.lifecycle.companion.get();
+        let group = Contained::new((self, companion.map(Released)));
         match thread::Builder::new().name("group drops".to_owned()).spawn(move || drop(group)) {
             Ok(thread) => {
                 if join_until(vec![thread], until) > 0 {
@@ -97,10 +107,12 @@ impl Group {
         let lifecycle = Arc::clone(&self.handle.lifecycle);
         lifecycle.expect_drains(self.drains.iter().map(|drain| (drain.stage, drain.name.clone())));
         task::start(std::mem::take(&mut self.tasks), &lifecycle, &stages);
+        self.when_serving.call("when serving", &self.handle);
         tell(lifecycle.wait_for_stop());
         if let Some(companion) = &companion {
             companion.stops();
         }
+        self.when_stopping.call("when stopping", &self.handle);
         // Contexts call back to users' code, which must not hold up the steps.
         aside::cancel(&hint);
         while let Some(step) = lifecycle.step() {
@@ -149,20 +161,18 @@ impl Group {
                 }
             }
         }
-        // Before the first request is served, so that the first readiness check gets the right answer.
-        if let Some(readiness) = self.handle.lifecycle.readiness() {
-            self.servers.iter().for_each(|server| server.part.handle().set_ready(readiness));
-        }
+        // Before the first request is served, because its handler may set the readiness of the group.
+        let handles: Vec<(usize, ServerHandle)> =
+            self.servers.iter().map(|server| (server.stage, server.part.handle())).collect();
+        self.handle.lifecycle.expect_servers(&handles);
         // The bindings after the one that fails are dropped here, which frees their addresses. The stop below needs that,
         // because it would wait for a server that is still being started.
         let served = bindings.into_iter().try_for_each(|binding| binding.serve(Some(lifetime)));
         if let Err(error) = served {
+            self.handle.lifecycle.expect_servers(&[]);
             let servers = self.servers.iter().map(|server| server.part.stop(StopPolicy::now())).collect();
             return Err(GroupError::new(GroupReport { servers, ..GroupReport::default() }, error));
         }
-        let handles: Vec<(usize, ServerHandle)> =
-            self.servers.iter().map(|server| (server.stage, server.part.handle())).collect();
-        self.handle.lifecycle.expect_servers(&handles);
         for (number, (_, handle)) in handles.iter().enumerate() {
             let lifecycle = Arc::clone(&self.handle.lifecycle);
             handle.when_stopped(Box::new(move || lifecycle.server_ended(number)));

@@ -35,8 +35,9 @@ use crate::{
     sync::{lock, wait},
 };
 
-/// How long the end of a group waits for answers that are being written at the control socket.
-const LAST_ANSWERS: Duration = Duration::from_millis(500);
+/// How long the end of a group waits for answers that are being written at the control socket. Longer than
+/// [`CHARGED`](super::offering::CHARGED), so that a client of `reload` has its answer even if the drain takes no time.
+const LAST_ANSWERS: Duration = Duration::from_millis(1500);
 
 /// Everything about the handovers of one group.
 #[derive(Debug)]
@@ -110,6 +111,13 @@ impl Drop for Speaker {
     }
 }
 
+/// How a process begins.
+pub(super) enum Beginning {
+    Alone,
+    /// Another process has to say `yours` first.
+    Takeover,
+}
+
 /// What a stop does now.
 pub(super) enum StopAnswer {
     /// The group stops now.
@@ -178,21 +186,26 @@ impl Handover {
 
     // ---- starting ---------------------------------------------------------------------------------------------
 
-    /// The servers serve. `takes_over`: another process has to say `yours` first.
+    /// The servers serve. Fails if a stop was asked for before.
     pub(super) fn starts(
         &self,
         servers: Vec<ServerHandle>,
         over: Arc<Bell>,
         generation: u32,
-        takes_over: bool,
-    ) {
+        beginning: Beginning,
+    ) -> Result<(), StopAsked> {
         let mut state = lock(&self.state);
         state.servers = servers;
         state.over = Some(over);
         state.generation = generation;
-        if matches!(state.role, Role::Starting) {
-            state.role = if takes_over { Role::TakingOver } else { Role::InCharge };
+        if !matches!(state.role, Role::Starting) {
+            return Err(StopAsked);
         }
+        state.role = match beginning {
+            Beginning::Alone => Role::InCharge,
+            Beginning::Takeover => Role::TakingOver,
+        };
+        Ok(())
     }
 
     /// This process is the one that serves.
@@ -332,6 +345,14 @@ impl Handover {
         }
     }
 
+    /// Lets go of what belongs to the user. The handlers of a server may have a handle of the group, and the group's handle has
+    /// this value.
+    pub(super) fn lets_go(&self) {
+        let servers = std::mem::take(&mut lock(&self.state).servers);
+        let watcher = std::mem::take(&mut lock(&self.setup).watcher);
+        drop((servers, watcher));
+    }
+
     /// The group has ended. Waits a moment for the threads that tell others about that.
     pub(super) fn ends(&self, ended: Ended) {
         let control = {
@@ -376,7 +397,7 @@ impl Handover {
     }
 }
 
-/// A stop was asked for while the new process initialised.
+/// A stop was asked for before.
 #[derive(Debug)]
 pub(super) struct StopAsked;
 

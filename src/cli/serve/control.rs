@@ -4,7 +4,8 @@ use std::{path::PathBuf, thread};
 
 use clap::Args;
 use softstop::{
-    Group, Signal, StopPolicy,
+    Group, ServerHandle, Signal, StopPolicy,
+    deploy::Supervisor,
     handover::{HandoverError, HandoverEvent, Replacement, Takeover},
 };
 
@@ -48,6 +49,7 @@ impl ControlOptions {
         group: Group,
         takeover: Option<Takeover>,
         pid_file: Option<PidFile>,
+        admin: Option<ServerHandle>,
     ) -> Group {
         let group = match &self.control {
             Some(path) => group.control(path),
@@ -57,32 +59,38 @@ impl ControlOptions {
             Some(takeover) => group.takeover(takeover),
             None => group,
         };
-        match pid_file {
-            Some(file) => group.on_handover(move |event| {
-                if let HandoverEvent::InCharge { .. } = event
-                    && let Err(error) = file.write()
-                {
+        group.on_handover(move |event| match (event, &pid_file, &admin) {
+            // A successor that has failed may have written the file before.
+            (HandoverEvent::InCharge { .. } | HandoverEvent::Failed { .. }, Some(file), _) => {
+                if let Err(error) = file.write() {
                     log::error!("{error}");
                 }
-            }),
-            None => group,
-        }
+            }
+            // The admin server stops last otherwise. Here the new process has one at the same address, and a request must not
+            // reach the one or the other by chance.
+            (HandoverEvent::HandedOver { .. }, _, Some(admin)) => admin.request_stop(StopPolicy::default()),
+            _ => {}
+        })
     }
 
     /// The signals of the group: as always, but with a control socket SIGHUP replaces the process.
-    pub(super) fn signals(&self, group: Group, policy: StopPolicy) -> Group {
+    pub(super) fn signals(&self, group: Group, policy: StopPolicy, supervisor: &Supervisor) -> Group {
         if self.control.is_none() {
             return group.stop_on_signals();
         }
-        let handle = group.handle();
+        let (handle, supervisor) = (group.handle(), supervisor.clone());
         let mut presses = 0;
         let signals = [Signal::Interrupt, Signal::Terminate, Signal::Hangup, Signal::Quit];
         group.stop_on(&signals, move |signal, _| {
             if signal == Signal::Hangup {
-                let handle = handle.clone();
+                let (handle, supervisor) = (handle.clone(), supervisor.clone());
                 let reload = move || {
+                    // The supervisor may wait for both words since it has sent the signal, even if the reload is refused.
+                    supervisor.notify().inspect(|notify| notify.reloading());
                     // The library logs the outcome.
-                    _ = handle.replace(Replacement::default());
+                    if handle.replace(Replacement::default()).is_err() {
+                        supervisor.notify().inspect(|notify| notify.ready());
+                    }
                 };
                 if let Err(error) = thread::Builder::new().name("reload".to_owned()).spawn(reload) {
                     log::error!("{signal}: no thread for a reload: {error}");
