@@ -115,6 +115,8 @@ pub mod body;
 #[cfg(not(loom))]
 mod config;
 #[cfg(not(loom))]
+pub mod deploy;
+#[cfg(not(loom))]
 mod engine;
 #[cfg(not(loom))]
 mod error;

@@ -8,7 +8,7 @@ use super::{
     bench::arguments::Bench,
     check::arguments::Check,
     control,
-    serve::{ControlOptions, orchestration::Orchestration},
+    serve::{ControlOptions, orchestration::Orchestration, supervisor},
 };
 
 /// An HTTP/1.1 server that stops gracefully: it finishes the requests in flight, and a report says what became of each.
@@ -106,6 +106,8 @@ pub(crate) struct Serve {
     pub(crate) orchestration: Orchestration,
     #[command(flatten)]
     pub(crate) control: ControlOptions,
+    #[command(flatten)]
+    pub(crate) supervisor: supervisor::Options,
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

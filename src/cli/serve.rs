@@ -3,7 +3,9 @@
 mod admin;
 mod control;
 pub(crate) mod orchestration;
+mod orphans;
 mod pid_file;
+pub(crate) mod supervisor;
 
 use std::{
     fmt::Display,
@@ -22,6 +24,10 @@ pub(crate) use self::control::ControlOptions;
 use super::{UNCLEAN, arguments::Serve, destination::Destination, services, words::say};
 
 pub(crate) fn serve(options: &Serve) -> ExitCode {
+    let supervisor = match supervisor::prepare(&options.supervisor) {
+        Ok(supervisor) => supervisor,
+        Err(error) => return fail(error),
+    };
     // Opened before the servers start, so that an unwritable path is an error at once.
     let files = destination(options.report.as_deref())
         .and_then(|report| Ok((report, destination(options.timeline.as_deref())?)));
@@ -35,7 +41,7 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
         .grace(options.grace)
         .cancel_grace(options.cancel_grace)
         .quiet(options.quiet_period);
-    let group = options.control.signals(Group::new().policy(policy), policy);
+    let group = options.control.signals(Group::new().policy(policy), policy, &supervisor);
     let exit = options.exit_route.then(|| (group.handle(), policy));
     let not_ready = options.orchestration.ready_status.into();
     let server = |name, address, routes| server(name, address, routes, options, recorder.as_ref());
@@ -64,7 +70,8 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
         Ok(takeover) => takeover,
         Err(error) => return fail(error),
     };
-    let outcome = options.control.prepare(group, takeover, pid_file.clone()).run();
+    let group = options.control.prepare(group, takeover, pid_file.clone(), &supervisor);
+    let outcome = supervisor.attend(group).run();
     if let Some(file) = pid_file {
         file.remove();
     }

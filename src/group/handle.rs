@@ -6,7 +6,11 @@ use super::{
     companion::StopTiming,
     lifecycle::{GroupLifecycle, tell},
 };
-use crate::stop::{Readiness, StopPolicy};
+use crate::{
+    engine::run::RollCall,
+    server::ServerHandle,
+    stop::{Readiness, StopPolicy},
+};
 
 /// Stops a [`Group`](super::Group), or sets its readiness, from anywhere: a handler, a task, another thread. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -47,5 +51,15 @@ impl GroupHandle {
     /// effect.
     pub fn set_ready(&self, readiness: Readiness) {
         self.lifecycle.set_ready(readiness);
+    }
+
+    /// Waits until the group is over, at most until this moment. Returns whether the group is over.
+    pub(crate) fn wait_over(&self, until: Instant) -> bool {
+        self.lifecycle.wait_over(until)
+    }
+
+    /// Asks every event loop of every server to take a turn.
+    pub(crate) fn ask_for_a_turn(&self) -> Vec<RollCall> {
+        self.lifecycle.servers_left().iter().filter_map(ServerHandle::ask_for_a_turn).collect()
     }
 }

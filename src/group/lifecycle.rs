@@ -274,6 +274,26 @@ impl GroupLifecycle {
         }
     }
 
+    /// Waits until the group is over, at most until this moment. Returns whether the group is over.
+    pub(super) fn wait_over(&self, until: Instant) -> bool {
+        let mut state = lock(&self.state);
+        while !matches!(state.progress, Progress::Over { .. }) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// The servers that have not ended.
+    pub(super) fn servers_left(&self) -> Vec<ServerHandle> {
+        let state = lock(&self.state);
+        let left = state.outcomes.servers.iter().filter(|server| server.outcome.is_none());
+        left.map(|server| server.member.clone()).collect()
+    }
+
     /// Waits for the tasks and drains of all steps, a moment longer than the stop lasts.
     pub(super) fn wait_for_the_rest(&self) {
         let mut state = lock(&self.state);

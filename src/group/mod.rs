@@ -4,6 +4,7 @@
 // with its handles. `schedule` decides how the steps share the time of the stop.
 
 mod aside;
+mod callbacks;
 #[cfg_attr(
     not(all(feature = "deploy", target_os = "linux")),
     allow(dead_code, reason = "without handovers, a group has no companion")
@@ -23,6 +24,7 @@ mod task;
 
 use std::{fmt, io, sync::Arc};
 
+use callbacks::Callbacks;
 pub(crate) use companion::Companion;
 #[cfg(all(feature = "deploy", target_os = "linux"))]
 pub(crate) use companion::{Given, StopTiming};
@@ -80,6 +82,8 @@ pub struct Group {
     stage: usize,
     handle: GroupHandle,
     signals: Option<io::Result<SignalThread>>,
+    when_serving: Callbacks,
+    when_stopping: Callbacks,
 }
 
 /// A member of the group, and the stage in which it is stopped.
@@ -100,6 +104,8 @@ impl Group {
             stage: 0,
             handle: GroupHandle::new(),
             signals: None,
+            when_serving: Callbacks::default(),
+            when_stopping: Callbacks::default(),
         }
     }
 

@@ -97,10 +97,12 @@ impl Group {
         let lifecycle = Arc::clone(&self.handle.lifecycle);
         lifecycle.expect_drains(self.drains.iter().map(|drain| (drain.stage, drain.name.clone())));
         task::start(std::mem::take(&mut self.tasks), &lifecycle, &stages);
+        self.when_serving.call("when serving", &self.handle);
         tell(lifecycle.wait_for_stop());
         if let Some(companion) = &companion {
             companion.stops();
         }
+        self.when_stopping.call("when stopping", &self.handle);
         // Contexts call back to users' code, which must not hold up the steps.
         aside::cancel(&hint);
         while let Some(step) = lifecycle.step() {

@@ -222,14 +222,9 @@ impl ServerHandle {
         AskedForProgress { name: self.name(), asked: run.map(|run| (run.begin_progress(), run)) }
     }
 
-    /// Whether every event loop of the run that is under way has taken a turn from now on, or has left. Waits for that at most until
-    /// `deadline`. True if the server does not run.
-    #[allow(dead_code, reason = "the watchdog will ask")]
-    pub(crate) fn loops_turn(&self, deadline: Instant) -> bool {
-        match self.lifecycle.run() {
-            Some(run) => run.call_the_roll(Subject::Turning).wait_until(deadline).0 == 0,
-            None => true,
-        }
+    /// Asks every event loop of the run that is under way to take a turn. `None` if the server does not run.
+    pub(crate) fn ask_for_a_turn(&self) -> Option<RollCall> {
+        self.lifecycle.run().map(|run| run.call_the_roll(Subject::Turning))
     }
 
     /// Whether both control one server.
@@ -278,7 +273,7 @@ pub(crate) struct AskedForProgress<'a> {
 impl AskedForProgress<'_> {
     pub(crate) fn wait_until(self, deadline: Instant) -> ServerProgress {
         match self.asked {
-            Some((call, run)) => run.progress(call, deadline),
+            Some((call, run)) => run.progress(&call, deadline),
             None => ServerProgress::stopped(self.name),
         }
     }

@@ -5,6 +5,7 @@ use std::{path::PathBuf, thread};
 use clap::Args;
 use softstop::{
     Group, Signal, StopPolicy,
+    deploy::Supervisor,
     handover::{HandoverError, HandoverEvent, Replacement, Takeover},
 };
 
@@ -48,7 +49,12 @@ impl ControlOptions {
         group: Group,
         takeover: Option<Takeover>,
         pid_file: Option<PidFile>,
+        supervisor: &Supervisor,
     ) -> Group {
+        if takeover.is_some() {
+            // The old process speaks for the service until it has handed over.
+            supervisor.hold_back();
+        }
         let group = match &self.control {
             Some(path) => group.control(path),
             None => group,
@@ -57,32 +63,35 @@ impl ControlOptions {
             Some(takeover) => group.takeover(takeover),
             None => group,
         };
-        match pid_file {
-            Some(file) => group.on_handover(move |event| {
-                if let HandoverEvent::InCharge { .. } = event
-                    && let Err(error) = file.write()
-                {
-                    log::error!("{error}");
-                }
-            }),
-            None => group,
-        }
+        let supervisor = supervisor.clone();
+        group.on_handover(move |event| {
+            if let (HandoverEvent::InCharge { .. }, Some(file)) = (event, &pid_file)
+                && let Err(error) = file.write()
+            {
+                log::error!("{error}");
+            }
+            tell(&supervisor, event);
+        })
     }
 
     /// The signals of the group: as always, but with a control socket SIGHUP replaces the process.
-    pub(super) fn signals(&self, group: Group, policy: StopPolicy) -> Group {
+    pub(super) fn signals(&self, group: Group, policy: StopPolicy, supervisor: &Supervisor) -> Group {
         if self.control.is_none() {
             return group.stop_on_signals();
         }
-        let handle = group.handle();
+        let (handle, supervisor) = (group.handle(), supervisor.clone());
         let mut presses = 0;
         let signals = [Signal::Interrupt, Signal::Terminate, Signal::Hangup, Signal::Quit];
         group.stop_on(&signals, move |signal, _| {
             if signal == Signal::Hangup {
-                let handle = handle.clone();
+                let (handle, supervisor) = (handle.clone(), supervisor.clone());
                 let reload = move || {
+                    // The supervisor may wait for both words since it has sent the signal, even if the reload is refused.
+                    supervisor.notify().inspect(|notify| notify.reloading());
                     // The library logs the outcome.
-                    _ = handle.replace(Replacement::default());
+                    if handle.replace(Replacement::default()).is_err() {
+                        supervisor.notify().inspect(|notify| notify.ready());
+                    }
                 };
                 if let Err(error) = thread::Builder::new().name("reload".to_owned()).spawn(reload) {
                     log::error!("{signal}: no thread for a reload: {error}");
@@ -92,5 +101,20 @@ impl ControlOptions {
             presses += 1;
             Some(if presses == 1 { policy } else { StopPolicy::now() })
         })
+    }
+}
+
+/// Tells the supervisor of a handover. The order matters: the process that hands over names its successor before the successor
+/// speaks for itself.
+fn tell(supervisor: &Supervisor, event: &HandoverEvent) {
+    if let HandoverEvent::InCharge { .. } = event {
+        supervisor.announce();
+    }
+    let Some(notify) = supervisor.notify() else { return };
+    match event {
+        HandoverEvent::Offered { .. } => notify.reloading(),
+        HandoverEvent::HandingOver { pid } => notify.hand_over_to(*pid),
+        HandoverEvent::Failed { .. } => notify.ready(),
+        _ => {}
     }
 }

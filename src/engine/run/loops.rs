@@ -22,6 +22,8 @@ pub(crate) struct LoopAddress {
     /// What the loop is doing just now: an [`Occupation`].
     occupation: AtomicU8,
     pub(crate) tally: Arc<Tally>,
+    /// The questions in the mailbox: see `roll_call`.
+    pub(super) unanswered: Arc<AtomicUsize>,
     /// Set by the loop's thread when it begins.
     pub(super) thread: OnceLock<ThreadId>,
 }
@@ -45,6 +47,7 @@ impl LoopAddress {
             connections: AtomicUsize::new(0),
             occupation: AtomicU8::new(Occupation::Own as u8),
             tally: Arc::default(),
+            unanswered: Arc::default(),
             thread: OnceLock::new(),
         }
     }

@@ -30,7 +30,7 @@ impl Run {
     }
 
     /// What the run is doing.
-    pub(crate) fn progress(&self, call: RollCall, until: Instant) -> ServerProgress {
+    pub(crate) fn progress(&self, call: &RollCall, until: Instant) -> ServerProgress {
         let (silent_loops, census) = call.wait_until(until);
         let now = Instant::now();
         let phase = self.phase();

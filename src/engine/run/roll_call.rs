@@ -11,7 +11,10 @@
 //! A loop never waits: it fills in the answer while holding a lock for a few instructions.
 
 use std::{
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Instant,
 };
 
@@ -22,7 +25,6 @@ use crate::{app::router::RouteId, engine::net::LoopMessage, observe::ConnectionI
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Subject {
     /// Whether the loop turns.
-    #[allow(dead_code, reason = "the watchdog will ask")]
     Turning,
     /// What the loop's connections are doing, too.
     Connections,
@@ -33,7 +35,12 @@ pub(crate) struct Question {
     call: Arc<Shared>,
     pub(crate) subject: Subject,
     answer: Answer,
+    /// The questions that the loop has not taken.
+    unanswered: Arc<AtomicUsize>,
 }
+
+/// The most questions that wait for one loop. A loop that is blocked takes none, and its mailbox must not grow with every call.
+const MOST_UNANSWERED: usize = 16;
 
 /// What a loop has said.
 enum Answer {
@@ -81,6 +88,7 @@ impl Question {
 
 impl Drop for Question {
     fn drop(&mut self) {
+        self.unanswered.fetch_sub(1, Ordering::Relaxed);
         let mut answers = lock(&self.call.answers);
         answers.silent -= 1;
         if let Answer::Turned(census) = std::mem::replace(&mut self.answer, Answer::Left) {
@@ -94,12 +102,17 @@ impl Drop for Question {
 }
 
 impl Run {
-    /// Asks every loop. Never blocks.
+    /// Asks every loop. Never blocks. A loop that has not taken many questions already is not asked again, and is silent.
     pub(crate) fn call_the_roll(&self, subject: Subject) -> RollCall {
         let answers = Answers { silent: self.loops.len(), census: Census::default() };
         let call = Arc::new(Shared { answers: Mutex::new(answers), changed: Condvar::new() });
         for address in &self.loops {
-            let question = Question { call: Arc::clone(&call), subject, answer: Answer::Left };
+            let unanswered = Arc::clone(&address.unanswered);
+            if unanswered.fetch_add(1, Ordering::Relaxed) >= MOST_UNANSWERED {
+                unanswered.fetch_sub(1, Ordering::Relaxed);
+                continue;
+            }
+            let question = Question { call: Arc::clone(&call), subject, answer: Answer::Left, unanswered };
             // A loop that has left hands the question back, and its drop says so.
             drop(address.mailbox.send(LoopMessage::Asked(question)));
         }
@@ -109,8 +122,8 @@ impl Run {
 
 impl RollCall {
     /// Waits until every loop has answered or left, at most until `deadline`. Returns the number of loops that have done neither,
-    /// and what the others have said.
-    pub(crate) fn wait_until(self, deadline: Instant) -> (usize, Census) {
+    /// and what the others have said since the last call.
+    pub(crate) fn wait_until(&self, deadline: Instant) -> (usize, Census) {
         let mut answers = lock(&self.0.answers);
         while answers.silent > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
