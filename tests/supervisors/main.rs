@@ -7,5 +7,8 @@ mod program;
 mod support;
 
 mod messages;
+mod process_1;
 mod programs;
+mod real;
 mod receiver;
+mod units;

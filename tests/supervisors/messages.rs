@@ -36,7 +36,7 @@ fn notify(receiver: &Receiver) -> Notify {
 #[track_caller]
 fn connect(handle: &ServerHandle) -> Client {
     until("the server listens", || handle.is_ready());
-    Client::connect(handle.addresses()[0])
+    Client::connect(handle.socket_addrs()[0])
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn a_long_drain_says_each_second_what_it_waits_for() {
     client.send("GET /sleep?ms=2500 HTTP/1.1\r\nHost: x\r\n\r\n");
     let mut other = Client::connect(program.address("hello"));
     until("a worker is busy", || {
-        other.get("/metrics").text().contains("softstop_busy_workers{server=\"hello\"} 1")
+        other.get("/metrics").text().contains("softstop_workers_busy{server=\"hello\"} 1")
     });
     drop(other);
     program.signal("TERM");
