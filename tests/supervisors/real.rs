@@ -127,7 +127,8 @@ fn runit_waits_for_the_check_and_for_the_stop() {
     fs::write(service.join("down"), "").unwrap();
     let mut supervisor = scratch.supervise(Command::new("runsv").arg(&service));
     until("runsv runs", || service.join("supervise/ok").exists());
-    let starts = Command::new("sv").args(["-w", "20", "start"]).arg(&service).stdout(Stdio::null()).spawn().unwrap();
+    let starts =
+        Command::new("sv").args(["-w", "20", "start"]).arg(&service).stdout(Stdio::null()).spawn().unwrap();
     // The check asks the shipped port, and the program has a free one.
     let hello = scratch.hello();
     let check = fs::read_to_string(service.join("check")).unwrap();
@@ -186,7 +187,12 @@ fn supervisord_waits_for_the_stop() {
 fn the_messages_are_those_of_systemd_notify() {
     let receiver = Receiver::new();
     let say = |arguments: &[&str]| {
-        succeeds(Command::new("systemd-notify").arg("--no-block").args(arguments).env("NOTIFY_SOCKET", &receiver.path));
+        succeeds(
+            Command::new("systemd-notify")
+                .arg("--no-block")
+                .args(arguments)
+                .env("NOTIFY_SOCKET", &receiver.path),
+        );
         receiver.message()
     };
     assert_eq!(say(&["--ready", "--status=serving"]), "READY=1\nSTATUS=serving");
