@@ -119,6 +119,8 @@ pub mod deploy;
 #[cfg(not(loom))]
 mod engine;
 #[cfg(not(loom))]
+mod environment;
+#[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
 pub mod group;

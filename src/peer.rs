@@ -50,8 +50,8 @@ enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PeerCredentials {
-    /// The id of the process. `None` if the process is in another PID namespace, for instance in another container.
-    pub pid: Option<u32>,
+    /// The id of the process.
+    pub pid: u32,
     /// The effective user id.
     pub uid: u32,
     /// The effective group id.
@@ -74,7 +74,10 @@ impl Peer {
         }
     }
 
-    /// The process at the other end, if it is a client of a Unix-domain socket. Linux tells.
+    /// The process at the other end, if it is a client of a Unix-domain socket.
+    ///
+    /// `None` on other systems than Linux, and for a client in another PID namespace, such as another container: such a process
+    /// has no id here.
     ///
     /// ```
     /// use softstop::{IntoResponse, Request, Response, StatusCode};
@@ -115,8 +118,7 @@ impl fmt::Display for Peer {
         match self.0 {
             Kind::Tcp(address) => address.fmt(f),
             Kind::Unix(None) => f.write_str("unix:"),
-            Kind::Unix(Some(PeerCredentials { uid, pid: None, .. })) => write!(f, "unix:uid={uid}"),
-            Kind::Unix(Some(PeerCredentials { uid, pid: Some(pid), .. })) => {
+            Kind::Unix(Some(PeerCredentials { uid, pid, .. })) => {
                 write!(f, "unix:uid={uid},pid={pid}")
             }
         }
@@ -146,12 +148,8 @@ mod tests {
 
     #[test]
     fn a_unix_client_has_no_address() {
-        let known = |pid| Peer::of_unix(Some(PeerCredentials { pid, uid: 33, gid: 34 }));
-        let rows = [
-            (Peer::of_unix(None), "unix:"),
-            (known(None), "unix:uid=33"),
-            (known(Some(7)), "unix:uid=33,pid=7"),
-        ];
+        let known = Peer::of_unix(Some(PeerCredentials { pid: 7, uid: 33, gid: 34 }));
+        let rows = [(Peer::of_unix(None), "unix:"), (known, "unix:uid=33,pid=7")];
         for (peer, text) in rows {
             assert_eq!((peer.socket_addr(), peer.ip()), (None, None));
             assert_eq!(peer.to_string(), text);

@@ -8,7 +8,7 @@ use super::{
     bench::arguments::Bench,
     check::arguments::Check,
     control,
-    serve::{ControlOptions, orchestration::Orchestration, supervisor},
+    serve::{ControlOptions, keep_alive::KeepAlive, orchestration::Orchestration, supervisor},
 };
 
 /// An HTTP/1.1 server that stops gracefully: it finishes the requests in flight, and a report says what became of each.
@@ -18,7 +18,9 @@ use super::{
 /// cleanly, 1 the program could not start or failed, 2 the stop cut something off, 64 the command line makes no sense.
 ///
 /// An ADDRESS is host:port. `:8080` means every address of both families. `localhost:8080` means both 127.0.0.1 and
-/// ::1. `0.0.0.0:8080` means every IPv4 address. `[::]:8080` means every IPv6 address alone.
+/// ::1. `0.0.0.0:8080` means every IPv4 address. `[::]:8080` means every IPv6 address alone. `unix:/PATH` and `unix:@NAME`
+/// mean a Unix-domain socket; `?mode=0660&owner=NAME&group=NAME` behind the path says who may connect. `systemd` means all
+/// listeners that the process has inherited, `fd:NAME` those of this name (see systemd.socket).
 ///
 /// When a stop begins, the program refuses new clients at once. Clients that have begun to connect are still served.
 #[derive(Debug, Parser)]
@@ -108,6 +110,8 @@ pub(crate) struct Serve {
     pub(crate) control: ControlOptions,
     #[command(flatten)]
     pub(crate) supervisor: supervisor::Options,
+    #[command(flatten)]
+    pub(crate) keep_alive: KeepAlive,
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod control;
+pub(crate) mod keep_alive;
 pub(crate) mod orchestration;
 mod orphans;
 mod pid_file;
@@ -52,8 +53,12 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
     ];
     let controlled = servers.iter().map(Server::handle).collect();
     let mut group = servers.into_iter().fold(group, Group::server);
-    if let Some(address) = &options.orchestration.admin {
-        group = admin::add_to(group, address, Controlled { servers: controlled, policy, not_ready });
+    let admin = options.orchestration.admin.as_deref().map(|address| {
+        admin::server(address, group.handle(), Controlled { servers: controlled, policy, not_ready })
+    });
+    let admin_handle = admin.as_ref().map(Server::handle);
+    if let Some(admin) = admin {
+        group = group.then().server(admin);
     }
     if options.control.check {
         return match group.check() {
@@ -70,7 +75,7 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
         Ok(takeover) => takeover,
         Err(error) => return fail(error),
     };
-    let group = options.control.prepare(group, takeover, pid_file.clone(), &supervisor);
+    let group = options.control.prepare(group, takeover, pid_file.clone(), admin_handle);
     let outcome = supervisor.attend(group).run();
     if let Some(file) = pid_file {
         file.remove();
@@ -128,6 +133,7 @@ fn server(name: &str, address: &str, routes: Router, options: &Serve, recorder: 
     if let Some(workers) = options.max_workers {
         builder = builder.max_workers(workers.into());
     }
+    builder = options.keep_alive.apply(builder);
     if let Some(age) = options.orchestration.max_connection_age {
         builder = builder.max_connection_age(age);
     }

@@ -14,7 +14,6 @@
 //!
 //! None of this runs on an event loop, and no stop waits for it: a supervisor that does not read cannot hold a stop.
 
-pub mod environment;
 mod notify;
 mod ready_descriptor;
 mod status;
@@ -22,3 +21,8 @@ mod supervisor;
 mod watchdog;
 
 pub use self::{notify::Notify, ready_descriptor::ReadyDescriptor, supervisor::Supervisor};
+
+/// What child processes must not inherit from a process that a supervisor has started.
+pub mod environment {
+    pub use crate::environment::{for_other_child, for_replacement};
+}

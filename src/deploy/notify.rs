@@ -157,6 +157,16 @@ impl Notify {
         }
     }
 
+    /// `MAINPID=` of this process again: the other process did not take the service over.
+    pub fn take_back(&self) {
+        let mut said = lock(&self.said);
+        if *said == Said::Silent {
+            *said = Said::Ready;
+            let process = std::process::id();
+            self.send(&format!("MAINPID={process}\nREADY=1\nSTATUS=serving"), Waits::ForASecond);
+        }
+    }
+
     /// `STATUS=`: one line for people, which `systemctl status` shows. Line breaks become spaces, and a long line is cut.
     pub fn status(&self, line: &str) {
         if *lock(&self.said) != Said::Silent {

@@ -25,6 +25,8 @@ use crate::{
 /// | when | systemd (`NOTIFY_SOCKET`) | s6 ([`ready_descriptor`](Supervisor::ready_descriptor)) | log |
 /// | --- | --- | --- | --- |
 /// | everything serves | `READY=1` | a newline | |
+/// | a new process that was started to replace this one initialises | `RELOADING=1` with `MONOTONIC_USEC=` | | |
+/// | the new process is ready | `MAINPID=`, `READY=1`, then nothing more | | |
 /// | every half `WATCHDOG_USEC`, if every event loop has taken a turn | `WATCHDOG=1` | | an error, if a loop has not |
 /// | a stop has begun | `STOPPING=1` | | |
 /// | each second of the stop | `STATUS=` with what it waits for, `EXTEND_TIMEOUT_USEC=` | | the same line, after the lame duck phase |
@@ -156,12 +158,47 @@ impl Supervisor {
     }
 
     /// Tells the supervisor how this group is doing, from its start to its end.
+    ///
+    /// With the feature `deploy`, it is told of handovers, too: when this group is replaced, and when it has replaced another
+    /// process. Call `Group::takeover` before `attend`, because a group that takes over must not say that it is ready while the old
+    /// process speaks for the service.
     #[must_use]
     pub fn attend(&self, group: Group) -> Group {
+        #[cfg(all(feature = "deploy", target_os = "linux"))]
+        let group = self.attend_handovers(group);
         let (serving, stopping) = (self.clone(), self.clone());
         group
             .when_serving(move |group| serving.serves(group))
             .when_stopping(move |group| stopping.stops(group))
+    }
+
+    #[cfg(all(feature = "deploy", target_os = "linux"))]
+    fn attend_handovers(&self, group: Group) -> Group {
+        use crate::handover::HandoverEvent;
+
+        let takes_over = group.takes_over();
+        if takes_over {
+            self.hold_back();
+        }
+        let supervisor = self.clone();
+        group.on_handover(move |event| {
+            if let (HandoverEvent::InCharge { .. }, true) = (event, takes_over) {
+                supervisor.announce();
+            }
+            let Some(notify) = supervisor.notify() else { return };
+            match event {
+                HandoverEvent::Offered { .. } => notify.reloading(),
+                HandoverEvent::HandingOver { pid } => notify.hand_over_to(*pid),
+                HandoverEvent::Failed { .. } => {
+                    // One of the two has an effect: whether the failure came before the other process was named, or after.
+                    notify.ready();
+                    notify.take_back();
+                }
+                HandoverEvent::InCharge { .. }
+                | HandoverEvent::HandedOver { .. }
+                | HandoverEvent::OlderEnded { .. } => {}
+            }
+        })
     }
 
     /// Everything serves.

@@ -136,11 +136,6 @@ impl GroupLifecycle {
         lock(&self.state).policy = without_keeping(policy);
     }
 
-    /// What somebody has set for all servers.
-    pub(super) fn readiness(&self) -> Option<Readiness> {
-        lock(&self.state).readiness
-    }
-
     pub(super) fn set_ready(&self, readiness: Readiness) {
         let mut state = lock(&self.state);
         state.readiness = Some(readiness);

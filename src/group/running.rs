@@ -151,20 +151,18 @@ impl Group {
                 }
             }
         }
-        // Before the first request is served, so that the first readiness check gets the right answer.
-        if let Some(readiness) = self.handle.lifecycle.readiness() {
-            self.servers.iter().for_each(|server| server.part.handle().set_ready(readiness));
-        }
+        // Before the first request is served, because its handler may set the readiness of the group.
+        let handles: Vec<(usize, ServerHandle)> =
+            self.servers.iter().map(|server| (server.stage, server.part.handle())).collect();
+        self.handle.lifecycle.expect_servers(&handles);
         // The bindings after the one that fails are dropped here, which frees their addresses. The stop below needs that,
         // because it would wait for a server that is still being started.
         let served = bindings.into_iter().try_for_each(|binding| binding.serve(Some(lifetime)));
         if let Err(error) = served {
+            self.handle.lifecycle.expect_servers(&[]);
             let servers = self.servers.iter().map(|server| server.part.stop(StopPolicy::now())).collect();
             return Err(GroupError::new(GroupReport { servers, ..GroupReport::default() }, error));
         }
-        let handles: Vec<(usize, ServerHandle)> =
-            self.servers.iter().map(|server| (server.stage, server.part.handle())).collect();
-        self.handle.lifecycle.expect_servers(&handles);
         for (number, (_, handle)) in handles.iter().enumerate() {
             let lifecycle = Arc::clone(&self.handle.lifecycle);
             handle.when_stopped(Box::new(move || lifecycle.server_ended(number)));

@@ -53,22 +53,27 @@ pub enum HandoverEvent {
 
 type Callback = dyn Fn(&HandoverEvent) + Send + Sync;
 
-/// A callback of the user.
+/// The callbacks of the user, in the order in which they were given.
 #[derive(Clone, Default)]
-pub(super) struct Watcher(pub(super) Option<Arc<Callback>>);
+pub(super) struct Watcher(Vec<Arc<Callback>>);
 
 impl Watcher {
-    /// Called with no lock held, because the callback is a user's code.
+    pub(super) fn add(&mut self, callback: impl Fn(&HandoverEvent) + Send + Sync + 'static) {
+        self.0.push(Arc::new(callback));
+    }
+
+    /// Called with no lock held, because the callbacks are a user's code.
     pub(super) fn tell(&self, event: &HandoverEvent) {
-        let Some(watcher) = &self.0 else { return };
-        if let Err(panic) = catch(|| watcher(event)) {
-            journal::error!("the callback of Group::on_handover panicked: {panic}");
+        for callback in &self.0 {
+            if let Err(panic) = catch(|| callback(event)) {
+                journal::error!("a callback of Group::on_handover panicked: {panic}");
+            }
         }
     }
 }
 
 impl fmt::Debug for Watcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "a callback" } else { "none" })
+        write!(f, "{} callbacks", self.0.len())
     }
 }

@@ -114,14 +114,19 @@ impl Group {
         self
     }
 
-    /// Calls `watcher` for each event of a handover. The last call counts.
+    /// Calls `watcher` for each event of a handover. May be called several times: all watchers are called, in this order.
     ///
     /// The callback runs on a thread of the handover, or on the thread of [`run`](Group::run). It should return soon, because
     /// the handover waits for it; servers and stops do not.
     #[must_use]
     pub fn on_handover(self, watcher: impl Fn(&HandoverEvent) + Send + Sync + 'static) -> Self {
-        lock(&self.handover().setup).watcher = event::Watcher(Some(Arc::new(watcher)));
+        lock(&self.handover().setup).watcher.add(watcher);
         self
+    }
+
+    /// Whether this group replaces another process, which serves until the group does.
+    pub(crate) fn takes_over(&self) -> bool {
+        lock(&self.handover().setup).takeover.is_some()
     }
 
     fn handover(&self) -> Arc<Handover> {

@@ -38,8 +38,9 @@ use crate::{
 const DUPLICATES: Duration = Duration::from_secs(5);
 /// How long a new process that was killed, or told to give up, is waited for. A killed process is gone within milliseconds.
 const END_OF_NEW: Duration = Duration::from_secs(1);
-/// How long the answer to `yours` is waited for. The new process starts a thread and writes its pid file in that time.
-const CHARGED: Duration = Duration::from_secs(1);
+/// How long the answer to `yours` is waited for at least. The new process writes its pid file in that time. A busy machine may
+/// need longer: the wait goes on until the deadline of the handover, or until the drain is over.
+pub(super) const CHARGED: Duration = Duration::from_secs(1);
 /// How often the new process is told what the drain waits for, if that has changed.
 const PROGRESS: Duration = Duration::from_secs(1);
 
@@ -56,6 +57,8 @@ struct Session {
     of: Of,
     channel: Channel,
     state: OldState,
+    /// The deadline of the handover.
+    until: Instant,
     bell: Arc<Bell>,
     listeners: Vec<(usize, OfferedListener)>,
     /// The process that was started for the handover. `None` if it has connected by itself.
@@ -148,7 +151,7 @@ impl Session {
         let pid = child.as_ref().map_or(0, Child::id);
         // The number of listeners is known when they are offered.
         let state = OldState::Awaiting { until, listeners: MOST_LISTENERS };
-        Session { of, channel, state, bell, listeners: Vec::new(), child, output, pid }
+        Session { of, channel, state, until, bell, listeners: Vec::new(), child, output, pid }
     }
 
     /// Sees the handover through. `first` is a message that has been read already.
@@ -172,33 +175,56 @@ impl Session {
         }
     }
 
-    /// Waits a moment until the new process is in charge, so that a caller that is told of the outcome finds the new process at
-    /// the control socket.
+    /// Waits until the new process is in charge, so that a caller that is told of the outcome finds the new process at the
+    /// control socket.
     fn wait_charged(&mut self) -> Result<(), HandoverError> {
-        let until = Instant::now() + CHARGED;
+        let (mut over, at_least) = (self.of.handover.over(), Instant::now() + CHARGED);
         while self.state == OldState::HandedOver {
-            let input = match self.channel.line_until(Some(until)) {
-                Ok(Received::Line(line)) => {
+            let input = match self.channel.next_line() {
+                Some(Received::Line(line)) => {
                     FromNew::parse(&line).map_or_else(OldInput::Garbage, OldInput::Said)
                 }
-                Ok(Received::Garbage(garbage)) => OldInput::Garbage(garbage),
-                Ok(Received::Nothing) => {
-                    journal::warn!("the new process (pid {}) is slow to take charge", self.pid);
-                    return Ok(());
+                Some(Received::Garbage(garbage)) => OldInput::Garbage(garbage),
+                _ => {
+                    // The drain may be over before new is in charge.
+                    let until = if over.is_some() { at_least.max(self.until) } else { at_least };
+                    let channel = self.channel.as_fd();
+                    let bell = over.as_ref().map_or(channel, |over| over.as_fd());
+                    match readable([channel, bell], Some(until)) {
+                        Ok([true, _]) if self.channel.fill().is_ok_and(|count| count > 0) => continue,
+                        Ok([false, true]) => {
+                            over = None;
+                            continue;
+                        }
+                        Ok([false, false]) => return Err(self.not_charged()),
+                        Ok([true, _]) | Err(_) => OldInput::Eof,
+                    }
                 }
-                Ok(Received::Eof) | Err(_) => OldInput::Eof,
             };
-            if self.state.step(input) == OldAction::ReportEnd {
-                let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
-                let status = status.map_or_else(String::new, |status| format!(" ({status})"));
-                let text = format!(
-                    "the new process (pid {}) has ended as soon as it was in charge{status}; this one drains: start the program",
-                    self.pid
-                );
-                return Err(HandoverError::new(HandoverErrorKind::Lost, text));
-            }
+            self.charge(input)?;
         }
         Ok(())
+    }
+
+    fn charge(&mut self, input: OldInput) -> Result<(), HandoverError> {
+        if self.state.step(input) != OldAction::ReportEnd {
+            return Ok(());
+        }
+        let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+        let status = status.map_or_else(String::new, |status| format!(" ({status})"));
+        let text = format!(
+            "the new process (pid {}) has ended as soon as it was in charge{status}; this one drains: start the program",
+            self.pid
+        );
+        Err(HandoverError::new(HandoverErrorKind::Lost, text))
+    }
+
+    fn not_charged(&self) -> HandoverError {
+        let text = format!(
+            "the new process (pid {}) has said that it is ready, and hangs since then; this one drains: look at that process",
+            self.pid
+        );
+        HandoverError::new(HandoverErrorKind::TimedOut, text)
     }
 
     fn negotiate(&mut self, mut first: Option<OldInput>) -> Result<Replaced, EndOfNew> {

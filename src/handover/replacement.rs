@@ -12,16 +12,15 @@ use std::{
 };
 
 use super::{HandoverError, HandoverErrorKind, started_as::StartedAs};
-use crate::sync::{lock, wait};
+use crate::{
+    environment,
+    sync::{lock, wait},
+};
 
 /// Set for the new process: its standard input is the connection to the process that it replaces.
 pub(crate) const VARIABLE: &str = "SOFTSTOP_TAKEOVER";
 /// The only value of [`VARIABLE`].
 pub(crate) const STANDARD_INPUT: &str = "stdin";
-
-/// Variables that a service manager has set for this process alone: they name this process, or descriptors that the new one
-/// gets by the handover (sd_listen_fds(3), sd_watchdog_enabled(3)).
-const INHERITED: [&str; 4] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"];
 
 /// How many lines of the new process an error has.
 const LAST_LINES: usize = 10;
@@ -94,7 +93,7 @@ impl Replacement {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stderr(Stdio::from(writer))
             .env(VARIABLE, STANDARD_INPUT);
-        INHERITED.iter().for_each(|name| _ = command.env_remove(name));
+        environment::for_replacement(&mut command);
         let child = command.spawn();
         // The command holds the other ends of the pairs, which must be closed for an end to be seen.
         drop(command);

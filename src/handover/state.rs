@@ -35,8 +35,9 @@ use crate::{
     sync::{lock, wait},
 };
 
-/// How long the end of a group waits for answers that are being written at the control socket.
-const LAST_ANSWERS: Duration = Duration::from_millis(500);
+/// How long the end of a group waits for answers that are being written at the control socket. Longer than
+/// [`CHARGED`](super::offering::CHARGED), so that a client of `reload` has its answer even if the drain takes no time.
+const LAST_ANSWERS: Duration = Duration::from_millis(1500);
 
 /// Everything about the handovers of one group.
 #[derive(Debug)]

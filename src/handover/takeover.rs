@@ -16,13 +16,14 @@ use std::{
 use rustix::{
     io::fcntl_dupfd_cloexec,
     net::{AddressFamily, SocketType, sockopt},
+    process::{Pid, PidfdFlags, getppid, pidfd_open},
     stdio::{dup2_stderr, dup2_stdin, stdin},
 };
 
 use super::{
     HandoverError, HandoverErrorKind,
     channel::{Channel, Received, readable},
-    protocol::{FromNew, FromOld, NewAction, NewFailure, NewInput, NewState, Offered, Request},
+    protocol::{FromNew, FromOld, NewAction, NewFailure, NewInput, NewState, Offered, OldProcess, Request},
     replacement::{STANDARD_INPUT, VARIABLE},
 };
 use crate::{engine::net::GivenListener, isolation::journal};
@@ -30,6 +31,8 @@ use crate::{engine::net::GivenListener, isolation::journal};
 /// How long the old process may take to offer its listeners. It needs less than a millisecond for that, and answers from a
 /// thread of its own.
 const OFFER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the kernel may take to close the descriptors of an old process that was killed. It needs milliseconds.
+const GONE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a new process takes over: the listeners of the process that it replaces.
 ///
@@ -105,7 +108,7 @@ impl Takeover {
                 &error,
             )
         })?;
-        Takeover::begin(UnixStream::from(taken), IfOldDies::ServeOn).map(Some)
+        Takeover::begin(UnixStream::from(taken), getppid(), IfOldDies::ServeOn).map(Some)
     }
 
     /// Takes over from the process with this control socket: for a deploy tool that starts the new process itself
@@ -118,7 +121,8 @@ impl Takeover {
     pub fn connect(path: impl AsRef<Path>) -> Result<Takeover, HandoverError> {
         let path = path.as_ref();
         let stream = UnixStream::connect(path).map_err(|error| unreachable(path, &error))?;
-        Takeover::begin(stream, IfOldDies::Fail)
+        let old = sockopt::socket_peercred(&stream).ok().map(|credentials| credentials.pid);
+        Takeover::begin(stream, old, IfOldDies::Fail)
     }
 
     /// The process that is replaced.
@@ -152,7 +156,12 @@ impl Takeover {
         }
     }
 
-    fn begin(stream: UnixStream, if_old_dies: IfOldDies) -> Result<Takeover, HandoverError> {
+    fn begin(
+        stream: UnixStream,
+        old: Option<Pid>,
+        if_old_dies: IfOldDies,
+    ) -> Result<Takeover, HandoverError> {
+        let old_process = old.and_then(|old| pidfd_open(old, PidfdFlags::empty()).ok());
         let broken =
             |error: &io::Error| HandoverError::io(HandoverErrorKind::NotStarted, "cannot take over", error);
         let mut channel = Channel::new(stream).map_err(|error| broken(&error))?;
@@ -162,7 +171,7 @@ impl Takeover {
             channel,
             state: NewState::Hello { until: Instant::now() + OFFER_TIMEOUT },
             generation: 2,
-            old_pid: 0,
+            old_pid: old.map_or(0, |old| old.as_raw_nonzero().get().unsigned_abs()),
             listeners: Vec::new(),
             control: None,
             stderr: None,
@@ -180,9 +189,15 @@ impl Takeover {
                 NewAction::KeepListener(offered) => takeover.keep_listener(offered, descriptor)?,
                 NewAction::KeepControl(path) => takeover.control = descriptor.map(|socket| (path, socket)),
                 NewAction::KeepStderr => takeover.stderr = descriptor,
-                NewAction::Initialise => return Ok(takeover),
+                NewAction::Initialise => {
+                    if takeover.state == NewState::Initialising(OldProcess::Gone) {
+                        wait_gone(old_process.as_ref());
+                    }
+                    return Ok(takeover);
+                }
                 NewAction::Fail(NewFailure::NoAnswer) if if_old_dies == IfOldDies::ServeOn => {
-                    takeover.state = NewState::Initialising(super::protocol::OldProcess::Gone);
+                    takeover.state = NewState::Initialising(OldProcess::Gone);
+                    wait_gone(old_process.as_ref());
                     return Ok(takeover);
                 }
                 NewAction::Fail(failure) => {
@@ -251,6 +266,14 @@ enum IfOldDies {
     ServeOn,
     /// The old process may have refused this user without a word.
     Fail,
+}
+
+/// Waits until a process that was killed is really gone. The kernel closes its descriptors one after the other: the connection
+/// may have ended while a listener or the control socket is still bound.
+fn wait_gone(process: Option<&OwnedFd>) {
+    if let Some(process) = process {
+        _ = readable([process.as_fd()], Some(Instant::now() + GONE_TIMEOUT));
+    }
 }
 
 /// Moves standard input to another descriptor, and leaves an empty one in its place.

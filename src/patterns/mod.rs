@@ -15,6 +15,11 @@
 //! - Each is a [`Drain`](crate::group::Drain), to be drained after the servers that feed it, and is shared in an
 //!   [`Arc`](std::sync::Arc).
 //!
+//! They are in memory, and end with the process. If items must outlive it, or if several machines work on them, use a
+//! message broker: [`examples/more_machines`](https://github.com/softstop/softstop/tree/main/examples/more_machines) takes
+//! jobs from NATS JetStream, does them on a [`JobQueue`], and gives back at a stop what it has not finished. For everything
+//! else the queue in memory is the default, because it needs no second server.
+//!
 //! They are built on the crate's public parts, [`Context`](crate::Context) and [`WaitGroup`](crate::WaitGroup), and on
 //! crossbeam's channels.
 

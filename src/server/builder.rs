@@ -43,8 +43,7 @@ impl ServerBuilder {
         self
     }
 
-    /// An address to listen on, as `host:port`; port 0 lets the system choose (see [`ServerHandle::addresses`]). May be
-    /// called several times.
+    /// An address to listen on; port 0 lets the system choose (see [`ServerHandle::addresses`]). May be called several times.
     ///
     /// | address | listens on |
     /// | --- | --- |
@@ -54,9 +53,44 @@ impl ServerBuilder {
     /// | `:8080` | every address of both families: two listeners on one port |
     /// | `localhost:8080` | `127.0.0.1` and `::1`: two listeners on one port |
     /// | `name:8080` | every address of this machine that the name resolves to |
+    /// | `unix:/run/app.sock` | a Unix-domain socket |
+    /// | `unix:/run/app.sock?mode=0660&group=www-data` | the same, and members of the group may connect |
+    /// | `unix:@app` | a Unix-domain socket with an abstract name (Linux), to which every user may connect |
+    /// | `systemd` | every listener that the process has inherited (feature `deploy`) |
+    /// | `fd:http` | the inherited listeners of this name, the `FileDescriptorName=` of a socket unit (feature `deploy`) |
     ///
     /// Addresses that the machine does not have are left out, for instance `::1` where IPv6 is switched off, as long as
     /// the machine has one of them.
+    ///
+    /// # Unix-domain sockets
+    ///
+    /// Options of the file stand behind a `?`, with `&` between them: `mode` (octal), `owner` and `group` (names of
+    /// `/etc/passwd` and `/etc/group`, or numbers). Without `mode`, the umask decides. A client must be allowed to write. See
+    /// [unix(7)](https://man7.org/linux/man-pages/man7/unix.7.html).
+    ///
+    /// Guaranteed:
+    ///
+    /// - The file appears whole: with its mode, owner and group, and with a server that listens.
+    /// - A file that is left of a server that was killed is replaced. A file in use is not (`AddrInUse`), also if two servers are
+    ///   started at the same moment. What is no socket is never removed.
+    /// - A stop refuses new clients and serves those that wait, as with TCP. Then it removes the file, unless the listener is
+    ///   [kept](crate::StopPolicy::keep_listener), or the file is another server's by now.
+    ///
+    /// Not guaranteed:
+    ///
+    /// - The kernel tells another name of the socket, for instance to `ss -l`.
+    /// - Unix-domain sockets have no resets. A response without a length to an HTTP/1.0 client looks whole if it is cut off.
+    ///
+    /// # Inherited listeners
+    ///
+    /// `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` name them: see
+    /// [sd_listen_fds(3)](https://www.freedesktop.org/software/systemd/man/sd_listen_fds.html). The supervisor holds them, too,
+    /// so a stop leaves them as they are, and a later start uses them again. Their options, such as the length of the accept
+    /// queue, are those of the supervisor.
+    ///
+    /// A start fails if a listener that was asked for was not inherited, if a descriptor is no listening TCP or Unix socket, or
+    /// if the process has inherited a listener that none of its servers has asked for. A server asks when it is built, so
+    /// build all servers before you start the first.
     ///
     /// # Panics
     ///

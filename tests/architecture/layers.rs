@@ -6,7 +6,7 @@ use super::source::{Segments, Source, Target};
 
 /// The layers, from the bottom up. Each row is one layer, and the folders in a row do not use each other.
 const LAYERS: &[&[&str]] = &[
-    &["error", "listen_address", "peer", "refused", "rounded", "sync"],
+    &["environment", "error", "listen_address", "peer", "refused", "rounded", "sync"],
     &["isolation"],
     &["stop"],
     &["body"],

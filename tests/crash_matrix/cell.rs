@@ -26,10 +26,10 @@ use crate::{
 /// The real program, and the one that takes its place on disk (`interposed/main.rs`).
 const PROGRAM: &str = env!("CARGO_BIN_EXE_softstop");
 
-/// How long old waits for new.
-const TIMEOUT: &str = "1s";
-/// How long a process hangs, unless the other one ends it: longer than `TIMEOUT`.
-const HANG: Duration = Duration::from_millis(1400);
+/// How long a process hangs, unless the other one ends it: longer than old waits for new in these cells.
+const HANG: Duration = Duration::from_millis(4300);
+/// How long old waits for new, in milliseconds, if one of them hangs. A busy machine needs this long to start a process.
+const SHORT_MS: u128 = 4000;
 /// How long the survivor may take to say that it serves.
 const SETTLED: Duration = Duration::from_secs(12);
 
@@ -72,7 +72,7 @@ impl Cell {
         until("every client is served", || load.is_under_way());
 
         let begun = Instant::now();
-        let reload = site.reload();
+        let reload = site.reload(self.what);
         let relayed = in_background(move || relay.accept(self.moment));
         let Relayed { new, reached, passed, old_ended } = match relayed.recv_timeout(HUNG) {
             Ok(relayed) => relayed.unwrap(),
@@ -300,9 +300,10 @@ impl Site {
         fs::rename(next, self.file("softstop")).unwrap();
     }
 
-    fn reload(&self) -> Receiver<Output> {
+    fn reload(&self, what: What) -> Receiver<Output> {
         let mut command = self.command("real");
-        command.args(["reload", "--control", "control", "--timeout", TIMEOUT]);
+        let wait_ms = if what == What::Hangs { SHORT_MS } else { HUNG.as_millis() };
+        command.args(["reload", "--control", "control", "--timeout", &format!("{wait_ms}ms")]);
         in_background(move || command.stdout(Stdio::piped()).output().unwrap())
     }
 

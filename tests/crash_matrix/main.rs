@@ -29,7 +29,7 @@ use cell::{Cell, Seen, What};
 use relay::{Moment, Side};
 
 /// Cells that run at the same time. Most of them wait most of the time.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 8;
 
 /// The program that stands in the file of the real one. `cargo test` has built it beside the tests.
 fn interposed() -> PathBuf {
@@ -100,17 +100,17 @@ impl Words {
     fn line(&self) -> String {
         let [moment, who, what] = &self.cell;
         let [reload, serves, refused, lost] = &self.result;
-        format!("{moment:<13}{who:<5}{what:<9}{reload:<10}{serves:<8}{refused:<17}{lost}")
+        format!("{moment:<13}{who:<5}{what:<9}{reload:<10}{serves:<9}{refused:<17}{lost}")
     }
 
     /// Whether this is as good as expected. A request that may be refused or lost need not be: whether one is under way at that
-    /// moment is chance.
+    /// moment is chance. So is the survivor in a cell with two of them.
     fn is_as(&self, expected: &Words) -> bool {
         let [reload, serves, refused, lost] = &self.result;
         let [expected_reload, expected_serves, expected_refused, expected_lost] = &expected.result;
         self.cell == expected.cell
             && reload == expected_reload
-            && serves == expected_serves
+            && expected_serves.split('/').any(|expected| serves == expected)
             && (refused == expected_refused || refused == "none")
             && (lost == expected_lost || lost == "none")
     }
@@ -152,7 +152,7 @@ fn at_each_moment_each_failure_ends_as_designed() {
     let expected = expected();
     let mut wrong = Vec::new();
     for (_, words, seen) in &results {
-        println!("{:<78} {}", words.line(), seen.reload.1);
+        println!("{:<72} {}", words.line(), seen.reload.1);
         let expected = expected.iter().find(|expected| expected.cell == words.cell);
         if !expected.is_some_and(|expected| words.is_as(expected)) {
             let expected = expected.map_or("nothing".to_owned(), Words::line);

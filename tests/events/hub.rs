@@ -109,6 +109,29 @@ fn who_comes_back_gets_what_the_hub_still_holds() {
 }
 
 #[test]
+fn who_has_missed_more_than_the_hub_holds_gets_the_rest_from_elsewhere() {
+    let hub = Hub::builder().history(3).build();
+    let all: Vec<_> = (0..10).map(|n: u32| Event::new(&n.to_string()).id(&n.to_string())).collect();
+    all.iter().for_each(|event| _ = hub.publish(event));
+    let resume = hub.clone();
+    let routes = Router::new().get("/", move |request: &Request| {
+        let last: usize = request.last_event_id().and_then(|id| id.parse().ok()).unwrap_or(0);
+        let end = last.max(7);
+        assert!(last >= 7 || resume.resume(&last.to_string(), &[]).is_none(), "the hub holds 7, 8, 9");
+        resume.resume(&end.to_string(), &all[last + 1..=end]).expect("the hub holds that one")
+    });
+    let (_server, address) = start(local().loops(1).routes(routes));
+    let mut listeners = ["2", "7", "9"].map(|last| Listener::connect(address, Some(last)));
+    hub.publish(&Event::new("10").id("10"));
+    let expected = [&["3", "4", "5", "6", "7", "8", "9", "10"][..], &["8", "9", "10"], &["10"]];
+    for (listener, expected) in listeners.iter_mut().zip(expected) {
+        assert_eq!(listener.events(expected.len()), expected);
+        assert_eq!(listener.source.last_id, "10");
+    }
+    assert_eq!(hub.subscribers(), 3, "a client that the hub could not let in is no subscriber");
+}
+
+#[test]
 fn a_slow_subscriber_is_dropped_and_holds_nobody_up() {
     const LENGTH: usize = 100_000;
     let broadcast = broadcast(|hub| hub.lag(300_000).history(1000));

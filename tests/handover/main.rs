@@ -7,10 +7,14 @@ mod library;
 mod old_fails;
 #[path = "../support/program.rs"]
 mod program;
+#[path = "../supervisors/receiver.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
+mod receiver;
 mod replaced;
 mod stage;
 mod started;
 mod strangers;
+mod supervised;
 #[path = "../support/mod.rs"]
 mod support;
 mod under_load;

@@ -205,7 +205,7 @@ fn a_panic_is_answered_500_and_costs_neither_connection_nor_thread() {
 #[test]
 fn ipv6_and_two_listeners_lead_to_the_same_routes() {
     let peer = |request: &Request| request.peer().ip().map(|address| address.to_string()).unwrap_or_default();
-    let builder = local().listen("[::1]:0").listen("127.0.0.1:0");
+    let builder = Server::builder().listen("127.0.0.1:0").listen("[::1]:0").listen("127.0.0.1:0");
     let (server, _) = start(builder.routes(Router::new().get("/", peer)));
     let addresses = server.handle().socket_addrs();
     assert_eq!(addresses.len(), 3);

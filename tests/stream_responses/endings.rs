@@ -12,7 +12,7 @@ use crate::{
     Streams, assert_cut, read_chunk, read_chunks,
     support::{
         client::{Client, get},
-        soon, until,
+        soon, transport, until,
     },
 };
 
@@ -42,6 +42,10 @@ fn an_aborted_body_does_not_look_whole() {
         other.context().wait();
         // In HTTP/1.0 the end of the connection is the end of the content. So the server must end an incomplete content
         // with a reset.
+        // A Unix-domain socket has no resets.
+        if transport::is_unix() {
+            continue;
+        }
         let mut client = Client::connect(streams.address);
         client.send("GET / HTTP/1.0\r\n\r\n");
         client.read_response_head();

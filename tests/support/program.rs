@@ -82,17 +82,12 @@ impl Program {
     pub(crate) fn start_as(
         mut command: Command,
         arguments: &[&str],
-        [hello, name, echo]: [SocketAddr; 3],
+        addresses: [impl ToString; 3],
     ) -> Program {
         command.args(arguments);
-        command.args([
-            "--hello",
-            &hello.to_string(),
-            "--name",
-            &name.to_string(),
-            "--echo",
-            &echo.to_string(),
-        ]);
+        for (option, address) in ["--hello", "--name", "--echo"].iter().zip(addresses) {
+            command.args([option, &*address.to_string()]);
+        }
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();

@@ -4,6 +4,7 @@
 //!   publish --encoded once--> history (the last N)
 //!                       +---> subscriber: room in its buffer ? shared, not copied : dropped, to come back and catch up
 //!   subscribe ------ events after Last-Event-ID ---^
+//!   resume --------- events from elsewhere, then the same
 //! ```
 //!
 //! No subscriber ever holds up another one, or the publisher. The context of a stream ends with its connection, and the hub
@@ -106,17 +107,59 @@ impl Hub {
     /// The response that makes a client a subscriber.
     ///
     /// A request with `Last-Event-ID` first gets the events after that one. If the hub does not hold that event (any more),
-    /// the client gets all events that the hub holds.
+    /// the client gets all events that the hub holds. If they are kept elsewhere, [`resume`](Hub::resume) sends those that
+    /// the hub does not hold, too.
     #[must_use]
     pub fn subscribe(&self, request: &Request) -> Response {
+        self.join(|state, sender| {
+            if let Some(last) = request.last_event_id() {
+                state.send_missed(state.after(last).unwrap_or(0), sender);
+            }
+            true
+        })
+        .expect("this client is always let in")
+    }
+
+    /// The response that makes a client a subscriber that has missed more events than the hub holds, and whose events are
+    /// kept elsewhere: in a database, or in the stream of a message broker.
+    ///
+    /// The client first gets `missed`, then the events that the hub holds after the event with the id `last`, and then every
+    /// further event, without a gap and without a double. `last` is the id of the last missed event. If the client has
+    /// missed nothing, it is the id that the client has sent as `Last-Event-ID`.
+    ///
+    /// `None` if the hub does not hold the event `last` (yet, or any more). Then read further, or wait until the hub has
+    /// got that event. The events in `missed` must have ids, because a client can come back only to an event with an id.
+    ///
+    /// ```
+    /// use softstop::{Request, Response, Router, events::{Event, Hub}};
+    ///
+    /// let hub = Hub::builder().history(2).build();
+    /// let all: Vec<Event> = (1..=5).map(|n: u32| Event::new("hello").id(&n.to_string())).collect();
+    /// all.iter().for_each(|event| _ = hub.publish(event));
+    /// // A client has seen the events 1 and 2. The hub holds 4 and 5.
+    /// assert!(hub.resume("2", &[]).is_none());
+    /// assert!(hub.resume("4", &all[2..4]).is_some());
+    /// ```
+    #[must_use]
+    pub fn resume(&self, last: &str, missed: &[Event]) -> Option<Response> {
+        let missed: Vec<Arc<[u8]>> = missed.iter().map(|event| event.encode().into_bytes().into()).collect();
+        self.join(|state, sender| {
+            let Some(position) = state.after(last) else { return false };
+            missed.iter().for_each(|bytes| sender.send_front_matter(bytes));
+            state.send_missed(position, sender);
+            true
+        })
+    }
+
+    /// Makes a subscriber, if `catch_up` agrees. It sends the client what it has missed. No event comes in between, because
+    /// it is called while the hub is locked.
+    fn join(&self, catch_up: impl FnOnce(&State, &BodySender) -> bool) -> Option<Response> {
         let (sender, body) = Body::stream(self.shared.options.lag);
         let context = sender.context().stopping();
         let (number, beat) = {
             let mut state = lock(&self.shared.state);
-            if let Some(last) = request.last_event_id() {
-                let seen = state.history.iter().rposition(|(id, _)| id == last);
-                let missed = seen.map_or(0, |seen| seen + 1);
-                state.history.iter().skip(missed).for_each(|(_, bytes)| sender.send_front_matter(bytes));
+            if !catch_up(&state, &sender) {
+                return None;
             }
             state.numbers.0 += 1;
             let number = state.numbers.0;
@@ -127,12 +170,13 @@ impl Hub {
         let hub = Arc::downgrade(&self.shared);
         let leave = move |cause: &Cause| _ = hub.upgrade().map(|hub| hub.leave(number, cause));
         context.on_cancel(leave).forget();
-        Response::new(StatusCode::OK)
+        let response = Response::new(StatusCode::OK)
             .content_type("text/event-stream")
             .header("Cache-Control", "no-store")
             // Without this field nginx collects events until a buffer is full.
             .header("X-Accel-Buffering", "no")
-            .with_body(body)
+            .with_body(body);
+        Some(response)
     }
 
     /// Sends an event to every subscriber, and keeps it for clients that come back. Returns the id of the event. Never waits.
@@ -166,6 +210,15 @@ enum Lag {
 }
 
 impl State {
+    /// The position in the history after the event with this id.
+    fn after(&self, id: &str) -> Option<usize> {
+        self.history.iter().rposition(|(known, _)| known == id).map(|position| position + 1)
+    }
+
+    fn send_missed(&self, position: usize, sender: &BodySender) {
+        self.history.iter().skip(position).for_each(|(_, bytes)| sender.send_front_matter(bytes));
+    }
+
     fn send_to_all(&mut self, bytes: &Arc<[u8]>, lag: Lag) {
         let sent = |sender: &BodySender| match (sender.try_send_shared(bytes), lag) {
             (Ok(()), _) | (Err(SendError::Full), Lag::Skip) => true,

@@ -13,7 +13,7 @@ use super::{
     arguments::Accept,
     chart::Panel,
     distribution::{Distribution, Summary},
-    generator::{Failure, Generator, Outcome, Persistence, Plan},
+    generator::{Address, Failure, Generator, Outcome, Persistence, Plan},
     output::{self, Results},
     strategies::{Kind, Running},
     watch::{Seen, Watch},
@@ -106,7 +106,7 @@ fn under_load(
     let running = Running::start(kind, Arc::clone(&watch))?;
     running.warm_up()?;
     let plan = Plan {
-        address: running.address,
+        address: Address::Tcp(running.address),
         request: format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", running.address).into_bytes(),
         is_head: false,
         connections,

@@ -136,6 +136,9 @@ pub(crate) enum StopLoad {
 pub(crate) struct Load {
     /// The URL, such as http://127.0.0.1:7000/. Only http:// is supported. The default port is 80.
     pub(crate) url: Target,
+    /// Connect to this Unix-domain socket. The URL's host is then only the value of the Host field.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) unix_socket: Option<PathBuf>,
     /// Connections at once.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = value_parser!(u32).range(1..=MOST_CONNECTIONS))]
     pub(crate) connections: u32,

@@ -14,6 +14,7 @@
 //! sending instead is known as coordinated omission.) In a **closed loop** each slot sends as soon as it has an answer, so the
 //! load adapts to the server. A closed loop measures throughput, and no latency that users would see.
 
+mod address;
 mod arrivals;
 mod connection;
 mod outcome;
@@ -30,13 +31,14 @@ use indicatif::ProgressBar;
 use mio::{Events, Interest, Poll, Token, Waker, event::Event, net::TcpStream};
 use softstop::Context;
 
+pub(crate) use self::{
+    address::Address,
+    outcome::{Failure, Outcome},
+    plan::{Persistence, Plan},
+};
 use self::{
     arrivals::Arrivals,
     connection::{Connection, Step},
-};
-pub(crate) use self::{
-    outcome::{Failure, Outcome},
-    plan::{Persistence, Plan},
 };
 
 /// How long a slot rests after its connection has failed. Without a rest, the generator would take the processor from a
@@ -194,9 +196,9 @@ impl Generator {
 
     fn send_on(&mut self, slot: usize, due: Instant) -> io::Result<()> {
         if self.slots[slot].is_none() {
-            let stream = match &self.plan.watch {
-                None => TcpStream::connect(self.plan.address),
-                Some(watch) => watch.connect(self.plan.address, due),
+            let stream = match (&self.plan.watch, &self.plan.address) {
+                (Some(watch), Address::Tcp(address)) => watch.connect(*address, due),
+                (_, address) => address.connect(),
             };
             match stream {
                 Ok(stream) => self.adopt(slot, stream)?,

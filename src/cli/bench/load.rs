@@ -1,8 +1,6 @@
 //! `softstop bench load` sends requests to any HTTP/1.1 server.
 
-use std::{
-    collections::BTreeMap, error::Error, fmt::Write, io, net::SocketAddr, process::ExitCode, time::Duration,
-};
+use std::{collections::BTreeMap, error::Error, fmt::Write, io, process::ExitCode, time::Duration};
 
 use serde::Serialize;
 use softstop::Context;
@@ -11,7 +9,7 @@ use super::{
     arguments::Load,
     chart::Panel,
     distribution::Summary,
-    generator::{Failure, Generator, Outcome, Persistence, Plan},
+    generator::{Address, Failure, Generator, Outcome, Persistence, Plan},
     output::{self, Results},
 };
 use crate::rounded::Rounded;
@@ -23,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, Serialize)]
 struct Report {
     url: String,
-    /// The address of the host that was used.
-    address: SocketAddr,
+    /// The address of the host that was used, or the socket.
+    address: Address,
     connections: u32,
     /// The rate of an open loop. A closed loop has none.
     rate: Option<f64>,
@@ -50,14 +48,20 @@ struct Report {
 const OTHERS: u32 = 8;
 
 pub(crate) fn run(options: &Load, results: Results, context: &Context) -> Result<ExitCode, Box<dyn Error>> {
-    let connection = options.url.connect()?;
-    let address = connection.peer_addr()?;
+    let (connection, address) = match &options.unix_socket {
+        Some(path) => (Address::connect_to_unix(path)?, Address::Unix(path.clone())),
+        None => {
+            let connection = options.url.connect()?;
+            let address = Address::Tcp(connection.peer_addr()?);
+            (connection, address)
+        }
+    };
     // Finds out now whether there are enough descriptors. A load that runs out of descriptors later loses its results.
     let reserved =
         (1..options.connections + OTHERS).map(|_| connection.try_clone()).collect::<io::Result<Vec<_>>>()?;
     drop(reserved);
     let plan = Plan {
-        address,
+        address: address.clone(),
         request: options.url.request(&options.method, options.body_bytes as usize),
         is_head: options.method == "HEAD",
         connections: options.connections as usize,
@@ -81,7 +85,7 @@ pub(crate) fn run(options: &Load, results: Results, context: &Context) -> Result
     Ok(ExitCode::SUCCESS)
 }
 
-fn report(options: &Load, address: SocketAddr, outcome: &Outcome, interrupted: bool) -> Report {
+fn report(options: &Load, address: Address, outcome: &Outcome, interrupted: bool) -> Report {
     let seconds = outcome.took.as_secs_f64();
     let answered = outcome.answered();
     Report {

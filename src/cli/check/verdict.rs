@@ -86,6 +86,7 @@ impl Outcome {
             }
             Err(Unjudged::Skip(reason)) => (Verdict::Skip, reason, None),
             Err(Unjudged::NotStarted(error)) => (Verdict::Skip, error.to_string(), None),
+            Err(Unjudged::Missed(what)) => (Verdict::Skip, format!("this machine is too busy: {what}"), None),
             Err(Unjudged::Interrupted) => (Verdict::Skip, "interrupted".to_owned(), None),
         };
         Outcome { check, verdict, seen, finding, took, is_known: false }

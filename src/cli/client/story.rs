@@ -79,8 +79,10 @@ impl Story {
         };
         let mut lines: Vec<String> =
             self.steps.iter().map(|(at, step)| format!("{} {}", since(*at, signal), words(step))).collect();
-        if self.answered_before > 0 {
-            lines.insert(0, format!("{} responses had come on this connection before", self.answered_before));
+        match self.answered_before {
+            0 => {}
+            1 => lines.insert(0, "1 response had come on this connection before".to_owned()),
+            count => lines.insert(0, format!("{count} responses had come on this connection before")),
         }
         lines
     }

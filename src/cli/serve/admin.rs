@@ -9,7 +9,8 @@
 //! | `GET /metrics`, `/healthz`, `/readyz` | As on the other servers, for all of them. |
 //!
 //! The admin server is a server of its own with an address of its own, so that nobody who may send requests to the program may
-//! also stop it. It stops after the others ([`Group::then`]), so that their stop can be watched through it.
+//! also stop it. It stops after the others ([`Group::then`](softstop::Group::then)), so that their stop can be watched through it. After a handover it stops
+//! at once, because the new process has an admin server at the same address.
 //!
 //! **Web pages.** A page of any origin may make its visitor's browser send a POST to `127.0.0.1`: the browser only keeps the
 //! response from the page. So a request that names a page is refused. Browsers send `Origin` with every POST, whether it
@@ -17,18 +18,21 @@
 //! holds when the name of the page's own host has been made to resolve to `127.0.0.1` (DNS rebinding). Tools such as curl
 //! send none of these fields. The routes that only tell something are not protected like this: they tell counts.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use serde::Serialize;
 
 use softstop::{
-    Group, GroupHandle, Phase, Readiness, Request, Response, Router, Server, ServerHandle, StatusCode,
-    StopPolicy, route,
-    routing::{IntoRoute, metrics_route, readiness_route},
+    GroupHandle, Phase, Readiness, Request, Response, Router, Server, ServerHandle, StatusCode, StopPolicy,
+    report::GroupProgress,
+    route,
+    routing::{IntoRoute, MetricsRoute, ReadinessRoute, Route, metrics_route, readiness_route},
 };
 
 use crate::cli::words::say;
 
+/// The name of the server.
+const NAME: &str = "admin";
 /// Fields that browsers send, and of which a page cannot free its requests.
 const FIELDS_OF_BROWSERS: [&str; 3] = ["Origin", "Sec-Fetch-Site", "Referer"];
 
@@ -40,8 +44,8 @@ pub(crate) struct Controlled {
     pub(crate) not_ready: StatusCode,
 }
 
-/// Adds the admin server to a group whose other servers stop first.
-pub(crate) fn add_to(group: Group, address: &str, controlled: Controlled) -> Group {
+/// The admin server of a group.
+pub(crate) fn server(address: &str, group: GroupHandle, controlled: Controlled) -> Server {
     if is_reachable_from_elsewhere(address) {
         let words = format!(
             "admin: other machines may reach {address}, and whoever does can stop this program: \
@@ -49,123 +53,91 @@ pub(crate) fn add_to(group: Group, address: &str, controlled: Controlled) -> Gro
         );
         say(move || log::warn!("{words}"));
     }
-    let routes = routes(group.handle(), controlled);
-    let builder = Server::builder().name("admin").listen(address).routes(routes);
-    // One request a connection: a stop need not wait for the next request of a client that watches. One loop: the routes are
-    // inline, and few ask.
-    let admin = builder.max_requests_per_connection(1).loops(1).build();
-    group.then().server(admin)
+    let routes = routes(group, controlled);
+    let builder = Server::builder().name(NAME).listen(address).routes(routes);
+    // One request a connection: a stop need not wait for the next request of a client that watches. One loop and few workers,
+    // because few ask.
+    builder.max_requests_per_connection(1).loops(1).max_workers(4).build()
 }
 
 fn routes(group: GroupHandle, controlled: Controlled) -> Router {
     let Controlled { servers, policy, not_ready } = controlled;
-    let metrics = servers.iter().fold(metrics_route(), |route, server| route.and(server.clone()));
-    let ready = servers
-        .iter()
-        .fold(readiness_route().not_ready_status(not_ready), |route, server| route.and(server.clone()));
-    let (cordoned, uncordoned, drained) = (group.clone(), group.clone(), group);
-    let watched = servers.clone();
+    let ready = readiness_route().not_ready_status(not_ready);
+    let ready = servers.iter().cloned().fold(ready, ReadinessRoute::and);
+    let metrics = servers.iter().cloned().fold(metrics_route(), MetricsRoute::and);
+    let program = Arc::new(Program { group, servers, policy });
     Router::new()
-        .post(
-            "/cordon",
-            action(move || {
-                cordoned.set_ready(Readiness::NotReady);
-                (StatusCode::OK, "cordoned: /readyz says no, and requests are served\n")
-            })
-            .inline(),
-        )
-        .post(
-            "/uncordon",
-            action(move || {
-                if is_stopping(&servers) {
-                    return (StatusCode::CONFLICT, "stopping: that cannot be taken back\n");
-                }
-                uncordoned.set_ready(Readiness::Ready);
-                (StatusCode::OK, "uncordoned\n")
-            })
-            .inline(),
-        )
-        .post(
-            "/drain",
-            action(move || {
-                drained.request_stop(policy);
-                (StatusCode::ACCEPTED, "draining: /status says how far\n")
-            })
-            .inline(),
-        )
-        .get("/status", route(move |_| status(&watched)).inline())
+        .post("/cordon", action(&program, Program::cordon))
+        .post("/uncordon", action(&program, Program::uncordon))
+        .post("/drain", action(&program, Program::drain))
+        // Not inline, because the loops of the servers are asked, and a worker can wait for their answers.
+        .get("/status", route(move |_| program.status()))
         .get("/metrics", metrics.into_route().inline())
         .get("/readyz", ready.into_route().inline())
         .get("/healthz", route(|_| "ok\n").inline())
 }
 
 /// A route that changes something: it refuses requests that a web page has caused.
-fn action(act: impl Fn() -> (StatusCode, &'static str) + Send + Sync + 'static) -> softstop::routing::Route {
-    route(move |request: &Request| {
+fn action(program: &Arc<Program>, act: fn(&Program) -> (StatusCode, &'static str)) -> Route {
+    let program = Arc::clone(program);
+    let checked = move |request: &Request| {
         let is_of_a_browser = request
             .headers()
             .any(|(name, _)| FIELDS_OF_BROWSERS.iter().any(|field| name.eq_ignore_ascii_case(field)));
         match is_of_a_browser {
             true => (StatusCode::FORBIDDEN, "not for web pages: use a tool such as curl\n"),
-            false => act(),
+            false => act(&program),
         }
-    })
+    };
+    route(checked).inline()
 }
 
-fn is_stopping(servers: &[ServerHandle]) -> bool {
-    servers.iter().any(|server| server.phase() != Phase::Running)
+/// The program as the admin server controls it.
+struct Program {
+    group: GroupHandle,
+    servers: Vec<ServerHandle>,
+    policy: StopPolicy,
 }
 
-// ---- the status -----------------------------------------------------------------------------------------------------
-
-/// How far the program is.
+/// How far the program is. The servers are those that have not ended.
 #[derive(Serialize)]
 struct Status {
-    /// The phase of the server that has come least far.
-    phase: String,
     ready: bool,
-    servers: Vec<ServerStatus>,
+    #[serde(flatten)]
+    progress: GroupProgress,
 }
 
-#[derive(Serialize)]
-struct ServerStatus {
-    name: String,
-    phase: String,
-    ready: bool,
-    /// What a stop waits for.
-    open_connections: usize,
-    requests_in_handlers: usize,
-    requests_waiting: usize,
-    requests_completed: u64,
-    requests_aborted: u64,
-}
-
-fn status(servers: &[ServerHandle]) -> Response {
-    let status = Status {
-        phase: servers.iter().map(ServerHandle::phase).min().unwrap_or(Phase::Stopped).to_string(),
-        ready: servers.iter().all(ServerHandle::is_ready),
-        servers: servers.iter().map(status_of).collect(),
-    };
-    match serde_json::to_string_pretty(&status) {
-        Ok(json) => Response::new(StatusCode::OK)
-            .content_type("application/json")
-            .header("Cache-Control", "no-store")
-            .with_body(json + "\n"),
-        Err(_) => Response::new(StatusCode::INTERNAL_SERVER_ERROR),
+impl Program {
+    fn cordon(&self) -> (StatusCode, &'static str) {
+        self.group.set_ready(Readiness::NotReady);
+        (StatusCode::OK, "cordoned: /readyz says no, and requests are served\n")
     }
-}
 
-fn status_of(server: &ServerHandle) -> ServerStatus {
-    let metrics = server.metrics();
-    ServerStatus {
-        name: metrics.name,
-        phase: metrics.phase.to_string(),
-        ready: server.is_ready(),
-        open_connections: metrics.open_connections,
-        requests_in_handlers: metrics.busy_workers,
-        requests_waiting: metrics.queued,
-        requests_completed: metrics.requests.completed,
-        requests_aborted: metrics.requests.aborted,
+    fn uncordon(&self) -> (StatusCode, &'static str) {
+        if self.servers.iter().any(|server| server.phase() != Phase::Running) {
+            return (StatusCode::CONFLICT, "stopping: that cannot be taken back\n");
+        }
+        self.group.set_ready(Readiness::Ready);
+        (StatusCode::OK, "uncordoned\n")
+    }
+
+    fn drain(&self) -> (StatusCode, &'static str) {
+        self.group.request_stop(self.policy);
+        (StatusCode::ACCEPTED, "draining: /status says how far\n")
+    }
+
+    fn status(&self) -> Response {
+        let mut progress = self.group.progress();
+        // The request that asks is no news.
+        progress.servers.retain(|server| server.name != NAME);
+        let status = Status { ready: self.servers.iter().all(ServerHandle::is_ready), progress };
+        match serde_json::to_string_pretty(&status) {
+            Ok(json) => Response::new(StatusCode::OK)
+                .content_type("application/json")
+                .header("Cache-Control", "no-store")
+                .with_body(json + "\n"),
+            Err(error) => Response::new(StatusCode::INTERNAL_SERVER_ERROR).with_body(error.to_string()),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{path::PathBuf, thread};
 
 use clap::Args;
 use softstop::{
-    Group, Signal, StopPolicy,
+    Group, ServerHandle, Signal, StopPolicy,
     deploy::Supervisor,
     handover::{HandoverError, HandoverEvent, Replacement, Takeover},
 };
@@ -49,12 +49,8 @@ impl ControlOptions {
         group: Group,
         takeover: Option<Takeover>,
         pid_file: Option<PidFile>,
-        supervisor: &Supervisor,
+        admin: Option<ServerHandle>,
     ) -> Group {
-        if takeover.is_some() {
-            // The old process speaks for the service until it has handed over.
-            supervisor.hold_back();
-        }
         let group = match &self.control {
             Some(path) => group.control(path),
             None => group,
@@ -63,14 +59,16 @@ impl ControlOptions {
             Some(takeover) => group.takeover(takeover),
             None => group,
         };
-        let supervisor = supervisor.clone();
-        group.on_handover(move |event| {
-            if let (HandoverEvent::InCharge { .. }, Some(file)) = (event, &pid_file)
-                && let Err(error) = file.write()
-            {
-                log::error!("{error}");
+        group.on_handover(move |event| match (event, &pid_file, &admin) {
+            (HandoverEvent::InCharge { .. }, Some(file), _) => {
+                if let Err(error) = file.write() {
+                    log::error!("{error}");
+                }
             }
-            tell(&supervisor, event);
+            // The admin server stops last otherwise. Here the new process has one at the same address, and a request must not
+            // reach the one or the other by chance.
+            (HandoverEvent::HandedOver { .. }, _, Some(admin)) => admin.request_stop(StopPolicy::default()),
+            _ => {}
         })
     }
 
@@ -101,20 +99,5 @@ impl ControlOptions {
             presses += 1;
             Some(if presses == 1 { policy } else { StopPolicy::now() })
         })
-    }
-}
-
-/// Tells the supervisor of a handover. The order matters: the process that hands over names its successor before the successor
-/// speaks for itself.
-fn tell(supervisor: &Supervisor, event: &HandoverEvent) {
-    if let HandoverEvent::InCharge { .. } = event {
-        supervisor.announce();
-    }
-    let Some(notify) = supervisor.notify() else { return };
-    match event {
-        HandoverEvent::Offered { .. } => notify.reloading(),
-        HandoverEvent::HandingOver { pid } => notify.hand_over_to(*pid),
-        HandoverEvent::Failed { .. } => notify.ready(),
-        _ => {}
     }
 }

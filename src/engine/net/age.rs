@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_thousand_clients_of_one_moment_are_spread_over_a_fifth_of_the_limit() {
-        for (loop_number, generation) in [(0, 0), (1, 0), (5, 3)] {
+        for (loop_number, generation) in [(0, 0usize), (1, 0), (5, 3)] {
             let limit = AgeLimit { loop_number, ..limit(100_000) };
             let token = |slot: usize| Token(generation << 32 | slot);
             let mut moments: Vec<u64> = (0..1000).map(|slot| limit.moment_ms(token(slot))).collect();

@@ -150,10 +150,9 @@ impl ListenSocket {
 /// later. The call takes less than a microsecond.
 #[cfg(all(feature = "deploy", any(target_os = "linux", target_os = "android")))]
 fn credentials(stream: &UnixStream) -> Option<PeerCredentials> {
-    use rustix::process::Pid;
+    // An error also for a process of another PID namespace: the kernel gives it the id 0, which a `Pid` cannot be.
     let known = rustix::net::sockopt::socket_peercred(stream).ok()?;
-    // The kernel says 0 for a process of another PID namespace. That is the `None` of an `Option<Pid>`.
-    let pid = u32::try_from(Pid::as_raw(Some(known.pid))).ok().filter(|pid| *pid != 0);
+    let pid = known.pid.as_raw_nonzero().get().unsigned_abs();
     Some(PeerCredentials { pid, uid: known.uid.as_raw(), gid: known.gid.as_raw() })
 }
 

@@ -9,15 +9,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Shared, fault::Fault};
+use crate::{Held, Shared, fault::Fault};
 
-/// The time between two looks at the stop flag.
-const TURN: Duration = Duration::from_millis(5);
+/// The time between two looks at the stop flag. The time is long, because a thousand threads look in each of several servers.
+const TURN: Duration = Duration::from_millis(200);
+/// The pause between two pieces of a stream.
+const TICK: Duration = Duration::from_millis(20);
+/// The pause of a server that closes its connections one by one.
+const EACH: Duration = Duration::from_millis(20);
 /// The time that an idle connection stays open after the stop has begun: longer than the think time of the clients.
 const QUIET: Duration = Duration::from_millis(150);
 const LINGER: Duration = Duration::from_millis(300);
 const SLOW: Duration = Duration::from_millis(500);
-const LARGE: usize = 8 * 1024 * 1024;
+const LARGE: usize = 2 * 1024 * 1024;
 /// The status that a shell shows for a process that SIGPIPE has ended.
 const SIGPIPE: i32 = 128 + 13;
 
@@ -25,6 +29,9 @@ struct Connection<'a> {
     stream: TcpStream,
     buffer: Vec<u8>,
     shared: &'a Shared,
+    said_close: bool,
+    /// The stop ends the connection between two requests.
+    was_idle: bool,
 }
 
 struct Request {
@@ -41,9 +48,8 @@ pub(crate) fn serve(stream: TcpStream, shared: &Shared) {
     _ = stream.set_nonblocking(false);
     _ = stream.set_nodelay(true);
     _ = stream.set_read_timeout(Some(TURN));
-    // The time-out keeps a client that never reads from holding the stop.
-    _ = stream.set_write_timeout(Some(Duration::from_secs(1)));
-    let mut connection = Connection { stream, buffer: Vec::new(), shared };
+    let mut connection =
+        Connection { stream, buffer: Vec::new(), shared, said_close: false, was_idle: false };
     while let Ok(request) = connection.request() {
         if connection.answer(&request).is_err() {
             break;
@@ -57,13 +63,7 @@ impl Connection<'_> {
     /// The next request. The connection is over if the client ends, or if the stop has begun and no request has come
     /// for a while.
     fn request(&mut self) -> Result<Request, Over> {
-        self.shared.idle.fetch_add(1, Ordering::AcqRel);
-        let request = self.wait_for_request();
-        self.shared.idle.fetch_sub(1, Ordering::AcqRel);
-        request
-    }
-
-    fn wait_for_request(&mut self) -> Result<Request, Over> {
+        let _held = self.shared.hold(Fault::WaitsForIdle);
         let mut stop_seen = None;
         loop {
             if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -73,6 +73,7 @@ impl Connection<'_> {
             if self.shared.is_stopping() && self.shared.fault != Fault::WaitsForIdle {
                 let since = *stop_seen.get_or_insert_with(Instant::now);
                 if since.elapsed() > QUIET {
+                    self.was_idle = true;
                     return Err(Over);
                 }
             }
@@ -95,6 +96,7 @@ impl Connection<'_> {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Over> {
+        let _held = self.shared.hold(Fault::WritesForever);
         self.stream.write_all(bytes).map_err(|error| {
             let is_gone = matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset);
             if self.shared.fault == Fault::SigPipe && is_gone {
@@ -119,11 +121,15 @@ impl Connection<'_> {
             }
             "/large" => ("200 OK", vec![b'x'; LARGE]),
             "/readyz" if self.shared.is_stopping() => ("503 Service Unavailable", b"stopping".to_vec()),
-            "/stuck" => loop {
-                thread::park();
-            },
+            "/stuck" => {
+                let _held = self.shared.hold(Fault::WaitsForHandlers);
+                loop {
+                    thread::park();
+                }
+            }
             "/stream" => return self.stream(),
             "/upgrade" => return self.upgrade(),
+            _ if self.shared.fault == Fault::AnswersError => ("500 Internal Server Error", b"error".to_vec()),
             _ => ("200 OK", b"hello".to_vec()),
         };
         self.respond(status, &content, request.says_close)
@@ -141,6 +147,7 @@ impl Connection<'_> {
             bytes.truncate(bytes.len() - content.len() / 2 - 1);
         }
         self.write(&bytes)?;
+        self.said_close = !close.is_empty();
         if !is_last {
             return Ok(());
         }
@@ -155,7 +162,7 @@ impl Connection<'_> {
         self.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
         while !self.shared.is_stopping() {
             self.write(b"5\r\ntick\n\r\n")?;
-            thread::sleep(TURN * 4);
+            thread::sleep(TICK);
         }
         if self.shared.fault != Fault::CutsStreams {
             self.write(b"0\r\n\r\n")?;
@@ -180,9 +187,16 @@ impl Connection<'_> {
     /// Closes the write side, and reads what the client still sends, so that no reset overtakes the response.
     fn close(mut self) {
         _ = self.stream.shutdown(Shutdown::Write);
+        if self.shared.fault == Fault::ClosesOneByOne && self.was_idle {
+            let _held = self.shared.hold(Fault::ClosesOneByOne);
+            let _turn = self.shared.turn.lock();
+            thread::sleep(EACH);
+        }
+        let held = self.said_close.then(|| self.shared.hold(Fault::LingersForever));
+        let is_endless = held.as_ref().is_some_and(Held::is_held);
         let since = Instant::now();
         let mut bytes = [0; 4096];
-        while since.elapsed() < LINGER {
+        while since.elapsed() < LINGER || is_endless {
             match self.stream.read(&mut bytes) {
                 Ok(1..) => {}
                 Err(error) if is_nothing(&error) => {}

@@ -28,6 +28,24 @@ pub(crate) enum Fault {
     SigPipe,
     /// Ends with status 1 after a clean stop.
     ExitsOne,
+    /// Answers 500 to a plain request.
+    AnswersError,
+    /// Goes on without its port if the port is in use.
+    IgnoresPort,
+    /// Binds its port without `SO_REUSEADDR`.
+    NoReuse,
+    /// Waits without a limit until the client closes, after the last response of a connection.
+    LingersForever,
+    /// Waits without a limit for a client that does not read.
+    WritesForever,
+    /// Closes idle connections one after another, with a pause each.
+    ClosesOneByOne,
+    /// Waits without a limit for handlers.
+    WaitsForHandlers,
+    /// Ignores the second signal.
+    IgnoresSecond,
+    /// Closes its listener while it is being replaced.
+    ReplacedWithGap,
 }
 
 impl Fault {
@@ -46,6 +64,15 @@ impl Fault {
             "ready-too-early" => Fault::ReadyTooEarly,
             "sigpipe" => Fault::SigPipe,
             "exits-1" => Fault::ExitsOne,
+            "answers-500" => Fault::AnswersError,
+            "ignores-port" => Fault::IgnoresPort,
+            "no-reuse" => Fault::NoReuse,
+            "lingers-forever" => Fault::LingersForever,
+            "writes-forever" => Fault::WritesForever,
+            "closes-one-by-one" => Fault::ClosesOneByOne,
+            "waits-for-handlers" => Fault::WaitsForHandlers,
+            "ignores-second" => Fault::IgnoresSecond,
+            "replaced-with-gap" => Fault::ReplacedWithGap,
             _ => panic!("no such fault: {name}"),
         }
     }

@@ -12,7 +12,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     process::{self, Command, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
@@ -21,7 +21,7 @@ use std::{
 
 use fault::Fault;
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2},
     iterator::Signals,
 };
 use socket2::{Domain, SockFilter, SockRef, Socket, Type};
@@ -29,7 +29,9 @@ use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 /// How long the server goes on accepting after the signal.
 const LAME_DUCK: Duration = Duration::from_millis(300);
 /// How long the whole stop takes at most.
-const DEADLINE: Duration = Duration::from_millis(2500);
+const DEADLINE: Duration = Duration::from_secs(3);
+/// How long nobody listens while a server with this fault is replaced.
+const GAP: Duration = Duration::from_millis(100);
 /// Signals within this time count as one.
 const SAME: Duration = Duration::from_millis(500);
 const TURN: Duration = Duration::from_millis(1);
@@ -38,12 +40,40 @@ const TURN: Duration = Duration::from_millis(1);
 struct Shared {
     fault: Fault,
     stopping: Arc<AtomicBool>,
+    replacing: Arc<AtomicBool>,
     connections: AtomicUsize,
-    /// The number of these connections that are between two requests.
-    idle: AtomicUsize,
+    /// The number of these connections that the fault makes the server wait for, also beyond its deadline.
+    held: AtomicUsize,
+    /// Held by the connection that is being closed, if connections are closed one by one.
+    turn: Mutex<()>,
+}
+
+/// Counts a connection among those that hold the stop, if the server has this fault.
+struct Held<'a>(Option<&'a Shared>);
+
+impl Held<'_> {
+    fn is_held(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0 {
+            shared.held.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
 }
 
 impl Shared {
+    fn hold(&self, fault: Fault) -> Held<'_> {
+        if self.fault != fault {
+            return Held(None);
+        }
+        self.held.fetch_add(1, Ordering::AcqRel);
+        Held(Some(self))
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
@@ -56,18 +86,25 @@ fn main() {
     let shared = Arc::new(Shared {
         fault,
         stopping: Arc::new(AtomicBool::new(false)),
+        replacing: Arc::new(AtomicBool::new(false)),
         connections: AtomicUsize::new(0),
-        idle: AtomicUsize::new(0),
+        held: AtomicUsize::new(0),
+        turn: Mutex::new(()),
     });
     let address = SocketAddr::from(([127, 0, 0, 1], port.parse().expect("a port")));
     if fault == Fault::ReadyTooEarly {
         println!("listening on {address}");
         thread::sleep(Duration::from_millis(200));
     }
-    let listener = match listen(address) {
+    let mut listener = match listen(address, fault) {
         Ok(listener) => listener,
         Err(error) => {
             eprintln!("{address}: {error}");
+            if fault == Fault::IgnoresPort {
+                loop {
+                    thread::park();
+                }
+            }
             process::exit(1);
         }
     };
@@ -80,7 +117,16 @@ fn main() {
         let child = Command::new("setsid").args(["sleep", "60"]).stdin(Stdio::null()).spawn();
         drop(child.expect("a child"));
     }
-    accept_until_stop(&listener, &shared);
+    while !shared.is_stopping() {
+        accept_all(&listener, &shared);
+        thread::sleep(TURN);
+        // The server that is replaced well keeps its listener, so a replacement has nothing else to do here.
+        if shared.replacing.swap(false, Ordering::AcqRel) && fault == Fault::ReplacedWithGap {
+            drop(listener);
+            thread::sleep(GAP);
+            listener = listen(address, fault).expect("the port of this server");
+        }
+    }
     let since = Instant::now();
     if fault == Fault::FullQueue {
         thread::sleep(Duration::from_millis(200));
@@ -90,8 +136,8 @@ fn main() {
     drop(listener);
     loop {
         let connections = shared.connections.load(Ordering::Acquire);
-        let waits_for_idle = fault == Fault::WaitsForIdle && shared.idle.load(Ordering::Acquire) > 0;
-        if connections == 0 || since.elapsed() > DEADLINE && !waits_for_idle {
+        let is_held = shared.held.load(Ordering::Acquire) > 0;
+        if connections == 0 || since.elapsed() > DEADLINE && !is_held {
             break;
         }
         thread::sleep(TURN);
@@ -100,9 +146,9 @@ fn main() {
 }
 
 /// Listens with a backlog of 1024, so that the clients of a load are not refused before the stop.
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn listen(address: SocketAddr, fault: Fault) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
+    socket.set_reuse_address(fault != Fault::NoReuse)?;
     socket.bind(&address.into())?;
     socket.listen(1024)?;
     socket.set_nonblocking(true)?;
@@ -120,6 +166,7 @@ fn watch_signals(shared: &Arc<Shared>) {
             signal_hook::flag::register(signal, Arc::clone(&shared.stopping)).expect("a handler");
         }
     }
+    signal_hook::flag::register(SIGUSR2, Arc::clone(&shared.replacing)).expect("a handler");
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).expect("signals");
     let shared = Arc::clone(shared);
     thread::spawn(move || {
@@ -133,18 +180,11 @@ fn watch_signals(shared: &Arc<Shared>) {
             if shared.fault == Fault::NeedsTwoSignals && !is_first {
                 shared.stopping.store(true, Ordering::Release);
             }
-            if since.elapsed() > SAME {
+            if since.elapsed() > SAME && shared.fault != Fault::IgnoresSecond {
                 process::exit(3);
             }
         }
     });
-}
-
-fn accept_until_stop(listener: &TcpListener, shared: &Arc<Shared>) {
-    while !shared.is_stopping() {
-        accept_all(listener, shared);
-        thread::sleep(TURN);
-    }
 }
 
 /// Goes on accepting, then drops new handshakes and empties the queue, so that the close resets no client.
@@ -163,7 +203,7 @@ fn accept_during_lame_duck(listener: &TcpListener, shared: &Arc<Shared>, since: 
     ];
     SockRef::from(listener).attach_filter(&drop_syn).expect("a filter");
     // Handshakes that are under way complete in this time.
-    thread::sleep(TURN * 50);
+    thread::sleep(TURN * 100);
     accept_all(listener, shared);
 }
 

@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -47,6 +49,28 @@ func main() {
 			time.Sleep(50 * time.Millisecond)
 		}
 	})
+	mux.HandleFunc("/stuck", func(w http.ResponseWriter, r *http.Request) { select {} })
+	// Shutdown neither tells nor waits for hijacked connections.
+	var upgraded sync.WaitGroup
+	mux.HandleFunc("/upgrade", func(w http.ResponseWriter, r *http.Request) {
+		connection, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		upgraded.Add(1)
+		defer upgraded.Done()
+		defer connection.Close()
+		// The accept key belongs to the key of RFC 6455 section 1.3.
+		fmt.Fprint(connection, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+			"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+		go func() {
+			<-stopping.Done()
+			// A Close frame with code 1001, and a limit for the client's answer.
+			connection.Write([]byte{0x88, 2, 0x03, 0xe9})
+			connection.SetReadDeadline(time.Now().Add(time.Second))
+		}()
+		io.Copy(io.Discard, connection)
+	})
 	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT"), Handler: mux, ReadHeaderTimeout: 2 * time.Second}
 	server.RegisterOnShutdown(stop)
 	go func() {
@@ -69,4 +93,5 @@ func main() {
 	if err := server.Shutdown(ctx); err != nil {
 		server.Close()
 	}
+	upgraded.Wait()
 }

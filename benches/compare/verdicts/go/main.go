@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"os"
@@ -27,6 +28,18 @@ func main() {
 			w.(http.Flusher).Flush()
 			time.Sleep(50 * time.Millisecond)
 		}
+	})
+	mux.HandleFunc("/stuck", func(w http.ResponseWriter, r *http.Request) { select {} })
+	mux.HandleFunc("/upgrade", func(w http.ResponseWriter, r *http.Request) {
+		connection, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		defer connection.Close()
+		// The accept key belongs to the key of RFC 6455 section 1.3.
+		fmt.Fprint(connection, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+			"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+		io.Copy(io.Discard, connection)
 	})
 	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT"), Handler: mux}
 	go func() {

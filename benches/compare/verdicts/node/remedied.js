@@ -17,7 +17,17 @@ const server = http.createServer((request, response) => {
     const timer = setInterval(() => response.write('tick\n'), 50)
     streams.add(response)
     response.on('close', () => { clearInterval(timer); streams.delete(response) })
-  } else response.end('hello')
+  } else if (request.url !== '/stuck') response.end('hello')
+})
+// The accept key belongs to the key of RFC 6455 section 1.3.
+const upgraded = new Set()
+server.on('upgrade', (request, socket) => {
+  socket.on('error', () => {})
+  socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+    'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n')
+  upgraded.add(socket)
+  socket.resume()
+  socket.on('close', () => upgraded.delete(socket))
 })
 server.headersTimeout = 2000
 server.listen(process.env.PORT, '127.0.0.1')
@@ -29,6 +39,8 @@ function stop() {
   setTimeout(() => {
     server.close()
     for (const stream of streams) stream.end()
+    // A Close frame with code 1001.
+    for (const socket of upgraded) socket.end(Buffer.from([0x88, 2, 0x03, 0xe9]))
     setTimeout(() => server.closeAllConnections(), 3000).unref()
   }, 1000)
 }

@@ -14,6 +14,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         status = 503 if self.path == "/readyz" and stopping.is_set() else 200
         if self.path == "/slow":
             time.sleep(0.7)
+        if self.path == "/stuck":
+            threading.Event().wait()
         self.send_response(status)
         self.send_header("Content-Length", "5")
         if stopping.is_set():
@@ -36,6 +38,10 @@ def stop(*_):
         os._exit(1)
     stopping.set()
     threading.Timer(1, server.shutdown).start()
+    # The bound: server_close waits for the threads of the handlers.
+    bound = threading.Timer(6, os._exit, [0])
+    bound.daemon = True
+    bound.start()
 
 
 server = Server(("127.0.0.1", int(os.environ["PORT"])), Handler)

@@ -8,6 +8,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/slow":
             time.sleep(0.7)
+        if self.path == "/stuck":
+            threading.Event().wait()
         self.send_response(200)
         self.send_header("Content-Length", "5")
         self.end_headers()

@@ -51,11 +51,13 @@ pub(super) enum Step {
 impl Connection {
     pub(super) fn new(stream: TcpStream, is_head: bool) -> Connection {
         // Requests are written whole, and waiting to fill a segment would only delay them. If the call fails, the connection
-        // has failed, and the next event says so.
+        // has failed, and the next event says so. (A Unix-domain socket has no such option.)
         _ = stream.set_nodelay(true);
+        // A TCP handshake may be under way. A Unix-domain socket, which has no TCP address, is connected at once or not at all.
+        let is_tcp = stream.local_addr().is_ok();
         Connection {
             stream,
-            state: State::Connecting,
+            state: if is_tcp { State::Connecting } else { State::Open },
             output: Vec::new(),
             written: 0,
             outstanding: VecDeque::new(),

@@ -1,13 +1,13 @@
 //! The orders for a generator.
 
 use std::{
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use softstop::Context;
 
+use super::Address;
 use crate::cli::bench::watch::Watch;
 
 /// How long the generator waits for answers after an interruption. A working server answers in this time, and a user does not
@@ -16,7 +16,7 @@ const HASTE: Duration = Duration::from_millis(250);
 
 /// The request, how often it is sent, and for how long.
 pub(crate) struct Plan {
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     /// The bytes of one request.
     pub(crate) request: Vec<u8>,
     pub(crate) is_head: bool,
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn an_interruption_shortens_the_wait() {
         let plan = Plan {
-            address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            address: Address::Tcp(([127, 0, 0, 1], 1).into()),
             request: Vec::new(),
             is_head: false,
             connections: 1,

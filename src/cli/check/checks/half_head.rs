@@ -18,7 +18,7 @@ pub(crate) const CHECK: Check = Check {
 };
 
 fn run(trial: &Trial<'_>) -> Judged {
-    trial.held("half a head", |server| {
+    trial.held("connection with half a head", |server| {
         let mut connection = trial.connect(server)?;
         _ = connection.send(b"GET / HTTP/1.1\r\nHost: ");
         Ok(vec![connection])

@@ -56,13 +56,12 @@ pub(super) fn begin(
 ) -> Result<Vec<Connection>, Unjudged> {
     let took = slow_takes(server, path)?;
     let request = get(server.address, path, "");
-    let mut connections = Vec::new();
-    for client in 0..count {
-        let mut connection = trial.connect(server)?;
+    let mut connections =
+        (0..count).map(|_| trial.accepted(server)).collect::<Result<Vec<Connection>, Unjudged>>()?;
+    for (client, connection) in connections.iter_mut().enumerate() {
         connection.story.client = client;
         let failed = |broken| Unjudged::Skip(format!("a request before the stop failed: {broken:?}"));
         connection.send(&request).map_err(failed)?;
-        connections.push(connection);
     }
     trial.sleep(took.mul_f64(0.3).min(Duration::from_millis(300)))?;
     Ok(connections)
@@ -72,6 +71,7 @@ fn run(trial: &Trial<'_>) -> Judged {
     let path = trial.route(&trial.plan.routes.slow, "slow", "slow route")?;
     let server = trial.start()?;
     let connections = begin(trial, &server, path, REQUESTS)?;
+    trial.in_flight(&connections)?;
     let asked = server.ask()?;
     let (end, stories) = trial.finish(server, asked, move || {
         thread::scope(|scope| {

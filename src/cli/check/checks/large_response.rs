@@ -1,6 +1,11 @@
 //! A large response to a slow reader.
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use socket2::Socket;
 
 use super::{Check, Place, Severity};
 use crate::cli::check::{
@@ -10,7 +15,10 @@ use crate::cli::check::{
 
 /// The receive buffer of the slow reader.
 const BUFFER: usize = 32 * 1024;
-/// The least size of a response that no socket buffer holds.
+/// The segments of the slow reader are those of an Ethernet. The server's kernel makes its send buffer as large as some
+/// segments, and segments of the loopback interface are so large that four megabytes disappear in that buffer.
+const SEGMENT: u32 = 1460;
+/// The least size of a response that the socket buffers do not hold: with these two values they hold less than half of it.
 const LARGE: usize = 1024 * 1024;
 /// How long the reader pauses around the signal.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -48,6 +56,11 @@ pub(super) fn measure(
     Ok(bytes)
 }
 
+fn slow_reader(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_mss(SEGMENT)?;
+    socket.set_recv_buffer_size(BUFFER)
+}
+
 /// A client that has begun to read a large response.
 pub(super) fn begin(
     trial: &Trial<'_>,
@@ -56,9 +69,8 @@ pub(super) fn begin(
 ) -> Result<Connection, Unjudged> {
     measure(trial, server, path)?;
     let failed = |broken| Unjudged::Skip(format!("a large response does not begin: {broken:?}"));
-    let mut connection =
-        Connection::open_with(server.address, CONNECT, |socket| socket.set_recv_buffer_size(BUFFER))
-            .map_err(|error| Unjudged::Skip(format!("a connection before the stop failed: {error}")))?;
+    let mut connection = Connection::open_with(server.address, CONNECT, slow_reader)
+        .map_err(|error| Unjudged::Skip(format!("a connection before the stop failed: {error}")))?;
     connection.send(&get(server.address, path, "")).map_err(failed)?;
     let bytes = connection.read(Instant::now() + ANSWER).map_err(failed)?;
     connection.put_back(&bytes);

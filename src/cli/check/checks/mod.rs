@@ -25,6 +25,7 @@ mod nothing_left;
 mod pid_1;
 mod pipelined;
 mod port_in_use;
+mod probes;
 mod readiness;
 mod replace;
 mod restarts;

@@ -6,9 +6,8 @@ use super::{Check, Place, Severity};
 use crate::cli::check::{
     config::Port,
     server::{
-        free_port,
         process::{Process, Status},
-        start_command, tree,
+        reserve, start_command, tree,
     },
     trial::{Finding, Judged, Trial, Unjudged},
     verdict::Level,
@@ -29,10 +28,14 @@ pub(crate) const CHECK: Check = Check {
 };
 
 fn run(trial: &Trial<'_>) -> Judged {
-    let port = match trial.plan.port {
-        Port::Announced => return Err(Unjudged::Skip("the server chooses its port itself".to_owned())),
-        Port::Fixed(port) => port,
-        Port::Chosen => free_port(trial.plan.host)?,
+    let reserved = match trial.plan.port {
+        Port::Chosen => Some(reserve(trial.plan.host)?),
+        Port::Announced | Port::Fixed(_) => None,
+    };
+    let port = match (trial.plan.port, &reserved) {
+        (Port::Fixed(port), _) => port,
+        (_, Some(reserved)) => reserved.port,
+        (_, None) => return Err(Unjudged::Skip("the server chooses its port itself".to_owned())),
     };
     let _taken = TcpListener::bind(SocketAddr::new(trial.plan.host.ip(), port))?;
     let mut process = Process::start(start_command(trial.plan, &[], port))?;

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use rustix::process::Pid;
+
 use super::{Check, Place, Severity};
 use crate::cli::check::{
     client::Tally,
-    load::{Kind, Load},
+    load::{Kind, Load, Seen},
+    server::{process::Status, tree},
     trial::{Finding, Judged, Record, Trial, Unjudged},
     verdict::Level,
 };
@@ -13,6 +16,8 @@ use crate::cli::check::{
 const WARM: Duration = Duration::from_secs(5);
 /// How long the load goes on after the command, so that the old process is gone.
 const AFTER: Duration = Duration::from_secs(2);
+/// Lines of the command's output that the report shows.
+const LINES: usize = 4;
 
 pub(crate) const CHECK: Check = Check {
     id: "replace",
@@ -38,31 +43,46 @@ fn run(trial: &Trial<'_>) -> Judged {
     let path = &trial.plan.routes.plain;
     let count = usize::from(trial.plan.clients);
     let load = Load::new(server.address, path, Kind::New, trial.context, count);
+    let before: Vec<Pid> = processes();
     let (replaced, seen) = load.during(|| {
         if !load.warm_up(WARM) {
             return Err(Unjudged::Skip("the server answers nobody".to_owned()));
         }
         let asked = std::time::Instant::now();
         let mut process = server.run(command)?;
-        process.wait(trial.plan.patience, trial.context);
-        trial.sleep(AFTER).map(|()| asked)
+        let exit = process.wait(trial.plan.patience, trial.context);
+        trial.sleep(AFTER)?;
+        Ok((asked, exit.map(|exit| exit.status), process.output.last(LINES)))
     })?;
-    let asked = replaced?;
-    // After the replacement, the pid file names the new process.
-    if let Some(id) = server.id_in_file() {
-        server.follow(id)?;
-    }
+    let (asked, exit, output) = replaced?;
+    let new = processes().into_iter().filter(|id| !before.contains(id)).count();
+    server.follow_successor()?;
     let stopped = server.ask()?;
     let (end, ()) = trial.finish(server, stopped, || ())?;
-    let Tally { lost, refused, late, timed_out, .. } = seen.tally;
-    let gap = seen.longest_gap.map_or(0, |(_, gap)| gap.as_millis());
-    let text = format!(
-        "longest gap of a client {gap} ms; {lost} lost, {refused} refused, {late} late, {timed_out} timed out; {}",
-        seen.tally.words()
-    );
-    let level = if lost + refused + timed_out > 0 { Level::Fail } else { Level::Pass };
+    let (level, text) = match exit {
+        Some(Status::Code(0)) => judge(&seen, new),
+        Some(status) => (Level::Fail, format!("the command of --replace: {status}; {output}")),
+        None => (Level::Fail, format!("the command of --replace did not end in time; {output}")),
+    };
     let mut finding = Finding::new(level, text);
     finding.tally = seen.tally;
     finding.record = Some(Record::new(&end, asked, seen.stories));
     Ok(finding)
+}
+
+fn processes() -> Vec<Pid> {
+    tree::descendants().into_iter().map(|process| process.id).collect()
+}
+
+/// Judges what the clients have seen, and tells how many processes are new: a command that replaces nothing loses nothing.
+fn judge(seen: &Seen, new: usize) -> (Level, String) {
+    let Tally { lost, refused, timed_out, .. } = seen.tally;
+    let gap = seen.longest_gap.map_or(0, |(_, gap)| gap.as_millis());
+    let new = match new {
+        0 => "no new process".to_owned(),
+        1 => "1 new process".to_owned(),
+        new => format!("{new} new processes"),
+    };
+    let level = if lost + refused + timed_out > 0 { Level::Fail } else { Level::Pass };
+    (level, format!("{}; {new}; longest gap of a client {gap} ms", seen.tally.words()))
 }

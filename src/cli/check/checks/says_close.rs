@@ -22,7 +22,7 @@ pub(crate) const CHECK: Check = Check {
     users: "The next request on the connection meets the close: resets in clients and proxies with a pool.",
     why: "The response is written as ever, and the connection is closed behind it.",
     remedy: "says-close",
-    after: &["ends"],
+    after: &["ends", "in-flight"],
     run,
 };
 
@@ -40,6 +40,7 @@ fn run(trial: &Trial<'_>) -> Judged {
         unreachable!("one was asked for")
     };
     let request = get(server.address, &trial.plan.routes.plain, "");
+    trial.in_flight(std::slice::from_ref(&connection))?;
     let asked = server.ask()?;
     let (context, patience) = (trial.context.clone(), trial.plan.patience);
     let (end, (last, story)): (_, (Last, Story)) = trial.finish(server, asked, move || {

@@ -30,6 +30,7 @@ fn run(trial: &Trial<'_>) -> Judged {
         Some(path) => in_flight::begin(trial, &server, path, 1)?,
         None => Vec::new(),
     };
+    trial.in_flight(&connections)?;
     let asked = server.signal(Signal::INT)?;
     let (end, stories) = trial.finish(server, asked, move || {
         let mut stories = Vec::new();

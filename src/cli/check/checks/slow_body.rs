@@ -31,7 +31,7 @@ pub(crate) const CHECK: Check = Check {
 fn run(trial: &Trial<'_>) -> Judged {
     let path = trial.route(&trial.plan.routes.post, "post", "route for a POST")?;
     let server = trial.start()?;
-    let mut connection = trial.connect(&server)?;
+    let mut connection = trial.accepted(&server)?;
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/octet-stream\r\nContent-Length: {LENGTH}\r\n\r\n",
         server.address,

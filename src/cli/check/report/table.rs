@@ -1,6 +1,6 @@
 //! The table for people, the stories of failed checks, and the list of all checks.
 
-use std::fmt::Write;
+use std::{collections::HashMap, fmt::Write};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets::NOTHING};
@@ -9,6 +9,7 @@ use crate::cli::check::{
     checks::{ALL, Severity},
     client::Story,
     remedies,
+    server::{Ended, process::Status},
     verdict::{Outcome, Results, Verdict},
 };
 
@@ -51,8 +52,16 @@ pub(crate) fn text(results: &Results) -> String {
         text += &coloured(line.trim_end());
         text.push('\n');
     }
+    if let Some(hint) = hint(results) {
+        text.push('\n');
+        text += &paragraph("first of all", hint, usize::from(width));
+    }
+    let stack = remedies::stack(&results.command);
+    let mut told: HashMap<&str, &str> = HashMap::new();
     for outcome in results.outcomes.iter().filter(|outcome| outcome.verdict >= Verdict::Warn) {
-        text += &story(outcome, usize::from(width));
+        let before = told.get(outcome.check.remedy).copied();
+        text += &story(outcome, usize::from(width), stack, before);
+        told.entry(outcome.check.remedy).or_insert(outcome.check.id);
     }
     let seconds = results.took.as_secs_f64();
     let worst = results.outcomes.iter().map(|outcome| outcome.verdict).max().unwrap_or(Verdict::Skip);
@@ -81,8 +90,22 @@ fn first_line(outcome: &Outcome) -> String {
     if outcome.is_known { format!("{seen} (known from the baseline)") } else { seen.to_owned() }
 }
 
-/// Everything that helps with a failure or a warning.
-fn story(outcome: &Outcome, width: usize) -> String {
+/// One cause of many failures, if there is one.
+fn hint(results: &Results) -> Option<&'static str> {
+    let find = |id: &str| results.outcomes.iter().find(|outcome| outcome.check.id == id);
+    let how = find("exit-status")?.finding.as_ref()?.record.as_ref()?.how;
+    let is_killed_by_signal = matches!(how, Ended::ByItself(Status::Signal(_)));
+    // A server that stops gracefully may raise the signal again at the end, and passes these two.
+    let has_failed = |id| find(id).is_some_and(|outcome| outcome.verdict == Verdict::Fail);
+    (is_killed_by_signal && (has_failed("in-flight") || has_failed("pid-1"))).then_some(
+        "The server has no handler for the signal that asks it to stop, so the signal ends the process at once. \
+         Give the signal a handler that begins a graceful stop; most of what follows comes from that.",
+    )
+}
+
+/// Everything that helps with a failure or a warning. `before` is an earlier check with the same remedy, and `stack` names
+/// the language of the server, if the command tells.
+fn story(outcome: &Outcome, width: usize, stack: Option<&str>, before: Option<&str>) -> String {
     let check = outcome.check;
     let style = style(outcome.verdict);
     let mut text = format!("\n{style}{} {}{style:#}  {}\n", outcome.verdict.mark(), check.id, check.title);
@@ -92,10 +115,17 @@ fn story(outcome: &Outcome, width: usize) -> String {
     line("where", check.place.words());
     line("users see", check.users);
     line("why", check.why);
-    let remedy = remedies::of(check.remedy);
-    line("remedy", &remedy.general);
-    for (stack, fix) in &remedy.stacks {
-        line(&format!("  {stack}"), fix);
+    match before {
+        Some(before) => line("remedy", &format!("as for {before} above")),
+        None => {
+            let remedy = remedies::of(check.remedy);
+            line("remedy", &remedy.general);
+            for (name, fix) in &remedy.stacks {
+                if stack.is_none_or(|stack| name.starts_with(stack)) {
+                    line(&format!("  {name}"), fix);
+                }
+            }
+        }
     }
     if let Some((story, lines)) = first_story(outcome) {
         let what = story.outcome.map_or("", |outcome| outcome.word());

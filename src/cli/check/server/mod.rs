@@ -2,6 +2,7 @@
 //! children.
 
 pub(crate) mod pattern;
+mod port;
 pub(crate) mod process;
 pub(crate) mod signal;
 mod start;
@@ -23,7 +24,10 @@ use self::{
 };
 use super::config::{Ask, Plan};
 
-pub(crate) use self::start::{Launch, NotStarted, command as start_command, free_port};
+pub(crate) use self::{
+    port::{Reserved, reserve},
+    start::{Launch, NotStarted, command as start_command},
+};
 
 /// How long the end of a killed process may take: the kernel may still write out its memory.
 const KILLED: Duration = Duration::from_secs(10);
@@ -97,6 +101,11 @@ impl<'a> Server<'a> {
         self.main.has_ended()
     }
 
+    /// Waits for an end that nobody has asked for. Returns `None` if the server still runs after that time.
+    pub(crate) fn ends_within(&mut self, time: Duration) -> Option<Exit> {
+        self.main.wait(time, self.context)
+    }
+
     /// Asks for a graceful stop: the moment of the request.
     pub(crate) fn ask(&self) -> io::Result<Instant> {
         match &self.plan.stop {
@@ -147,6 +156,17 @@ impl<'a> Server<'a> {
     pub(crate) fn follow(&mut self, id: Pid) -> io::Result<()> {
         self.main = Process::adopt(id, self.main.output.clone())?;
         Ok(())
+    }
+
+    /// Takes the process that has replaced this one for the server's main process: the one that the pid file names, or, if
+    /// the main process has ended, the child that is left.
+    pub(crate) fn follow_successor(&mut self) -> io::Result<()> {
+        let successor = match self.id_in_file() {
+            Some(id) => Some(id),
+            None if self.has_ended().is_some() => tree::orphan(),
+            None => None,
+        };
+        successor.filter(|id| *id != self.main.id).map_or(Ok(()), |id| self.follow(id))
     }
 
     /// The pid file's process, if there is a pid file.

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, fs, io,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     process::Command,
     time::{Duration, Instant},
 };
@@ -16,26 +16,19 @@ use super::{
     process::{Exit, Process, Status},
     tree,
 };
-use crate::cli::check::{
-    client,
-    config::{Plan, Port},
-};
+use crate::cli::check::{client, config::Plan};
 
 /// The pause between two connects until the server listens. The kernel has no event for a listener of another process.
 const LOOK: Duration = Duration::from_millis(5);
 /// The longest time that one connect may take: on the loopback interface it takes microseconds.
 const CONNECT: Duration = Duration::from_millis(500);
-/// Ports below the range from which kernels choose (32768 and above), so that no connection takes one in between.
-const PORTS: std::ops::Range<u16> = 15_000..32_000;
-/// Free ports that are looked for.
-const TRIES: usize = 200;
 
 /// A start, and its differences from the plan.
 pub(crate) struct Launch<'a, 'w> {
     pub(crate) plan: &'a Plan,
     pub(crate) context: &'a Context,
-    /// A port that an earlier server had.
-    pub(crate) port: Option<u16>,
+    /// 0 if the server chooses its port.
+    pub(crate) port: u16,
     /// A program and its options that start the server, such as `unshare`.
     pub(crate) wrapper: &'w [&'w str],
 }
@@ -72,17 +65,6 @@ impl From<io::Error> for NotStarted {
     }
 }
 
-/// A port on which no process listens.
-pub(crate) fn free_port(host: SocketAddr) -> io::Result<u16> {
-    for _ in 0..TRIES {
-        let port = fastrand::u16(PORTS);
-        if TcpListener::bind(SocketAddr::new(host.ip(), port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err(io::Error::other("no free port found"))
-}
-
 /// The command of a plan for a port.
 pub(crate) fn command(plan: &Plan, wrapper: &[&str], port: u16) -> Command {
     let text = port.to_string();
@@ -104,12 +86,7 @@ pub(super) fn id_in_file(plan: &Plan, port: u16) -> Option<Pid> {
 impl<'a> Launch<'a, '_> {
     /// Starts the server, and waits until it is ready.
     pub(crate) fn start(&self) -> Result<Server<'a>, NotStarted> {
-        let Launch { plan, context, .. } = *self;
-        let port = match (self.port, plan.port) {
-            (Some(port), _) | (None, Port::Fixed(port)) => port,
-            (None, Port::Chosen) => free_port(plan.host)?,
-            (None, Port::Announced) => 0,
-        };
+        let Launch { plan, context, port, .. } = *self;
         let address = SocketAddr::new(plan.host.ip(), port);
         if port != 0 && TcpStream::connect_timeout(&address, CONNECT).is_ok() {
             return Err(NotStarted::new(format!("another process listens on {address} already")));
@@ -157,6 +134,8 @@ impl<'a> Starting<'a> {
         while !client::once(self.server.address, path).is_ok_and(is_ready) {
             self.pause(&format!("GET {path} {wanted}"))?;
         }
+        // Another process may have taken the port, and answered.
+        self.look()?;
         self.server.ready_after = self.began.elapsed();
         Ok(self.server)
     }
@@ -191,14 +170,20 @@ impl<'a> Starting<'a> {
         }
     }
 
-    /// Waits a moment; an error if the server has ended or its time is over.
-    fn pause(&mut self, problem: &str) -> Result<(), NotStarted> {
+    /// An error if the server has ended.
+    fn look(&mut self) -> Result<(), NotStarted> {
         let is_daemon = self.server.plan.pid_file.is_some();
         // The process that starts a daemon ends when the daemon runs.
         let has_failed = |exit: &Exit| !is_daemon || exit.status != Status::Code(0);
         if let Some(exit) = self.server.main.has_ended().filter(has_failed) {
             return Err(self.failed(&format!("it has ended with {}", exit.status)));
         }
+        Ok(())
+    }
+
+    /// Waits a moment; an error if the server has ended or its time is over.
+    fn pause(&mut self, problem: &str) -> Result<(), NotStarted> {
+        self.look()?;
         if self.began.elapsed() > self.server.plan.start_within {
             return Err(self.failed(problem));
         }

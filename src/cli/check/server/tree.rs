@@ -14,6 +14,7 @@ const ROUNDS: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Descendant {
     pub(crate) id: Pid,
+    pub(crate) parent: Pid,
     pub(crate) name: String,
 }
 
@@ -39,12 +40,18 @@ pub(crate) fn descendants() -> Vec<Descendant> {
     while let Some(parent) = parents.pop() {
         for (id, name, is_dead) in children.remove(&parent).unwrap_or_default() {
             parents.push(id);
-            if let Some(id) = Pid::from_raw(id).filter(|_| !is_dead) {
-                found.push(Descendant { id, name });
+            if let Some((id, parent)) = Pid::from_raw(id).zip(Pid::from_raw(parent)).filter(|_| !is_dead) {
+                found.push(Descendant { id, parent, name });
             }
         }
     }
     found
+}
+
+/// A living child of this process, which is one that has lost its own parent if the server itself has ended.
+pub(crate) fn orphan() -> Option<Pid> {
+    let own = getpid();
+    descendants().into_iter().find(|process| process.parent == own).map(|process| process.id)
 }
 
 /// Name, state and parent of a process. The name may hold spaces and parentheses, so the last parenthesis ends it.

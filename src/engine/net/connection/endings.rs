@@ -20,6 +20,7 @@ use crate::{
         net::{
             loop_context::LoopContext,
             sock_diag::{TcpState, state_of, unacknowledged},
+            socket::Stream,
         },
         run::{NotSpawned, Run, UserCode},
     },
@@ -170,7 +171,8 @@ impl Connection {
         loop_context.observe(&Event::ConnectionClosed { connection, reason });
     }
 
-    /// Makes the close a reset, so that the client does not take the close for the end of the content.
+    /// Makes the close a reset, so that the client does not take the close for the end of the content. A Unix-domain socket has no
+    /// resets: there a content without a length that is cut off looks whole.
     fn reset_when_closed(&self) {
         if let Err(error) = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)) {
             journal::debug!("a response that was cut off may look whole: {error}");
@@ -251,6 +253,10 @@ impl Connection {
     }
 
     fn is_fin_acknowledged(&self) -> bool {
+        // What a Unix-domain socket has taken is in the client's receive queue at once, and survives our close.
+        if let Stream::Unix(_) = self.stream {
+            return true;
+        }
         let state = self.addresses().map(|(local, peer)| state_of(local, peer));
         matches!(state, Some(Ok(Some(TcpState::FinWait2))))
     }

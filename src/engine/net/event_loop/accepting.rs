@@ -69,6 +69,8 @@ pub(super) struct Listening {
     pub(super) token: Token,
     /// Whether there may be connections in the accept queue for which no further edge comes.
     pub(super) backlogged: bool,
+    /// Whether there may have been connections in the accept queue when closing began.
+    pub(super) was_backlogged: bool,
 }
 
 impl Accepting {
@@ -124,7 +126,8 @@ impl EventLoop {
         for (position, mut listener) in listeners.into_iter().enumerate() {
             let token = Token(WAKE.0 - 1 - position);
             self.poll.registry().register(&mut listener.socket, token, Interest::READABLE)?;
-            accepting.listeners.push(Listening { listener, token, backlogged: true });
+            let listening = Listening { listener, token, backlogged: true, was_backlogged: true };
+            accepting.listeners.push(listening);
         }
         self.accepting = Some(accepting);
         Ok(())
@@ -184,6 +187,13 @@ impl EventLoop {
                     journal::debug!("{}: accept: {error}", self.loop_context.config.name)
                 }
                 Accepted::Paused(error) => self.pause(accepting, position, &error),
+                // What a Unix listener that refuses new clients may answer when its queue is empty.
+                Accepted::Failed(_)
+                    if listening.listener.socket.is_unix()
+                        && matches!(accepting.stage, Stage::Closing(_)) =>
+                {
+                    listening.backlogged = false;
+                }
                 Accepted::Failed(error) => {
                     let listening = accepting.listeners.remove(position);
                     self.on_failure(listening, error);
@@ -199,11 +209,13 @@ impl EventLoop {
         let name = &self.loop_context.config.name;
         if let Stage::Closing(_) = accepting.stage {
             // Without a descriptor, accept(2) does not say whether a client waits at all. To register anew brings an edge if one
-            // does.
+            // does. A Unix listener that refuses new clients is always ready, so there the loop trusts what it knew before.
             let listening = &mut accepting.listeners[position];
-            listening.backlogged = false;
+            listening.backlogged = listening.listener.socket.is_unix() && listening.was_backlogged;
             let (registry, interest) = (self.poll.registry(), Interest::READABLE);
-            if let Err(error) = registry.reregister(&mut listening.listener.socket, listening.token, interest)
+            if !listening.listener.socket.is_unix()
+                && let Err(error) =
+                    registry.reregister(&mut listening.listener.socket, listening.token, interest)
             {
                 journal::debug!("{name}: cannot ask whether clients wait: {error}");
             }

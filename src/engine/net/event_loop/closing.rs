@@ -127,7 +127,7 @@ impl EventLoop {
         // How they ended if other processes hold all of them.
         let mut end = ListenerEnd::Left;
         for listening in &mut accepting.listeners {
-            listening.backlogged = true;
+            listening.was_backlogged = std::mem::replace(&mut listening.backlogged, true);
             end = end.max(refuse_new(&SockRef::from(&listening.listener.socket), cookies));
         }
         accepting.stage = Stage::Closing(Closing {

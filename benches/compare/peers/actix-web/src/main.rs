@@ -18,6 +18,7 @@ fn main() -> io::Result<()> {
             .route("/kib", web::get().to(async || Bytes::from_static(&KIB)))
             .route("/big", web::get().to(async || Bytes::from_static(&BIG)))
             .route("/echo", web::post().to(async |content: Bytes| content))
+            .route("/stuck", web::get().to(std::future::pending::<&'static str>))
             .route("/sleep", web::get().to(rest))
             .route("/block", web::get().to(block))
     };

@@ -8,6 +8,8 @@
 //! | `POST /echo` | the content of the request, at most [`LARGEST_ECHO`] bytes |
 //! | `GET /sleep?ms=N` | [`SLEPT`], after a wait of N milliseconds, made in the way that the server recommends |
 //! | `GET /stream` | [`STREAMED`] times [`PIECE`], with [`PAUSE`] between, as a stream that a stop may end early; softstop only |
+//! | `GET /stuck` | none: the handler never returns. hyper, axum and actix-web only, for `softstop check` |
+//! | `GET /upgrade` | a switch to WebSocket. axum only, for `softstop check` |
 //! | `GET /block` | [`SLEPT`], after [`BLOCK`] of work that blocks a thread, run where the server recommends such work |
 //!
 //! SIGTERM requests a graceful stop within [`GRACE`].

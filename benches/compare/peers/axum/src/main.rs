@@ -1,11 +1,11 @@
 //! axum as its examples recommend: `axum::serve` and `with_graceful_shutdown`.
 
-use std::{error::Error, thread};
+use std::{error::Error, future::pending, thread};
 
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, RawQuery},
+    extract::{DefaultBodyLimit, RawQuery, WebSocketUpgrade, ws::WebSocket},
     routing::{get, post},
     serve::ListenerExt,
 };
@@ -53,6 +53,8 @@ fn routes() -> Router {
         .route("/kib", get(async || Bytes::from_static(&KIB)))
         .route("/big", get(async || Bytes::from_static(&BIG)))
         .route("/echo", post(async |content: Bytes| content).layer(DefaultBodyLimit::max(LARGEST_ECHO)))
+        .route("/stuck", get(pending::<()>))
+        .route("/upgrade", get(async |upgrade: WebSocketUpgrade| upgrade.on_upgrade(read_to_the_end)))
         .route(
             "/sleep",
             get(async |RawQuery(query): RawQuery| {
@@ -67,4 +69,9 @@ fn routes() -> Router {
                 SLEPT
             }),
         )
+}
+
+/// Reads until the client ends, as the usual examples do.
+async fn read_to_the_end(mut socket: WebSocket) {
+    while let Some(Ok(_)) = socket.recv().await {}
 }

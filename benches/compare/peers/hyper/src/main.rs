@@ -1,6 +1,6 @@
 //! hyper as its guides recommend: a task for each connection, and hyper-util's `GracefulShutdown`.
 
-use std::{convert::Infallible, error::Error, thread};
+use std::{convert::Infallible, error::Error, future::pending, thread};
 
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -70,6 +70,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             let _ = tokio::task::spawn_blocking(|| thread::sleep(BLOCK)).await;
             Bytes::from_static(SLEPT.as_bytes())
         }
+        (&Method::GET, "/stuck") => pending().await,
         (&Method::POST, "/echo") => match request.into_body().collect().await {
             Ok(content) => content.to_bytes(),
             Err(_) => return Ok(status(StatusCode::BAD_REQUEST)),
