@@ -243,7 +243,7 @@ impl EventLoop {
         if token == WAKE {
             return self.read_messages();
         }
-        let is_listener = self.accepting.as_mut().is_some_and(|accepting| accepting.on_readiness(token));
+        let is_listener = self.accepting.as_mut().is_some_and(|accepting| accepting.on_readiness(event));
         if !is_listener {
             self.deal_with(token, |connection, loop_context| connection.on_readiness(event, loop_context));
         }
