@@ -42,7 +42,7 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
         .grace(options.grace)
         .cancel_grace(options.cancel_grace)
         .quiet(options.quiet_period);
-    let group = options.control.signals(Group::new().policy(policy), policy);
+    let group = options.control.signals(Group::new().policy(policy), policy, &supervisor);
     let exit = options.exit_route.then(|| (group.handle(), policy));
     let not_ready = options.orchestration.ready_status.into();
     let server = |name, address, routes| server(name, address, routes, options, recorder.as_ref());

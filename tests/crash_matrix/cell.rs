@@ -94,6 +94,8 @@ impl Cell {
         let killed = match self.who {
             // A listener that is on its way lives on in the relay.
             Side::Old => old.gone().max(old_ended.get().copied()),
+            // The listeners were new's. Connections wait in their queues until old has closed its copies.
+            Side::New if serves == "nobody" => old.gone(),
             Side::New => new.gone(),
         };
         let times = Times { begun, killed: killed.filter(|_| self.may_end()), handed_over };

@@ -11,4 +11,6 @@ mod process_1;
 mod programs;
 mod real;
 mod receiver;
+#[cfg(target_os = "linux")]
+mod seccomp;
 mod units;

@@ -142,3 +142,52 @@ fn a_long_drain_says_each_second_what_it_waits_for() {
     let lines = log.lines().filter(|line| line.contains("draining, at most ")).count();
     assert!((1..=3).contains(&lines), "{log}");
 }
+
+/// What systemd sees of `Type=notify-reload`: the end of the reload and the new main process in one message of the old one. It
+/// would ignore whatever the new process says before that.
+#[test]
+fn a_replaced_program_names_its_successor_before_the_successor_speaks() {
+    let receiver = Receiver::new();
+    let control = scratch("notify-control");
+    let mut command = Program::command(&[]);
+    command.env("NOTIFY_SOCKET", &receiver.path);
+    let arguments = ["--control", control.to_str().unwrap(), "--grace", "20s"];
+    let mut old = Program::start_as(command, &arguments, FREE);
+    assert_eq!(receiver.message(), "READY=1\nSTATUS=serving");
+    let hello = old.address("hello");
+    old.signal("HUP");
+    assert!(receiver.message().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    let main = receiver.message();
+    let new = main.strip_prefix("MAINPID=").and_then(|rest| rest.strip_suffix("\nREADY=1")).expect(&main);
+    assert_eq!(receiver.message(), "READY=1\nSTATUS=serving", "the new process speaks");
+    assert!(old.process.wait().success(), "the old one has drained without a word");
+    assert_eq!(Client::connect(hello).get("/readyz").status, 200);
+    let stopped = std::process::Command::new("kill").args(["-s", "TERM", new]).status();
+    assert!(stopped.unwrap().success());
+    assert_eq!(receiver.message(), "STOPPING=1\nSTATUS=stopping", "once, and not by the old process");
+    until("the new process has removed its control socket", || !control.exists());
+}
+
+/// A reload that fails is over, too: `systemctl reload` must not wait for its time-out.
+#[test]
+fn a_refused_reload_is_over_for_the_supervisor() {
+    let receiver = Receiver::new();
+    let control = scratch("notify-refused");
+    let mut command =
+        Program::command_under(&["sh", "-c", "exec \"$0\" \"$@\" --report \"$REPORT/report.json\""]);
+    let folder = scratch("notify-folder");
+    fs::create_dir(&folder).unwrap();
+    command.env("NOTIFY_SOCKET", &receiver.path).env("REPORT", &folder);
+    let mut program = Program::start_as(command, &["--control", control.to_str().unwrap()], FREE);
+    assert_eq!(receiver.message(), "READY=1\nSTATUS=serving");
+    program.address("echo");
+    // The next process cannot write its report, and ends before it serves.
+    fs::remove_dir_all(&folder).unwrap();
+    program.signal("HUP");
+    assert!(receiver.message().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(receiver.message(), "READY=1\nSTATUS=serving");
+    program.wait_for_line("not replaced: ");
+    program.signal("TERM");
+    assert_eq!(receiver.message(), "STOPPING=1\nSTATUS=stopping");
+    program.process.wait();
+}

@@ -5,6 +5,7 @@ use std::{path::PathBuf, thread};
 use clap::Args;
 use softstop::{
     Group, ServerHandle, Signal, StopPolicy,
+    deploy::Supervisor,
     handover::{HandoverError, HandoverEvent, Replacement, Takeover},
 };
 
@@ -73,19 +74,23 @@ impl ControlOptions {
     }
 
     /// The signals of the group: as always, but with a control socket SIGHUP replaces the process.
-    pub(super) fn signals(&self, group: Group, policy: StopPolicy) -> Group {
+    pub(super) fn signals(&self, group: Group, policy: StopPolicy, supervisor: &Supervisor) -> Group {
         if self.control.is_none() {
             return group.stop_on_signals();
         }
-        let handle = group.handle();
+        let (handle, supervisor) = (group.handle(), supervisor.clone());
         let mut presses = 0;
         let signals = [Signal::Interrupt, Signal::Terminate, Signal::Hangup, Signal::Quit];
         group.stop_on(&signals, move |signal, _| {
             if signal == Signal::Hangup {
-                let handle = handle.clone();
+                let (handle, supervisor) = (handle.clone(), supervisor.clone());
                 let reload = move || {
+                    // The supervisor may wait for both words since it has sent the signal, even if the reload is refused.
+                    supervisor.notify().inspect(|notify| notify.reloading());
                     // The library logs the outcome.
-                    _ = handle.replace(Replacement::default());
+                    if handle.replace(Replacement::default()).is_err() {
+                        supervisor.notify().inspect(|notify| notify.ready());
+                    }
                 };
                 if let Err(error) = thread::Builder::new().name("reload".to_owned()).spawn(reload) {
                     log::error!("{signal}: no thread for a reload: {error}");
