@@ -46,6 +46,7 @@
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
 //! | `cli` | yes | The program `softstop`. A library user turns it off, and then needs nine crates. |
+//! | `deploy` | with `cli` | What a deployed program needs beyond the standard library: see [`deploy`]. |
 //! | `serde` | with `cli` | `Serialize` for the reports and for the recording of an observer. |
 //!
 //! Linux is where softstop is tested. The minimum supported Rust version is 1.88.
@@ -69,6 +70,7 @@
 //! | Several servers, tasks and queues together; signals | [`Group`], [`group`], [`Signal`] |
 //! | Queues, owners and subscribers that are drained | [`patterns`] |
 //! | Readiness, for load balancers and orchestrators | [`ServerHandle::set_ready`], [`routing::readiness_route`], [`ServerBuilder::max_connection_age`] |
+//! | Supervisors: readiness, reloads, the watchdog | [`deploy::Supervisor`] |
 //! | Reports of a stop, and its progress | [`report`], [`GroupHandle::progress`], [`ServerHandle::progress`] |
 //! | Metrics, observing, pictures of a stop | [`ServerHandle::metrics`], [`routing::metrics_route`], [`metrics`], [`observe`] |
 //! | Testing: a real server on a free port | [`Server`]: `listen("127.0.0.1:0")`, then [`Server::addresses`] |
