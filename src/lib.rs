@@ -46,7 +46,7 @@
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
 //! | `cli` | yes | The program `softstop`. A library user turns it off, and then needs nine crates. |
-//! | `deploy` | with `cli` | What a deployed program needs beyond the standard library: see [`deploy`]. |
+//! | `deploy` | with `cli` | Being replaced without a gap, listeners of a supervisor, credentials of Unix clients, messages about a reload. |
 //! | `serde` | with `cli` | `Serialize` for the reports and for the recording of an observer. |
 //!
 //! Linux is where softstop is tested. The minimum supported Rust version is 1.88.
@@ -68,6 +68,7 @@
 //! | What a stop means for a handler or a route | [`Context`], [`OnCancel`], [`Cause`], [`OnStop`] |
 //! | Work that outlives its request | [`ServerHandle::detach`], [`WaitGroup`], [`WaitGuard`], [`patterns::JobQueue`] |
 //! | Several servers, tasks and queues together; signals | [`Group`], [`group`], [`Signal`] |
+//! | Being replaced without a gap (feature `deploy`) | `Group::control`, and the module `handover` |
 //! | Queues, owners and subscribers that are drained | [`patterns`] |
 //! | Readiness, for load balancers and orchestrators | [`ServerHandle::set_ready`], [`routing::readiness_route`], [`ServerBuilder::max_connection_age`] |
 //! | Supervisors: readiness, reloads, the watchdog | [`deploy::Supervisor`] |

@@ -16,7 +16,8 @@ const WATCHED: &str = "5";
 #[test]
 #[ignore = "needs strace, and may not run under another tracer"]
 fn an_idle_program_makes_no_system_call() {
-    let mut program = Program::start(&[]);
+    let control = std::env::temp_dir().join(format!("softstop-idle-{}.control", std::process::id()));
+    let mut program = Program::start(&["--control", control.to_str().unwrap()]);
     let mut kept: Vec<Client> =
         ["hello", "name", "echo"].map(|server| Client::connect(program.address(server))).into();
     for client in &mut kept {
@@ -26,6 +27,9 @@ fn an_idle_program_makes_no_system_call() {
     }
     // The request uses the pool and a timer. Both must be idle again afterwards.
     assert_eq!(kept[0].get("/sleep?ms=1").text(), "slept");
+    // A client of the control socket leaves nothing behind.
+    let status = Program::command(&["status", "--control"]).arg(&control).status().unwrap();
+    assert!(status.success());
     // The thread that writes the log ends after a moment without a new line.
     let tasks = format!("/proc/{}/task", program.id());
     let names = || {
@@ -34,7 +38,7 @@ fn an_idle_program_makes_no_system_call() {
             .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
             .collect::<String>()
     };
-    until("the log is written", || !names().contains("softstop-log"));
+    until("the log is written", || !names().contains("softstop-log") && !names().contains("control client"));
     let trace = std::env::temp_dir().join(format!("softstop-idle-{}", program.id()));
     let status = Command::new("timeout")
         .args(["-s", "INT", WATCHED, "strace", "-f", "-q", "-o"])

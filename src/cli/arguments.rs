@@ -14,8 +14,9 @@ use super::{
 /// An HTTP/1.1 server that stops gracefully: it finishes the requests in flight, and a report says what became of each.
 ///
 /// Without a subcommand, the program serves three servers: hello, name and echo. SIGINT, SIGTERM, SIGHUP or SIGQUIT
-/// stops them. A second signal, half a second later or more, ends the program at once. Exit status: 0 everything closed
-/// cleanly, 1 the program could not start or failed, 2 the stop cut something off, 64 the command line makes no sense.
+/// stops them. A second signal, half a second later or more, ends the program at once. With --control, SIGHUP replaces
+/// the process. Exit status: 0 everything closed cleanly, 1 the program could not start or failed, 2 the stop cut
+/// something off, 64 the command line makes no sense.
 ///
 /// An ADDRESS is host:port. `:8080` means every address of both families. `localhost:8080` means both 127.0.0.1 and
 /// ::1. `0.0.0.0:8080` means every IPv4 address. `[::]:8080` means every IPv6 address alone. `unix:/PATH` and `unix:@NAME`

@@ -11,7 +11,7 @@
 //! was declared to be stopping.
 
 mod address;
-#[cfg(feature = "deploy")]
+#[cfg(all(feature = "deploy", target_os = "linux"))]
 mod store;
 
 use std::{
@@ -67,7 +67,10 @@ pub struct Notify {
 enum Said {
     Starting,
     Ready,
-    #[cfg_attr(not(feature = "deploy"), allow(dead_code, reason = "a reload needs the monotonic clock"))]
+    #[cfg_attr(
+        not(all(feature = "deploy", target_os = "linux")),
+        allow(dead_code, reason = "a reload needs the monotonic clock")
+    )]
     Reloading,
     Stopping,
     Silent,

@@ -14,7 +14,10 @@
 
 mod closed;
 mod events;
-#[allow(dead_code, reason = "the handover uses it")]
+#[cfg_attr(
+    not(all(feature = "deploy", target_os = "linux")),
+    allow(dead_code, reason = "the handover uses it")
+)]
 mod listeners;
 mod loops;
 mod progress;
@@ -63,7 +66,10 @@ pub(crate) struct Run {
     /// Where the run listens.
     pub(crate) addresses: Vec<ListenAddress>,
     /// Who holds each of its listeners.
-    #[allow(dead_code, reason = "the handover uses it")]
+    #[cfg_attr(
+        not(all(feature = "deploy", target_os = "linux")),
+        allow(dead_code, reason = "the handover uses it")
+    )]
     holdings: Vec<Holding>,
     pub(crate) in_flight: WaitGroup,
     user_threads: UserThreads,

@@ -35,6 +35,9 @@ pub(crate) trait Companion: Any + fmt::Debug + Send + Sync {
 
     /// The report is there.
     fn has_ended(&self, is_clean: bool);
+
+    /// Drops what belongs to the user, on a thread that may block.
+    fn lets_go(&self);
 }
 
 /// The listeners that the companion brings, each with the name of its server in the other process.

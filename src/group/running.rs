@@ -26,6 +26,15 @@ use crate::{
 /// How long the group waits at least until the members' values are dropped, however short the bound of the stop.
 const LEAVING: Duration = Duration::from_secs(1);
 
+/// The companion of a group that has ended. At its drop the companion lets go of the user's values.
+struct Released(Arc<dyn Companion>);
+
+impl Drop for Released {
+    fn drop(&mut self) {
+        self.0.lets_go();
+    }
+}
+
 impl Group {
     /// Binds all servers, then starts them and the tasks, and waits for the end: a stop, a failure, or that all servers
     /// (in a group without servers, all tasks) have ended by themselves. Then everything is stopped, stage by stage.
@@ -61,7 +70,8 @@ impl Group {
     fn drop_members(self) {
         let now = Instant::now();
         let until = self.handle.lifecycle.end().map_or(now, |end| end.max(now)) + LEAVING;
-        let group = Contained::new(self);
+        let companion = self.handle.lifecycle.companion.get();
+        let group = Contained::new((self, companion.map(Released)));
         match thread::Builder::new().name("group drops".to_owned()).spawn(move || drop(group)) {
             Ok(thread) => {
                 if join_until(vec![thread], until) > 0 {

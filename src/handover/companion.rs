@@ -10,9 +10,9 @@ use std::{
 use super::{
     HandoverEvent, Takeover,
     channel::Bell,
-    control::{self, ControlListener},
+    control::{self, ControlListener, is_same_file},
     protocol::{ControlSocket, Offered},
-    state::{Ended, Handover, Of, StopAnswer},
+    state::{Beginning, Ended, Handover, Of, StopAnswer},
     taking,
 };
 use crate::{
@@ -46,7 +46,7 @@ impl Companion for Handover {
             return Ok(Given::default());
         };
         let (listener, control) = match (path, takeover.control.take()) {
-            (Some(path), Some((offered, socket))) if offered == path => {
+            (Some(path), Some((offered, socket))) if offered == path || is_same_file(&offered, &path) => {
                 let adopted = ControlListener::adopt(path.clone(), socket);
                 (Some(adopted.map_err(|error| cannot_answer(&path, error))?), ControlSocket::Taken)
             }
@@ -73,9 +73,11 @@ impl Companion for Handover {
         let of = Of { handover: Arc::clone(&self), group: group.clone() };
         let prepared = lock(&self.setup).prepared.take();
         let Some(Prepared { takeover, control, offered }) = prepared else {
-            self.starts(servers, Arc::clone(&over), 1, false);
+            let started = self.starts(servers, Arc::clone(&over), 1, Beginning::Alone);
             control::answer(&of, &over);
-            self.tell(&HandoverEvent::InCharge { generation: 1, from: None });
+            if started.is_ok() {
+                self.tell(&HandoverEvent::InCharge { generation: 1, from: None });
+            }
             return Ok(());
         };
         for given in &not_taken {
@@ -84,7 +86,10 @@ impl Companion for Handover {
         let is_taken = |address: &_| not_taken.iter().all(|given| given.address() != address);
         let taken = offered.iter().filter(|(_, address)| is_taken(address));
         let taken = taken.map(|(offered, _)| offered.number).collect();
-        self.starts(servers, Arc::clone(&over), takeover.generation, true);
+        if self.starts(servers, Arc::clone(&over), takeover.generation, Beginning::Takeover).is_err() {
+            takeover.give_up("it was asked to stop");
+            return Ok(());
+        }
         taking::take_over(&of, takeover, control, taken, over)
     }
 
@@ -108,6 +113,10 @@ impl Companion for Handover {
 
     fn stops(&self) {
         Handover::stops(self);
+    }
+
+    fn lets_go(&self) {
+        Handover::lets_go(self);
     }
 
     fn has_ended(&self, is_clean: bool) {

@@ -1,20 +1,17 @@
 //! The old process: carries out what [`OldState`] decides. A thread of its own, or the thread of a client of the control
 //! socket, does this; the servers go on meanwhile.
 
+mod draining;
+mod ending;
+
 use std::{
     io::{self, stderr},
     os::fd::AsFd,
     process::{self, Child},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-        mpsc::Sender,
-    },
+    sync::{Arc, mpsc::Sender},
     thread,
     time::{Duration, Instant},
 };
-
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::{
     HandoverError, HandoverErrorKind, Replaced, Replacement,
@@ -31,18 +28,10 @@ use crate::{
     engine::net::{Lent, OfferedListener},
     isolation::journal,
     rounded::Rounded,
-    server::ServerHandle,
 };
 
 /// How long the loop that accepts may take to duplicate its listeners. An inline handler may block it for a moment.
 const DUPLICATES: Duration = Duration::from_secs(5);
-/// How long a new process that was killed, or told to give up, is waited for. A killed process is gone within milliseconds.
-const END_OF_NEW: Duration = Duration::from_secs(1);
-/// How long the answer to `yours` is waited for at least. The new process writes its pid file in that time. A busy machine may
-/// need longer: the wait goes on until the deadline of the handover, or until the drain is over.
-pub(super) const CHARGED: Duration = Duration::from_secs(1);
-/// How often the new process is told what the drain waits for, if that has changed.
-const PROGRESS: Duration = Duration::from_secs(1);
 
 /// News of a handover, for the caller that waits.
 #[derive(Debug)]
@@ -173,58 +162,6 @@ impl Session {
                 tell(Err(error));
             }
         }
-    }
-
-    /// Waits until the new process is in charge, so that a caller that is told of the outcome finds the new process at the
-    /// control socket.
-    fn wait_charged(&mut self) -> Result<(), HandoverError> {
-        let (mut over, at_least) = (self.of.handover.over(), Instant::now() + CHARGED);
-        while self.state == OldState::HandedOver {
-            let input = match self.channel.next_line() {
-                Some(Received::Line(line)) => {
-                    FromNew::parse(&line).map_or_else(OldInput::Garbage, OldInput::Said)
-                }
-                Some(Received::Garbage(garbage)) => OldInput::Garbage(garbage),
-                _ => {
-                    // The drain may be over before new is in charge.
-                    let until = if over.is_some() { at_least.max(self.until) } else { at_least };
-                    let channel = self.channel.as_fd();
-                    let bell = over.as_ref().map_or(channel, |over| over.as_fd());
-                    match readable([channel, bell], Some(until)) {
-                        Ok([true, _]) if self.channel.fill().is_ok_and(|count| count > 0) => continue,
-                        Ok([false, true]) => {
-                            over = None;
-                            continue;
-                        }
-                        Ok([false, false]) => return Err(self.not_charged()),
-                        Ok([true, _]) | Err(_) => OldInput::Eof,
-                    }
-                }
-            };
-            self.charge(input)?;
-        }
-        Ok(())
-    }
-
-    fn charge(&mut self, input: OldInput) -> Result<(), HandoverError> {
-        if self.state.step(input) != OldAction::ReportEnd {
-            return Ok(());
-        }
-        let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
-        let status = status.map_or_else(String::new, |status| format!(" ({status})"));
-        let text = format!(
-            "the new process (pid {}) has ended as soon as it was in charge{status}; this one drains: start the program",
-            self.pid
-        );
-        Err(HandoverError::new(HandoverErrorKind::Lost, text))
-    }
-
-    fn not_charged(&self) -> HandoverError {
-        let text = format!(
-            "the new process (pid {}) has said that it is ready, and hangs since then; this one drains: look at that process",
-            self.pid
-        );
-        HandoverError::new(HandoverErrorKind::TimedOut, text)
     }
 
     fn negotiate(&mut self, mut first: Option<OldInput>) -> Result<Replaced, EndOfNew> {
@@ -373,133 +310,4 @@ impl Session {
         group.stop_asked_at(policy, Instant::now());
         Ok(replaced)
     }
-
-    /// Ends the new process, and has the listeners alone again.
-    fn end_new(&mut self, why: EndOfNew) -> HandoverError {
-        let ends_by_itself = matches!(why, EndOfNew::Exited | EndOfNew::Failed(_));
-        if !ends_by_itself {
-            let text = match &why {
-                EndOfNew::Stopping => "it was asked to stop".to_owned(),
-                EndOfNew::TimedOut => "the new process took too long".to_owned(),
-                EndOfNew::Garbage(garbage) => garbage.to_string(),
-                EndOfNew::Exited | EndOfNew::Failed(_) => String::new(),
-            };
-            _ = self.channel.say(&FromOld::Cancelled { text }.to_line());
-        }
-        let is_gone = match &mut self.child {
-            Some(child) => {
-                // Its own exit status tells more than that of a kill.
-                let has_exited = ends_by_itself && wait_exited(child);
-                has_exited || kill(child)
-            }
-            // It ends by itself.
-            None => matches!(self.channel.line_until(Some(Instant::now() + END_OF_NEW)), Ok(Received::Eof)),
-        };
-        match is_gone {
-            true => self.listeners.iter().for_each(|(_, listener)| listener.holding.lend(Lent::No)),
-            false => journal::warn!(
-                "process {} does not end: its copies of the listeners are open until it does",
-                self.pid
-            ),
-        }
-        self.listeners.clear();
-        let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
-        let who = format!("the new process (pid {})", self.pid);
-        let (kind, text) = match why {
-            EndOfNew::Exited => {
-                let status = status.map_or_else(String::new, |status| format!(" ({status})"));
-                (HandoverErrorKind::Exited, format!("{who} ended before it served{status}"))
-            }
-            EndOfNew::Failed(text) => (HandoverErrorKind::Failed, format!("{who} cannot serve: {text}")),
-            EndOfNew::Garbage(garbage) => {
-                (HandoverErrorKind::Protocol, format!("{who} does not speak softstop/1: {garbage}"))
-            }
-            EndOfNew::TimedOut => {
-                (HandoverErrorKind::TimedOut, format!("{who} took too long, and was ended"))
-            }
-            EndOfNew::Stopping => {
-                (HandoverErrorKind::Stopping, format!("this process was asked to stop, so {who} was ended"))
-            }
-        };
-        HandoverError::new(kind, text).with_output(self.output.last_lines())
-    }
-
-    /// Old drains. New is told of that until old ends.
-    fn accompany(mut self) {
-        let handover = Arc::clone(&self.of.handover);
-        let Some(over) = handover.over() else { return };
-        let Some(left) = all_left(&handover.servers()) else { return };
-        let (mut has_said_closed, mut said) = (false, String::new());
-        loop {
-            let text = super::waits_for(&self.of);
-            if text != said {
-                _ = self.channel.say(&FromOld::Draining { text: text.clone() }.to_line());
-                said = text;
-            }
-            // While a drain lasts, this thread looks once a second. Without a handover there is no such thread.
-            let until = Some(Instant::now() + PROGRESS);
-            let (channel, over) = (self.channel.as_fd(), over.as_fd());
-            let ready = match has_said_closed {
-                true => readable([channel, over], until).map(|[channel, over]| [channel, over, false]),
-                false => readable([channel, over, left.as_fd()], until),
-            };
-            let Ok([has_said_something, is_over, has_left]) = ready else { return };
-            if has_left || (is_over && !has_said_closed) {
-                has_said_closed = true;
-                _ = self.channel.say(&FromOld::Closed.to_line());
-            }
-            if is_over {
-                return;
-            }
-            if has_said_something && !self.is_late_charge() {
-                let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
-                let status = status.map_or_else(String::new, |status| format!(" ({status})"));
-                let pid = self.pid;
-                journal::error!("the new process (pid {pid}) has ended{status}, while this one drains");
-                return;
-            }
-        }
-    }
-
-    /// Whether a new process that was slow has answered `yours` now.
-    fn is_late_charge(&mut self) -> bool {
-        let was_charged = self.state == OldState::Charged;
-        !was_charged && self.wait_charged().is_ok()
-    }
-}
-
-/// A bell that rings when none of these servers listens any more.
-fn all_left(servers: &[ServerHandle]) -> Option<Arc<Bell>> {
-    let bell = Bell::new().ok().map(Arc::new)?;
-    let left = Arc::new(AtomicUsize::new(servers.len()));
-    for server in servers {
-        let (bell, left) = (Arc::clone(&bell), Arc::clone(&left));
-        server.when_not_listening(Box::new(move || {
-            if left.fetch_sub(1, Ordering::AcqRel) == 1 {
-                bell.ring();
-            }
-        }));
-    }
-    Some(bell)
-}
-
-/// Waits until a child has exited, but not for long. A process that sleeps in the kernel cannot be waited for without a bound.
-fn wait_exited(child: &mut Child) -> bool {
-    let until = Instant::now() + END_OF_NEW;
-    let exited = pidfd_open(Pid::from_child(child), PidfdFlags::empty())
-        .map_err(io::Error::from)
-        .and_then(|process| readable([process.as_fd()], Some(until)));
-    match exited {
-        Ok([is_over]) => is_over && child.wait().is_ok(),
-        // An old kernel. The caller kills the process, and a killed process can be waited for.
-        Err(_) => false,
-    }
-}
-
-/// Kills a child and reaps it. Returns whether it is gone.
-fn kill(child: &mut Child) -> bool {
-    // Fails if it has ended already.
-    _ = child.kill();
-    let has_no_pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).is_err();
-    if has_no_pidfd { child.wait().is_ok() } else { wait_exited(child) }
 }

@@ -27,7 +27,7 @@ const LAST_LINES: usize = 10;
 /// The longest line of the new process that is kept, in bytes.
 const LONGEST: usize = 1000;
 /// How long the end of the new process's standard error is waited for, once the process has ended.
-const LAST_WORD: Duration = Duration::from_millis(200);
+const LATE_LINES: Duration = Duration::from_millis(200);
 
 /// How a process is replaced: see [`GroupHandle::replace`](crate::GroupHandle::replace).
 ///
@@ -156,7 +156,7 @@ impl Output {
 
     /// The last lines of a process that has ended.
     pub(super) fn last_lines(&self) -> Vec<String> {
-        let until = Instant::now() + LAST_WORD;
+        let until = Instant::now() + LATE_LINES;
         let mut collected = lock(&self.0.0);
         while !collected.is_over {
             match wait(&self.0.1, collected, Some(until)) {

@@ -215,3 +215,24 @@ fn what_is_pipelined_behind_a_close_is_lost() {
     let (answered, lost) = (number(&report, "requests_answered"), sum(&report["failures"]));
     assert!(answered > 0 && lost > 0, "{report:#}");
 }
+
+#[test]
+fn a_load_can_go_to_a_unix_domain_socket() {
+    let path = std::env::temp_dir().join(format!("softstop-load-{}", std::process::id()));
+    let path = path.to_str().unwrap();
+    let routes = Router::new()
+        .get("/", route(|request: &Request| request.header("Host").unwrap_or("").to_owned()).inline());
+    let server = softstop::Server::builder().listen(format!("unix:{path}")).routes(routes).build();
+    server.start().unwrap();
+    for options in [&[][..], &["--connections", "3", "--pipeline", "4"]] {
+        let load = ["load", "http://any.example/", "--unix-socket", path, "--seconds", "0.2"];
+        let report = report(0, &[&load, options].concat());
+        assert_adds_up(&report);
+        assert_eq!(report["address"], format!("unix:{path}"));
+        assert!(number(&report["statuses"], "2xx") > 0 && sum(&report["failures"]) == 0, "{report:#}");
+    }
+    assert!(server.stop(patient()).is_clean());
+    let refused = run(&["load", "http://any.example/", "--unix-socket", path]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && said.contains("no connection"), "{said}");
+}

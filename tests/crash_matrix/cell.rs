@@ -91,13 +91,17 @@ impl Cell {
             passed.iter().find(|(_, _, line)| line == "closed").map(|(at, _, _)| *at)
         };
         let events = load.end();
-        let killed = match self.who {
+        let victim = self.victim(&serves);
+        let killed = match victim {
+            None => None,
             // A listener that is on its way lives on in the relay.
-            Side::Old => old.gone().max(old_ended.get().copied()),
-            Side::New => new.gone(),
+            Some(Side::Old) => old.gone().max(old_ended.get().copied()),
+            // The listeners were new's. Connections wait in their queues until old has closed its copies.
+            Some(Side::New) if serves == "nobody" => old.gone(),
+            Some(Side::New) => new.gone(),
         };
-        let times = Times { begun, killed: killed.filter(|_| self.may_end()), handed_over };
-        let (refused, lost, bad) = self.judge(&events, times, &serves);
+        let times = Times { begun, killed, handed_over };
+        let (refused, lost, bad) = judge(&events, victim, times, &serves);
         let since = |at: Instant| format!("{:+.1} ms", milliseconds(at, begun));
         let passed: Vec<String> = passed
             .lock()
@@ -170,63 +174,73 @@ impl Cell {
         }
     }
 
-    /// Whether the process may end by force, so that requests may be lost: it is killed here, or old kills new.
-    fn may_end(self) -> bool {
-        self.what == What::Killed || self.who == Side::New
+    /// The process that was ended by force, so that its requests may be lost: it is killed here, or old has ended new.
+    fn victim(self, serves: &str) -> Option<Side> {
+        match self.what {
+            What::Killed => Some(self.who),
+            What::Hangs | What::Garbage if serves == "old" => Some(Side::New),
+            What::Hangs | What::Garbage => None,
+        }
     }
+}
 
-    /// Which requests were refused and lost, in the words of the matrix, and those that must not be.
-    fn judge<'a>(self, events: &'a [Event], times: Times, serves: &str) -> (String, String, Vec<&'a Event>) {
-        let is = |outcome: Outcome| move |event: &&Event| event.outcome == outcome;
-        let is_missing = |event: &&Event| event.outcome.is_bad() || event.outcome == Outcome::Unheard;
-        let mut bad = Vec::new();
+/// Which requests were refused and lost, in the words of the matrix, and those that must not be.
+fn judge<'a>(
+    events: &'a [Event],
+    victim: Option<Side>,
+    times: Times,
+    serves: &str,
+) -> (String, String, Vec<&'a Event>) {
+    let is = |outcome: Outcome| move |event: &&Event| event.outcome == outcome;
+    let is_missing = |event: &&Event| event.outcome.is_bad() || event.outcome == Outcome::Unheard;
+    let mut bad = Vec::new();
 
-        // New binds what it has not been given. The first answer after the death of old shows that new has done so.
-        let bound = times.killed.and_then(|killed| {
-            let is_later =
-                |event: &&Event| matches!(event.outcome, Outcome::Answered(_)) && event.opened > killed;
-            events.iter().find(is_later).map(|event| event.at)
-        });
-        let refusals: Vec<&Event> = events.iter().filter(is(Outcome::Refused)).collect();
-        let refused = match &refusals[..] {
-            [] => "none",
-            all if serves == "nobody" && all.iter().all(|event| event.at > times.begun) => "afterwards",
-            all if self.who == Side::Old && all.iter().all(|event| Some(event.opened) <= bound) => {
-                "until new binds"
-            }
-            all => {
-                bad.extend(all.iter().take(3));
-                "some"
-            }
-        };
+    // New binds what it has not been given. The first answer after the death of old shows that new has done so.
+    let bound = times.killed.and_then(|killed| {
+        let is_later =
+            |event: &&Event| matches!(event.outcome, Outcome::Answered(_)) && event.opened > killed;
+        events.iter().find(is_later).map(|event| event.at)
+    });
+    let refusals: Vec<&Event> = events.iter().filter(is(Outcome::Refused)).collect();
+    let refused = match &refusals[..] {
+        [] => "none",
+        all if serves == "nobody" && all.iter().all(|event| event.at > times.begun) => "afterwards",
+        all if victim == Some(Side::Old) && all.iter().all(|event| Some(event.opened) <= bound) => {
+            "until new binds"
+        }
+        all => {
+            bad.extend(all.iter().take(3));
+            "some"
+        }
+    };
 
-        let missing: Vec<&Event> = events.iter().filter(is_missing).collect();
-        let of_the_killed = |event: &&&Event| {
-            let Some(killed) = times.killed else { return false };
-            let is_its_own = match self.who {
-                // New has no connection that is older than it.
-                Side::New => event.opened >= times.begun,
-                // Old gets no connection after it has closed its copies of the listeners.
-                Side::Old => times.handed_over.is_none_or(|at| event.opened <= at),
-            };
-            event.sent.unwrap_or(event.opened) <= killed && is_its_own
+    let missing: Vec<&Event> = events.iter().filter(is_missing).collect();
+    let of_the_killed = |event: &&&Event| {
+        let Some(killed) = times.killed else { return false };
+        let is_its_own = match victim {
+            None => false,
+            // New has no connection that is older than it.
+            Some(Side::New) => event.opened >= times.begun,
+            // Old gets no connection after it has closed its copies of the listeners.
+            Some(Side::Old) => times.handed_over.is_none_or(|at| event.opened <= at),
         };
-        let (own, more): (Vec<&Event>, Vec<&Event>) = missing.iter().partition(|event| of_the_killed(event));
-        let lost = match (own.len(), more.len()) {
-            (0, 0) => "none",
-            (_, 0) => "its own",
-            _ => "more",
-        };
-        bad.extend(more);
-        let server_errors =
-            events.iter().filter(|event| matches!(event.outcome, Outcome::Answered(status) if status != 200));
-        let lost = match server_errors.clone().next() {
-            None => lost.to_owned(),
-            Some(_) => format!("{lost}, and some answered otherwise than 200"),
-        };
-        bad.extend(server_errors);
-        (refused.to_owned(), lost, bad)
-    }
+        event.sent.unwrap_or(event.opened) <= killed && is_its_own
+    };
+    let (own, more): (Vec<&Event>, Vec<&Event>) = missing.iter().partition(|event| of_the_killed(event));
+    let lost = match (own.len(), more.len()) {
+        (0, 0) => "none",
+        (_, 0) => "its own",
+        _ => "more",
+    };
+    bad.extend(more);
+    let server_errors =
+        events.iter().filter(|event| matches!(event.outcome, Outcome::Answered(status) if status != 200));
+    let lost = match server_errors.clone().next() {
+        None => lost.to_owned(),
+        Some(_) => format!("{lost}, and some answered otherwise than 200"),
+    };
+    bad.extend(server_errors);
+    (refused.to_owned(), lost, bad)
 }
 
 #[derive(Debug, Clone, Copy)]

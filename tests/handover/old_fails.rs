@@ -151,3 +151,19 @@ fn a_variable_that_makes_no_sense_is_an_error_and_one_without_its_connection_is_
     let mut serving = stage.start_as(command, &[], FREE);
     serves(&stage, &mut serving.program, 1);
 }
+
+/// A stop that comes while the new process initialises: it must not say that it is ready.
+#[test]
+fn a_new_process_that_is_asked_to_stop_does_not_take_over() {
+    let stage = Stage::new();
+    let (program, mut old) = started(&stage);
+    program.signal("TERM");
+    // The signal is taken before the offer comes, or soon after it. In both cases `ready` is followed by the end.
+    old.say("softstop/1 offer generation=1 pid=1 listeners=0");
+    old.say("offered");
+    let answer = old.line();
+    assert!(answer == "failed text=it%20was%20asked%20to%20stop" || answer.starts_with("ready"), "{answer}");
+    assert_eq!(old.line(), "");
+    let (status, log) = program.wait();
+    assert!(status.success(), "{log}");
+}

@@ -20,3 +20,4 @@ mod proxies;
 mod scripts;
 #[path = "../support/mod.rs"]
 mod support;
+mod unix;

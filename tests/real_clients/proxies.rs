@@ -17,8 +17,8 @@ const TRIES: u32 = 3000;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A proxy in the foreground, which serves `/` from hello and `/echo` from echo.
-struct Proxy {
-    address: SocketAddr,
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
     _process: Process,
     _folder: Folder,
 }
@@ -41,6 +41,20 @@ impl Proxy {
         }
         panic!("{command:?} does not listen on {address}: {}", fs::read_to_string(&log).unwrap());
     }
+}
+
+/// A proxy on a free address. `configure` gets the address and the folder for the proxy's files, and returns the command and the
+/// text of its configuration, which is written to `file`.
+#[track_caller]
+pub(crate) fn free_proxy(
+    name: &str,
+    file: &str,
+    configure: impl FnOnce(SocketAddr, &str) -> (Command, String),
+) -> Proxy {
+    let (address, folder) = (free_address(), Folder::new(name));
+    let (command, configuration) = configure(address, &folder.path(""));
+    folder.write(file, configuration);
+    Proxy::start(command, address, folder)
 }
 
 fn nginx(program: &Servers) -> Proxy {

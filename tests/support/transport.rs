@@ -45,11 +45,15 @@ pub(crate) fn first_address(server: &Server) -> SocketAddr {
     address
 }
 
-/// Connects to the server's socket. `None` if the server at this address has none.
+/// Connects to the server's socket. `None` if the server at this address has none. (An earlier server, whose file is gone, may have
+/// had the same address.)
 ///
 /// The type is that of a TCP stream, because its calls are those of every stream socket. (Only `set_nodelay` fails, and the
 /// addresses cannot be asked for.)
 pub(crate) fn connect(address: SocketAddr) -> Option<io::Result<TcpStream>> {
     let path = SOCKETS.lock().unwrap().get(&address)?.clone();
-    Some(UnixStream::connect(path).map(|stream| TcpStream::from(OwnedFd::from(stream))))
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        outcome => Some(outcome.map(|stream| TcpStream::from(OwnedFd::from(stream)))),
+    }
 }

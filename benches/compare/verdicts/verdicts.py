@@ -57,7 +57,7 @@ SERVERS = [
     ("node-remedied", "the same with the remedies", version("node", "--version"), SLOW + STREAM + STUCK + UPGRADE + READY, ["node", str(HERE / "node/remedied.js")]),
     ("python", "http.server, the usual tutorial", version("python3", "--version"), SLOW + STUCK, ["python3", str(HERE / "python/server.py")]),
     ("python-remedied", "the same with the remedies", version("python3", "--version"), SLOW + STUCK + READY, ["python3", str(HERE / "python/remedied.py")]),
-    ("gunicorn", "two workers, gthread; replaced with SIGHUP", version(VENV / "gunicorn", "--version"), SLOW + STUCK + replaced("HUP"),
+    ("gunicorn", "two workers, gthread; replaced with SIGHUP", version(VENV / "gunicorn", "--version"), SLOW + STUCK + replaced("HUP") + ["--start-within", "30s"],
      [str(VENV / "gunicorn"), "--chdir", str(HERE / "python"), "-w", "2", "-k", "gthread", "--threads", "8", "--graceful-timeout", "6", "-b", "127.0.0.1:{port}", "app:wsgi"]),
     ("uvicorn", "--timeout-graceful-shutdown 6", version(VENV / "uvicorn", "--version"), SLOW + STREAM + STUCK + UPGRADE,
      [str(VENV / "uvicorn"), "--app-dir", str(HERE / "python"), "--timeout-graceful-shutdown", "6", "--log-level", "warning", "--port", "{port}", "app:asgi"]),
@@ -78,6 +78,8 @@ MARKS = {"pass": "✓", "fail": "✗", "warn": "!", "skip": ""}
 def judge(name, options, command, stops):
     path, load = RESULTS / f"{name}.json", os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as directory:
+        # Workers of nginx and Apache serve their files from there as another user.
+        os.chmod(directory, 0o755)
         environment = dict(os.environ, TMPDIR=directory)
         # The time-out of `check` bounds each stop. This time-out only detects a hang of `check` itself.
         subprocess.run([str(CHECK), "check", "--stops", stops, *options, "--json", str(path), "--html",

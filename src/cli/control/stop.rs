@@ -42,7 +42,7 @@ pub(crate) fn stop(options: &Stop) -> ExitCode {
     }
 }
 
-/// The process has said its last word. Waits until it is gone, where the kernel can tell.
+/// The process has said how it has stopped. Waits until the process is gone, where the kernel can tell.
 fn wait_for_exit(pid: u32) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let Some(process) = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else { return };

@@ -60,7 +60,8 @@ impl ControlOptions {
             None => group,
         };
         group.on_handover(move |event| match (event, &pid_file, &admin) {
-            (HandoverEvent::InCharge { .. }, Some(file), _) => {
+            // A successor that has failed may have written the file before.
+            (HandoverEvent::InCharge { .. } | HandoverEvent::Failed { .. }, Some(file), _) => {
                 if let Err(error) = file.write() {
                     log::error!("{error}");
                 }

@@ -6,6 +6,10 @@ use std::{
     process,
 };
 
+fn content() -> String {
+    format!("{}\n", process::id())
+}
+
 /// A pid file that can be written.
 #[derive(Debug, Clone)]
 pub(super) struct PidFile {
@@ -26,13 +30,17 @@ impl PidFile {
         let mut name = path.clone().into_os_string();
         name.push(format!(".{}", process::id()));
         let prepared = PathBuf::from(name);
-        fs::write(&prepared, format!("{}\n", process::id())).map_err(cannot)?;
+        fs::write(&prepared, content()).map_err(cannot)?;
         Ok(PidFile { path, prepared })
     }
 
     /// From now on the file names this process.
     pub(super) fn write(&self) -> Result<(), String> {
-        fs::rename(&self.prepared, &self.path)
+        let content = content();
+        // The second time, because a successor has written the file and has failed then, there is nothing prepared.
+        let prepared = if self.prepared.exists() { Ok(()) } else { fs::write(&self.prepared, content) };
+        prepared
+            .and_then(|()| fs::rename(&self.prepared, &self.path))
             .map_err(|error| format!("cannot write the pid file {}: {error}", self.path.display()))
     }
 
@@ -40,7 +48,7 @@ impl PidFile {
     pub(super) fn remove(&self) {
         // There is one of the two at most, and a file that cannot be removed is no reason to fail at the end.
         _ = fs::remove_file(&self.prepared);
-        let is_ours = fs::read_to_string(&self.path).is_ok_and(|text| text == format!("{}\n", process::id()));
+        let is_ours = fs::read_to_string(&self.path).is_ok_and(|text| text == content());
         if is_ours {
             _ = fs::remove_file(&self.path);
         }

@@ -66,7 +66,10 @@ pub(crate) enum LoopMessage {
     /// A worker has answered a request of that connection.
     Answered(Token, Box<Request>),
     /// Somebody wants further descriptors of the listeners, and waits for the answer.
-    #[allow(dead_code, reason = "the handover uses it")]
+    #[cfg_attr(
+        not(all(feature = "deploy", target_os = "linux")),
+        allow(dead_code, reason = "the handover uses it")
+    )]
     DuplicateListeners(Sender<io::Result<Vec<DuplicateListener>>>),
     /// The loop panics, because a test wants to see what follows.
     #[cfg(test)]
@@ -79,7 +82,10 @@ pub(crate) enum LoopMessage {
     Asked(Question),
 }
 
-#[allow(dead_code, reason = "the handover uses it")]
+#[cfg_attr(
+    not(all(feature = "deploy", target_os = "linux")),
+    allow(dead_code, reason = "the handover uses it")
+)]
 /// A further descriptor of an open listener.
 pub(crate) struct DuplicateListener {
     pub(crate) listen_index: usize,
@@ -237,7 +243,7 @@ impl EventLoop {
         if token == WAKE {
             return self.read_messages();
         }
-        let is_listener = self.accepting.as_mut().is_some_and(|accepting| accepting.on_readiness(token));
+        let is_listener = self.accepting.as_mut().is_some_and(|accepting| accepting.on_readiness(event));
         if !is_listener {
             self.deal_with(token, |connection, loop_context| connection.on_readiness(event, loop_context));
         }

@@ -7,10 +7,16 @@ mod connection;
 mod date;
 pub(crate) mod deadlines;
 mod event_loop;
-#[allow(dead_code, reason = "the handover uses it")]
+#[cfg_attr(
+    not(all(feature = "deploy", target_os = "linux")),
+    allow(dead_code, reason = "the handover uses it")
+)]
 mod given;
 mod handshake;
-#[allow(dead_code, reason = "the handover uses it")]
+#[cfg_attr(
+    not(all(feature = "deploy", target_os = "linux")),
+    allow(dead_code, reason = "the handover uses it")
+)]
 mod holding;
 pub(crate) mod inherited;
 mod listener;
@@ -18,7 +24,10 @@ mod loop_context;
 pub(crate) mod mailbox;
 mod output;
 mod sock_diag;
-#[allow(dead_code, reason = "the handover uses it")]
+#[cfg_attr(
+    not(all(feature = "deploy", target_os = "linux")),
+    allow(dead_code, reason = "the handover uses it")
+)]
 mod socket;
 mod socket_writer;
 pub(crate) mod table;

@@ -122,6 +122,11 @@ impl AsFd for ControlListener {
     }
 }
 
+/// Whether two paths lead to one file: a path can be written in several ways.
+pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
+    matches!((file_at(one), file_at(other)), (Ok(one), Ok(other)) if one == other)
+}
+
 fn file_at(path: &Path) -> io::Result<(u64, u64)> {
     let file = fs::symlink_metadata(path)?;
     Ok((file.dev(), file.ino()))

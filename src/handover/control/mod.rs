@@ -22,7 +22,7 @@ use std::{
 };
 
 pub use client::{Control, OlderStatus, ServerStatus, Status, Stopped};
-pub(crate) use listener::ControlListener;
+pub(crate) use listener::{ControlListener, is_same_file};
 
 use super::{
     channel::{Bell, readable},

@@ -13,6 +13,8 @@ use super::{
 
 const PROGRAM: &str = "/usr/sbin/haproxy";
 
+/// With the option that the configuration manual has for this case: without it, HAProxy closes idle connections when it is told
+/// to finish, and a request that is on its way is lost.
 const CONFIGURATION: &str = "\
 global
     stats socket {directory}/stats.sock mode 600 level admin expose-fd listeners
@@ -21,6 +23,7 @@ global
     lua-load {directory}/sleep.lua
 defaults
     mode http
+    option idle-close-on-response
     timeout client 60s
     timeout http-request 10s
     timeout http-keep-alive 60s

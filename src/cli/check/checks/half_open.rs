@@ -1,20 +1,23 @@
 //! Connections whose handshake is complete for the client, and half open for the server.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
     Check, Place, Severity,
     moments::{Client, repeated},
 };
 use crate::cli::check::{
-    client::{CONNECT, Connection},
-    trial::{Judged, Trial},
+    client::{CONNECT, Connection, get},
+    trial::{Judged, Trial, Unjudged},
 };
 
 const CLIENTS: usize = 5;
 /// How long the kernel holds the third packet back after the signal. The time is below the 200 ms of a delayed
 /// acknowledgement, and long enough for a server to close its listener.
 const HELD_BACK: Duration = Duration::from_millis(60);
+
+/// How long Linux delays an acknowledgement.
+const DELAYED: Duration = Duration::from_millis(200);
 
 pub(crate) const CHECK: Check = Check {
     id: "half-open",
@@ -41,9 +44,25 @@ fn run(trial: &Trial<'_>) -> Judged {
                 Client::Connected(connection)
             })
         };
-        let clients = (0..CLIENTS).map(connect).collect();
+        let began = Instant::now();
+        let clients: Vec<Client> = (0..CLIENTS).map(connect).collect();
         let asked = server.ask()?;
         trial.sleep(HELD_BACK)?;
+        let request = get(server.address, &trial.plan.routes.plain, "Connection: close\r\n");
+        let send = |client| match client {
+            Client::Connected(mut connection) => match connection.write(&request) {
+                Ok(()) => Client::Sent(connection),
+                // The next write fails too, and tells the outcome.
+                Err(_) => Client::Connected(connection),
+            },
+            client => client,
+        };
+        let clients = clients.into_iter().map(send).collect();
+        if began.elapsed() > DELAYED {
+            return Err(Unjudged::Missed(
+                "each time the kernel had completed the handshakes before the clients wrote",
+            ));
+        }
         Ok((asked, clients))
     })
 }

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mio::{Interest, Token};
+use mio::{Interest, Token, event::Event};
 
 use super::{DuplicateListener, EventLoop, LoopMessage, WAKE, closing::Closing};
 use crate::{
@@ -94,12 +94,16 @@ impl Accepting {
     }
 
     /// Notes an edge. Returns whether the token is a listener's.
-    pub(super) fn on_readiness(&mut self, token: Token) -> bool {
+    pub(super) fn on_readiness(&mut self, event: &Event) -> bool {
+        let token = event.token();
         if (WAKE.0 - 1).wrapping_sub(token.0) >= self.tokens {
             return false;
         }
         if let Some(listening) = self.listeners.iter_mut().find(|listening| listening.token == token) {
             listening.backlogged = true;
+            // An edge of the turn in which closing has begun is older than the closing. A Unix listener that refuses new clients
+            // would say that its read side is closed.
+            listening.was_backlogged |= !event.is_read_closed();
         }
         true
     }
@@ -207,15 +211,17 @@ impl EventLoop {
         self.loop_context.run.pause_accepting();
         accepting.paused_at = Some(self.loop_context.now);
         let name = &self.loop_context.config.name;
-        if let Stage::Closing(_) = accepting.stage {
-            // Without a descriptor, accept(2) does not say whether a client waits at all. To register anew brings an edge if one
-            // does. A Unix listener that refuses new clients is always ready, so there the loop trusts what it knew before.
-            let listening = &mut accepting.listeners[position];
-            listening.backlogged = listening.listener.socket.is_unix() && listening.was_backlogged;
+        // Without a descriptor, accept(2) does not say whether a client waits at all. To register anew brings an edge if one does.
+        // But a Unix listener that refuses new clients is always ready. So the loop asks about it before, and knows it then.
+        let listening = &mut accepting.listeners[position];
+        let (is_unix, is_closing) =
+            (listening.listener.socket.is_unix(), matches!(accepting.stage, Stage::Closing(_)));
+        if is_unix && is_closing {
+            listening.backlogged = listening.was_backlogged;
+        } else if is_unix || is_closing {
+            listening.backlogged = false;
             let (registry, interest) = (self.poll.registry(), Interest::READABLE);
-            if !listening.listener.socket.is_unix()
-                && let Err(error) =
-                    registry.reregister(&mut listening.listener.socket, listening.token, interest)
+            if let Err(error) = registry.reregister(&mut listening.listener.socket, listening.token, interest)
             {
                 journal::debug!("{name}: cannot ask whether clients wait: {error}");
             }
