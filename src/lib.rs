@@ -46,7 +46,7 @@
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
 //! | `cli` | yes | The program `softstop`. A library user turns it off, and then needs nine crates. |
-//! | `deploy` | with `cli` | Being replaced without a gap, listeners of a supervisor, credentials of Unix clients. |
+//! | `deploy` | with `cli` | Being replaced without a gap, listeners of a supervisor, credentials of Unix clients, messages about a reload. |
 //! | `serde` | with `cli` | `Serialize` for the reports and for the recording of an observer. |
 //!
 //! Linux is where softstop is tested. The minimum supported Rust version is 1.88.
@@ -71,6 +71,7 @@
 //! | Being replaced without a gap (feature `deploy`) | `Group::control`, and the module `handover` |
 //! | Queues, owners and subscribers that are drained | [`patterns`] |
 //! | Readiness, for load balancers and orchestrators | [`ServerHandle::set_ready`], [`routing::readiness_route`], [`ServerBuilder::max_connection_age`] |
+//! | Supervisors: readiness, reloads, the watchdog | [`deploy::Supervisor`] |
 //! | Reports of a stop, and its progress | [`report`], [`GroupHandle::progress`], [`ServerHandle::progress`] |
 //! | Metrics, observing, pictures of a stop | [`ServerHandle::metrics`], [`routing::metrics_route`], [`metrics`], [`observe`] |
 //! | Testing: a real server on a free port | [`Server`]: `listen("127.0.0.1:0")`, then [`Server::addresses`] |
