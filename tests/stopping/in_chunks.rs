@@ -1,7 +1,12 @@
 //! A stop while a chunked request is incomplete. The tests cut the request at every byte: in a chunk size, in an
 //! extension, in the data, before the line break after the data, in the last chunk, and in the trailers.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::mpsc::{self, Sender},
+    time::Duration,
+};
 
 use softstop::{
     Request, Router, Server, StopPolicy,
@@ -18,9 +23,17 @@ use crate::support::{
 const CONTENT: &str = "5;note=\"x\"\r\nhello\r\n6\r\n world\r\n0\r\nSum: 11\r\nMore: no\r\n\r\n";
 
 fn server() -> (Server, SocketAddr) {
-    let read = |request: &Request| match io::read_to_string(request.reader()) {
-        Ok(text) => text,
-        Err(error) => format!("{:?}", error.kind()),
+    server_that_tells(mpsc::channel().0)
+}
+
+/// The server tells when a handler of `/streamed` has begun.
+fn server_that_tells(begun: Sender<()>) -> (Server, SocketAddr) {
+    let read = move |request: &Request| {
+        _ = begun.send(());
+        match io::read_to_string(request.reader()) {
+            Ok(text) => text,
+            Err(error) => format!("{:?}", error.kind()),
+        }
     };
     let buffered = |request: &Request| request.body().to_vec();
     serve(
@@ -95,8 +108,13 @@ fn one_that_is_not_is_cut_off_and_named() {
 /// The reader returns an error to the handler, and the handler has time to respond.
 #[test]
 fn the_reader_of_one_that_is_not_is_told() {
-    let (server, address) = server();
+    let (begun, beginning) = mpsc::channel();
+    let (server, address) = server_that_tells(begun);
     let mut clients = cut_at_each_byte(address, "/streamed");
+    // A request that no worker has begun would be answered 503, because nobody reads it.
+    for _ in &clients {
+        soon(&beginning);
+    }
     let report = begin_stop(&server, patient().grace(Duration::from_millis(50)).cancel_grace(HUNG));
     for (client, rest) in &mut clients {
         let response = client.read_response();
