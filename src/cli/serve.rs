@@ -73,7 +73,12 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
     // Last, because from now on the old process waits for this one.
     let takeover = match options.control.takeover() {
         Ok(takeover) => takeover,
-        Err(error) => return fail(error),
+        Err(error) => {
+            if let Some(file) = pid_file {
+                file.remove();
+            }
+            return fail(error);
+        }
     };
     let group = options.control.prepare(group, takeover, pid_file.clone(), admin_handle);
     let outcome = supervisor.attend(group).run();

@@ -115,6 +115,10 @@ impl Companion for Handover {
         Handover::stops(self);
     }
 
+    fn finishes(&self, until: Instant) -> Option<String> {
+        self.wait_older(until)
+    }
+
     fn lets_go(&self) {
         Handover::lets_go(self);
     }

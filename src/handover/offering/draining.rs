@@ -109,6 +109,13 @@ impl Session {
                 return;
             }
             if has_said_something && !self.is_late_charge() {
+                if self.has_stopped() {
+                    journal::info!(
+                        "the new process (pid {}) was asked to stop, while this one drains",
+                        self.pid
+                    );
+                    return;
+                }
                 let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
                 let status = status.map_or_else(String::new, |status| format!(" ({status})"));
                 let pid = self.pid;
@@ -116,6 +123,15 @@ impl Session {
                 return;
             }
         }
+    }
+
+    /// Whether the new process has said that it has stopped in order.
+    fn has_stopped(&mut self) -> bool {
+        let input = match self.channel.line_until(Some(Instant::now())) {
+            Ok(Received::Line(line)) => FromNew::parse(&line).map_or_else(OldInput::Garbage, OldInput::Said),
+            _ => OldInput::Eof,
+        };
+        self.state.step(input) == OldAction::NoteStop
     }
 
     /// Whether a new process that was slow has answered `yours` now.
