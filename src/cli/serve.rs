@@ -1,6 +1,7 @@
 //! `softstop serve`: the group of three servers, the files that describe its stop, and the exit status.
 
 mod admin;
+mod check;
 mod control;
 pub(crate) mod keep_alive;
 pub(crate) mod orchestration;
@@ -61,7 +62,7 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
         group = group.then().server(admin);
     }
     if options.control.check {
-        return match group.check() {
+        return match check::check(options, &group) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(error),
         };

@@ -178,6 +178,17 @@ fn status_is_for_programs_too() {
     let answer = stage.ask(&["status"]);
     let text = String::from_utf8(answer.stdout).unwrap();
     assert!(text.starts_with("running: generation 1"), "{text}");
+    let late = Stage::new();
+    let asked = {
+        let control = late.path("control");
+        let mut command = Command::new(crate::program::PROGRAM);
+        command.arg("status").arg("--control").arg(&control).stdout(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let early = late.start(&[]);
+    let answer = asked.wait_with_output().unwrap();
+    assert!(answer.status.success(), "asked before the process had started");
+    drop(early);
     let nobody = Stage::new().ask(&["status"]);
     assert_eq!(nobody.status.code(), Some(1));
     assert!(String::from_utf8(nobody.stderr).unwrap().contains("is the program running"));
@@ -204,9 +215,10 @@ fn a_stop_of_the_new_process_waits_for_the_old_one() {
             }
         }
         assert_eq!(slow.read_response().text(), "slept");
-        serving.has_ended();
-        until("the new process has ended", || !stage.path("control").exists());
-        let log = serving.program.log.join("\n");
+        // The log is that of both processes, so it ends with the second one.
+        let (status, log) = serving.program.wait();
+        assert!(status.success(), "{log}");
+        assert!(!stage.path("control").exists());
         assert!(!log.contains("ERROR"), "{log}");
     }
 }
@@ -215,16 +227,16 @@ fn a_stop_of_the_new_process_waits_for_the_old_one() {
 #[test]
 fn a_short_stop_names_the_old_process_that_is_left_behind() {
     let stage = Stage::new();
-    let mut serving = stage.start(&["--grace", "20s", "--cancel-grace", "0s"]);
+    let serving = stage.start(&["--grace", "20s", "--cancel-grace", "0s"]);
     let mut slow = Client::connect(serving.hello);
     slow.send(get("/sleep?ms=1500"));
     stage.reload().unwrap();
     let stopped = stage.ask(&["stop", "--grace", "10ms"]);
     assert_eq!(stopped.status.code(), Some(2), "{stopped:?}");
     assert_eq!(slow.read_response().text(), "slept", "the old process drains on");
-    serving.has_ended();
-    let log = serving.program.log.join("\n");
     let left = format!("generation 1 (pid {}): left behind", serving.program.id());
+    let (status, log) = serving.program.wait();
+    assert!(status.success(), "{log}");
     assert!(log.contains(&left), "{log}");
     assert!(log.contains("was asked to stop, while this one drains") && !log.contains("ERROR"), "{log}");
 }

@@ -105,6 +105,18 @@ fn check_reads_everything_and_binds_nothing() {
         (Some(0), String::new()),
         "an address that is in use is not bound"
     );
+    for (arguments, expected) in [
+        (["--hello", ":7000", "--name", ":7000"], "name: cannot listen on :7000: hello listens there"),
+        (["--hello", ":0", "--control", "/no such folder/control"], "cannot make the control socket"),
+        (["--hello", ":0", "--pid-file", "/no such folder/pid"], "cannot make the pid file"),
+    ] {
+        let (code, text) = check(&arguments);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains(expected), "{text}");
+    }
+    let (code, text) = check(&["--hello", "fd:web"]);
+    assert_eq!(code, Some(0));
+    assert!(text.contains("hello: fd:web was not checked"), "{text}");
     let (code, text) = check(&["--echo", "8080"]);
     assert_eq!(code, Some(1));
     assert!(text.contains("echo: cannot listen on 8080: write host:port"), "{text}");
