@@ -116,7 +116,9 @@ impl Companion for Handover {
     }
 
     fn finishes(&self, until: Instant) -> Option<String> {
-        self.wait_older(until)
+        let name = self.wait_older(until)?;
+        journal::warn!("{name} still drains, and is left behind");
+        Some(name)
     }
 
     fn lets_go(&self) {

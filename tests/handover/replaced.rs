@@ -234,7 +234,7 @@ fn a_short_stop_names_the_old_process_that_is_left_behind() {
     let stopped = stage.ask(&["stop", "--grace", "10ms"]);
     assert_eq!(stopped.status.code(), Some(2), "{stopped:?}");
     assert_eq!(slow.read_response().text(), "slept", "the old process drains on");
-    let left = format!("generation 1 (pid {}): left behind", serving.program.id());
+    let left = format!("generation 1 (pid {}) still drains, and is left behind", serving.program.id());
     let (status, log) = serving.program.wait();
     assert!(status.success(), "{log}");
     assert!(log.contains(&left), "{log}");
