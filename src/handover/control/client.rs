@@ -6,9 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::geteuid;
+
 use crate::handover::{
     HandoverError, HandoverErrorKind, Replaced,
-    channel::{Channel, Received, connect},
+    channel::{Channel, Owner, Received, connect, owner},
     protocol::{Answer, Request, ServerLine, StatusLine},
     takeover::unreachable,
 };
@@ -16,7 +18,8 @@ use crate::handover::{
 /// How long the process may take for an answer that needs no waiting.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Asks a process at its control socket ([`Group::control`](crate::Group::control)).
+/// Asks a process at its control socket ([`Group::control`](crate::Group::control)). The process has to be this user's or root's;
+/// root may ask every process.
 ///
 /// ```
 /// use softstop::{Group, Router, Server, StopPolicy, handover::Control};
@@ -179,6 +182,13 @@ impl Control {
     fn ask(&self, request: &Request) -> Result<Connection, HandoverError> {
         let broken = |error: io::Error| unreachable(&self.path, &error);
         let stream = connect(&self.path).map_err(broken)?;
+        // Root administers the processes of all users.
+        if let Owner::Other { uid } = owner(&stream)
+            && !geteuid().is_root()
+        {
+            let text = format!("the process at {} belongs to another user ({uid})", self.path.display());
+            return Err(HandoverError::new(HandoverErrorKind::Unreachable, text));
+        }
         let mut channel = Channel::new(stream).map_err(broken)?;
         // An answer tells more than a failed write: the process may have turned this client away.
         _ = channel.say(&request.to_line());
