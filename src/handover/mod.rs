@@ -49,6 +49,7 @@ mod companion;
 mod control;
 mod error;
 mod event;
+mod news;
 mod offering;
 mod protocol;
 mod replacement;
@@ -57,10 +58,7 @@ mod state;
 mod takeover;
 mod taking;
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, mpsc},
-};
+use std::{path::PathBuf, sync::Arc};
 
 pub use self::{
     control::{Control, OlderStatus, ServerStatus, Status, Stopped},
@@ -71,7 +69,7 @@ pub use self::{
 };
 
 use self::{
-    offering::News,
+    news::{News, news},
     state::{Handover, Of},
 };
 use crate::{
@@ -172,13 +170,13 @@ impl GroupHandle {
             return misuse("the group is not prepared: call Group::control or Group::replaceable");
         };
         let of = Of { handover, group: self.clone() };
-        let (sender, news) = mpsc::channel();
-        offering::replace(&of, replacement, sender)?;
+        let (teller, news) = news();
+        offering::replace(&of, replacement, teller)?;
         loop {
-            match news.recv() {
-                Ok(News::Line(_)) => {}
-                Ok(News::Outcome(outcome)) => return outcome,
-                Err(mpsc::RecvError) => return Err(offering::outcome_unknown()),
+            match news.next() {
+                Some(News::Line(_)) => {}
+                Some(News::Outcome(outcome)) => return outcome,
+                None => return Err(offering::outcome_unknown()),
             }
         }
     }

@@ -8,7 +8,7 @@ use std::{
     io::{self, stderr},
     os::fd::AsFd,
     process::{self, Child},
-    sync::{Arc, mpsc::Sender},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -17,6 +17,7 @@ use super::{
     HandoverError, HandoverErrorKind, Replaced, Replacement,
     channel::{Bell, Channel, Received, readable},
     event::HandoverEvent,
+    news::Teller,
     protocol::{
         ControlSocket, EndOfNew, FromNew, FromOld, LONGEST_LINE, MOST_LISTENERS, Offered, OldAction,
         OldInput, OldState,
@@ -32,14 +33,6 @@ use crate::{
 
 /// How long the loop that accepts may take to duplicate its listeners. An inline handler may block it for a moment.
 const DUPLICATES: Duration = Duration::from_secs(5);
-
-/// News of a handover, for the caller that waits.
-#[derive(Debug)]
-pub(super) enum News {
-    /// A line of the new process.
-    Line(String),
-    Outcome(Result<Replaced, HandoverError>),
-}
 
 /// One handover.
 struct Session {
@@ -58,7 +51,7 @@ struct Session {
 }
 
 /// Starts the new process, and sees the handover through on a thread of its own. `tell` gets the news; the outcome is the last.
-pub(super) fn replace(of: &Of, replacement: Replacement, tell: Sender<News>) -> Result<(), HandoverError> {
+pub(super) fn replace(of: &Of, replacement: Replacement, tell: Teller) -> Result<(), HandoverError> {
     let until = later(replacement.time());
     let bell = of.handover.begin_replacing(until)?;
     let speaker = of.handover.speaker();
@@ -67,18 +60,17 @@ pub(super) fn replace(of: &Of, replacement: Replacement, tell: Sender<News>) -> 
         let _speaker = speaker;
         let lines = tell.clone();
         let spawned = replacement.spawn(&there.handover.started, move |line| {
-            // The caller may not want the lines.
-            _ = lines.send(News::Line(line.to_owned()));
+            lines.line(line);
         });
         let session = spawned.and_then(|Spawned { child, stream, output }| {
             let channel = Channel::new(stream).map_err(|error| no_channel(&error))?;
             Ok(Session::new(there.clone(), channel, until, bell, Some(child), output))
         });
         match session {
-            Ok(session) => session.run(None, move |outcome| _ = tell.send(News::Outcome(outcome))),
+            Ok(session) => session.run(None, move |outcome| tell.outcome(outcome)),
             Err(error) => {
                 serve_on(&there, &error);
-                _ = tell.send(News::Outcome(Err(error)));
+                tell.outcome(Err(error));
             }
         }
     };

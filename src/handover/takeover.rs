@@ -22,7 +22,7 @@ use rustix::{
 
 use super::{
     HandoverError, HandoverErrorKind,
-    channel::{Channel, Received, readable},
+    channel::{Channel, Owner, Received, connect, owner, readable},
     protocol::{FromNew, FromOld, NewAction, NewFailure, NewInput, NewState, Offered, OldProcess, Request},
     replacement::{STANDARD_INPUT, VARIABLE},
 };
@@ -117,10 +117,22 @@ impl Takeover {
     /// # Errors
     ///
     /// As [`from_environment`](Takeover::from_environment), and [`HandoverErrorKind::Unreachable`] if nobody answers at
-    /// `path`, or the socket belongs to another user.
+    /// `path`, or if the process that made the socket belongs to another user than this one and root. Its listeners could be
+    /// that user's, so root does not take over from such a process either.
     pub fn connect(path: impl AsRef<Path>) -> Result<Takeover, HandoverError> {
         let path = path.as_ref();
-        let stream = UnixStream::connect(path).map_err(|error| unreachable(path, &error))?;
+        let stream = connect(path).map_err(|error| unreachable(path, &error))?;
+        let refused = |why: &str| {
+            let text = format!("cannot take over from the process at {}: {why}", path.display());
+            Err(HandoverError::new(HandoverErrorKind::Unreachable, text))
+        };
+        match owner(&stream) {
+            Owner::Ours => {}
+            Owner::Other { uid } => return refused(&format!("it belongs to another user ({uid})")),
+            Owner::Unknown => {
+                return refused("its user is not known, because it is in another PID namespace");
+            }
+        }
         let old = sockopt::socket_peercred(&stream).ok().map(|credentials| credentials.pid);
         Takeover::begin(stream, old, IfOldDies::Fail)
     }

@@ -90,6 +90,18 @@ fn listen(path: &Path, backlog: i32, prepare: impl FnOnce(&Path) -> io::Result<(
     Ok(socket)
 }
 
+/// Listens on a socket that only this user and root may connect to. The caller removes the file: see [`FileIdentity::remove`].
+///
+/// # Errors
+///
+/// Those of [`bind`].
+#[cfg(all(feature = "deploy", target_os = "linux"))]
+pub(crate) fn listen_privately(path: &Path, backlog: i32) -> io::Result<Socket> {
+    let path = absolute(path)?;
+    let options = FileOptions { mode: Some(0o600), ..FileOptions::default() };
+    listen_on_file(&path, &options, backlog)
+}
+
 fn listen_on_file(path: &Path, options: &FileOptions, backlog: i32) -> io::Result<Socket> {
     let (length, folder) = (path.as_os_str().len(), path.parent().unwrap_or(Path::new("/")));
     let needed = length.max(folder.as_os_str().len() + TEMPORARY);
@@ -219,31 +231,40 @@ fn temporary_name(folder: &Path) -> PathBuf {
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
-    /// Device and inode.
-    identity: (u64, u64),
+    identity: FileIdentity,
     holding: Holding,
 }
 
 impl SocketFile {
     /// The file of a listener that has just been bound, or taken from another process.
     pub(super) fn of(path: PathBuf, holding: Holding) -> Option<SocketFile> {
-        let identity = identity(&path).inspect_err(|error| {
+        let identity = FileIdentity::at(&path).inspect_err(|error| {
             journal::debug!("{} will not be removed: {error}", path.display());
         });
         Some(SocketFile { identity: identity.ok()?, path, holding })
     }
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+/// Which file a path leads to: its device and its inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileIdentity(u64, u64);
+
+impl FileIdentity {
+    pub(crate) fn at(path: &Path) -> io::Result<FileIdentity> {
+        fs::symlink_metadata(path).map(|metadata| FileIdentity(metadata.dev(), metadata.ino()))
+    }
+
+    /// Removes the file at `path`, if it still is this file. Another file that has just taken the path is put back.
+    pub(crate) fn remove(self, path: &Path) -> io::Result<()> {
+        let is_this = |path: &Path| FileIdentity::at(path).is_ok_and(|there| there == self);
+        if is_this(path) { take_away(path, is_this) } else { Ok(()) }
+    }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let is_ours = |path: &Path| identity(path).is_ok_and(|identity| identity == self.identity);
         if self.holding.holder() == Holder::Alone
-            && is_ours(&self.path)
-            && let Err(error) = take_away(&self.path, is_ours)
+            && let Err(error) = self.identity.remove(&self.path)
         {
             journal::warn!("cannot remove {}: {error}", self.path.display());
         }

@@ -22,7 +22,7 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf, time::Durati
 
 use super::{
     Garbage, VERSION,
-    words::{Writer, fields, list, parse_list, split},
+    words::{Writer, fields, list, milliseconds, parse_list, split},
 };
 
 /// The most listeners that are offered. The numbers of all of them fit into the line `ready`.
@@ -174,7 +174,7 @@ impl FromOld {
             FromOld::Refused { text } => Writer::new(VERSION).word("refused").text(text).line(),
             FromOld::Cancelled { text } => Writer::new("cancelled").text(text).line(),
             FromOld::Yours { within } => {
-                Writer::new("yours").field("within_ms", within.as_millis().to_string()).line()
+                Writer::new("yours").field("within_ms", milliseconds(*within)).line()
             }
             FromOld::Closed => Writer::new("closed").line(),
             FromOld::Draining { text } => Writer::new("draining").text(text).line(),
@@ -282,6 +282,15 @@ mod tests {
         for message in from_old() {
             let line = message.to_line();
             assert_eq!(FromOld::parse(line.strip_suffix('\n').unwrap()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_too_long_becomes_the_longest_one() {
+        for within in [Duration::MAX, Duration::from_secs(u64::MAX / 1000 + 1)] {
+            let line = FromOld::Yours { within }.to_line();
+            let longest = FromOld::Yours { within: Duration::from_millis(u64::MAX) };
+            assert_eq!(FromOld::parse(line.trim_end()), Ok(longest));
         }
     }
 

@@ -5,7 +5,7 @@
 //!   client                                 process
 //!   softstop/1 status              ──>
 //!                                  <──     status generation= pid= phase=
-//!                                  <──     server name= phase= addresses=       for each server
+//!                                  <──     server name= phase= addresses=       for each server; spaces between addresses
 //!                                  <──     waits text=                          while the process drains
 //!                                  <──     older generation= pid= text=         while an older process drains
 //!                                  <──     done
@@ -25,8 +25,8 @@
 use std::time::Duration;
 
 use super::{
-    FromNew, Garbage, VERSION,
-    words::{Writer, fields, split},
+    FromNew, Garbage, LONGEST_LINE, VERSION,
+    words::{Writer, cut, fields, join, milliseconds, parse_texts, split},
 };
 
 /// What a client asks.
@@ -98,12 +98,23 @@ pub(crate) struct StatusLine {
 pub(crate) struct ServerLine {
     pub(crate) name: String,
     pub(crate) phase: String,
-    /// The addresses, with spaces between them.
-    pub(crate) addresses: String,
+    /// The last ones are left out if they do not fit into a line.
+    pub(crate) addresses: Vec<String>,
 }
 
-fn milliseconds(duration: Duration) -> String {
-    duration.as_millis().to_string()
+impl ServerLine {
+    fn to_line(&self) -> String {
+        let name = cut(&self.name);
+        let mut addresses = &self.addresses[..];
+        loop {
+            let line = Writer::new("server").field("name", name).field("phase", &self.phase);
+            let line = line.field("addresses", join(addresses)).line();
+            match addresses {
+                [first @ .., _] if line.len() > LONGEST_LINE => addresses = first,
+                _ => return line,
+            }
+        }
+    }
 }
 
 impl Request {
@@ -156,11 +167,7 @@ impl Answer {
                 .field("pid", pid.to_string())
                 .field("phase", phase)
                 .line(),
-            Answer::Server(ServerLine { name, phase, addresses }) => Writer::new("server")
-                .field("name", name)
-                .field("phase", phase)
-                .field("addresses", addresses)
-                .line(),
+            Answer::Server(server) => server.to_line(),
             Answer::Waits { text } => Writer::new("waits").text(text).line(),
             Answer::Older { generation, pid, text } => Writer::new("older")
                 .field("generation", generation.to_string())
@@ -203,7 +210,7 @@ impl Answer {
             }
             "server" => {
                 let [name, phase, addresses] = fields(rest, ["name", "phase", "addresses"])?;
-                let (name, phase, addresses) = (name.text()?, phase.text()?, addresses.text()?);
+                let (name, phase, addresses) = (name.text()?, phase.text()?, parse_texts(addresses)?);
                 Ok(Answer::Server(ServerLine { name, phase, addresses }))
             }
             "older" => {
@@ -268,7 +275,7 @@ mod tests {
             Answer::Server(ServerLine {
                 name: String::new(),
                 phase: text(),
-                addresses: "[::1]:80 unix:a".to_owned(),
+                addresses: ["[::1]:80", "unix:/run/a b%20=ä"].map(str::to_owned).to_vec(),
             }),
             Answer::Waits { text: text() },
             Answer::Older { generation: 1, pid: 2, text: text() },
@@ -282,6 +289,31 @@ mod tests {
         ] {
             assert_eq!(Answer::parse(answer.to_line().trim_end()), Ok(answer));
         }
+    }
+
+    #[test]
+    fn a_server_with_very_many_addresses_fits_into_a_line() {
+        let addresses: Vec<String> = (0..512).map(|port| format!("[2001:db8::1]:{port}")).collect();
+        let server = ServerLine { name: "ä".repeat(5000), phase: "running".to_owned(), addresses };
+        let short = ServerLine { name: "hello".to_owned(), ..server.clone() };
+        for server in [server, short] {
+            let line = Answer::Server(server.clone()).to_line();
+            assert!(line.len() <= LONGEST_LINE);
+            let Ok(Answer::Server(read)) = Answer::parse(line.trim_end()) else { panic!("{line}") };
+            assert!(!read.addresses.is_empty() && server.addresses.starts_with(&read.addresses));
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_too_long_becomes_the_longest_one() {
+        let longest = Duration::from_millis(u64::MAX);
+        let request = Request::Stop { grace: Some(Duration::MAX) };
+        assert_eq!(Request::parse(request.to_line().trim_end()), Ok(Request::Stop { grace: Some(longest) }));
+        let answer = Answer::Stopping { pid: 1, within: Duration::MAX };
+        assert_eq!(
+            Answer::parse(answer.to_line().trim_end()),
+            Ok(Answer::Stopping { pid: 1, within: longest })
+        );
     }
 
     #[test]
