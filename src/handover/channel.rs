@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    convert::Infallible,
     io::{self, IoSlice, IoSliceMut, Read, Write},
     mem::MaybeUninit,
     net::Shutdown,
@@ -13,9 +14,11 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::{
     cmsg_space,
     event::{PollFd, PollFlags, Timespec, poll},
@@ -27,6 +30,7 @@ use rustix::{
 };
 
 use super::protocol::{Garbage, Lines};
+use crate::sync::lock;
 
 /// How long a write may wait for the other side to read. A whole handover fits into the buffer of a socket, so only a side
 /// that has stopped reading makes the other one wait.
@@ -110,6 +114,11 @@ impl Channel {
             Ok(line) => line.map(Received::Line),
             Err(garbage) => Some(Received::Garbage(garbage)),
         }
+    }
+
+    /// Drops the bytes that were read.
+    pub(crate) fn forget(&mut self) {
+        self.lines = Lines::default();
     }
 
     /// Reads once. Returns the number of bytes: 0 if the other side has ended. The kernel closes descriptors that come along.
@@ -196,22 +205,36 @@ pub(crate) fn readable<const N: usize>(
     }
 }
 
-/// Wakes a thread that waits in [`readable`]. A bell stays rung.
+/// Wakes a thread that waits in [`readable`], or for a message of an event loop. A bell stays rung.
 #[derive(Debug)]
 pub(crate) struct Bell {
     rung: UnixStream,
     heard: UnixStream,
+    /// Dropped when the bell is rung, which ends `silence`.
+    silent: Mutex<Option<Sender<Infallible>>>,
+    silence: Receiver<Infallible>,
 }
 
 impl Bell {
     pub(crate) fn new() -> io::Result<Bell> {
         let (rung, heard) = UnixStream::pair()?;
-        Ok(Bell { rung, heard })
+        let (silent, silence) = bounded(0);
+        Ok(Bell { rung, heard, silent: Mutex::new(Some(silent)), silence })
     }
 
     /// Never blocks.
     pub(crate) fn ring(&self) {
+        *lock(&self.silent) = None;
         _ = self.rung.shutdown(Shutdown::Both);
+    }
+
+    pub(crate) fn is_rung(&self) -> bool {
+        lock(&self.silent).is_none()
+    }
+
+    /// A channel that ends when the bell is rung.
+    pub(crate) fn silence(&self) -> &Receiver<Infallible> {
+        &self.silence
     }
 }
 

@@ -162,7 +162,7 @@ fn no_third_generation_while_the_first_one_drains() {
     });
     stage.reload().unwrap();
     let error = stage.reload().unwrap_err();
-    assert_eq!(error.kind(), HandoverErrorKind::Failed);
+    assert_eq!(error.kind(), HandoverErrorKind::Busy);
     assert!(
         error.to_string().contains("generation 1") && error.to_string().contains("still drains"),
         "{error}"
