@@ -111,3 +111,28 @@ impl Handover {
         state.ended
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, thread};
+
+    use super::*;
+    use crate::handover::{channel::Bell, state::Beginning};
+
+    #[test]
+    fn a_stop_that_the_group_begins_by_itself_waits_for_the_end_of_new_and_keeps_its_policy() {
+        let handover = Arc::new(Handover::new());
+        handover.starts(Vec::new(), Arc::new(Bell::new().unwrap()), 1, Beginning::Alone).unwrap();
+        let bell = handover.begin_replacing(Instant::now() + Duration::from_secs(60)).unwrap();
+        let there = Arc::clone(&handover);
+        let stops = thread::spawn(move || there.stops());
+        while !bell.is_rung() {
+            thread::yield_now();
+        }
+        assert!(handover.hands_over(7).is_err());
+        assert_eq!(handover.serves_on(), None, "the group knows its policy");
+        stops.join().unwrap();
+        assert_eq!(handover.role(), "stopping");
+        assert!(handover.begin_replacing(Instant::now()).is_err());
+    }
+}
