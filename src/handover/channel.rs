@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    convert::Infallible,
     io::{self, IoSlice, IoSliceMut, Read, Write},
     mem::MaybeUninit,
     net::Shutdown,
@@ -14,9 +15,11 @@ use std::{
         unix::net::UnixStream,
     },
     path::Path,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::{
     cmsg_space,
     event::{PollFd, PollFlags, Timespec, poll},
@@ -29,6 +32,7 @@ use rustix::{
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::protocol::{Garbage, Lines};
+use crate::sync::lock;
 
 /// How long a write may wait for the other side to read. A whole handover fits into the buffer of a socket, so only a side
 /// that has stopped reading makes the other one wait.
@@ -147,6 +151,11 @@ impl Channel {
         }
     }
 
+    /// Drops the bytes that were read.
+    pub(crate) fn forget(&mut self) {
+        self.lines = Lines::default();
+    }
+
     /// Reads once. Returns the number of bytes: 0 if the other side has ended. The kernel closes descriptors that come along.
     pub(crate) fn fill(&mut self) -> io::Result<usize> {
         let mut bytes = [0; 1024];
@@ -231,22 +240,36 @@ pub(crate) fn readable<const N: usize>(
     }
 }
 
-/// Wakes a thread that waits in [`readable`]. A bell stays rung.
+/// Wakes a thread that waits in [`readable`], or for a message of an event loop. A bell stays rung.
 #[derive(Debug)]
 pub(crate) struct Bell {
     rung: UnixStream,
     heard: UnixStream,
+    /// Dropped when the bell is rung, which ends `silence`.
+    silent: Mutex<Option<Sender<Infallible>>>,
+    silence: Receiver<Infallible>,
 }
 
 impl Bell {
     pub(crate) fn new() -> io::Result<Bell> {
         let (rung, heard) = UnixStream::pair()?;
-        Ok(Bell { rung, heard })
+        let (silent, silence) = bounded(0);
+        Ok(Bell { rung, heard, silent: Mutex::new(Some(silent)), silence })
     }
 
     /// Never blocks.
     pub(crate) fn ring(&self) {
+        *lock(&self.silent) = None;
         _ = self.rung.shutdown(Shutdown::Both);
+    }
+
+    pub(crate) fn is_rung(&self) -> bool {
+        lock(&self.silent).is_none()
+    }
+
+    /// A channel that ends when the bell is rung.
+    pub(crate) fn silence(&self) -> &Receiver<Infallible> {
+        &self.silence
     }
 }
 

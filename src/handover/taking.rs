@@ -110,7 +110,7 @@ impl Succession {
                 self.have_alone();
                 if let Some(Older { generation, pid, .. }) = handover.older_ended() {
                     journal::info!("generation {generation} (pid {pid}) has ended");
-                    handover.tell(&HandoverEvent::OlderEnded { generation, pid });
+                    handover.tell(HandoverEvent::OlderEnded { generation, pid });
                 }
             }
             NewAction::Note(text) => handover.note_older(text),
@@ -141,6 +141,6 @@ impl Succession {
         control::answer(&self.of, &self.over);
         let generation = self.generation;
         journal::info!("generation {generation} is in charge");
-        self.of.handover.tell(&HandoverEvent::InCharge { generation, from });
+        self.of.handover.tell(HandoverEvent::InCharge { generation, from });
     }
 }

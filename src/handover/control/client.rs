@@ -136,8 +136,8 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// The new process could not be started, or does not serve `within` this time. The old process serves on. See
-    /// [`HandoverErrorKind`].
+    /// The new process could not be started, or does not serve `within` this time: [`HandoverErrorKind`] says why. Unless the kind
+    /// is [`Lost`](HandoverErrorKind::Lost), the old process serves on.
     pub fn reload(&self, within: Duration, mut on_line: impl FnMut(&str)) -> Result<Replaced, HandoverError> {
         let mut connection = self.ask(&Request::Reload { timeout: within })?;
         // The process itself keeps the time. It needs some more for a new process that has to be ended.
@@ -148,7 +148,7 @@ impl Control {
                 Answer::Replaced { generation, pid, within } => {
                     return Ok(Replaced { pid, generation, drains_within: within });
                 }
-                Answer::Failed { text } => return Err(HandoverError::new(HandoverErrorKind::Failed, text)),
+                Answer::Failed { kind, text } => return Err(HandoverError::new(kind, text)),
                 _ => return Err(unexpected("the outcome of a reload")),
             }
         }

@@ -115,7 +115,7 @@ fn reload(of: &Of, channel: &mut Channel, timeout: Duration) -> io::Result<()> {
         Ok(Replaced { pid, generation, drains_within: within }) => {
             Answer::Replaced { generation, pid, within }.to_line()
         }
-        Err(error) => Answer::Failed { text: error.to_string() }.to_line(),
+        Err(error) => Answer::Failed { kind: error.kind(), text: error.to_string() }.to_line(),
     })
 }
 

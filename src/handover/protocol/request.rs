@@ -12,7 +12,7 @@
 //!
 //!   softstop/1 reload timeout_ms=  ──>
 //!                                  <──     news text=                           lines of the new process
-//!                                  <──     replaced generation= pid= within_ms= or: failed text=
+//!                                  <──     replaced generation= pid= within_ms= or: failed kind= text=
 //!
 //!   softstop/1 stop                ──>     or: softstop/1 stop grace_ms=
 //!                                  <──     stopping pid= within_ms=
@@ -28,6 +28,7 @@ use super::{
     FromNew, Garbage, LONGEST_LINE, VERSION,
     words::{Writer, cut, fields, join, milliseconds, parse_texts, split},
 };
+use crate::handover::HandoverErrorKind;
 
 /// What a client asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,7 @@ pub(crate) enum Answer {
         within: Duration,
     },
     Failed {
+        kind: HandoverErrorKind,
         text: String,
     },
     Stopping {
@@ -181,7 +183,9 @@ impl Answer {
                 .field("pid", pid.to_string())
                 .field("within_ms", milliseconds(*within))
                 .line(),
-            Answer::Failed { text } => Writer::new("failed").text(text).line(),
+            Answer::Failed { kind, text } => {
+                Writer::new("failed").field("kind", kind.word()).text(text).line()
+            }
             Answer::Stopping { pid, within } => Writer::new("stopping")
                 .field("pid", pid.to_string())
                 .field("within_ms", milliseconds(*within))
@@ -237,13 +241,18 @@ impl Answer {
                     _ => Err(Garbage::new("clean=0 or clean=1")),
                 }
             }
-            "waits" | "news" | "failed" => {
+            "failed" => {
+                let [kind, text] = fields(rest, ["kind", "text"])?;
+                let kind = HandoverErrorKind::from_word(&kind.text()?);
+                let kind = kind.ok_or_else(|| Garbage::new("a kind of error"))?;
+                Ok(Answer::Failed { kind, text: text.text()? })
+            }
+            "waits" | "news" => {
                 let [text] = fields(rest, ["text"])?;
                 let text = text.text()?;
                 Ok(match verb {
                     "waits" => Answer::Waits { text },
-                    "news" => Answer::News { text },
-                    _ => Answer::Failed { text },
+                    _ => Answer::News { text },
                 })
             }
             _ => Err(Garbage::new("an answer")),
@@ -282,7 +291,8 @@ mod tests {
             Answer::Done,
             Answer::News { text: text() },
             Answer::Replaced { generation: 2, pid: 3, within: second },
-            Answer::Failed { text: text() },
+            Answer::Failed { kind: HandoverErrorKind::Busy, text: text() },
+            Answer::Failed { kind: HandoverErrorKind::Lost, text: text() },
             Answer::Stopping { pid: 1, within: second },
             Answer::Stopped { is_clean: false },
             Answer::Refused { text: text() },
