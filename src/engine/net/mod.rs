@@ -11,6 +11,7 @@ mod event_loop;
     not(all(feature = "deploy", target_os = "linux")),
     allow(dead_code, reason = "the handover uses it")
 )]
+mod file_identity;
 mod given;
 mod handshake;
 #[cfg_attr(
@@ -36,7 +37,8 @@ mod unix_listener;
 
 pub(crate) use address::check_address;
 pub(crate) use event_loop::{DuplicateListener, EventLoop, LoopMessage, LoopReport, poll_and_mailbox};
-pub(crate) use given::{GivenListener, OfferedListener};
+pub(crate) use file_identity::FileIdentity;
+pub(crate) use given::{GivenListener, KnownBy, OfferedListener};
 pub(crate) use holding::{Holder, Holding, Lent};
 pub(crate) use listener::{ListenOptions, Listener, bind};
 pub(crate) use loop_context::LoopContext;

@@ -10,7 +10,7 @@ use std::{
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{
-            fs::{FileTypeExt, MetadataExt},
+            fs::FileTypeExt,
             net::{UnixListener, UnixStream},
         },
     },
@@ -21,7 +21,7 @@ use std::{
 use rustix::fs::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::handover::channel::Bell;
+use crate::{engine::net::FileIdentity, handover::channel::Bell};
 
 /// The length of the accept queue.
 const BACKLOG: i32 = 64;
@@ -31,8 +31,8 @@ const BACKLOG: i32 = 64;
 pub(crate) struct ControlListener {
     socket: UnixListener,
     path: PathBuf,
-    /// The file at the path, by its device and its number.
-    file: Option<(u64, u64)>,
+    /// The file that was at the path when the socket was bound.
+    file: Option<FileIdentity>,
     /// Rung when this process does not answer any more.
     bell: Bell,
     /// Whether the path is removed at the end: not before the process that handed the socket over has said `yours`.
@@ -61,16 +61,20 @@ impl ControlListener {
             outcome => outcome?,
         }
         socket.listen(BACKLOG)?;
-        let listener = ControlListener::adopt(path, OwnedFd::from(socket))?;
+        let file = FileIdentity::at(&path).ok();
+        let listener = ControlListener::adopt(path, file, OwnedFd::from(socket))?;
         listener.own();
         Ok(listener)
     }
 
     /// The control socket of the process that hands over. Until [`own`](ControlListener::own) it is that process's.
-    pub(crate) fn adopt(path: PathBuf, socket: OwnedFd) -> io::Result<ControlListener> {
+    pub(crate) fn adopt(
+        path: PathBuf,
+        file: Option<FileIdentity>,
+        socket: OwnedFd,
+    ) -> io::Result<ControlListener> {
         let socket = UnixListener::from(socket);
         socket.set_nonblocking(true)?;
-        let file = file_at(&path).ok();
         Ok(ControlListener { socket, path, file, bell: Bell::new()?, is_ours: AtomicBool::new(false) })
     }
 
@@ -81,6 +85,11 @@ impl ControlListener {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file of the socket, for a process that takes the socket over.
+    pub(crate) fn file(&self) -> Option<FileIdentity> {
+        self.file
     }
 
     pub(super) fn bell(&self) -> &Bell {
@@ -109,7 +118,7 @@ impl ControlListener {
     pub(crate) fn close(&self) {
         self.bell.ring();
         let is_ours = self.is_ours.load(Ordering::Acquire);
-        if is_ours && self.file.is_some() && file_at(&self.path).ok() == self.file {
+        if is_ours && self.file.is_some_and(|file| file.is_at(&self.path)) {
             // If the path cannot be removed, the next start finds that nobody answers there.
             _ = fs::remove_file(&self.path);
         }
@@ -124,12 +133,7 @@ impl AsFd for ControlListener {
 
 /// Whether two paths lead to one file: a path can be written in several ways.
 pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
-    matches!((file_at(one), file_at(other)), (Ok(one), Ok(other)) if one == other)
-}
-
-fn file_at(path: &Path) -> io::Result<(u64, u64)> {
-    let file = fs::symlink_metadata(path)?;
-    Ok((file.dev(), file.ino()))
+    matches!((FileIdentity::at(one), FileIdentity::at(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Removes the socket of a process that has ended without removing it.
