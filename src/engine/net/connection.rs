@@ -193,7 +193,7 @@ impl Connection {
             owed: 0,
             answered: 0,
             since: now,
-            birth: loop_context.age_limit.map_or(Birth::UNLIMITED, |limit| limit.birth(now)),
+            birth: loop_context.age_limit.map_or(Birth::UNLIMITED, |limit| limit.birth(Instant::now())),
             rhythm: Rhythm::default(),
             throughput: Throughput::new(now),
             in_flight,
