@@ -131,8 +131,8 @@ fn control_socket(
     takeover: &mut Takeover,
 ) -> Result<(Option<ControlListener>, ControlSocket), Error> {
     Ok(match (path, takeover.control.take()) {
-        (Some(path), Some((offered, socket))) if offered == path || is_same_file(&offered, &path) => {
-            let adopted = ControlListener::adopt(path.clone(), socket);
+        (Some(path), Some((offered, file, socket))) if offered == path || is_same_file(&offered, &path) => {
+            let adopted = ControlListener::adopt(path.clone(), file, socket);
             (Some(adopted.map_err(|error| cannot_answer(&path, error))?), ControlSocket::Taken)
         }
         (Some(path), _) => (Some(bind(path)?), ControlSocket::Left),

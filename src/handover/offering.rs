@@ -245,6 +245,7 @@ impl Session {
                 index: listener.listen_index,
                 spec: listener.spec.clone(),
                 address: listener.address.to_string(),
+                file: listener.file,
             });
             let line = message.to_line();
             if line.len() > LONGEST_LINE {
@@ -253,7 +254,7 @@ impl Session {
             self.channel.hand(&line, listener.descriptor.as_fd()).map_err(|error| Self::not_sent(&error))?;
         }
         if let Some(control) = self.of.handover.has_control() {
-            let message = FromOld::Control { path: control.path().to_owned() };
+            let message = FromOld::Control { path: control.path().to_owned(), file: control.file() };
             self.channel.hand(&message.to_line(), control.as_fd()).map_err(|error| Self::not_sent(&error))?;
         }
         if self.child.is_some() {

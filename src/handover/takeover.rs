@@ -26,7 +26,10 @@ use super::{
     protocol::{FromNew, FromOld, NewAction, NewFailure, NewInput, NewState, Offered, OldProcess, Request},
     replacement::{STANDARD_INPUT, VARIABLE},
 };
-use crate::{engine::net::GivenListener, isolation::journal};
+use crate::{
+    engine::net::{FileIdentity, GivenListener},
+    isolation::journal,
+};
 
 /// How long the old process may take to offer its listeners. It needs less than a millisecond for that, and answers from a
 /// thread of its own.
@@ -67,7 +70,7 @@ pub struct Takeover {
     pub(super) generation: u32,
     pub(super) old_pid: u32,
     pub(super) listeners: Vec<(Offered, GivenListener)>,
-    pub(super) control: Option<(PathBuf, OwnedFd)>,
+    pub(super) control: Option<(PathBuf, Option<FileIdentity>, OwnedFd)>,
     /// Standard error of the old process, if ours is a pipe that ends with the old process.
     pub(super) stderr: Option<OwnedFd>,
 }
@@ -199,7 +202,9 @@ impl Takeover {
                     takeover.old_pid = pid;
                 }
                 NewAction::KeepListener(offered) => takeover.keep_listener(offered, descriptor)?,
-                NewAction::KeepControl(path) => takeover.control = descriptor.map(|socket| (path, socket)),
+                NewAction::KeepControl(path, file) => {
+                    takeover.control = descriptor.map(|socket| (path, file, socket));
+                }
                 NewAction::KeepStderr => takeover.stderr = descriptor,
                 NewAction::Initialise => {
                     if takeover.state == NewState::Initialising(OldProcess::Gone) {
@@ -255,7 +260,7 @@ impl Takeover {
 
     fn keep_listener(&mut self, offered: Offered, descriptor: Option<OwnedFd>) -> Result<(), HandoverError> {
         let Some(descriptor) = descriptor else { return Ok(()) };
-        match GivenListener::new(offered.index, offered.spec.clone(), descriptor) {
+        match GivenListener::new(offered.index, offered.spec.clone(), descriptor, offered.file) {
             Ok(given) => {
                 self.listeners.push((offered, given));
                 Ok(())

@@ -122,7 +122,7 @@ impl Succession {
             NewAction::Nothing
             | NewAction::Meet { .. }
             | NewAction::KeepListener(_)
-            | NewAction::KeepControl(_)
+            | NewAction::KeepControl(..)
             | NewAction::KeepStderr
             | NewAction::Initialise
             | NewAction::SayReady

@@ -44,6 +44,7 @@ impl ServerHandle {
                     spec: spec.clone(),
                     address: listener.address,
                     descriptor: listener.descriptor,
+                    file: listener.file,
                     holding: listener.holding,
                 }),
             });

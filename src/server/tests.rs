@@ -226,7 +226,7 @@ fn builder(listen: &[&str]) -> ServerBuilder {
 fn given(server: &Server) -> (Vec<GivenListener>, Vec<Holding>) {
     let offered = server.handle().offer_listeners(Instant::now() + HUNG, &never()).unwrap();
     let of = |offer: OfferedListener| {
-        let given = GivenListener::new(offer.listen_index, offer.spec, offer.descriptor).unwrap();
+        let given = GivenListener::new(offer.listen_index, offer.spec, offer.descriptor, offer.file).unwrap();
         assert_eq!(*given.address(), offer.address);
         offer.holding.lend(Lent::Yes);
         (given, offer.holding)
@@ -312,7 +312,8 @@ fn a_stopping_server_offers_nothing() {
 
 #[test]
 fn what_is_no_listener_is_not_taken_and_the_error_says_what_it_is() {
-    let new = |descriptor: OwnedFd| GivenListener::new(0, "a".into(), descriptor).unwrap_err().to_string();
+    let new =
+        |descriptor: OwnedFd| GivenListener::new(0, "a".into(), descriptor, None).unwrap_err().to_string();
     let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     assert!(new(one.into()).contains("does not listen"));
     assert!(new(std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into()).contains("no stream socket"));

@@ -42,7 +42,7 @@ pub(super) enum Privacy {
 pub(crate) struct ControlListener {
     socket: UnixListener,
     path: PathBuf,
-    /// The file at the path.
+    /// The file that was at the path when the socket was bound.
     file: Option<FileIdentity>,
     /// Rung when this process does not answer any more.
     bell: Bell,
@@ -67,16 +67,21 @@ impl ControlListener {
             ),
             _ => error,
         })?;
-        let listener = ControlListener::adopt(path, OwnedFd::from(socket))?;
+        let file = FileIdentity::at(&path).ok();
+        let listener = ControlListener::adopt(path, file, OwnedFd::from(socket))?;
         listener.own();
         Ok(listener)
     }
 
     /// The control socket of the process that hands over. Until [`own`](ControlListener::own) it is that process's.
-    pub(crate) fn adopt(path: PathBuf, socket: OwnedFd) -> io::Result<ControlListener> {
+    pub(crate) fn adopt(
+        path: PathBuf,
+        file: Option<FileIdentity>,
+        socket: OwnedFd,
+    ) -> io::Result<ControlListener> {
         let socket = UnixListener::from(socket);
         socket.set_nonblocking(true)?;
-        let file = FileIdentity::at(&path).ok();
+
         Ok(ControlListener { socket, path, file, bell: Bell::new()?, is_ours: AtomicBool::new(false) })
     }
 
@@ -87,6 +92,11 @@ impl ControlListener {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file of the socket, for a process that takes the socket over.
+    pub(crate) fn file(&self) -> Option<FileIdentity> {
+        self.file
     }
 
     pub(super) fn bell(&self) -> &Bell {
