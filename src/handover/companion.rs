@@ -116,6 +116,12 @@ impl Companion for Handover {
         Handover::stops(self);
     }
 
+    fn finishes(&self, until: Instant) -> Option<String> {
+        let name = self.wait_older(until)?;
+        journal::warn!("{name} still drains, and is left behind");
+        Some(name)
+    }
+
     fn lets_go(&self) {
         Handover::lets_go(self);
     }

@@ -24,6 +24,7 @@
 //! | old is asked to stop, or stops by itself, while new initialises | New is ended first, as above. Then old stops as usual. If new does not end within a second, old stops all the same, and leaves the listeners to new. |
 //! | old dies before new has everything, or before it has said `yours` | New serves alone. |
 //! | new dies after `yours` | Old drains on and says so, and does not reap new. A supervisor that is told of new (`MAINPID=`) sees the end of new when old has ended, and starts another process. |
+//! | new is asked to stop while old drains | New stops, and ends after old: within its own policy. The report names an old process that is left behind. |
 //! | a second handover, while one runs or an older process drains | It is refused, with the reason and the time. |
 //! | the addresses differ | New takes what it wants and binds the rest. Old drains what new does not want, without a loss. |
 //!
@@ -72,7 +73,7 @@ pub use self::{
 
 use self::{
     news::{News, news},
-    state::{Handover, Of},
+    state::{Handover, Of, Older},
 };
 use crate::{
     group::{Group, GroupHandle},
@@ -188,8 +189,18 @@ impl GroupHandle {
 /// What the drain waits for, in words. Empty while no stop is under way.
 fn waits_for(of: &Of) -> String {
     let progress = of.group.progress();
-    match progress.phase {
-        Phase::Running | Phase::Stopped => String::new(),
+    let own = match progress.phase {
+        Phase::Running => return String::new(),
+        Phase::Stopped => String::new(),
         Phase::LameDuck | Phase::Draining | Phase::Cancelling => progress.to_string(),
-    }
+    };
+    // The end of this group waits for the older process, too.
+    let older = of.handover.older();
+    let older = older
+        .map(|Older { generation, pid, waits, .. }| format!("generation {generation} (pid {pid}): {waits}"));
+    [own, older.unwrap_or_default()]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ")
 }

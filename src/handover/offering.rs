@@ -166,7 +166,7 @@ impl Session {
                 None => self.next_input(),
             };
             match self.state.step(input) {
-                OldAction::Nothing | OldAction::Charged | OldAction::ReportEnd => {}
+                OldAction::Nothing | OldAction::Charged | OldAction::ReportEnd | OldAction::NoteStop => {}
                 OldAction::Offer { pid } => {
                     if self.child.is_none() {
                         self.pid = pid;

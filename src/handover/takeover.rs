@@ -10,6 +10,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -69,6 +70,8 @@ pub struct Takeover {
     pub(super) state: NewState,
     pub(super) generation: u32,
     pub(super) old_pid: u32,
+    /// Readable when the old process is gone.
+    pub(super) old_process: Option<Arc<OwnedFd>>,
     pub(super) listeners: Vec<(Offered, GivenListener)>,
     pub(super) control: Option<(PathBuf, Option<FileIdentity>, OwnedFd)>,
     /// Standard error of the old process, if ours is a pipe that ends with the old process.
@@ -186,6 +189,7 @@ impl Takeover {
             channel,
             state: NewState::Hello { until: Instant::now() + OFFER_TIMEOUT },
             generation: 2,
+            old_process: old_process.map(Arc::new),
             old_pid: old.map_or(0, |old| old.as_raw_nonzero().get().unsigned_abs()),
             listeners: Vec::new(),
             control: None,
@@ -208,13 +212,13 @@ impl Takeover {
                 NewAction::KeepStderr => takeover.stderr = descriptor,
                 NewAction::Initialise => {
                     if takeover.state == NewState::Initialising(OldProcess::Gone) {
-                        wait_gone(old_process.as_ref());
+                        wait_gone(takeover.old_process.as_deref());
                     }
                     return Ok(takeover);
                 }
                 NewAction::Fail(NewFailure::NoAnswer) if if_old_dies == IfOldDies::ServeOn => {
                     takeover.state = NewState::Initialising(OldProcess::Gone);
-                    wait_gone(old_process.as_ref());
+                    wait_gone(takeover.old_process.as_deref());
                     return Ok(takeover);
                 }
                 NewAction::Fail(failure) => {
@@ -287,7 +291,7 @@ enum IfOldDies {
 
 /// Waits until a process that was killed is really gone. The kernel closes its descriptors one after the other: the connection
 /// may have ended while a listener or the control socket is still bound.
-fn wait_gone(process: Option<&OwnedFd>) {
+pub(super) fn wait_gone(process: Option<&OwnedFd>) {
     if let Some(process) = process {
         _ = readable([process.as_fd()], Some(Instant::now() + GONE_TIMEOUT));
     }

@@ -16,7 +16,7 @@ use crate::{
     handover::{
         HandoverError, HandoverErrorKind,
         channel::{Bell, Received, readable},
-        protocol::{FromNew, FromOld, OldInput, OldState},
+        protocol::{FromNew, FromOld, OldAction, OldInput, OldState},
         waits_for,
     },
     isolation::journal,
@@ -36,14 +36,14 @@ impl Session {
     /// control socket.
     pub(super) fn wait_charged(&mut self) -> Result<(), HandoverError> {
         let (mut over, at_least) = (self.of.handover.over(), Instant::now() + CHARGED);
-        self.take_lines();
+        _ = self.take_lines();
         while self.state == OldState::HandedOver {
             // The drain may be over before new is in charge.
             let until = if over.is_some() { at_least.max(self.until) } else { at_least };
             let channel = self.channel.as_fd();
             let bell = over.as_ref().map_or(channel, |over| over.as_fd());
             match readable([channel, bell], Some(until)) {
-                Ok([true, _]) => self.hear(),
+                Ok([true, _]) => _ = self.hear(),
                 Ok([false, true]) => over = None,
                 Ok([false, false]) => return Err(self.not_charged()),
                 Err(_) => _ = self.state.step(OldInput::Eof),
@@ -56,14 +56,16 @@ impl Session {
     }
 
     /// Takes what new has said, or its end.
-    fn hear(&mut self) {
+    fn hear(&mut self) -> OldAction {
         match self.channel.fill() {
             Ok(count) if count > 0 => self.take_lines(),
-            Ok(_) | Err(_) => _ = self.state.step(OldInput::Eof),
+            Ok(_) | Err(_) => self.state.step(OldInput::Eof),
         }
     }
 
-    fn take_lines(&mut self) {
+    /// Returns what the last line means.
+    fn take_lines(&mut self) -> OldAction {
+        let mut action = OldAction::Nothing;
         // Nonsense ends the handover, so nothing is read after it.
         while self.state != OldState::Over
             && let Some(received) = self.channel.next_line()
@@ -73,8 +75,9 @@ impl Session {
                 Received::Garbage(garbage) => OldInput::Garbage(garbage),
                 Received::Eof | Received::Nothing => OldInput::Eof,
             };
-            _ = self.state.step(input);
+            action = self.state.step(input);
         }
+        action
     }
 
     fn not_in_charge(&self) -> HandoverError {
@@ -142,9 +145,9 @@ impl Session {
             if is_over {
                 return;
             }
-            if has_said_something {
-                // A new process that was slow may say now that it is in charge.
-                self.hear();
+            if has_said_something && self.hear() == OldAction::NoteStop {
+                journal::info!("the new process (pid {}) was asked to stop, while this one drains", self.pid);
+                return;
             }
         }
         journal::error!(

@@ -14,6 +14,7 @@
 //!   charged                                  ──>
 //!                                            <──               closed
 //!                                            <──               draining text=          (each time that it changes)
+//!   (stopped)                                ──>
 //! ```
 //!
 //! In place of any of its messages, old may say `refused text=` (to the first message) or `cancelled text=` (until `yours`).
@@ -62,6 +63,8 @@ pub(crate) enum FromNew {
     },
     /// The answer to `yours`: new answers at the control socket, and has written its pid file.
     Charged,
+    /// New has stopped in order, before old has ended.
+    Stopped,
 }
 
 /// Whether new uses the control socket of old.
@@ -118,6 +121,7 @@ impl FromNew {
             }
             FromNew::Failed { text } => Writer::new("failed").text(text).line(),
             FromNew::Charged => Writer::new("charged").line(),
+            FromNew::Stopped => Writer::new("stopped").line(),
         }
     }
 
@@ -142,7 +146,8 @@ impl FromNew {
                 Ok(FromNew::Failed { text: text.text()? })
             }
             "charged" => fields(rest, []).map(|[]| FromNew::Charged),
-            _ => Err(Garbage::new("softstop/1 takeover, ready, failed or charged")),
+            "stopped" => fields(rest, []).map(|[]| FromNew::Stopped),
+            _ => Err(Garbage::new("softstop/1 takeover, ready, failed, charged or stopped")),
         }
     }
 
@@ -273,6 +278,7 @@ mod tests {
             FromNew::Failed { text: "hello: cannot listen on :80\nreally = 100 %".to_owned() },
             FromNew::Failed { text: String::new() },
             FromNew::Charged,
+            FromNew::Stopped,
         ]
     }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Ended, Handover, PutOff, Role, StopAnswer};
 use crate::{
+    handover::takeover::wait_gone,
     isolation::journal,
     stop::StopPolicy,
     sync::{lock, wait},
@@ -21,6 +22,13 @@ impl Handover {
     /// Somebody asks the group to stop.
     pub(in crate::handover) fn on_stop(&self, policy: &StopPolicy, at: Instant) -> StopAnswer {
         let mut state = lock(&self.state);
+        let over = at.checked_add(policy.max_duration());
+        state.stop_by = match (state.stop_by, over) {
+            (Some(known), Some(over)) => Some(known.min(over)),
+            (known, over) => known.or(over),
+        };
+        // The group may have stopped already, and wait for the older process.
+        self.changed.notify_all();
         match &mut state.role {
             // The group stops already, and this stop makes it stricter.
             Role::Replacing { stop: Some(PutOff::Begun), .. } | Role::HandedOver { .. } => StopAnswer::Now,
@@ -62,6 +70,26 @@ impl Handover {
                 Err(_) => return,
             }
         }
+    }
+
+    /// Waits until the older process has ended, because a supervisor ends the whole service with this process. Waits until
+    /// `until` at most, or until the end of a stricter stop. Returns the name of an older process that is left behind.
+    pub(in crate::handover) fn wait_older(&self, until: Instant) -> Option<String> {
+        let mut state = lock(&self.state);
+        let mut process = None;
+        while let Some(older) = &state.older {
+            let name = format!("generation {} (pid {})", older.generation, older.pid);
+            process = older.process.clone();
+            let until = state.stop_by.map_or(until, |stop_by| stop_by.min(until));
+            match wait(&self.changed, state, Some(until)) {
+                Ok(guard) => state = guard,
+                Err(guard) if guard.older.is_none() => break,
+                Err(_) => return Some(name),
+            }
+        }
+        // Its servers have ended. It writes its report now.
+        wait_gone(process.as_deref());
+        None
     }
 
     /// Lets go of what belongs to the user. The handlers of a server may have a handle of the group, and the group's handle has
