@@ -9,7 +9,12 @@ use std::{
 };
 
 use super::GroupHandle;
-use crate::{engine::net::GivenListener, error::Error, server::ServerHandle, stop::StopPolicy};
+use crate::{
+    engine::net::{GivenListener, KnownBy},
+    error::Error,
+    server::ServerHandle,
+    stop::StopPolicy,
+};
 
 /// What a group asks and tells its companion.
 pub(crate) trait Companion: Any + fmt::Debug + Send + Sync {
@@ -51,17 +56,21 @@ pub(crate) struct Given {
 }
 
 impl Given {
-    /// The listeners that a server of this name may use: those of the server with this name in the other process, and those of
-    /// servers that this group does not have. Of the latter, a listener whose port the system has chosen is left out, because
-    /// only the name of its server tells what it is for.
+    /// The listeners that a server of this name may use: first those of the server with this name in the other process, then
+    /// those of other servers that [`KnownBy`] allows. So servers may be renamed, and may exchange their addresses.
     pub(super) fn take_for(&mut self, name: &str, all: &[String]) -> Vec<GivenListener> {
         let may_use = |(of, given): &(String, GivenListener)| {
-            let is_of_another = all.iter().any(|name| name == of);
-            of == name || !(is_of_another || given.spec().ends_with(":0"))
+            of == name
+                || match given.known_by() {
+                    KnownBy::Address => true,
+                    KnownBy::Spec => !all.contains(of),
+                    KnownBy::Server => false,
+                }
         };
-        let (meant, rest) = std::mem::take(&mut self.listeners).into_iter().partition(may_use);
+        let (mut meant, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.listeners).into_iter().partition(may_use);
         self.listeners = rest;
-        let meant: Vec<(String, GivenListener)> = meant;
+        meant.sort_by_key(|(of, _)| of != name);
         meant.into_iter().map(|(_, given)| given).collect()
     }
 
@@ -108,5 +117,35 @@ impl GroupHandle {
     /// The policy of a stop that a signal or a failure begins.
     pub(crate) fn policy(&self) -> StopPolicy {
         self.lifecycle.policy()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// What the server `name` may use, if the group has `a` and `b`, and both had one listener in the other process.
+    fn taken(name: &str, spec: &str) -> usize {
+        let given = |of: &str| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            (of.to_owned(), GivenListener::new(0, spec.to_owned(), listener.into(), None).unwrap())
+        };
+        let mut all = Given { listeners: vec![given("a"), given("b")] };
+        let own = all.listeners.iter().find(|(of, _)| of == name).map(|(_, given)| given.address().clone());
+        let meant = all.take_for(name, &["a".to_owned(), "b".to_owned()]);
+        assert_eq!(meant.first().map(GivenListener::address), own.as_ref(), "its own is the first");
+        assert_eq!(meant.len() + all.listeners.len(), 2);
+        meant.len()
+    }
+
+    #[test]
+    fn servers_may_exchange_addresses_but_not_what_only_a_name_tells_apart() {
+        for name in ["a", "b"] {
+            assert_eq!(taken(name, ":8000"), 2);
+            assert_eq!(taken(name, "localhost:0"), 1);
+            assert_eq!(taken(name, "systemd"), 1);
+        }
     }
 }

@@ -109,10 +109,12 @@ impl Group {
         lifecycle.expect_drains(self.drains.iter().map(|drain| (drain.stage, drain.name.clone())));
         task::start(std::mem::take(&mut self.tasks), &lifecycle, &stages);
         self.when_serving.call("when serving", &self.handle);
-        tell(lifecycle.wait_for_stop());
+        let servers = lifecycle.wait_for_stop();
+        // Before the servers hear of a stop that nobody has asked for, because they close their listeners then.
         if let Some(companion) = &companion {
             companion.stops();
         }
+        tell(servers);
         self.when_stopping.call("when stopping", &self.handle);
         // Contexts call back to users' code, which must not hold up the steps.
         aside::cancel(&hint);

@@ -23,12 +23,8 @@ use std::{
 };
 
 use super::{
-    Takeover,
-    channel::Bell,
-    companion::Prepared,
-    control::ControlListener,
-    event::{HandoverEvent, Watcher},
-    started_as::StartedAs,
+    Takeover, channel::Bell, companion::Prepared, control::ControlListener, event::Watcher,
+    started_as::StartedAs, telling::Telling,
 };
 use crate::{group::GroupHandle, isolation::journal, server::ServerHandle, stop::StopPolicy, sync::lock};
 
@@ -37,6 +33,7 @@ use crate::{group::GroupHandle, isolation::journal, server::ServerHandle, stop::
 pub(crate) struct Handover {
     pub(super) started: StartedAs,
     pub(super) setup: Mutex<Setup>,
+    pub(super) telling: Mutex<Telling>,
     state: Mutex<State>,
     /// Notified when the group has ended, when a thread of the handover ends, when the older process has ended, and when a stop
     /// is asked for.
@@ -75,9 +72,18 @@ enum Role {
     Starting,
     TakingOver,
     InCharge,
-    Replacing { bell: Arc<Bell>, until: Instant, stop: Option<(StopPolicy, Instant)> },
+    Replacing { bell: Arc<Bell>, until: Instant, stop: Option<PutOff> },
     HandedOver { pid: u32 },
     Stopping,
+}
+
+/// A stop that came during a handover, and so waits until the new process has been ended.
+#[derive(Debug, Clone, Copy)]
+enum PutOff {
+    /// Somebody has asked for it, with this policy at this moment.
+    Asked(StopPolicy, Instant),
+    /// The group has begun it by itself, and knows its policy.
+    Begun,
 }
 
 /// A process that has handed over to this one, and still drains.
@@ -133,6 +139,7 @@ impl Handover {
         Handover {
             started,
             setup: Mutex::default(),
+            telling: Mutex::default(),
             state: Mutex::new(State {
                 role: Role::Starting,
                 generation: 1,
@@ -245,10 +252,6 @@ impl Handover {
 
     pub(super) fn take_control(&self) -> Option<Arc<ControlListener>> {
         lock(&self.state).control.take()
-    }
-
-    pub(super) fn tell(&self, event: &HandoverEvent) {
-        self.watcher().tell(event);
     }
 }
 

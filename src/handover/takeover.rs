@@ -23,11 +23,14 @@ use rustix::{
 
 use super::{
     HandoverError, HandoverErrorKind,
-    channel::{Channel, Received, readable},
+    channel::{Channel, Owner, Received, connect, owner, readable},
     protocol::{FromNew, FromOld, NewAction, NewFailure, NewInput, NewState, Offered, OldProcess, Request},
     replacement::{STANDARD_INPUT, VARIABLE},
 };
-use crate::{engine::net::GivenListener, isolation::journal};
+use crate::{
+    engine::net::{FileIdentity, GivenListener},
+    isolation::journal,
+};
 
 /// How long the old process may take to offer its listeners. It needs less than a millisecond for that, and answers from a
 /// thread of its own.
@@ -70,7 +73,7 @@ pub struct Takeover {
     /// Readable when the old process is gone.
     pub(super) old_process: Option<Arc<OwnedFd>>,
     pub(super) listeners: Vec<(Offered, GivenListener)>,
-    pub(super) control: Option<(PathBuf, OwnedFd)>,
+    pub(super) control: Option<(PathBuf, Option<FileIdentity>, OwnedFd)>,
     /// Standard error of the old process, if ours is a pipe that ends with the old process.
     pub(super) stderr: Option<OwnedFd>,
 }
@@ -120,10 +123,22 @@ impl Takeover {
     /// # Errors
     ///
     /// As [`from_environment`](Takeover::from_environment), and [`HandoverErrorKind::Unreachable`] if nobody answers at
-    /// `path`, or the socket belongs to another user.
+    /// `path`, or if the process that made the socket belongs to another user than this one and root. Its listeners could be
+    /// that user's, so root does not take over from such a process either.
     pub fn connect(path: impl AsRef<Path>) -> Result<Takeover, HandoverError> {
         let path = path.as_ref();
-        let stream = UnixStream::connect(path).map_err(|error| unreachable(path, &error))?;
+        let stream = connect(path).map_err(|error| unreachable(path, &error))?;
+        let refused = |why: &str| {
+            let text = format!("cannot take over from the process at {}: {why}", path.display());
+            Err(HandoverError::new(HandoverErrorKind::Unreachable, text))
+        };
+        match owner(&stream) {
+            Owner::Ours => {}
+            Owner::Other { uid } => return refused(&format!("it belongs to another user ({uid})")),
+            Owner::Unknown => {
+                return refused("its user is not known, because it is in another PID namespace");
+            }
+        }
         let old = sockopt::socket_peercred(&stream).ok().map(|credentials| credentials.pid);
         Takeover::begin(stream, old, IfOldDies::Fail)
     }
@@ -191,7 +206,9 @@ impl Takeover {
                     takeover.old_pid = pid;
                 }
                 NewAction::KeepListener(offered) => takeover.keep_listener(offered, descriptor)?,
-                NewAction::KeepControl(path) => takeover.control = descriptor.map(|socket| (path, socket)),
+                NewAction::KeepControl(path, file) => {
+                    takeover.control = descriptor.map(|socket| (path, file, socket));
+                }
                 NewAction::KeepStderr => takeover.stderr = descriptor,
                 NewAction::Initialise => {
                     if takeover.state == NewState::Initialising(OldProcess::Gone) {
@@ -247,7 +264,7 @@ impl Takeover {
 
     fn keep_listener(&mut self, offered: Offered, descriptor: Option<OwnedFd>) -> Result<(), HandoverError> {
         let Some(descriptor) = descriptor else { return Ok(()) };
-        match GivenListener::new(offered.index, offered.spec.clone(), descriptor) {
+        match GivenListener::new(offered.index, offered.spec.clone(), descriptor, offered.file) {
             Ok(given) => {
                 self.listeners.push((offered, given));
                 Ok(())

@@ -128,7 +128,7 @@ impl Succession {
                 self.have_alone();
                 if let Some(Older { generation, pid, .. }) = handover.older_ended() {
                     journal::info!("generation {generation} (pid {pid}) has ended");
-                    handover.tell(&HandoverEvent::OlderEnded { generation, pid });
+                    handover.tell(HandoverEvent::OlderEnded { generation, pid });
                 }
             }
             NewAction::Note(text) => handover.note_older(text),
@@ -140,7 +140,7 @@ impl Succession {
             NewAction::Nothing
             | NewAction::Meet { .. }
             | NewAction::KeepListener(_)
-            | NewAction::KeepControl(_)
+            | NewAction::KeepControl(..)
             | NewAction::KeepStderr
             | NewAction::Initialise
             | NewAction::SayReady
@@ -159,6 +159,6 @@ impl Succession {
         control::answer(&self.of, &self.over);
         let generation = self.generation;
         journal::info!("generation {generation} is in charge");
-        self.of.handover.tell(&HandoverEvent::InCharge { generation, from });
+        self.of.handover.tell(HandoverEvent::InCharge { generation, from });
     }
 }

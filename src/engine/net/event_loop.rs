@@ -34,6 +34,7 @@ use accepting::Accepting;
 use super::{
     connection::Connection,
     deadlines::Deadlines,
+    file_identity::FileIdentity,
     holding::Holding,
     listener::Listener,
     loop_context::LoopContext,
@@ -90,6 +91,7 @@ pub(crate) enum LoopMessage {
 pub(crate) struct DuplicateListener {
     pub(crate) listen_index: usize,
     pub(crate) address: ListenAddress,
+    pub(crate) file: Option<FileIdentity>,
     pub(crate) holding: Holding,
     pub(crate) descriptor: OwnedFd,
 }

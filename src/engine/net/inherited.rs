@@ -69,6 +69,8 @@ mod with {
         sync::{Mutex, OnceLock},
     };
 
+    use socket2::SockRef;
+
     use super::*;
     use crate::{
         engine::net::{holding::Holder, socket::ListenSocket},
@@ -136,6 +138,9 @@ mod with {
         for (number, (name, descriptor)) in listeners.into_iter().enumerate() {
             let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| NAMELESS.to_owned());
             let descriptor = descriptor.into_std();
+            // As sd_listen_fds(3) does: a child gets a listener only if a handover sends it. A number without a descriptor is
+            // reported below.
+            _ = SockRef::from(&descriptor).set_cloexec(true);
             let is_listener = descriptor.as_fd().try_clone_to_owned().and_then(ListenSocket::adopt);
             if let (Err(error), None) = (is_listener, &failure) {
                 failure = Some(format!("the inherited descriptor {} ({name}) {error}", number + FIRST));

@@ -158,10 +158,25 @@ fn bind_all(
                 listeners.push(Listener::adopt(socket, Holder::Alone, listen_index, options)?);
             }
             Err(error) if is_absent(&error) => absent = error,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return Err(match GivenListener::overlapping(given, &address) {
+                    Some(held) => of_the_old_process(held),
+                    None => error,
+                });
+            }
             Err(error) => return Err(error),
         }
     }
     if listeners.is_empty() { Err(absent) } else { Ok(listeners) }
+}
+
+fn of_the_old_process(held: &GivenListener) -> io::Error {
+    let advice = format!(
+        "the process that is to be replaced listens on {}, which excludes this address: stop that process, and start the new one, \
+         or keep the address",
+        held.address()
+    );
+    io::Error::new(io::ErrorKind::AddrInUse, advice)
 }
 
 /// Whether the machine does not have this address: EADDRNOTAVAIL, or EAFNOSUPPORT, for which `std` has no kind.
@@ -335,5 +350,20 @@ mod tests {
         SockRef::from(&listener.socket).shutdown(std::net::Shutdown::Read).unwrap();
         let outcome = accept(&listener);
         assert!(matches!(outcome, Accepted::Failed(_)), "{outcome:?}");
+    }
+
+    /// The old process listens on one interface and the new one wants all, or the other way round.
+    #[test]
+    fn an_address_that_a_given_listener_excludes_is_refused_with_advice() {
+        for (old, new) in [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1"), ("[::]", "[::1]")] {
+            let held = listen(&format!("{old}:0"));
+            let address = held.address.to_string();
+            let port = held.address.socket_addr().unwrap().port();
+            let given = GivenListener::new(0, address.clone(), held.duplicate().unwrap(), None).unwrap();
+            let options = ListenOptions { backlog: 16, keep_alive_probe: None };
+            let error = bind(&format!("{new}:{port}"), 0, options, &mut vec![given]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+            assert!(error.to_string().contains(&format!("listens on {address}, which excludes")), "{error}");
+        }
     }
 }

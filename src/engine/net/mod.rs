@@ -11,6 +11,7 @@ mod event_loop;
     not(all(feature = "deploy", target_os = "linux")),
     allow(dead_code, reason = "the handover uses it")
 )]
+mod file_identity;
 mod given;
 mod handshake;
 #[cfg_attr(
@@ -34,11 +35,16 @@ pub(crate) mod table;
 mod throughput;
 mod unix_listener;
 
+#[cfg(all(feature = "deploy", target_os = "linux"))]
+pub(crate) use accept::AcceptFailure;
 pub(crate) use address::check_address;
 pub(crate) use event_loop::{DuplicateListener, EventLoop, LoopMessage, LoopReport, poll_and_mailbox};
-pub(crate) use given::{GivenListener, OfferedListener};
+pub(crate) use file_identity::FileIdentity;
+pub(crate) use given::{GivenListener, KnownBy, OfferedListener};
 pub(crate) use holding::{Holder, Holding, Lent};
 pub(crate) use listener::{ListenOptions, Listener, bind};
 pub(crate) use loop_context::LoopContext;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use socket::ListenSocket;
+#[cfg(all(feature = "deploy", target_os = "linux"))]
+pub(crate) use unix_listener::listen_privately;

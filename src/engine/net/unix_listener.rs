@@ -8,9 +8,10 @@
 //!                                                  |
 //!                the path is there already:        +-- something else than a socket     an error; no such file is ever removed
 //!                                                  +-- somebody answers a connect       AddrInUse
-//!                                                  +-- ECONNREFUSED: the file is stale  moved away, asked again, removed
+//!                                                  +-- ECONNREFUSED: the file is stale  claimed, moved away, asked again, removed
 //! ```
 //!
+//! Of several servers that find a stale file, one has the claim to remove it: link .claim (see `remove_stale`).
 //! A file that was moved away in error (another server had just replaced the stale one) is put back.
 //!
 //! The kernel goes on telling the name that the socket was bound under: `ss -lx` shows it.
@@ -18,11 +19,11 @@
 use std::{
     ffi::OsStr,
     fs,
-    hash::{BuildHasher, Hasher, RandomState},
+    hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
     io,
     os::unix::{
         ffi::OsStrExt,
-        fs::{FileTypeExt, MetadataExt, PermissionsExt, chown},
+        fs::{FileTypeExt, PermissionsExt, chown},
     },
     path::{Path, PathBuf, absolute},
 };
@@ -32,6 +33,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{
     address::{FileOptions, UnixMeaning},
+    file_identity::FileIdentity,
     given::GivenListener,
     holding::{Holder, Holding},
     listener::{Lacking, ListenOptions, Listener},
@@ -61,6 +63,9 @@ pub(super) fn bind(
 ) -> io::Result<Listener> {
     let address = meaning.address()?;
     if let Some(listener) = GivenListener::take(given, &address, listen_index, options)? {
+        if let (UnixMeaning::Path(_, options), Some(file)) = (meaning, &listener.file) {
+            file.set(options)?;
+        }
         return Ok(listener);
     }
     let backlog = options.backlog;
@@ -90,6 +95,18 @@ fn listen(path: &Path, backlog: i32, prepare: impl FnOnce(&Path) -> io::Result<(
     Ok(socket)
 }
 
+/// Listens on a socket that only this user and root may connect to. The caller removes the file: see [`FileIdentity::remove`].
+///
+/// # Errors
+///
+/// Those of [`bind`].
+#[cfg(all(feature = "deploy", target_os = "linux"))]
+pub(crate) fn listen_privately(path: &Path, backlog: i32) -> io::Result<Socket> {
+    let path = absolute(path)?;
+    let options = FileOptions { mode: Some(0o600), ..FileOptions::default() };
+    listen_on_file(&path, &options, backlog)
+}
+
 fn listen_on_file(path: &Path, options: &FileOptions, backlog: i32) -> io::Result<Socket> {
     let (length, folder) = (path.as_os_str().len(), path.parent().unwrap_or(Path::new("/")));
     let needed = length.max(folder.as_os_str().len() + TEMPORARY);
@@ -103,18 +120,20 @@ fn listen_on_file(path: &Path, options: &FileOptions, backlog: i32) -> io::Resul
     }
     refuse_what_is_in_use(path)?;
     let temporary = temporary_name(folder);
-    let socket = listen(&temporary, backlog, |temporary| {
-        if options.owner.is_some() || options.group.is_some() {
-            chown(temporary, options.owner, options.group)?;
-        }
-        match options.mode {
-            Some(mode) => fs::set_permissions(temporary, fs::Permissions::from_mode(mode)),
-            None => Ok(()),
-        }
-    })?;
+    let socket = listen(&temporary, backlog, |temporary| set_options(temporary, options))?;
     let published = publish(&temporary, path);
     remove(&temporary);
     published.map(|()| socket)
+}
+
+fn set_options(path: &Path, options: &FileOptions) -> io::Result<()> {
+    if options.owner.is_some() || options.group.is_some() {
+        chown(path, options.owner, options.group)?;
+    }
+    match options.mode {
+        Some(mode) => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
+        None => Ok(()),
+    }
 }
 
 /// Gives the socket its path, if nobody has the path.
@@ -123,12 +142,37 @@ fn publish(temporary: &Path, path: &Path) -> io::Result<()> {
         match fs::hard_link(temporary, path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 refuse_what_is_in_use(path)?;
-                take_away(path, |moved| matches!(ask(moved), Occupant::Nobody))?;
+                remove_stale(temporary, path)?;
             }
             outcome => return outcome,
         }
     }
     Err(io::ErrorKind::AddrInUse.into())
+}
+
+/// Removes a stale file. One server at a time may: otherwise a server could move away the file of another one that has just
+/// replaced the stale file, and a third one could take the path before the file is put back. The claim is a further path of the
+/// server's own socket, so that the claim of a server that was killed is known for a stale one.
+fn remove_stale(temporary: &Path, path: &Path) -> io::Result<()> {
+    let claim = claim_name(path);
+    match fs::hard_link(temporary, &claim) {
+        Ok(()) => {
+            let removed = remove_if_stale(path);
+            remove(&claim);
+            removed
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // A server that has the claim will listen, unless yet another one is faster.
+            refuse_what_is_in_use(&claim)?;
+            remove_if_stale(&claim)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn remove_if_stale(path: &Path) -> io::Result<()> {
+    let is_stale = |path: &Path| matches!(ask(path), Occupant::Nobody);
+    if is_stale(path) { take_away(path, is_stale) } else { Ok(()) }
 }
 
 /// What a path is.
@@ -214,36 +258,66 @@ fn temporary_name(folder: &Path) -> PathBuf {
     folder.join(format!(".{random:08x}"))
 }
 
+/// The name of the claim to a stale file: the same in each process. A hash, because the folder's length leaves no room for more.
+fn claim_name(path: &Path) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    path.file_name().hash(&mut hasher);
+    path.with_file_name(format!(".{:08x}", hasher.finish() as u32))
+}
+
 /// The file of a Unix listener of this process. Removed with the listener, if this process alone holds the listener then, and if
 /// the file still is the listener's.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
-    /// Device and inode.
-    identity: (u64, u64),
+    identity: FileIdentity,
     holding: Holding,
 }
 
 impl SocketFile {
-    /// The file of a listener that has just been bound, or taken from another process.
-    pub(super) fn of(path: PathBuf, holding: Holding) -> Option<SocketFile> {
-        let identity = identity(&path).inspect_err(|error| {
+    /// The file of a listener that has just been bound.
+    fn of(path: PathBuf, holding: Holding) -> Option<SocketFile> {
+        let identity = FileIdentity::at(&path).inspect_err(|error| {
             journal::debug!("{} will not be removed: {error}", path.display());
         });
         Some(SocketFile { identity: identity.ok()?, path, holding })
     }
+
+    /// The file of a listener of another process, which has told the identity. At the path there may be another file by now.
+    pub(super) fn given(path: PathBuf, identity: FileIdentity, holding: Holding) -> SocketFile {
+        SocketFile { path, identity, holding }
+    }
+
+    pub(crate) fn identity(&self) -> FileIdentity {
+        self.identity
+    }
+
+    /// Gives a file that exists already the permissions that the new process wants.
+    fn set(&self, options: &FileOptions) -> io::Result<()> {
+        if self.identity.is_at(&self.path) {
+            set_options(&self.path, options)
+        } else {
+            journal::warn!(
+                "{} is the file of another process: clients cannot reach this one",
+                self.path.display()
+            );
+            Ok(())
+        }
+    }
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+impl FileIdentity {
+    /// Removes the file at `path`, if it still is this file. Another file that has just taken the path is put back.
+    pub(crate) fn remove(self, path: &Path) -> io::Result<()> {
+        let is_this = |path: &Path| self.is_at(path);
+        if is_this(path) { take_away(path, is_this) } else { Ok(()) }
+    }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let is_ours = |path: &Path| identity(path).is_ok_and(|identity| identity == self.identity);
         if self.holding.holder() == Holder::Alone
-            && is_ours(&self.path)
-            && let Err(error) = take_away(&self.path, is_ours)
+            && let Err(error) = self.identity.remove(&self.path)
         {
             journal::warn!("cannot remove {}: {error}", self.path.display());
         }

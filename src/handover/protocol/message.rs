@@ -4,8 +4,8 @@
 //!   new                                                        old
 //!   softstop/1 takeover pid=                 ──>
 //!                                            <──               softstop/1 offer generation= pid= listeners=
-//!                                            <──               listener number= server= index= spec= address=   + descriptor
-//!                                            <──               control path=                               + descriptor
+//!                                            <──               listener number= server= index= spec= address= file=   + descriptor
+//!                                            <──               control path= file=                         + descriptor
 //!                                            <──               stderr                                      + descriptor
 //!                                            <──               offered
 //!   ready control= taken=                    ──>
@@ -23,8 +23,10 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf, time::Durati
 
 use super::{
     Garbage, VERSION,
-    words::{Writer, fields, list, parse_list, split},
+    words::{Value, Writer, fields, list, milliseconds, parse_list, split},
 };
+
+use crate::engine::net::FileIdentity;
 
 /// The most listeners that are offered. The numbers of all of them fit into the line `ready`.
 pub(crate) const MOST_LISTENERS: usize = 512;
@@ -42,6 +44,8 @@ pub(crate) struct Offered {
     pub(crate) spec: String,
     /// The address that is bound, as it is shown.
     pub(crate) address: String,
+    /// The file of a Unix socket, as `DEVICE:INODE`; empty if there is none.
+    pub(crate) file: Option<FileIdentity>,
 }
 
 /// What new says to old.
@@ -82,6 +86,8 @@ pub(crate) enum FromOld {
     Listener(Offered),
     Control {
         path: PathBuf,
+        /// As in [`Offered`].
+        file: Option<FileIdentity>,
     },
     Stderr,
     Offered,
@@ -166,20 +172,25 @@ impl FromOld {
                 .field("pid", pid.to_string())
                 .field("listeners", listeners.to_string())
                 .line(),
-            FromOld::Listener(Offered { number, server, index, spec, address }) => Writer::new("listener")
-                .field("number", number.to_string())
-                .field("server", server)
-                .field("index", index.to_string())
-                .field("spec", spec)
-                .field("address", address)
-                .line(),
-            FromOld::Control { path } => Writer::new("control").field("path", path).line(),
+            FromOld::Listener(Offered { number, server, index, spec, address, file }) => {
+                Writer::new("listener")
+                    .field("number", number.to_string())
+                    .field("server", server)
+                    .field("index", index.to_string())
+                    .field("spec", spec)
+                    .field("address", address)
+                    .field("file", shown(file))
+                    .line()
+            }
+            FromOld::Control { path, file } => {
+                Writer::new("control").field("path", path).field("file", shown(file)).line()
+            }
             FromOld::Stderr => Writer::new("stderr").line(),
             FromOld::Offered => Writer::new("offered").line(),
             FromOld::Refused { text } => Writer::new(VERSION).word("refused").text(text).line(),
             FromOld::Cancelled { text } => Writer::new("cancelled").text(text).line(),
             FromOld::Yours { within } => {
-                Writer::new("yours").field("within_ms", within.as_millis().to_string()).line()
+                Writer::new("yours").field("within_ms", milliseconds(*within)).line()
             }
             FromOld::Closed => Writer::new("closed").line(),
             FromOld::Draining { text } => Writer::new("draining").text(text).line(),
@@ -206,19 +217,23 @@ impl FromOld {
                 _ => Err(Garbage::new("softstop/1 offer")),
             },
             "listener" => {
-                let keys = ["number", "server", "index", "spec", "address"];
-                let [number, server, index, spec, address] = fields(rest, keys)?;
+                let keys = ["number", "server", "index", "spec", "address", "file"];
+                let [number, server, index, spec, address, file] = fields(rest, keys)?;
                 Ok(FromOld::Listener(Offered {
                     number: number.number()?,
                     server: server.text()?,
                     index: index.number()?,
                     spec: spec.text()?,
                     address: address.text()?,
+                    file: parse_file(file)?,
                 }))
             }
             "control" => {
-                let [path] = fields(rest, ["path"])?;
-                Ok(FromOld::Control { path: OsString::from_vec(path.bytes()).into() })
+                let [path, file] = fields(rest, ["path", "file"])?;
+                Ok(FromOld::Control {
+                    path: OsString::from_vec(path.bytes()).into(),
+                    file: parse_file(file)?,
+                })
             }
             "stderr" => bare(FromOld::Stderr),
             "offered" => bare(FromOld::Offered),
@@ -237,6 +252,17 @@ impl FromOld {
             }
             _ => Err(Garbage::new("softstop/1 offer, or a message that may follow it")),
         }
+    }
+}
+
+fn shown(file: &Option<FileIdentity>) -> String {
+    file.map(|file| file.to_string()).unwrap_or_default()
+}
+
+fn parse_file(value: Value) -> Result<Option<FileIdentity>, Garbage> {
+    match value.text()?.as_str() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|()| Garbage::new("file=DEVICE:INODE, or nothing")),
     }
 }
 
@@ -263,11 +289,12 @@ mod tests {
             index: 0,
             spec: "[::]:80".to_owned(),
             address: "unix:/run/größe.sock".to_owned(),
+            file: "2049:77".parse().ok(),
         };
         vec![
             FromOld::Offer { generation: 3, pid: 4_000_000, listeners: 2 },
             FromOld::Listener(offered),
-            FromOld::Control { path: OsString::from_vec(b"/run/\xff control".to_vec()).into() },
+            FromOld::Control { path: OsString::from_vec(b"/run/\xff control".to_vec()).into(), file: None },
             FromOld::Stderr,
             FromOld::Offered,
             FromOld::Refused { text: "no".to_owned() },
@@ -288,6 +315,15 @@ mod tests {
         for message in from_old() {
             let line = message.to_line();
             assert_eq!(FromOld::parse(line.strip_suffix('\n').unwrap()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_too_long_becomes_the_longest_one() {
+        for within in [Duration::MAX, Duration::from_secs(u64::MAX / 1000 + 1)] {
+            let line = FromOld::Yours { within }.to_line();
+            let longest = FromOld::Yours { within: Duration::from_millis(u64::MAX) };
+            assert_eq!(FromOld::parse(line.trim_end()), Ok(longest));
         }
     }
 

@@ -14,6 +14,7 @@
 use std::{path::PathBuf, time::Instant};
 
 use super::{FromOld, Garbage, Offered};
+use crate::engine::net::FileIdentity;
 
 /// How far the takeover has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +73,7 @@ pub(crate) enum NewAction {
         pid: u32,
     },
     KeepListener(Offered),
-    KeepControl(PathBuf),
+    KeepControl(PathBuf, Option<FileIdentity>),
     KeepStderr,
     /// Initialise: everything has arrived that will arrive.
     Initialise,
@@ -149,8 +150,8 @@ impl NewState {
                 let (until, announced, arrived) = (*until, *announced, arrived + 1);
                 (Some(NewState::Adopting { until, announced, arrived }), NewAction::KeepListener(listener))
             }
-            (NewState::Adopting { .. }, NewInput::Said(FromOld::Control { path }, _)) => {
-                stay(NewAction::KeepControl(path))
+            (NewState::Adopting { .. }, NewInput::Said(FromOld::Control { path, file }, _)) => {
+                stay(NewAction::KeepControl(path, file))
             }
             (NewState::Adopting { .. }, NewInput::Said(FromOld::Stderr, _)) => stay(NewAction::KeepStderr),
             (NewState::Adopting { announced, arrived, .. }, NewInput::Said(FromOld::Offered, _))
@@ -222,14 +223,21 @@ mod tests {
 
     fn listener(number: usize) -> FromOld {
         let text = || "x".to_owned();
-        FromOld::Listener(Offered { number, server: text(), index: 0, spec: text(), address: text() })
+        FromOld::Listener(Offered {
+            number,
+            server: text(),
+            index: 0,
+            spec: text(),
+            address: text(),
+            file: None,
+        })
     }
 
     fn messages() -> Vec<FromOld> {
         vec![
             FromOld::Offer { generation: 1, pid: 7, listeners: 1 },
             listener(0),
-            FromOld::Control { path: "/run/control".into() },
+            FromOld::Control { path: "/run/control".into(), file: None },
             FromOld::Stderr,
             FromOld::Offered,
             FromOld::Refused { text: "busy".to_owned() },
@@ -258,7 +266,7 @@ mod tests {
             NewAction::Nothing => '.',
             NewAction::Meet { .. } => 'M',
             NewAction::KeepListener(_) => 'L',
-            NewAction::KeepControl(_) => 'C',
+            NewAction::KeepControl(..) => 'C',
             NewAction::KeepStderr => 'S',
             NewAction::Initialise => 'I',
             NewAction::SayReady => 'R',

@@ -79,6 +79,8 @@ pub(crate) enum EndOfNew {
     Failed(String),
     Garbage(Garbage),
     TimedOut,
+    /// Old cannot give its listeners away, for this reason.
+    NotOffered(String),
     /// Old was asked to stop.
     Stopping,
 }

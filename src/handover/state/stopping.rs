@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Ended, Handover, Role, StopAnswer};
+use super::{Ended, Handover, PutOff, Role, StopAnswer};
 use crate::{
     handover::takeover::wait_gone,
     isolation::journal,
@@ -14,6 +14,9 @@ use crate::{
 /// How long the end of a group waits for answers that are being written at the control socket. Longer than
 /// `offering::draining::CHARGED`, so that a client of `reload` has its answer even if the drain takes no time.
 const LAST_ANSWERS: Duration = Duration::from_millis(1500);
+
+/// How long a group that stops by itself waits for the end of a new process. A killed process is gone within milliseconds.
+const NEW_ENDED: Duration = Duration::from_secs(1);
 
 impl Handover {
     /// Somebody asks the group to stop.
@@ -27,13 +30,17 @@ impl Handover {
         // The group may have stopped already, and wait for the older process.
         self.changed.notify_all();
         match &mut state.role {
+            // The group stops already, and this stop makes it stricter.
+            Role::Replacing { stop: Some(PutOff::Begun), .. } | Role::HandedOver { .. } => StopAnswer::Now,
             Role::Replacing { bell, stop, .. } => {
                 // The moment of the first one counts, and the strictest times.
-                *stop = Some(stop.map_or((*policy, at), |(known, first)| (known.stricter(policy), first)));
+                *stop = Some(match *stop {
+                    Some(PutOff::Asked(known, first)) => PutOff::Asked(known.stricter(policy), first),
+                    Some(PutOff::Begun) | None => PutOff::Asked(*policy, at),
+                });
                 bell.ring();
                 StopAnswer::Later
             }
-            Role::HandedOver { .. } => StopAnswer::Now,
             Role::Starting | Role::TakingOver | Role::InCharge | Role::Stopping => {
                 state.role = Role::Stopping;
                 StopAnswer::Now
@@ -41,16 +48,27 @@ impl Handover {
         }
     }
 
-    /// The group stops, for whatever reason.
+    /// The group stops, for whatever reason. If the group has begun that by itself during a handover, waits a moment until the
+    /// new process has been ended, because the listeners are ours alone then.
     pub(in crate::handover) fn stops(&self) {
         let mut state = lock(&self.state);
         match &mut state.role {
             Role::Replacing { bell, stop, .. } => {
-                stop.get_or_insert((StopPolicy::default(), Instant::now()));
+                stop.get_or_insert(PutOff::Begun);
                 bell.ring();
             }
-            Role::HandedOver { .. } => {}
-            role => *role = Role::Stopping,
+            Role::HandedOver { .. } => return,
+            role => {
+                *role = Role::Stopping;
+                return;
+            }
+        }
+        let until = Instant::now() + NEW_ENDED;
+        while matches!(state.role, Role::Replacing { .. }) {
+            match wait(&self.changed, state, Some(until)) {
+                Ok(guard) => state = guard,
+                Err(_) => return,
+            }
         }
     }
 
@@ -119,5 +137,30 @@ impl Handover {
             }
         }
         state.ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, thread};
+
+    use super::*;
+    use crate::handover::{channel::Bell, state::Beginning};
+
+    #[test]
+    fn a_stop_that_the_group_begins_by_itself_waits_for_the_end_of_new_and_keeps_its_policy() {
+        let handover = Arc::new(Handover::new());
+        handover.starts(Vec::new(), Arc::new(Bell::new().unwrap()), 1, Beginning::Alone).unwrap();
+        let bell = handover.begin_replacing(Instant::now() + Duration::from_secs(60)).unwrap();
+        let there = Arc::clone(&handover);
+        let stops = thread::spawn(move || there.stops());
+        while !bell.is_rung() {
+            thread::yield_now();
+        }
+        assert!(handover.hands_over(7).is_err());
+        assert_eq!(handover.serves_on(), None, "the group knows its policy");
+        stops.join().unwrap();
+        assert_eq!(handover.role(), "stopping");
+        assert!(handover.begin_replacing(Instant::now()).is_err());
     }
 }

@@ -26,6 +26,7 @@ use crate::{
         handshake::cookies_sent,
         listener::Listener,
         socket::{ListenSocket, Stream},
+        unix_listener::SocketFile,
     },
     error::Error,
     isolation::journal,
@@ -272,6 +273,7 @@ impl EventLoop {
             Ok(DuplicateListener {
                 listen_index: listener.listen_index,
                 address: listener.address.clone(),
+                file: listener.file.as_ref().map(SocketFile::identity),
                 holding: listener.holding.clone(),
                 descriptor: listener.duplicate()?,
             })

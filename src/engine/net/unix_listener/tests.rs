@@ -1,4 +1,5 @@
 use std::{
+    os::unix::fs::MetadataExt,
     os::unix::net::{UnixListener as StdListener, UnixStream},
     thread,
 };
@@ -152,10 +153,11 @@ fn a_file_of_a_listener_that_was_handed_over_stays() {
     let folder = Folder::new();
     let listener = try_bind(&folder.socket(), "").unwrap();
     let descriptor = listener.duplicate().unwrap();
+    let file = listener.file.as_ref().map(SocketFile::identity);
     listener.holding.lend(Lent::Yes);
     drop(listener);
     let spec = format!("unix:{}", folder.socket().display());
-    let mut given = vec![GivenListener::new(3, spec.clone(), descriptor).unwrap()];
+    let mut given = vec![GivenListener::new(3, spec.clone(), descriptor, file).unwrap()];
     let Meaning::Unix(meaning) = resolve(&spec).unwrap() else { panic!("not a Unix socket") };
     let taken = bind(&meaning, 0, options(16), &mut given).unwrap();
     assert!(given.is_empty());
@@ -192,4 +194,62 @@ fn an_abstract_name_needs_no_file_and_is_taken_once() {
     let _client = UnixStream::connect_addr(&address).unwrap();
     assert_eq!(listener.socket.address().unwrap(), listener.address);
     listener.socket.accept().unwrap();
+}
+
+/// A server that was killed while it had the claim does not hinder the next one; a server that has the claim does.
+#[test]
+fn one_server_at_a_time_removes_a_stale_file() {
+    let folder = Folder::new();
+    let claim = claim_name(&folder.socket());
+    drop(StdListener::bind(folder.socket()).unwrap());
+    let other = StdListener::bind(&claim).unwrap();
+    assert_eq!(try_bind(&folder.socket(), "").unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    assert_eq!(UnixStream::connect(folder.socket()).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    drop(other);
+    let _listener = try_bind(&folder.socket(), "").unwrap();
+    UnixStream::connect(folder.socket()).unwrap();
+    assert_eq!(folder.entries(), 1, "the claim is gone, too");
+}
+
+/// What a server of another process makes of the listener, with the suffix of its listen address.
+fn hand_over(listener: Listener, suffix: &str, backlog: i32) -> Listener {
+    let path = listener.address.path().unwrap().display().to_string();
+    let file = listener.file.as_ref().map(SocketFile::identity);
+    let given = GivenListener::new(0, format!("unix:{path}"), listener.duplicate().unwrap(), file).unwrap();
+    listener.holding.lend(Lent::Yes);
+    let Meaning::Unix(meaning) = resolve(&format!("unix:{path}{suffix}")).unwrap() else {
+        panic!("not a Unix socket")
+    };
+    let taken = bind(&meaning, 0, options(backlog), &mut vec![given]).unwrap();
+    taken.holding.lend(Lent::No);
+    taken
+}
+
+#[test]
+fn a_file_that_another_server_has_put_there_stays_after_a_handover() {
+    let folder = Folder::new();
+    let listener = try_bind(&folder.socket(), "?mode=0600").unwrap();
+    fs::remove_file(folder.socket()).unwrap();
+    let _other = StdListener::bind(folder.socket()).unwrap();
+    let mode = || fs::symlink_metadata(folder.socket()).unwrap().mode();
+    let before = mode();
+    let taken = hand_over(listener, "?mode=0611", 16);
+    assert_eq!(mode(), before, "the permissions are the other server's affair");
+    drop(taken);
+    UnixStream::connect(folder.socket()).unwrap();
+}
+
+#[test]
+fn permissions_and_backlog_of_the_new_process_hold_after_a_handover() {
+    let folder = Folder::new();
+    let taken = hand_over(try_bind(&folder.socket(), "?mode=0600").unwrap(), "?mode=0666", 0);
+    assert_eq!(fs::symlink_metadata(folder.socket()).unwrap().mode() & 0o7777, 0o666);
+    let connect = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket.connect(&SockAddr::unix(folder.socket()).unwrap()).map(|()| socket)
+    };
+    let _queued = connect().unwrap();
+    assert_eq!(connect().unwrap_err().kind(), io::ErrorKind::WouldBlock, "one fits with a backlog of 0");
+    drop(taken);
 }
