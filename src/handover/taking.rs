@@ -62,8 +62,10 @@ impl Succession {
         while !matches!(self.state, NewState::Serving(OldProcess::Gone) | NewState::Ending | NewState::Failed)
         {
             let Some(input) = self.next_input() else {
-                // So that old can tell this end from an accident.
-                _ = self.channel.say(&FromNew::Stopped.to_line());
+                // So that old, which drains, can tell this end from an accident.
+                if matches!(self.state, NewState::Serving(_)) {
+                    _ = self.channel.say(&FromNew::Stopped.to_line());
+                }
                 return;
             };
             let action = self.state.step(input);

@@ -8,12 +8,14 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
-    thread,
     time::{Duration, Instant},
 };
 
 use clap::Args;
-use softstop::handover::{Control, HandoverError, HandoverErrorKind};
+use softstop::{
+    Context,
+    handover::{Control, HandoverError, HandoverErrorKind},
+};
 
 pub(crate) use self::{
     reload::{Reload, reload},
@@ -39,10 +41,12 @@ impl Process {
     /// Asks the process. Tries again for a moment if nobody answers.
     fn ask<T>(&self, mut ask: impl FnMut(&Control) -> Result<T, HandoverError>) -> Result<T, HandoverError> {
         let (control, until) = (Control::at(&self.control), Instant::now() + STARTING);
+        let pause = Context::new();
         loop {
             match ask(&control) {
                 Err(error) if error.kind() == HandoverErrorKind::Unreachable && Instant::now() < until => {
-                    thread::sleep(PAUSE);
+                    // Nobody ends this context, so the pause is not cut short.
+                    _ = pause.sleep(PAUSE);
                 }
                 outcome => return outcome,
             }
