@@ -8,13 +8,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc,
-        mpsc::{Receiver, Sender, channel},
-    },
+    convert::Infallible,
+    sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::{
     HandoverEvent,
@@ -34,17 +34,17 @@ pub(super) enum Telling {
 }
 
 /// An event, and the end that is dropped when all callbacks have been called.
-type Event = (HandoverEvent, Sender<()>);
+type Event = (HandoverEvent, Sender<Infallible>);
 
 /// An event that is being told.
 #[must_use]
-pub(super) struct BeingTold(Receiver<()>);
+pub(super) struct BeingTold(Receiver<Infallible>);
 
 impl BeingTold {
     /// Waits until all callbacks have been called, but not for long.
     pub(super) fn wait(self) {
         // Nothing is sent: the channel ends when the callbacks have been called.
-        if let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = self.0.recv_timeout(CALLBACKS) {
+        if let Err(RecvTimeoutError::Timeout) = self.0.recv_deadline(Instant::now() + CALLBACKS) {
             journal::warn!(
                 "a callback of Group::on_handover does not return: the handover goes on, and later events wait for the callback"
             );
@@ -60,7 +60,7 @@ impl Handover {
 
     /// Tells the callbacks, each event after the one before. Returns at once.
     pub(super) fn tell_aside(self: &Arc<Handover>, event: HandoverEvent) -> BeingTold {
-        let (sender, receiver) = channel();
+        let (sender, receiver) = bounded(0);
         let told = BeingTold(receiver);
         if self.watcher().is_empty() {
             return told;
