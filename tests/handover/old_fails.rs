@@ -115,7 +115,7 @@ fn an_offer_that_makes_no_sense_ends_the_new_process() {
         (
             &[
                 "softstop/1 offer generation=1 pid=1 listeners=1",
-                "listener number=0 server=a index=0 spec=b address=c",
+                "listener number=0 server=a index=0 spec=b address=c file=",
             ],
             "expected a descriptor",
         ),
