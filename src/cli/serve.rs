@@ -1,6 +1,7 @@
 //! `softstop serve`: the group of three servers, the files that describe its stop, and the exit status.
 
 mod admin;
+mod check;
 mod control;
 pub(crate) mod keep_alive;
 pub(crate) mod orchestration;
@@ -61,7 +62,7 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
         group = group.then().server(admin);
     }
     if options.control.check {
-        return match group.check() {
+        return match check::check(options, &group) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(error),
         };
@@ -73,7 +74,12 @@ pub(crate) fn serve(options: &Serve) -> ExitCode {
     // Last, because from now on the old process waits for this one.
     let takeover = match options.control.takeover() {
         Ok(takeover) => takeover,
-        Err(error) => return fail(error),
+        Err(error) => {
+            if let Some(file) = pid_file {
+                file.remove();
+            }
+            return fail(error);
+        }
     };
     let group = options.control.prepare(group, takeover, pid_file.clone(), admin_handle);
     let outcome = supervisor.attend(group).run();

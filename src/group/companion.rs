@@ -38,6 +38,10 @@ pub(crate) trait Companion: Any + fmt::Debug + Send + Sync {
     /// The group stops, for whatever reason.
     fn stops(&self);
 
+    /// Everything of the group has ended. Waits for what the companion has beside the group, but not past `until`, which is the
+    /// end of the stop. Returns the name of what is left behind.
+    fn finishes(&self, until: Instant) -> Option<String>;
+
     /// The report is there.
     fn has_ended(&self, is_clean: bool);
 

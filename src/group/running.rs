@@ -14,7 +14,8 @@ use std::{
 };
 
 use super::{
-    Companion, Group, GroupError, GroupReport, aside, companion::Given, lifecycle::tell, schedule::Step, task,
+    Companion, Group, GroupError, GroupReport, TaskOutcome, TaskReport, aside, companion::Given,
+    lifecycle::tell, schedule::Step, task,
 };
 use crate::{
     error::Error,
@@ -108,10 +109,12 @@ impl Group {
         lifecycle.expect_drains(self.drains.iter().map(|drain| (drain.stage, drain.name.clone())));
         task::start(std::mem::take(&mut self.tasks), &lifecycle, &stages);
         self.when_serving.call("when serving", &self.handle);
-        tell(lifecycle.wait_for_stop());
+        let servers = lifecycle.wait_for_stop();
+        // Before the servers hear of a stop that nobody has asked for, because they close their listeners then.
         if let Some(companion) = &companion {
             companion.stops();
         }
+        tell(servers);
         self.when_stopping.call("when stopping", &self.handle);
         // Contexts call back to users' code, which must not hold up the steps.
         aside::cancel(&hint);
@@ -126,7 +129,12 @@ impl Group {
         let servers: Vec<StopReport> = self.servers.iter().map(|server| server.part.wait()).collect();
         lifecycle.wait_for_the_rest();
         aside::cancel(&lifetime);
-        let (tasks, drains) = lifecycle.take_reports();
+        let left_behind = companion.as_ref().and_then(|companion| {
+            let name = companion.finishes(lifecycle.end().unwrap_or_else(Instant::now))?;
+            Some(TaskReport { name, outcome: TaskOutcome::LeftBehind })
+        });
+        let (mut tasks, drains) = lifecycle.take_reports();
+        tasks.extend(left_behind);
         let report = GroupReport { servers, tasks, drains };
         if let Some(companion) = &companion {
             companion.has_ended(report.is_clean());

@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    convert::Infallible,
     io::{self, IoSlice, IoSliceMut, Read, Write},
     mem::MaybeUninit,
     net::Shutdown,
@@ -13,9 +14,12 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
+    path::Path,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::{
     cmsg_space,
     event::{PollFd, PollFlags, Timespec, poll},
@@ -25,8 +29,10 @@ use rustix::{
     },
     process::geteuid,
 };
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::protocol::{Garbage, Lines};
+use crate::sync::lock;
 
 /// How long a write may wait for the other side to read. A whole handover fits into the buffer of a socket, so only a side
 /// that has stopped reading makes the other one wait.
@@ -52,6 +58,41 @@ pub(crate) enum Received {
     Nothing,
 }
 
+/// The user of the process at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// This user, or root.
+    Ours,
+    Other {
+        uid: u32,
+    },
+    /// The process is in a PID namespace that this process cannot see, so that the kernel gives it the id 0.
+    Unknown,
+}
+
+pub(crate) fn owner(stream: &UnixStream) -> Owner {
+    match socket_peercred(stream) {
+        Ok(credentials) if credentials.uid.is_root() || credentials.uid == geteuid() => Owner::Ours,
+        Ok(credentials) => Owner::Other { uid: credentials.uid.as_raw() },
+        Err(_) => Owner::Unknown,
+    }
+}
+
+/// Connects to a control socket. A process that was stopped (SIGSTOP) does not empty its accept queue: then the call fails in
+/// the end.
+pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // connect(2) of a Unix socket waits for room in the queue as long as a write may wait: socket(7), SO_SNDTIMEO.
+    socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
+    socket.connect(&SockAddr::unix(path)?).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            io::Error::new(io::ErrorKind::TimedOut, "the process does not answer: it hangs")
+        }
+        _ => error,
+    })?;
+    Ok(OwnedFd::from(socket).into())
+}
+
 impl Channel {
     pub(crate) fn new(stream: UnixStream) -> io::Result<Channel> {
         stream.set_nonblocking(false)?;
@@ -59,10 +100,8 @@ impl Channel {
         Ok(Channel { stream, lines: Lines::default(), descriptors: VecDeque::new() })
     }
 
-    /// Whether the other end belongs to this user or to root.
-    pub(crate) fn is_from_our_user(&self) -> bool {
-        socket_peercred(&self.stream)
-            .is_ok_and(|credentials| credentials.uid.is_root() || credentials.uid == geteuid())
+    pub(crate) fn owner(&self) -> Owner {
+        owner(&self.stream)
     }
 
     pub(crate) fn say(&mut self, line: &str) -> io::Result<()> {
@@ -110,6 +149,11 @@ impl Channel {
             Ok(line) => line.map(Received::Line),
             Err(garbage) => Some(Received::Garbage(garbage)),
         }
+    }
+
+    /// Drops the bytes that were read.
+    pub(crate) fn forget(&mut self) {
+        self.lines = Lines::default();
     }
 
     /// Reads once. Returns the number of bytes: 0 if the other side has ended. The kernel closes descriptors that come along.
@@ -196,22 +240,36 @@ pub(crate) fn readable<const N: usize>(
     }
 }
 
-/// Wakes a thread that waits in [`readable`]. A bell stays rung.
+/// Wakes a thread that waits in [`readable`], or for a message of an event loop. A bell stays rung.
 #[derive(Debug)]
 pub(crate) struct Bell {
     rung: UnixStream,
     heard: UnixStream,
+    /// Dropped when the bell is rung, which ends `silence`.
+    silent: Mutex<Option<Sender<Infallible>>>,
+    silence: Receiver<Infallible>,
 }
 
 impl Bell {
     pub(crate) fn new() -> io::Result<Bell> {
         let (rung, heard) = UnixStream::pair()?;
-        Ok(Bell { rung, heard })
+        let (silent, silence) = bounded(0);
+        Ok(Bell { rung, heard, silent: Mutex::new(Some(silent)), silence })
     }
 
     /// Never blocks.
     pub(crate) fn ring(&self) {
+        *lock(&self.silent) = None;
         _ = self.rung.shutdown(Shutdown::Both);
+    }
+
+    pub(crate) fn is_rung(&self) -> bool {
+        lock(&self.silent).is_none()
+    }
+
+    /// A channel that ends when the bell is rung.
+    pub(crate) fn silence(&self) -> &Receiver<Infallible> {
+        &self.silence
     }
 }
 
@@ -286,6 +344,25 @@ mod tests {
         assert!(matches!(to.line_until(None).unwrap(), Received::Line(line) if line == "half a line"));
         drop(from);
         assert!(matches!(to.line_until(None).unwrap(), Received::Eof));
+    }
+
+    /// As of a process that was stopped, and asked several times.
+    #[test]
+    fn a_full_accept_queue_does_not_hold_up_a_client_for_ever() {
+        let path = std::env::temp_dir().join(format!("softstop-channel-{}", std::process::id()));
+        _ = std::fs::remove_file(&path);
+        let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        listener.listen(0).unwrap();
+        let _queued = connect(&path).unwrap();
+        assert_eq!(connect(&path).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn the_other_end_of_a_pair_is_ours() {
+        let (one, _other) = UnixStream::pair().unwrap();
+        assert_eq!(owner(&one), Owner::Ours);
     }
 
     #[test]

@@ -45,15 +45,13 @@ impl Companion for Handover {
             }
             return Ok(Given::default());
         };
-        let (listener, control) = match (path, takeover.control.take()) {
-            (Some(path), Some((offered, file, socket)))
-                if offered == path || is_same_file(&offered, &path) =>
-            {
-                let adopted = ControlListener::adopt(path.clone(), file, socket);
-                (Some(adopted.map_err(|error| cannot_answer(&path, error))?), ControlSocket::Taken)
+        let (listener, control) = match control_socket(path, &mut takeover) {
+            Ok(answering) => answering,
+            Err(error) => {
+                takeover.say_failed(&error.to_string());
+                takeover.restore_stderr();
+                return Err(error);
             }
-            (Some(path), _) => (Some(bind(path)?), ControlSocket::Left),
-            (None, _) => (None, ControlSocket::Left),
         };
         self.keep_control(listener.map(Arc::new));
         let listeners = std::mem::take(&mut takeover.listeners);
@@ -78,7 +76,8 @@ impl Companion for Handover {
             let started = self.starts(servers, Arc::clone(&over), 1, Beginning::Alone);
             control::answer(&of, &over);
             if started.is_ok() {
-                self.tell(&HandoverEvent::InCharge { generation: 1, from: None });
+                // This thread runs the group, and must hear of a stop.
+                _ = self.tell_aside(HandoverEvent::InCharge { generation: 1, from: None });
             }
             return Ok(());
         };
@@ -117,6 +116,12 @@ impl Companion for Handover {
         Handover::stops(self);
     }
 
+    fn finishes(&self, until: Instant) -> Option<String> {
+        let name = self.wait_older(until)?;
+        journal::warn!("{name} still drains, and is left behind");
+        Some(name)
+    }
+
     fn lets_go(&self) {
         Handover::lets_go(self);
     }
@@ -124,6 +129,21 @@ impl Companion for Handover {
     fn has_ended(&self, is_clean: bool) {
         self.ends(if is_clean { Ended::Clean } else { Ended::Unclean });
     }
+}
+
+/// Where this process will answer, and whether that is the control socket of the old one.
+fn control_socket(
+    path: Option<PathBuf>,
+    takeover: &mut Takeover,
+) -> Result<(Option<ControlListener>, ControlSocket), Error> {
+    Ok(match (path, takeover.control.take()) {
+        (Some(path), Some((offered, file, socket))) if offered == path || is_same_file(&offered, &path) => {
+            let adopted = ControlListener::adopt(path.clone(), file, socket);
+            (Some(adopted.map_err(|error| cannot_answer(&path, error))?), ControlSocket::Taken)
+        }
+        (Some(path), _) => (Some(bind(path)?), ControlSocket::Left),
+        (None, _) => (None, ControlSocket::Left),
+    })
 }
 
 fn bind(path: PathBuf) -> Result<ControlListener, Error> {

@@ -26,7 +26,8 @@ pub enum HandoverErrorKind {
     Stopping,
     /// The call cannot work in this program. The text says what to do instead.
     Misuse,
-    /// The new program could not be executed, or there was no descriptor or thread for it.
+    /// The new program could not be executed, there was no descriptor or thread for it, or this process could not offer its
+    /// listeners, for example because a handler blocks the event loop.
     NotStarted,
     /// The new process has ended before it served.
     Exited,
@@ -38,8 +39,33 @@ pub enum HandoverErrorKind {
     Protocol,
     /// Nobody answers at the control socket, or the kernel does not let this user connect.
     Unreachable,
-    /// The connection broke, so the outcome is not known. Ask for the status.
+    /// The outcome is not known: the connection broke, or the new process hangs or has ended after it was told that it is in
+    /// charge. Ask for the status.
     Lost,
+}
+
+impl HandoverErrorKind {
+    /// Each kind with its word at the control socket.
+    const WORDS: [(HandoverErrorKind, &str); 10] = [
+        (HandoverErrorKind::Busy, "busy"),
+        (HandoverErrorKind::Stopping, "stopping"),
+        (HandoverErrorKind::Misuse, "misuse"),
+        (HandoverErrorKind::NotStarted, "not-started"),
+        (HandoverErrorKind::Exited, "exited"),
+        (HandoverErrorKind::Failed, "failed"),
+        (HandoverErrorKind::TimedOut, "timed-out"),
+        (HandoverErrorKind::Protocol, "protocol"),
+        (HandoverErrorKind::Unreachable, "unreachable"),
+        (HandoverErrorKind::Lost, "lost"),
+    ];
+
+    pub(crate) fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(kind, _)| *kind == self).map_or("failed", |(_, word)| word)
+    }
+
+    pub(crate) fn from_word(word: &str) -> Option<HandoverErrorKind> {
+        Self::WORDS.iter().find(|(_, known)| *known == word).map(|(kind, _)| *kind)
+    }
 }
 
 impl HandoverError {

@@ -62,6 +62,10 @@ impl Watcher {
         self.0.push(Arc::new(callback));
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Called with no lock held, because the callbacks are a user's code.
     pub(super) fn tell(&self, event: &HandoverEvent) {
         for callback in &self.0 {

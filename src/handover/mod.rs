@@ -20,10 +20,11 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | new cannot be executed, exits, hangs, or is killed before it is ready | It is killed and reaped. Old serves on, and says why. |
-//! | old is asked to stop while new initialises | New is ended first. Then old stops as usual. |
+//! | new cannot be executed, exits, hangs, or is killed before it is ready | Old serves on, and says why. If old has started new, new is killed and reaped. If new has connected by itself, new is told to give up. |
+//! | old is asked to stop, or stops by itself, while new initialises | New is ended first, as above. Then old stops as usual. If new does not end within a second, old stops all the same, and leaves the listeners to new. |
 //! | old dies before new has everything, or before it has said `yours` | New serves alone. |
-//! | new dies after `yours` | Old drains on. A supervisor starts another process. |
+//! | new dies after `yours` | Old drains on and says so, and does not reap new. A supervisor that is told of new (`MAINPID=`) sees the end of new when old has ended, and starts another process. |
+//! | new is asked to stop while old drains | New stops, and ends after old: within its own policy. The report names an old process that is left behind. |
 //! | a second handover, while one runs or an older process drains | It is refused, with the reason and the time. |
 //! | the addresses differ | New takes what it wants and binds the rest. Old drains what new does not want, without a loss. |
 //!
@@ -40,6 +41,7 @@
 //! | `protocol` | lines, messages and states of both sides, without sockets |
 //! | `channel` | a Unix socket with lines and descriptors |
 //! | `state` | what the threads share with the group |
+//! | `telling` | the callbacks of the program |
 //! | `offering`, `replacement`, `started_as` | the old process |
 //! | `takeover`, `taking` | the new process |
 //! | `control` | the control socket, and its client |
@@ -49,6 +51,7 @@ mod companion;
 mod control;
 mod error;
 mod event;
+mod news;
 mod offering;
 mod protocol;
 mod replacement;
@@ -56,11 +59,9 @@ mod started_as;
 mod state;
 mod takeover;
 mod taking;
+mod telling;
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, mpsc},
-};
+use std::{path::PathBuf, sync::Arc};
 
 pub use self::{
     control::{Control, OlderStatus, ServerStatus, Status, Stopped},
@@ -71,8 +72,8 @@ pub use self::{
 };
 
 use self::{
-    offering::News,
-    state::{Handover, Of},
+    news::{News, news},
+    state::{Handover, Of, Older},
 };
 use crate::{
     group::{Group, GroupHandle},
@@ -116,8 +117,9 @@ impl Group {
 
     /// Calls `watcher` for each event of a handover. May be called several times: all watchers are called, in this order.
     ///
-    /// The callback runs on a thread of the handover, or on the thread of [`run`](Group::run). It should return soon, because
-    /// the handover waits for it; servers and stops do not.
+    /// One thread of the handover calls the callbacks, one event after the other. A callback should return soon: a handover waits
+    /// 2 seconds for the callbacks of an event, except of [`Offered`](HandoverEvent::Offered), and then goes on. Servers and stops
+    /// do not wait; the end of [`run`](Group::run) waits 1.5 seconds at most.
     #[must_use]
     pub fn on_handover(self, watcher: impl Fn(&HandoverEvent) + Send + Sync + 'static) -> Self {
         lock(&self.handover().setup).watcher.add(watcher);
@@ -162,7 +164,7 @@ impl GroupHandle {
     ///
     /// # Errors
     ///
-    /// [`HandoverErrorKind`] says why. This process serves on as before.
+    /// [`HandoverErrorKind`] says why. Unless the kind is [`Lost`](HandoverErrorKind::Lost), this process serves on as before.
     pub fn replace(&self, replacement: Replacement) -> Result<Replaced, HandoverError> {
         let misuse = |text: &str| Err(HandoverError::new(HandoverErrorKind::Misuse, text));
         if !journal::may_block() {
@@ -172,13 +174,13 @@ impl GroupHandle {
             return misuse("the group is not prepared: call Group::control or Group::replaceable");
         };
         let of = Of { handover, group: self.clone() };
-        let (sender, news) = mpsc::channel();
-        offering::replace(&of, replacement, sender)?;
+        let (teller, news) = news();
+        offering::replace(&of, replacement, teller)?;
         loop {
-            match news.recv() {
-                Ok(News::Line(_)) => {}
-                Ok(News::Outcome(outcome)) => return outcome,
-                Err(mpsc::RecvError) => return Err(offering::outcome_unknown()),
+            match news.next() {
+                Some(News::Line(_)) => {}
+                Some(News::Outcome(outcome)) => return outcome,
+                None => return Err(offering::outcome_unknown()),
             }
         }
     }
@@ -187,8 +189,18 @@ impl GroupHandle {
 /// What the drain waits for, in words. Empty while no stop is under way.
 fn waits_for(of: &Of) -> String {
     let progress = of.group.progress();
-    match progress.phase {
-        Phase::Running | Phase::Stopped => String::new(),
+    let own = match progress.phase {
+        Phase::Running => return String::new(),
+        Phase::Stopped => String::new(),
         Phase::LameDuck | Phase::Draining | Phase::Cancelling => progress.to_string(),
-    }
+    };
+    // The end of this group waits for the older process, too.
+    let older = of.handover.older();
+    let older = older
+        .map(|Older { generation, pid, waits, .. }| format!("generation {generation} (pid {pid}): {waits}"));
+    [own, older.unwrap_or_default()]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ")
 }

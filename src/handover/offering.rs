@@ -8,7 +8,7 @@ use std::{
     io::{self, stderr},
     os::fd::AsFd,
     process::{self, Child},
-    sync::{Arc, mpsc::Sender},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -17,6 +17,7 @@ use super::{
     HandoverError, HandoverErrorKind, Replaced, Replacement,
     channel::{Bell, Channel, Received, readable},
     event::HandoverEvent,
+    news::Teller,
     protocol::{
         ControlSocket, EndOfNew, FromNew, FromOld, LONGEST_LINE, MOST_LISTENERS, Offered, OldAction,
         OldInput, OldState,
@@ -30,16 +31,8 @@ use crate::{
     rounded::Rounded,
 };
 
-/// How long the loop that accepts may take to duplicate its listeners. An inline handler may block it for a moment.
+/// How long the loops that accept may take to duplicate their listeners. An inline handler may block a loop for a moment.
 const DUPLICATES: Duration = Duration::from_secs(5);
-
-/// News of a handover, for the caller that waits.
-#[derive(Debug)]
-pub(super) enum News {
-    /// A line of the new process.
-    Line(String),
-    Outcome(Result<Replaced, HandoverError>),
-}
 
 /// One handover.
 struct Session {
@@ -58,27 +51,27 @@ struct Session {
 }
 
 /// Starts the new process, and sees the handover through on a thread of its own. `tell` gets the news; the outcome is the last.
-pub(super) fn replace(of: &Of, replacement: Replacement, tell: Sender<News>) -> Result<(), HandoverError> {
+pub(super) fn replace(of: &Of, replacement: Replacement, tell: Teller) -> Result<(), HandoverError> {
     let until = later(replacement.time());
-    let bell = of.handover.begin_replacing(until)?;
+    let bell =
+        of.handover.begin_replacing(until).inspect_err(|error| journal::warn!("not replaced: {error}"))?;
     let speaker = of.handover.speaker();
     let there = of.clone();
     let body = move || {
         let _speaker = speaker;
         let lines = tell.clone();
         let spawned = replacement.spawn(&there.handover.started, move |line| {
-            // The caller may not want the lines.
-            _ = lines.send(News::Line(line.to_owned()));
+            lines.line(line);
         });
         let session = spawned.and_then(|Spawned { child, stream, output }| {
             let channel = Channel::new(stream).map_err(|error| no_channel(&error))?;
             Ok(Session::new(there.clone(), channel, until, bell, Some(child), output))
         });
         match session {
-            Ok(session) => session.run(None, move |outcome| _ = tell.send(News::Outcome(outcome))),
+            Ok(session) => session.run(None, move |outcome| tell.outcome(outcome)),
             Err(error) => {
                 serve_on(&there, &error);
-                _ = tell.send(News::Outcome(Err(error)));
+                tell.outcome(Err(error));
             }
         }
     };
@@ -95,6 +88,7 @@ pub(super) fn hand_over_to(of: &Of, mut channel: Channel, pid: u32) {
     let bell = match of.handover.begin_replacing(until) {
         Ok(bell) => bell,
         Err(error) => {
+            journal::warn!("not replaced: {error}");
             _ = channel.say(&FromOld::Refused { text: error.to_string() }.to_line());
             return;
         }
@@ -125,7 +119,7 @@ fn serve_on(of: &Of, error: &HandoverError) {
     if let Some((policy, at)) = stop {
         of.group.stop_asked_at(policy, at);
     }
-    of.handover.tell(&HandoverEvent::Failed { error: error.clone() });
+    of.handover.tell(HandoverEvent::Failed { error: error.clone() });
 }
 
 impl Session {
@@ -152,7 +146,7 @@ impl Session {
                     pid: replaced.pid,
                     within: replaced.drains_within,
                 };
-                self.of.handover.tell(&event);
+                self.of.handover.tell(event);
                 tell(self.wait_charged().map(|()| replaced));
                 self.accompany();
             }
@@ -160,6 +154,7 @@ impl Session {
                 let error = self.end_new(why);
                 serve_on(&self.of, &error);
                 tell(Err(error));
+                self.watch_to_the_end();
             }
         }
     }
@@ -171,13 +166,14 @@ impl Session {
                 None => self.next_input(),
             };
             match self.state.step(input) {
-                OldAction::Nothing | OldAction::Charged | OldAction::ReportEnd => {}
+                OldAction::Nothing | OldAction::Charged | OldAction::ReportEnd | OldAction::NoteStop => {}
                 OldAction::Offer { pid } => {
                     if self.child.is_none() {
                         self.pid = pid;
                     }
                     self.offer()?;
-                    self.of.handover.tell(&HandoverEvent::Offered { pid: self.pid });
+                    // A stop waits for this thread now, so this thread does not wait for the callbacks.
+                    _ = self.of.handover.tell_aside(HandoverEvent::Offered { pid: self.pid });
                 }
                 OldAction::HandOver { control, taken } => return self.hand_over(control, &taken),
                 OldAction::EndNew(why) => return Err(why),
@@ -216,11 +212,17 @@ impl Session {
 
     /// Sends a copy of each descriptor. From now on a stop must not change the listeners.
     fn offer(&mut self) -> Result<(), EndOfNew> {
-        let failed =
-            |error: &dyn std::fmt::Display| EndOfNew::Failed(format!("cannot offer the listeners: {error}"));
+        let failed = |error: &dyn std::fmt::Display| {
+            EndOfNew::NotOffered(format!("cannot offer the listeners: {error}"))
+        };
         let mut offered = Vec::new();
+        let until = Instant::now() + DUPLICATES;
         for (server, handle) in self.of.handover.servers().iter().enumerate() {
-            let listeners = handle.offer_listeners(DUPLICATES).map_err(|error| failed(&error))?;
+            let listeners = handle.offer_listeners(until, self.bell.silence());
+            let listeners = listeners.map_err(|error| match self.bell.is_rung() {
+                true => EndOfNew::Stopping,
+                false => EndOfNew::NotOffered(error.to_string()),
+            })?;
             offered.extend(listeners.into_iter().map(|listener| (server, listener)));
         }
         if offered.len() > MOST_LISTENERS {
@@ -271,7 +273,7 @@ impl Session {
         match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => EndOfNew::TimedOut,
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => EndOfNew::Exited,
-            _ => EndOfNew::Failed(format!("cannot offer the listeners: {error}")),
+            _ => EndOfNew::NotOffered(format!("cannot offer the listeners: {error}")),
         }
     }
 
@@ -279,7 +281,7 @@ impl Session {
     fn hand_over(&mut self, control: ControlSocket, taken: &[usize]) -> Result<Replaced, EndOfNew> {
         let Of { handover, group } = &self.of;
         handover.hands_over(self.pid).map_err(|StopAsked| EndOfNew::Stopping)?;
-        handover.tell(&HandoverEvent::HandingOver { pid: self.pid });
+        handover.tell(HandoverEvent::HandingOver { pid: self.pid });
         // No client has to be told, because the service goes on. So there is no lame duck.
         let policy = group.policy().lame_duck(Duration::ZERO);
         let within = policy.max_duration();

@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{HandoverError, HandoverErrorKind, started_as::StartedAs};
+use super::{
+    HandoverError, HandoverErrorKind,
+    started_as::{StartedAs, look_at_directory},
+};
 use crate::{
     environment,
     sync::{lock, wait},
@@ -87,6 +90,9 @@ impl Replacement {
         };
         let doing = format!("cannot start {}", command.get_program().display());
         let cannot = |error: io::Error| HandoverError::io(HandoverErrorKind::NotStarted, &doing, &error);
+        if let Some(Err(text)) = command.get_current_dir().map(look_at_directory) {
+            return Err(HandoverError::new(HandoverErrorKind::NotStarted, format!("{doing}: {text}")));
+        }
         let (ours, theirs) = UnixStream::pair().map_err(cannot)?;
         let (reader, writer) = io::pipe().map_err(cannot)?;
         command

@@ -16,28 +16,27 @@ mod replacing;
 mod stopping;
 
 use std::{
+    os::fd::OwnedFd,
     path::PathBuf,
     sync::{Arc, Condvar, Mutex},
     time::Instant,
 };
 
 use super::{
-    Takeover,
-    channel::Bell,
-    companion::Prepared,
-    control::ControlListener,
-    event::{HandoverEvent, Watcher},
-    started_as::StartedAs,
+    Takeover, channel::Bell, companion::Prepared, control::ControlListener, event::Watcher,
+    started_as::StartedAs, telling::Telling,
 };
-use crate::{group::GroupHandle, server::ServerHandle, stop::StopPolicy, sync::lock};
+use crate::{group::GroupHandle, isolation::journal, server::ServerHandle, stop::StopPolicy, sync::lock};
 
 /// Everything about the handovers of one group.
 #[derive(Debug)]
 pub(crate) struct Handover {
     pub(super) started: StartedAs,
     pub(super) setup: Mutex<Setup>,
+    pub(super) telling: Mutex<Telling>,
     state: Mutex<State>,
-    /// Notified when the group has ended, and when a thread of the handover ends.
+    /// Notified when the group has ended, when a thread of the handover ends, when the older process has ended, and when a stop
+    /// is asked for.
     changed: Condvar,
 }
 
@@ -55,6 +54,8 @@ struct State {
     role: Role,
     generation: u32,
     older: Option<Older>,
+    /// When the strictest stop is over that somebody has asked for.
+    stop_by: Option<Instant>,
     servers: Vec<ServerHandle>,
     /// The control socket, while this process answers there.
     control: Option<Arc<ControlListener>>,
@@ -71,9 +72,18 @@ enum Role {
     Starting,
     TakingOver,
     InCharge,
-    Replacing { bell: Arc<Bell>, until: Instant, stop: Option<(StopPolicy, Instant)> },
+    Replacing { bell: Arc<Bell>, until: Instant, stop: Option<PutOff> },
     HandedOver { pid: u32 },
     Stopping,
+}
+
+/// A stop that came during a handover, and so waits until the new process has been ended.
+#[derive(Debug, Clone, Copy)]
+enum PutOff {
+    /// Somebody has asked for it, with this policy at this moment.
+    Asked(StopPolicy, Instant),
+    /// The group has begun it by itself, and knows its policy.
+    Begun,
 }
 
 /// A process that has handed over to this one, and still drains.
@@ -82,6 +92,8 @@ pub(super) struct Older {
     pub(super) generation: u32,
     pub(super) pid: u32,
     pub(super) until: Instant,
+    /// Readable when the process is gone. `None` if the kernel cannot tell.
+    pub(super) process: Option<Arc<OwnedFd>>,
     /// What its drain waits for.
     pub(super) waits: String,
 }
@@ -120,13 +132,19 @@ pub(super) enum StopAnswer {
 
 impl Handover {
     pub(super) fn new() -> Handover {
+        let started = StartedAs::now();
+        if let Err(text) = started.look_at_directory() {
+            journal::warn!("this process cannot be replaced by its program: {text}");
+        }
         Handover {
-            started: StartedAs::now(),
+            started,
             setup: Mutex::default(),
+            telling: Mutex::default(),
             state: Mutex::new(State {
                 role: Role::Starting,
                 generation: 1,
                 older: None,
+                stop_by: None,
                 servers: Vec::new(),
                 control: None,
                 over: None,
@@ -217,7 +235,9 @@ impl Handover {
     }
 
     pub(super) fn older_ended(&self) -> Option<Older> {
-        lock(&self.state).older.take()
+        let older = lock(&self.state).older.take();
+        self.changed.notify_all();
+        older
     }
 
     // ---- the control socket -----------------------------------------------------------------------------------
@@ -232,10 +252,6 @@ impl Handover {
 
     pub(super) fn take_control(&self) -> Option<Arc<ControlListener>> {
         lock(&self.state).control.take()
-    }
-
-    pub(super) fn tell(&self, event: &HandoverEvent) {
-        self.watcher().tell(event);
     }
 }
 

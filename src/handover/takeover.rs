@@ -10,6 +10,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -22,7 +23,7 @@ use rustix::{
 
 use super::{
     HandoverError, HandoverErrorKind,
-    channel::{Channel, Received, readable},
+    channel::{Channel, Owner, Received, connect, owner, readable},
     protocol::{FromNew, FromOld, NewAction, NewFailure, NewInput, NewState, Offered, OldProcess, Request},
     replacement::{STANDARD_INPUT, VARIABLE},
 };
@@ -69,6 +70,8 @@ pub struct Takeover {
     pub(super) state: NewState,
     pub(super) generation: u32,
     pub(super) old_pid: u32,
+    /// Readable when the old process is gone.
+    pub(super) old_process: Option<Arc<OwnedFd>>,
     pub(super) listeners: Vec<(Offered, GivenListener)>,
     pub(super) control: Option<(PathBuf, Option<FileIdentity>, OwnedFd)>,
     /// Standard error of the old process, if ours is a pipe that ends with the old process.
@@ -120,10 +123,22 @@ impl Takeover {
     /// # Errors
     ///
     /// As [`from_environment`](Takeover::from_environment), and [`HandoverErrorKind::Unreachable`] if nobody answers at
-    /// `path`, or the socket belongs to another user.
+    /// `path`, or if the process that made the socket belongs to another user than this one and root. Its listeners could be
+    /// that user's, so root does not take over from such a process either.
     pub fn connect(path: impl AsRef<Path>) -> Result<Takeover, HandoverError> {
         let path = path.as_ref();
-        let stream = UnixStream::connect(path).map_err(|error| unreachable(path, &error))?;
+        let stream = connect(path).map_err(|error| unreachable(path, &error))?;
+        let refused = |why: &str| {
+            let text = format!("cannot take over from the process at {}: {why}", path.display());
+            Err(HandoverError::new(HandoverErrorKind::Unreachable, text))
+        };
+        match owner(&stream) {
+            Owner::Ours => {}
+            Owner::Other { uid } => return refused(&format!("it belongs to another user ({uid})")),
+            Owner::Unknown => {
+                return refused("its user is not known, because it is in another PID namespace");
+            }
+        }
         let old = sockopt::socket_peercred(&stream).ok().map(|credentials| credentials.pid);
         Takeover::begin(stream, old, IfOldDies::Fail)
     }
@@ -174,6 +189,7 @@ impl Takeover {
             channel,
             state: NewState::Hello { until: Instant::now() + OFFER_TIMEOUT },
             generation: 2,
+            old_process: old_process.map(Arc::new),
             old_pid: old.map_or(0, |old| old.as_raw_nonzero().get().unsigned_abs()),
             listeners: Vec::new(),
             control: None,
@@ -196,13 +212,13 @@ impl Takeover {
                 NewAction::KeepStderr => takeover.stderr = descriptor,
                 NewAction::Initialise => {
                     if takeover.state == NewState::Initialising(OldProcess::Gone) {
-                        wait_gone(old_process.as_ref());
+                        wait_gone(takeover.old_process.as_deref());
                     }
                     return Ok(takeover);
                 }
                 NewAction::Fail(NewFailure::NoAnswer) if if_old_dies == IfOldDies::ServeOn => {
                     takeover.state = NewState::Initialising(OldProcess::Gone);
-                    wait_gone(old_process.as_ref());
+                    wait_gone(takeover.old_process.as_deref());
                     return Ok(takeover);
                 }
                 NewAction::Fail(failure) => {
@@ -275,7 +291,7 @@ enum IfOldDies {
 
 /// Waits until a process that was killed is really gone. The kernel closes its descriptors one after the other: the connection
 /// may have ended while a listener or the control socket is still bound.
-fn wait_gone(process: Option<&OwnedFd>) {
+pub(super) fn wait_gone(process: Option<&OwnedFd>) {
     if let Some(process) = process {
         _ = readable([process.as_fd()], Some(Instant::now() + GONE_TIMEOUT));
     }

@@ -1,6 +1,12 @@
 //! The new process, once its servers serve: carries out what [`NewState`] decides, on a thread of its own.
 
-use std::{os::fd::AsFd, sync::Arc, thread, time::Instant};
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    process,
+    sync::Arc,
+    thread,
+    time::Instant,
+};
 
 use super::{
     HandoverEvent, Takeover,
@@ -20,10 +26,13 @@ pub(super) fn take_over(
     over: Arc<Bell>,
 ) -> Result<(), Error> {
     takeover.restore_stderr();
-    let Takeover { channel, state, generation, old_pid, .. } = takeover;
-    let mut succession = Succession { of: of.clone(), channel, state, generation, old_pid, over };
+    let Takeover { channel, state, generation, old_pid, old_process, .. } = takeover;
+    let mut succession =
+        Succession { of: of.clone(), channel, state, generation, old_pid, old_process, over };
     let ready = FromNew::Ready { control, taken };
+    let speaker = of.handover.speaker();
     let body = move || {
+        let _speaker = speaker;
         let action = succession.state.step(NewInput::Initialised);
         if action == NewAction::SayReady {
             // If old is gone, its end is the next thing to be read.
@@ -43,6 +52,7 @@ struct Succession {
     state: NewState,
     generation: u32,
     old_pid: u32,
+    old_process: Option<Arc<OwnedFd>>,
     over: Arc<Bell>,
 }
 
@@ -51,7 +61,11 @@ impl Succession {
     fn follow(&mut self) {
         while !matches!(self.state, NewState::Serving(OldProcess::Gone) | NewState::Ending | NewState::Failed)
         {
-            let Some(input) = self.next_input() else { return };
+            let Some(input) = self.next_input() else {
+                // So that old can tell this end from an accident.
+                _ = self.channel.say(&FromNew::Stopped.to_line());
+                return;
+            };
             let action = self.state.step(input);
             self.act(action);
         }
@@ -92,7 +106,9 @@ impl Succession {
                     _ => Instant::now(),
                 };
                 let (generation, pid) = (self.generation.saturating_sub(1), self.old_pid);
-                self.take_charge(Some(Older { generation, pid, until, waits: String::new() }));
+                // Two groups of one process may hand over to each other, and a process cannot wait for its own end.
+                let process = self.old_process.take().filter(|_| pid != process::id());
+                self.take_charge(Some(Older { generation, pid, until, process, waits: String::new() }));
                 // If old is gone, its end is the next thing to be read.
                 _ = self.channel.say(&FromNew::Charged.to_line());
             }
@@ -110,7 +126,7 @@ impl Succession {
                 self.have_alone();
                 if let Some(Older { generation, pid, .. }) = handover.older_ended() {
                     journal::info!("generation {generation} (pid {pid}) has ended");
-                    handover.tell(&HandoverEvent::OlderEnded { generation, pid });
+                    handover.tell(HandoverEvent::OlderEnded { generation, pid });
                 }
             }
             NewAction::Note(text) => handover.note_older(text),
@@ -141,6 +157,6 @@ impl Succession {
         control::answer(&self.of, &self.over);
         let generation = self.generation;
         journal::info!("generation {generation} is in charge");
-        self.of.handover.tell(&HandoverEvent::InCharge { generation, from });
+        self.of.handover.tell(HandoverEvent::InCharge { generation, from });
     }
 }

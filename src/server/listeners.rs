@@ -7,7 +7,9 @@
 //!   a stop leaves the listeners     -- closed      -->       ServerHandle::lend_listeners(No)
 //! ```
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Instant};
+
+use crossbeam_channel::Receiver;
 
 use super::{Server, ServerHandle, Start};
 use crate::{
@@ -22,12 +24,16 @@ impl ServerHandle {
     ///
     /// # Errors
     ///
-    /// If descriptors have run out, or if the loop that accepts does not answer `within` this time.
-    pub(crate) fn offer_listeners(&self, within: Duration) -> Result<Vec<OfferedListener>, Error> {
+    /// If descriptors have run out, if the loop that accepts does not answer `until` this time, or if `patience` ends before.
+    pub(crate) fn offer_listeners(
+        &self,
+        until: Instant,
+        patience: &Receiver<Infallible>,
+    ) -> Result<Vec<OfferedListener>, Error> {
         let Some(run) = self.lifecycle.run() else { return Ok(Vec::new()) };
         let config = &self.lifecycle.config;
         let listeners = run
-            .duplicate_listeners(within)
+            .duplicate_listeners(until, patience)
             .map_err(|error| Error::io(format!("{}: cannot hand its listeners over", config.name), error))?;
         // Only the program knows what a listener is that the program has bound, so such a listener is not offered.
         let offered =

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crossbeam_channel::never;
 use socket2::SockRef;
 
 use super::*;
@@ -223,7 +224,7 @@ fn builder(listen: &[&str]) -> ServerBuilder {
 
 /// What the other process makes of the offer.
 fn given(server: &Server) -> (Vec<GivenListener>, Vec<Holding>) {
-    let offered = server.handle().offer_listeners(HUNG).unwrap();
+    let offered = server.handle().offer_listeners(Instant::now() + HUNG, &never()).unwrap();
     let of = |offer: OfferedListener| {
         let given = GivenListener::new(offer.listen_index, offer.spec, offer.descriptor, offer.file).unwrap();
         assert_eq!(*given.address(), offer.address);
@@ -292,7 +293,10 @@ fn a_server_takes_only_the_listeners_that_it_wants() {
 #[test]
 fn a_stopping_server_offers_nothing() {
     let server = builder(&["127.0.0.1:0"]).build();
-    assert!(server.handle().offer_listeners(HUNG).unwrap().is_empty(), "it has not been started");
+    assert!(
+        server.handle().offer_listeners(Instant::now() + HUNG, &never()).unwrap().is_empty(),
+        "it has not been started"
+    );
     server.start().unwrap();
     let mut client = connect(server.socket_addrs()[0]);
     client.write_all(b"GET / HT").unwrap();
@@ -301,7 +305,7 @@ fn a_stopping_server_offers_nothing() {
     while server.handle().phase() < Phase::Draining {
         std::thread::yield_now();
     }
-    assert!(server.handle().offer_listeners(HUNG).unwrap().is_empty());
+    assert!(server.handle().offer_listeners(Instant::now() + HUNG, &never()).unwrap().is_empty());
     drop(client);
     assert!(server.stop(StopPolicy::default()).is_clean());
 }

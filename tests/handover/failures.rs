@@ -152,7 +152,7 @@ fn one_handover_at_a_time_and_status_answers_meanwhile() {
 #[test]
 fn no_third_generation_while_the_first_one_drains() {
     let stage = Stage::new();
-    let serving = stage.start(&["--grace", "20s"]);
+    let mut serving = stage.start(&["--grace", "20s"]);
     let mut slow = Client::connect(serving.hello);
     slow.send(get("/sleep?ms=1500"));
     until("the request is in flight", || {
@@ -162,13 +162,68 @@ fn no_third_generation_while_the_first_one_drains() {
     });
     stage.reload().unwrap();
     let error = stage.reload().unwrap_err();
-    assert_eq!(error.kind(), HandoverErrorKind::Failed);
+    assert_eq!(error.kind(), HandoverErrorKind::Busy);
     assert!(
         error.to_string().contains("generation 1") && error.to_string().contains("still drains"),
         "{error}"
     );
+    serving.program.wait_for_line("not replaced: generation 1");
     assert_eq!(slow.read_response().text(), "slept");
     drop(slow);
     until("generation 1 has ended", || stage.status().older.is_none());
     assert_eq!(stage.reload().unwrap().generation, 3);
+}
+
+/// The supervisor of both has to see the end of the new process, so the old one must not reap it. The thread that has accompanied
+/// the handover must not spin.
+#[test]
+fn a_program_that_dies_after_yours_is_named_and_left_to_the_supervisor() {
+    let stage = Stage::new();
+    let mut serving = stage.start(&["--grace", "60s"]);
+    let mut slow = Client::connect(serving.hello);
+    slow.send(get("/sleep?ms=50000"));
+    until("the request is in flight", || {
+        Client::once(serving.hello, get("/metrics"))
+            .text()
+            .contains("softstop_workers_busy{server=\"hello\"} 1")
+    });
+    let pid = stage.path("pid");
+    stage.put_script(&format!(
+        "echo $$ > {}; echo 'softstop/1 takeover pid=1' >&0
+         while read -r line; do case $line in
+           offered*) echo 'ready control=0 taken=' >&0;;
+           yours*) exit 3;;
+         esac; done",
+        pid.display()
+    ));
+    let error = stage.reload().unwrap_err();
+    assert_eq!(error.kind(), HandoverErrorKind::Lost, "{error}");
+    assert!(error.to_string().contains("(exit status: 3)"), "{error}");
+    serving.program.wait_for_line("has ended (exit status: 3), while this one drains");
+    let new = std::fs::read_to_string(pid).unwrap().trim().parse().unwrap();
+    let tasks = format!("/proc/{}/task", serving.program.id());
+    let threads = || -> Vec<String> {
+        let tasks = std::fs::read_dir(&tasks).unwrap().flatten();
+        tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok()).collect()
+    };
+    until("the thread has ended", || !threads().iter().any(|name| name.trim() == "handover"));
+    assert!(!threads().is_empty(), "the old process still drains");
+    assert!(is_zombie(new));
+}
+
+#[test]
+fn listeners_come_back_from_a_tool_that_gives_up_late() {
+    let stage = Stage::new();
+    let mut serving = stage.start(&[]);
+    let mut tool = stage.connect();
+    tool.say("softstop/1 takeover pid=1");
+    tool.wait_for("offered");
+    tool.say("nonsense");
+    tool.wait_for("cancelled");
+    serving.program.wait_for_line("does not end");
+    stage.wait_for("running");
+    tool.say("more nonsense");
+    drop(tool);
+    serving.program.wait_for_line("the listeners belong to this process alone");
+    serves_on(&stage, &serving);
 }

@@ -58,6 +58,41 @@ fn a_callback_that_panics_ends_nothing() {
     assert!(group.run().unwrap().is_clean());
 }
 
+/// The first event comes while the group starts, and the second one while the new process initialises.
+#[test]
+fn a_callback_that_blocks_holds_up_no_stop() {
+    for blocked in ["InCharge", "Offered"] {
+        let (begun, began) = mpsc::channel();
+        let (release, held) = mpsc::channel::<()>();
+        let held = std::sync::Mutex::new(held);
+        let (sender, events) = mpsc::channel();
+        let group = Group::new().replaceable().server(server()).on_handover(move |event| {
+            _ = sender.send(());
+            if format!("{event:?}").starts_with(blocked) {
+                _ = begun.send(());
+                _ = held.lock().unwrap().recv();
+            }
+        });
+        let handle = group.handle();
+        let ran = in_background(move || group.run());
+        let mut failed = None;
+        if blocked == "Offered" {
+            let handle = handle.clone();
+            let mut command = std::process::Command::new("sh");
+            command.args(["-c", "echo 'softstop/1 takeover pid=1' >&0; exec sleep 1000"]);
+            soon(&events);
+            failed = Some(in_background(move || handle.replace(Replacement::default().command(command))));
+        }
+        soon(&began);
+        handle.request_stop(StopPolicy::default());
+        assert!(soon(&ran).unwrap().is_clean());
+        if let Some(failed) = failed {
+            assert_eq!(soon(&failed).unwrap_err().kind(), HandoverErrorKind::Stopping);
+        }
+        drop(release);
+    }
+}
+
 #[test]
 fn an_event_loop_must_not_wait_for_a_new_process() {
     let group = Group::new().replaceable();

@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     net::SocketAddr,
     os::unix::net::UnixStream,
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use crate::{
@@ -178,9 +178,82 @@ fn status_is_for_programs_too() {
     let answer = stage.ask(&["status"]);
     let text = String::from_utf8(answer.stdout).unwrap();
     assert!(text.starts_with("running: generation 1"), "{text}");
+    let late = Stage::new();
+    let asked = {
+        let control = late.path("control");
+        let mut command = Command::new(crate::program::PROGRAM);
+        command.arg("status").arg("--control").arg(&control).stdout(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let early = late.start(&[]);
+    let answer = asked.wait_with_output().unwrap();
+    assert!(answer.status.success(), "asked before the process had started");
+    drop(early);
     let nobody = Stage::new().ask(&["status"]);
     assert_eq!(nobody.status.code(), Some(1));
     assert!(String::from_utf8(nobody.stderr).unwrap().contains("is the program running"));
+}
+
+/// A supervisor ends everything with the main process, so that one ends after the process that it has replaced.
+#[test]
+fn a_stop_of_the_new_process_waits_for_the_old_one() {
+    for is_signal in [true, false] {
+        let stage = Stage::new();
+        let mut serving = stage.start(&["--grace", "20s"]);
+        let mut slow = Client::connect(serving.hello);
+        slow.send(get("/sleep?ms=1500"));
+        let replaced = stage.reload().unwrap();
+        match is_signal {
+            true => assert!(
+                Command::new("kill").args(["-TERM", &replaced.pid.to_string()]).status().unwrap().success()
+            ),
+            false => {
+                let stopped = stage.ask(&["stop"]);
+                assert!(stopped.status.success(), "{stopped:?}");
+                let old = serving.program.process.0.try_wait().unwrap();
+                assert!(old.is_some(), "the old process has ended before the new one");
+            }
+        }
+        assert_eq!(slow.read_response().text(), "slept");
+        // The log is that of both processes, so it ends with the second one.
+        let (status, log) = serving.program.wait();
+        assert!(status.success(), "{log}");
+        assert!(!stage.path("control").exists());
+        assert!(!log.contains("ERROR"), "{log}");
+    }
+}
+
+/// The client of `stop` gives less time than the old process needs.
+#[test]
+fn a_short_stop_names_the_old_process_that_is_left_behind() {
+    let stage = Stage::new();
+    let serving = stage.start(&["--grace", "20s", "--cancel-grace", "0s"]);
+    let mut slow = Client::connect(serving.hello);
+    slow.send(get("/sleep?ms=1500"));
+    stage.reload().unwrap();
+    let stopped = stage.ask(&["stop", "--grace", "10ms"]);
+    assert_eq!(stopped.status.code(), Some(2), "{stopped:?}");
+    assert_eq!(slow.read_response().text(), "slept", "the old process drains on");
+    let left = format!("generation 1 (pid {}) still drains, and is left behind", serving.program.id());
+    let (status, log) = serving.program.wait();
+    assert!(status.success(), "{log}");
+    assert!(log.contains(&left), "{log}");
+    assert!(log.contains("was asked to stop, while this one drains") && !log.contains("ERROR"), "{log}");
+}
+
+/// The successor is started with the same arguments.
+#[test]
+fn a_process_that_has_taken_over_by_its_path_can_be_reloaded() {
+    let stage = Stage::new();
+    let serving = stage.start(&[]);
+    let control = stage.path("control");
+    let new = stage.start(&["--takeover", control.to_str().unwrap()]);
+    let (status, log) = serving.program.wait();
+    assert!(status.success(), "{log}");
+    until("the old process is forgotten", || stage.status().older.is_none());
+    let replaced = stage.reload().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(replaced.generation, 3);
+    drop(new);
 }
 
 /// A stop of the new process, right after the handover, closes the listeners without a loss: the old process has let go.

@@ -5,7 +5,10 @@ use std::{os::unix::process::CommandExt, process::Command};
 use crate::{
     program::{FREE, PROGRAM, Program},
     stage::Stage,
-    support::client::{Client, get},
+    support::{
+        client::{Client, get},
+        until,
+    },
 };
 
 /// The path of the program that runs as this process.
@@ -20,7 +23,7 @@ fn is_replaced_twice(stage: &Stage, command: Command) {
         let replaced = stage.reload().unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(replaced.generation, generation);
         assert_eq!(Client::once(serving.hello, get("/")).status, 200);
-        crate::support::until("the old process has ended", || stage.status().older.is_none());
+        until("the old process has ended", || stage.status().older.is_none());
     }
 }
 
@@ -102,9 +105,58 @@ fn check_reads_everything_and_binds_nothing() {
         (Some(0), String::new()),
         "an address that is in use is not bound"
     );
+    for (arguments, expected) in [
+        (["--hello", ":7000", "--name", ":7000"], "name: cannot listen on :7000: hello listens there"),
+        (["--hello", ":0", "--control", "/no such folder/control"], "cannot make the control socket"),
+        (["--hello", ":0", "--pid-file", "/no such folder/pid"], "cannot make the pid file"),
+    ] {
+        let (code, text) = check(&arguments);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains(expected), "{text}");
+    }
+    let (code, text) = check(&["--hello", "fd:web"]);
+    assert_eq!(code, Some(0));
+    assert!(text.contains("hello: fd:web was not checked"), "{text}");
     let (code, text) = check(&["--echo", "8080"]);
     assert_eq!(code, Some(1));
     assert!(text.contains("echo: cannot listen on 8080: write host:port"), "{text}");
+}
+
+#[test]
+fn a_process_that_cannot_take_over_leaves_no_pid_file() {
+    let stage = Stage::new();
+    let pid_file = stage.path("pids/pid");
+    std::fs::create_dir(stage.path("pids")).unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args(["serve", "--takeover", "/nonexistent", "--pid-file"]).arg(&pid_file);
+    let (status, log) = Program::start_as(command, &[], FREE).wait();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert_eq!(std::fs::read_dir(stage.path("pids")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_successor_follows_the_link_of_the_working_directory_anew() {
+    let stage = Stage::new();
+    let current = stage.path("current");
+    let point_to = |version: &str| {
+        _ = std::fs::create_dir(stage.path(version));
+        _ = std::fs::remove_file(&current);
+        std::os::unix::fs::symlink(stage.path(version), &current).unwrap();
+    };
+    point_to("v1");
+    let mut command = stage.command();
+    command.current_dir(&current).env("PWD", &current);
+    let mut serving = stage.start_as(command, &[], FREE);
+    point_to("v2");
+    let replaced = stage.reload().unwrap_or_else(|error| panic!("{error}"));
+    let directory = std::fs::read_link(format!("/proc/{}/cwd", replaced.pid)).unwrap();
+    assert_eq!(directory, stage.path("v2"));
+    serving.has_ended();
+    until("the old process is forgotten", || stage.status().older.is_none());
+
+    std::fs::remove_file(&current).unwrap();
+    let text = stage.reload().unwrap_err().to_string();
+    assert!(text.contains("the working directory") && text.contains("cannot be entered"), "{text}");
 }
 
 #[test]

@@ -64,6 +64,7 @@ fn a_drain_stops_the_program_and_can_be_watched_to_its_end() {
     assert_eq!(hello["pending"][0]["what"], "GET /sleep", "the stop waits for this: {seen}");
     assert_eq!(Client::once(admin, get("/readyz")).status, 503);
     assert_eq!(act(admin, "/uncordon").status, 409, "a stop cannot be taken back");
+    assert_eq!(act(admin, "/cordon").status, 409, "no server can be cordoned any more");
     // A client that is gone is waited for no longer.
     busy.reset();
     let (exit, log) = program.wait();

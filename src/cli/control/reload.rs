@@ -27,12 +27,14 @@ pub(crate) struct Reload {
 
 pub(crate) fn reload(options: &Reload) -> ExitCode {
     let mut last = VecDeque::new();
-    let outcome = Control::at(&options.process.control).reload(options.timeout, |line| {
+    let on_line = |last: &mut VecDeque<String>, line: &str| {
         last.push_back(line.to_owned());
         if last.len() > LAST_LINES {
             last.pop_front();
         }
-    });
+    };
+    let ask = |control: &Control| control.reload(options.timeout, |line| on_line(&mut last, line));
+    let outcome = options.process.ask(ask);
     match outcome {
         Ok(replaced) => print(&replaced.to_string()),
         Err(error) => {

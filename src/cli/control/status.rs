@@ -18,7 +18,7 @@ pub(crate) struct Status {
 }
 
 pub(crate) fn status(options: &Status) -> ExitCode {
-    match Control::at(&options.process.control).status() {
+    match options.process.ask(Control::status) {
         Ok(status) if options.json => print(&to_json(&status)),
         Ok(status) => print(&status.to_string()),
         Err(error) => fail(&error),

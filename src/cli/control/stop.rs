@@ -25,8 +25,8 @@ pub(crate) struct Stop {
 }
 
 pub(crate) fn stop(options: &Stop) -> ExitCode {
-    let outcome =
-        Control::at(&options.process.control).stop(options.grace, |waits| log::info!("waits for: {waits}"));
+    let ask = |control: &Control| control.stop(options.grace, |waits| log::info!("waits for: {waits}"));
+    let outcome = options.process.ask(ask);
     match outcome {
         Ok(Stopped { pid, is_clean, .. }) => {
             wait_for_exit(pid);

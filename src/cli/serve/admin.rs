@@ -109,16 +109,19 @@ struct Status {
 
 impl Program {
     fn cordon(&self) -> (StatusCode, &'static str) {
-        self.group.set_ready(Readiness::NotReady);
-        (StatusCode::OK, "cordoned: /readyz says no, and requests are served\n")
+        self.set_ready(Readiness::NotReady, "cordoned: /readyz says no, and requests are served\n")
     }
 
     fn uncordon(&self) -> (StatusCode, &'static str) {
+        self.set_ready(Readiness::Ready, "uncordoned\n")
+    }
+
+    fn set_ready(&self, readiness: Readiness, done: &'static str) -> (StatusCode, &'static str) {
         if self.servers.iter().any(|server| server.phase() != Phase::Running) {
-            return (StatusCode::CONFLICT, "stopping: that cannot be taken back\n");
+            return (StatusCode::CONFLICT, "stopping: /readyz says no until the end\n");
         }
-        self.group.set_ready(Readiness::Ready);
-        (StatusCode::OK, "uncordoned\n")
+        self.group.set_ready(readiness);
+        (StatusCode::OK, done)
     }
 
     fn drain(&self) -> (StatusCode, &'static str) {

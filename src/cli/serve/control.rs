@@ -32,10 +32,13 @@ pub(crate) struct ControlOptions {
 
 impl ControlOptions {
     /// The takeover, if this process replaces another one.
+    ///
+    /// A successor is started with the arguments of its predecessor, so also with `--takeover`. The connection that it was given
+    /// wins, because the option names a process that had ended before, or the predecessor itself.
     pub(super) fn takeover(&self) -> Result<Option<Takeover>, HandoverError> {
-        match &self.takeover {
-            Some(path) => Takeover::connect(path).map(Some),
-            None => Takeover::from_environment(),
+        match (Takeover::from_environment()?, &self.takeover) {
+            (None, Some(path)) => Takeover::connect(path).map(Some),
+            (given, _) => Ok(given),
         }
     }
 

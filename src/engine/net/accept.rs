@@ -42,19 +42,38 @@ pub(crate) fn accept(listener: &Listener) -> Accepted {
                 }
                 return Accepted::Connection(stream, peer);
             }
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => return Accepted::Empty,
-                io::ErrorKind::Interrupted => {}
-                _ if errors::LOST.contains(&error.raw_os_error().unwrap_or(0)) => {
-                    return Accepted::Lost(error);
-                }
-                _ if errors::FAILED.contains(&error.raw_os_error().unwrap_or(0)) => {
-                    return Accepted::Failed(error);
-                }
-                // EMFILE, ENFILE, ENOBUFS, ENOMEM; EPERM or ENOSYS where the call is forbidden; and errors that no kernel
-                // returns yet. No error may make the loop spin.
-                _ => return Accepted::Paused(error),
+            Err(error) => match AcceptFailure::of(&error) {
+                AcceptFailure::Empty => return Accepted::Empty,
+                AcceptFailure::Interrupted => {}
+                AcceptFailure::Lost => return Accepted::Lost(error),
+                AcceptFailure::Paused => return Accepted::Paused(error),
+                AcceptFailure::Failed => return Accepted::Failed(error),
             },
+        }
+    }
+}
+
+/// What follows from an error of accept(2), for every listener of the process: see [`Accepted`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AcceptFailure {
+    Empty,
+    /// By a signal. The call is to be repeated at once.
+    Interrupted,
+    Lost,
+    Paused,
+    Failed,
+}
+
+impl AcceptFailure {
+    pub(crate) fn of(error: &io::Error) -> AcceptFailure {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => AcceptFailure::Empty,
+            io::ErrorKind::Interrupted => AcceptFailure::Interrupted,
+            _ if errors::LOST.contains(&error.raw_os_error().unwrap_or(0)) => AcceptFailure::Lost,
+            _ if errors::FAILED.contains(&error.raw_os_error().unwrap_or(0)) => AcceptFailure::Failed,
+            // EMFILE, ENFILE, ENOBUFS, ENOMEM; EPERM or ENOSYS where the call is forbidden; and errors that no kernel
+            // returns yet. No error may make the loop spin.
+            _ => AcceptFailure::Paused,
         }
     }
 }

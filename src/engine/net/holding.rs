@@ -12,7 +12,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicUsize, Ordering},
 };
 
 /// Who holds a listening socket, at one moment.
@@ -37,27 +37,47 @@ pub(crate) enum Lent {
 pub(crate) struct Holding {
     /// Without regard to handovers.
     origin: Holder,
-    lent: Arc<AtomicBool>,
+    /// How many other processes have a descriptor because of a handover.
+    lent: Arc<AtomicUsize>,
 }
 
 impl Holding {
     pub(crate) fn new(origin: Holder) -> Holding {
-        Holding { origin, lent: Arc::new(AtomicBool::new(false)) }
+        Holding { origin, lent: Arc::new(AtomicUsize::new(0)) }
     }
 
     /// Changes what the next stop does. A stop that is past its beginning does not ask again.
     pub(crate) fn lend(&self, lent: Lent) {
-        self.lent.store(lent == Lent::Yes, Ordering::SeqCst);
+        _ = self.lent.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| match lent {
+            Lent::Yes => count.checked_add(1),
+            Lent::No => count.checked_sub(1),
+        });
     }
 
     pub(crate) fn holder(&self) -> Holder {
-        if self.lent.load(Ordering::SeqCst) { Holder::Shared } else { self.origin }
+        if self.lent.load(Ordering::SeqCst) > 0 { Holder::Shared } else { self.origin }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listener_that_two_processes_have_is_shared_until_both_have_ended() {
+        let holding = Holding::new(Holder::Alone);
+        for (lent, holder) in [
+            (Lent::Yes, Holder::Shared),
+            (Lent::Yes, Holder::Shared),
+            (Lent::No, Holder::Shared),
+            (Lent::No, Holder::Alone),
+            (Lent::No, Holder::Alone),
+            (Lent::Yes, Holder::Shared),
+        ] {
+            holding.lend(lent);
+            assert_eq!(holding.holder(), holder);
+        }
+    }
 
     #[test]
     fn only_a_listener_that_was_ours_alone_is_so_again() {

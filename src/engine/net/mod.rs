@@ -35,6 +35,8 @@ pub(crate) mod table;
 mod throughput;
 mod unix_listener;
 
+#[cfg(all(feature = "deploy", target_os = "linux"))]
+pub(crate) use accept::AcceptFailure;
 pub(crate) use address::check_address;
 pub(crate) use event_loop::{DuplicateListener, EventLoop, LoopMessage, LoopReport, poll_and_mailbox};
 pub(crate) use file_identity::FileIdentity;
@@ -44,3 +46,5 @@ pub(crate) use listener::{ListenOptions, Listener, bind};
 pub(crate) use loop_context::LoopContext;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use socket::ListenSocket;
+#[cfg(all(feature = "deploy", target_os = "linux"))]
+pub(crate) use unix_listener::listen_privately;

@@ -95,6 +95,18 @@ fn listen(path: &Path, backlog: i32, prepare: impl FnOnce(&Path) -> io::Result<(
     Ok(socket)
 }
 
+/// Listens on a socket that only this user and root may connect to. The caller removes the file: see [`FileIdentity::remove`].
+///
+/// # Errors
+///
+/// Those of [`bind`].
+#[cfg(all(feature = "deploy", target_os = "linux"))]
+pub(crate) fn listen_privately(path: &Path, backlog: i32) -> io::Result<Socket> {
+    let path = absolute(path)?;
+    let options = FileOptions { mode: Some(0o600), ..FileOptions::default() };
+    listen_on_file(&path, &options, backlog)
+}
+
 fn listen_on_file(path: &Path, options: &FileOptions, backlog: i32) -> io::Result<Socket> {
     let (length, folder) = (path.as_os_str().len(), path.parent().unwrap_or(Path::new("/")));
     let needed = length.max(folder.as_os_str().len() + TEMPORARY);
@@ -294,12 +306,18 @@ impl SocketFile {
     }
 }
 
+impl FileIdentity {
+    /// Removes the file at `path`, if it still is this file. Another file that has just taken the path is put back.
+    pub(crate) fn remove(self, path: &Path) -> io::Result<()> {
+        let is_this = |path: &Path| self.is_at(path);
+        if is_this(path) { take_away(path, is_this) } else { Ok(()) }
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let is_ours = |path: &Path| self.identity.is_at(path);
         if self.holding.holder() == Holder::Alone
-            && is_ours(&self.path)
-            && let Err(error) = take_away(&self.path, is_ours)
+            && let Err(error) = self.identity.remove(&self.path)
         {
             journal::warn!("cannot remove {}: {error}", self.path.display());
         }

@@ -1,12 +1,8 @@
 //! The listeners of a run, for a handover: further descriptors of them, and who holds them.
 
-use std::{
-    io,
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, io, sync::atomic::Ordering, time::Instant};
 
-use crossbeam_channel::{RecvTimeoutError, bounded};
+use crossbeam_channel::{Receiver, bounded, select};
 
 use super::{Listening, Loops, Run};
 use crate::{
@@ -19,17 +15,23 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// If descriptors have run out, or if the loop does not answer `within` this time, because it runs a user's code.
-    pub(crate) fn duplicate_listeners(&self, within: Duration) -> io::Result<Vec<DuplicateListener>> {
+    /// If descriptors have run out, if the loop does not answer `until` this time, because it runs a user's code, or if
+    /// `patience` ends before.
+    pub(crate) fn duplicate_listeners(
+        &self,
+        until: Instant,
+        patience: &Receiver<Infallible>,
+    ) -> io::Result<Vec<DuplicateListener>> {
         let (answer, answered) = bounded(1);
         if self.loops[0].mailbox.send(LoopMessage::DuplicateListeners(answer)).is_err() {
             return Ok(Vec::new());
         }
-        match answered.recv_deadline(Instant::now() + within) {
-            Ok(listeners) => listeners,
-            Err(RecvTimeoutError::Disconnected) => Ok(Vec::new()),
-            Err(RecvTimeoutError::Timeout) => {
-                Err(io::Error::new(io::ErrorKind::TimedOut, "the loop that accepts does not answer"))
+        select! {
+            recv(answered) -> answer => answer.unwrap_or_else(|_| Ok(Vec::new())),
+            recv(patience) -> _ => Err(io::Error::new(io::ErrorKind::Interrupted, "the listeners are not wanted any more")),
+            default(until.saturating_duration_since(Instant::now())) => {
+                let text = "its event loop does not answer, because an inline handler or a callback of this program blocks it";
+                Err(io::Error::new(io::ErrorKind::TimedOut, text))
             }
         }
     }

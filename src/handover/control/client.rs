@@ -2,14 +2,15 @@
 
 use std::{
     fmt, io,
-    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
+use rustix::process::geteuid;
+
 use crate::handover::{
     HandoverError, HandoverErrorKind, Replaced,
-    channel::{Channel, Received},
+    channel::{Channel, Owner, Received, connect, owner},
     protocol::{Answer, Request, ServerLine, StatusLine},
     takeover::unreachable,
 };
@@ -17,7 +18,8 @@ use crate::handover::{
 /// How long the process may take for an answer that needs no waiting.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Asks a process at its control socket ([`Group::control`](crate::Group::control)).
+/// Asks a process at its control socket ([`Group::control`](crate::Group::control)). The process has to be this user's or root's;
+/// root may ask every process.
 ///
 /// ```
 /// use softstop::{Group, Router, Server, StopPolicy, handover::Control};
@@ -69,7 +71,7 @@ pub struct ServerStatus {
     pub name: String,
     /// Its [phase](crate::Phase), as text.
     pub phase: String,
-    /// Where it listens.
+    /// Where it listens. Of hundreds of addresses only the first ones are told.
     pub addresses: Vec<String>,
 }
 
@@ -117,8 +119,6 @@ impl Control {
         loop {
             match connection.answer(Some(ANSWER))? {
                 Answer::Server(ServerLine { name, phase, addresses }) => {
-                    let addresses = addresses.split(' ').filter(|address| !address.is_empty());
-                    let addresses = addresses.map(str::to_owned).collect();
                     status.servers.push(ServerStatus { name, phase, addresses });
                 }
                 Answer::Waits { text } => status.waits_for = Some(text),
@@ -136,8 +136,8 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// The new process could not be started, or does not serve `within` this time. The old process serves on. See
-    /// [`HandoverErrorKind`].
+    /// The new process could not be started, or does not serve `within` this time: [`HandoverErrorKind`] says why. Unless the kind
+    /// is [`Lost`](HandoverErrorKind::Lost), the old process serves on.
     pub fn reload(&self, within: Duration, mut on_line: impl FnMut(&str)) -> Result<Replaced, HandoverError> {
         let mut connection = self.ask(&Request::Reload { timeout: within })?;
         // The process itself keeps the time. It needs some more for a new process that has to be ended.
@@ -148,7 +148,7 @@ impl Control {
                 Answer::Replaced { generation, pid, within } => {
                     return Ok(Replaced { pid, generation, drains_within: within });
                 }
-                Answer::Failed { text } => return Err(HandoverError::new(HandoverErrorKind::Failed, text)),
+                Answer::Failed { kind, text } => return Err(HandoverError::new(kind, text)),
                 _ => return Err(unexpected("the outcome of a reload")),
             }
         }
@@ -181,9 +181,17 @@ impl Control {
 
     fn ask(&self, request: &Request) -> Result<Connection, HandoverError> {
         let broken = |error: io::Error| unreachable(&self.path, &error);
-        let stream = UnixStream::connect(&self.path).map_err(broken)?;
+        let stream = connect(&self.path).map_err(broken)?;
+        // Root administers the processes of all users.
+        if let Owner::Other { uid } = owner(&stream)
+            && !geteuid().is_root()
+        {
+            let text = format!("the process at {} belongs to another user ({uid})", self.path.display());
+            return Err(HandoverError::new(HandoverErrorKind::Unreachable, text));
+        }
         let mut channel = Channel::new(stream).map_err(broken)?;
-        channel.say(&request.to_line()).map_err(broken)?;
+        // An answer tells more than a failed write: the process may have turned this client away.
+        _ = channel.say(&request.to_line());
         Ok(Connection { channel })
     }
 }
@@ -199,13 +207,13 @@ impl Connection {
         match self.channel.line_until(until) {
             Ok(Received::Line(line)) => match Answer::parse(&line) {
                 Ok(Answer::Refused { text }) => {
-                    let text = format!("the process does not understand the request: {text}");
+                    let text = format!("the process refuses the request: {text}");
                     Err(HandoverError::new(HandoverErrorKind::Protocol, text))
                 }
                 Ok(answer) => Ok(answer),
-                Err(garbage) => Err(unexpected(&garbage.to_string())),
+                Err(garbage) => Err(unexpected(garbage.expected())),
             },
-            Ok(Received::Garbage(garbage)) => Err(unexpected(&garbage.to_string())),
+            Ok(Received::Garbage(garbage)) => Err(unexpected(garbage.expected())),
             Ok(Received::Eof) => {
                 lost("the process has closed the connection: it has ended, or belongs to another user")
             }

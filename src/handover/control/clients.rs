@@ -4,15 +4,16 @@ use std::{
     io,
     os::unix::net::UnixStream,
     process,
-    sync::mpsc,
     time::{Duration, Instant},
 };
 
 use crate::{
     handover::{
         Replaced, Replacement,
-        channel::{Channel, Received},
-        offering::{self, News, hand_over_to},
+        channel::{Channel, Owner, Received},
+        control::listener::Privacy,
+        news::{News, news},
+        offering::{self, hand_over_to},
         protocol::{Answer, Request, ServerLine, StatusLine},
         state::{Ended, Of, Older},
         waits_for,
@@ -26,11 +27,22 @@ const REQUEST: Duration = Duration::from_secs(2);
 const PROGRESS: Duration = Duration::from_secs(1);
 
 /// Serves one client. Strangers are closed without a word.
-pub(super) fn serve(of: &Of, stream: UnixStream) {
+pub(super) fn serve(of: &Of, privacy: Privacy, stream: UnixStream) {
     let Ok(mut channel) = Channel::new(stream) else { return };
-    if !channel.is_from_our_user() {
-        journal::warn!("another user has connected to the control socket, and was turned away");
-        return;
+    match (channel.owner(), privacy) {
+        // A client of another PID namespace cannot be told by its credentials. The kernel has let the client connect, which the
+        // mode of the file allows to nobody else.
+        (Owner::Ours, _) | (Owner::Unknown, Privacy::Private) => {}
+        (Owner::Other { uid }, _) => {
+            journal::warn!("another user ({uid}) has connected to the control socket, and was turned away");
+            return;
+        }
+        (Owner::Unknown, Privacy::Open) => {
+            journal::warn!(
+                "a client of the control socket was turned away: its user is not known, and others may open the socket"
+            );
+            return;
+        }
     }
     let refused = match channel.line_until(Some(Instant::now() + REQUEST)) {
         Ok(Received::Line(line)) => match Request::parse(&line) {
@@ -67,11 +79,8 @@ fn status(of: &Of, channel: &mut Channel) -> io::Result<()> {
     channel.say(&Answer::Status(status).to_line())?;
     for server in handover.servers() {
         let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
-        let line = ServerLine {
-            name: server.name().to_owned(),
-            phase: server.phase().to_string(),
-            addresses: addresses.join(" "),
-        };
+        let line =
+            ServerLine { name: server.name().to_owned(), phase: server.phase().to_string(), addresses };
         channel.say(&Answer::Server(line).to_line())?;
     }
     let text = waits_for(of);
@@ -86,15 +95,19 @@ fn status(of: &Of, channel: &mut Channel) -> io::Result<()> {
 
 fn reload(of: &Of, channel: &mut Channel, timeout: Duration) -> io::Result<()> {
     let _speaker = of.handover.speaker();
-    let (sender, news) = mpsc::channel();
-    let begun = offering::replace(of, Replacement::default().timeout(timeout), sender);
+    let (teller, news) = news();
+    let begun = offering::replace(of, Replacement::default().timeout(timeout), teller);
+    let mut is_listening = true;
     let outcome = begun.and_then(|()| {
         loop {
-            match news.recv() {
-                // A client that has gone does not end the handover.
-                Ok(News::Line(text)) => _ = channel.say(&Answer::News { text }.to_line()),
-                Ok(News::Outcome(outcome)) => return outcome,
-                Err(mpsc::RecvError) => return Err(offering::outcome_unknown()),
+            match news.next() {
+                // A client that has gone, or does not read, does not end the handover.
+                Some(News::Line(text)) if is_listening => {
+                    is_listening = channel.say(&Answer::News { text }.to_line()).is_ok();
+                }
+                Some(News::Line(_)) => {}
+                Some(News::Outcome(outcome)) => return outcome,
+                None => return Err(offering::outcome_unknown()),
             }
         }
     });
@@ -102,7 +115,7 @@ fn reload(of: &Of, channel: &mut Channel, timeout: Duration) -> io::Result<()> {
         Ok(Replaced { pid, generation, drains_within: within }) => {
             Answer::Replaced { generation, pid, within }.to_line()
         }
-        Err(error) => Answer::Failed { text: error.to_string() }.to_line(),
+        Err(error) => Answer::Failed { kind: error.kind(), text: error.to_string() }.to_line(),
     })
 }
 

@@ -10,7 +10,7 @@ use std::{
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{
-            fs::FileTypeExt,
+            fs::{MetadataExt, PermissionsExt},
             net::{UnixListener, UnixStream},
         },
     },
@@ -18,13 +18,24 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use rustix::fs::{Mode, fchmod};
-use socket2::{Domain, SockAddr, Socket, Type};
+use rustix::process::geteuid;
 
-use crate::{engine::net::FileIdentity, handover::channel::Bell};
+use crate::{
+    engine::net::{FileIdentity, listen_privately},
+    handover::channel::Bell,
+};
 
 /// The length of the accept queue.
 const BACKLOG: i32 = 64;
+
+/// Which users the kernel lets connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Privacy {
+    /// Nobody but this user and root.
+    Private,
+    /// Perhaps others, because somebody has changed the file or its mode.
+    Open,
+}
 
 /// The control socket of this process.
 #[derive(Debug)]
@@ -40,27 +51,22 @@ pub(crate) struct ControlListener {
 }
 
 impl ControlListener {
-    /// Binds the control socket. Nobody but this user and root can ever connect, because the mode of the socket is set
-    /// before the socket has a path.
+    /// Binds the control socket, as the servers bind a Unix socket: see `engine/net/unix_listener.rs`. Nobody but this user and
+    /// root can ever connect, because the socket has its mode before it listens.
     ///
     /// # Errors
     ///
     /// - `AddrInUse` if a process answers at the path.
     /// - `AlreadyExists` if the path is not a socket. Such a file is never removed.
-    /// - What the system says: the folder does not exist, the path is too long (108 bytes).
+    /// - What the system says: the folder does not exist, the path is too long (107 bytes).
     pub(crate) fn bind(path: PathBuf) -> io::Result<ControlListener> {
-        let address = SockAddr::unix(&path)?;
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        // Linux takes the mode of the file from the socket, less the umask.
-        fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
-        match socket.bind(&address) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                remove_stale(&path)?;
-                socket.bind(&address)?;
-            }
-            outcome => outcome?,
-        }
-        socket.listen(BACKLOG)?;
+        let socket = listen_privately(&path, BACKLOG).map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another process answers there: stop it, replace it (reload), or take over from it (--takeover)",
+            ),
+            _ => error,
+        })?;
         let file = FileIdentity::at(&path).ok();
         let listener = ControlListener::adopt(path, file, OwnedFd::from(socket))?;
         listener.own();
@@ -75,6 +81,7 @@ impl ControlListener {
     ) -> io::Result<ControlListener> {
         let socket = UnixListener::from(socket);
         socket.set_nonblocking(true)?;
+
         Ok(ControlListener { socket, path, file, bell: Bell::new()?, is_ours: AtomicBool::new(false) })
     }
 
@@ -96,17 +103,17 @@ impl ControlListener {
         &self.bell
     }
 
-    /// A client. `None` if it has gone, or another process that has the socket was faster.
-    pub(super) fn accept(&self) -> io::Result<Option<UnixStream>> {
-        match self.socket.accept() {
-            Ok((stream, _)) => Ok(Some(stream)),
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {
-                    Ok(None)
-                }
-                _ => Err(error),
-            },
-        }
+    pub(super) fn accept(&self) -> io::Result<UnixStream> {
+        self.socket.accept().map(|(stream, _)| stream)
+    }
+
+    /// The mode of the file says so: connect(2) needs the permission to write.
+    pub(super) fn privacy(&self) -> Privacy {
+        let is_ours = self.file.is_some() && FileIdentity::at(&self.path).ok() == self.file;
+        let metadata = fs::symlink_metadata(&self.path);
+        let is_private =
+            |file: fs::Metadata| file.uid() == geteuid().as_raw() && file.permissions().mode() & 0o022 == 0;
+        if is_ours && metadata.is_ok_and(is_private) { Privacy::Private } else { Privacy::Open }
     }
 
     /// Leaves the socket to another process.
@@ -117,10 +124,11 @@ impl ControlListener {
     /// Ends the control socket: removes its path, if the path still leads to it.
     pub(crate) fn close(&self) {
         self.bell.ring();
-        let is_ours = self.is_ours.load(Ordering::Acquire);
-        if is_ours && self.file.is_some_and(|file| file.is_at(&self.path)) {
+        if let Some(file) = self.file
+            && self.is_ours.load(Ordering::Acquire)
+        {
             // If the path cannot be removed, the next start finds that nobody answers there.
-            _ = fs::remove_file(&self.path);
+            _ = file.remove(&self.path);
         }
     }
 }
@@ -136,24 +144,9 @@ pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
     matches!((FileIdentity::at(one), FileIdentity::at(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-/// Removes the socket of a process that has ended without removing it.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    if !fs::symlink_metadata(path)?.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file exists, and is not a socket"));
-    }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(error) => Err(error),
-        Ok(_) => Err(io::Error::new(
-            io::ErrorKind::AddrInUse,
-            "another process answers there: stop it, replace it (reload), or take over from it (--takeover)",
-        )),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::thread;
 
     use super::*;
 
@@ -187,6 +180,41 @@ mod tests {
         assert_eq!(ControlListener::bind(path.clone()).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         listener.close();
         assert_eq!(fs::read(&path).unwrap(), b"mine", "the path leads to another file now");
+    }
+
+    /// Of the processes that start at one path at the same moment, each time with a stale file in the way, one answers there.
+    #[test]
+    fn of_processes_that_start_at_once_one_answers() {
+        const PROCESSES: usize = 4;
+        let path = folder("race").join("control");
+        for _ in 0..50 {
+            drop(ControlListener::bind(path.clone()).unwrap());
+            let barrier = std::sync::Barrier::new(PROCESSES);
+            let outcomes: Vec<_> = thread::scope(|scope| {
+                let start = || {
+                    barrier.wait();
+                    ControlListener::bind(path.clone())
+                };
+                let starts: Vec<_> = (0..PROCESSES).map(|_| scope.spawn(start)).collect();
+                starts.into_iter().map(|start| start.join().unwrap()).collect()
+            });
+            let (bound, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+            assert_eq!((bound.len(), refused.len()), (1, PROCESSES - 1));
+            let listener = bound.into_iter().next().unwrap().unwrap();
+            let _client = UnixStream::connect(&path).unwrap();
+            listener.accept().unwrap();
+            listener.close();
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn the_mode_says_whether_others_may_connect() {
+        let path = folder("private").join("control");
+        let listener = ControlListener::bind(path.clone()).unwrap();
+        assert_eq!(listener.privacy(), Privacy::Private);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
+        assert_eq!(listener.privacy(), Privacy::Open);
     }
 
     #[test]

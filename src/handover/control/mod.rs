@@ -13,25 +13,30 @@ mod clients;
 mod listener;
 
 use std::{
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::net::UnixStream},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 pub use client::{Control, OlderStatus, ServerStatus, Status, Stopped};
 pub(crate) use listener::{ControlListener, is_same_file};
 
 use super::{
-    channel::{Bell, readable},
+    channel::{Bell, Channel, readable},
+    protocol::Answer,
     state::Of,
 };
-use crate::isolation::journal;
+use crate::{engine::net::AcceptFailure, isolation::journal};
 
 /// The most clients at a time. Further ones are turned away, so that nobody can use up the threads.
 const MOST_CLIENTS: usize = 16;
+
+/// How long the thread waits when descriptors have run out. The socket stays readable meanwhile, so to wait for it would spin.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Answers at the control socket until the group has ended, or the socket is another process's.
 pub(super) fn answer(of: &Of, over: &Arc<Bell>) {
@@ -51,20 +56,33 @@ pub(super) fn answer(of: &Of, over: &Arc<Bell>) {
                 }
             }
             let stream = match listener.accept() {
-                Ok(Some(stream)) => stream,
-                Ok(None) => continue,
-                Err(error) => {
-                    journal::error!("nobody answers at the control socket any more: {error}");
-                    return;
-                }
+                Ok(stream) => stream,
+                Err(error) => match AcceptFailure::of(&error) {
+                    AcceptFailure::Empty | AcceptFailure::Interrupted | AcceptFailure::Lost => continue,
+                    AcceptFailure::Paused => {
+                        journal::warn!("a client of the control socket has to wait: {error}");
+                        // The outcome is asked for again at the beginning of the loop.
+                        _ = readable([listener.bell().as_fd(), over.as_fd()], Some(Instant::now() + PAUSE));
+                        continue;
+                    }
+                    AcceptFailure::Failed => {
+                        journal::error!("nobody answers at the control socket any more: {error}");
+                        // A client shall not wait for an answer. A process that has the socket by now keeps its path.
+                        if let Some(control) = there.handover.take_control() {
+                            control.close();
+                        }
+                        return;
+                    }
+                },
             };
             if clients.fetch_add(1, Ordering::AcqRel) >= MOST_CLIENTS {
                 clients.fetch_sub(1, Ordering::AcqRel);
+                turn_away(stream);
                 continue;
             }
-            let (of, count) = (there.clone(), Arc::clone(&clients));
+            let (of, count, privacy) = (there.clone(), Arc::clone(&clients), listener.privacy());
             let client = move || {
-                clients::serve(&of, stream);
+                clients::serve(&of, privacy, stream);
                 count.fetch_sub(1, Ordering::AcqRel);
             };
             if let Err(error) = thread::Builder::new().name("control client".to_owned()).spawn(client) {
@@ -75,5 +93,14 @@ pub(super) fn answer(of: &Of, over: &Arc<Bell>) {
     };
     if let Err(error) = thread::Builder::new().name("control".to_owned()).spawn(body) {
         journal::error!("nobody answers at the control socket: no thread: {error}");
+    }
+}
+
+/// Tells a client that there are too many. Never blocks, because the buffer of a new connection is empty.
+fn turn_away(stream: UnixStream) {
+    if let Ok(mut channel) = Channel::new(stream) {
+        let text = format!("busy: {MOST_CLIENTS} other clients are connected");
+        // The client may have gone.
+        _ = channel.say(&Answer::Refused { text }.to_line());
     }
 }

@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+
 use super::Session;
 use crate::{
     handover::{
@@ -24,6 +26,8 @@ use crate::{
 /// How long the answer to `yours` is waited for at least. The new process writes its pid file in that time. A busy machine may
 /// need longer: the wait goes on until the deadline of the handover, or until the drain is over.
 const CHARGED: Duration = Duration::from_secs(1);
+/// How long after the end of its connection the end of a process can be seen. The kernel needs microseconds.
+const END_SEEN: Duration = Duration::from_millis(200);
 /// How often the new process is told what the drain waits for, if that has changed.
 const PROGRESS: Duration = Duration::from_secs(1);
 
@@ -32,45 +36,58 @@ impl Session {
     /// control socket.
     pub(super) fn wait_charged(&mut self) -> Result<(), HandoverError> {
         let (mut over, at_least) = (self.of.handover.over(), Instant::now() + CHARGED);
+        _ = self.take_lines();
         while self.state == OldState::HandedOver {
-            let input = match self.channel.next_line() {
-                Some(Received::Line(line)) => {
-                    FromNew::parse(&line).map_or_else(OldInput::Garbage, OldInput::Said)
-                }
-                Some(Received::Garbage(garbage)) => OldInput::Garbage(garbage),
-                _ => {
-                    // The drain may be over before new is in charge.
-                    let until = if over.is_some() { at_least.max(self.until) } else { at_least };
-                    let channel = self.channel.as_fd();
-                    let bell = over.as_ref().map_or(channel, |over| over.as_fd());
-                    match readable([channel, bell], Some(until)) {
-                        Ok([true, _]) if self.channel.fill().is_ok_and(|count| count > 0) => continue,
-                        Ok([false, true]) => {
-                            over = None;
-                            continue;
-                        }
-                        Ok([false, false]) => return Err(self.not_charged()),
-                        Ok([true, _]) | Err(_) => OldInput::Eof,
-                    }
-                }
-            };
-            self.charge(input)?;
+            // The drain may be over before new is in charge.
+            let until = if over.is_some() { at_least.max(self.until) } else { at_least };
+            let channel = self.channel.as_fd();
+            let bell = over.as_ref().map_or(channel, |over| over.as_fd());
+            match readable([channel, bell], Some(until)) {
+                Ok([true, _]) => _ = self.hear(),
+                Ok([false, true]) => over = None,
+                Ok([false, false]) => return Err(self.not_charged()),
+                Err(_) => _ = self.state.step(OldInput::Eof),
+            }
         }
-        Ok(())
+        match self.state == OldState::Charged {
+            true => Ok(()),
+            false => Err(self.not_in_charge()),
+        }
     }
 
-    fn charge(&mut self, input: OldInput) -> Result<(), HandoverError> {
-        if self.state.step(input) != OldAction::ReportEnd {
-            return Ok(());
+    /// Takes what new has said, or its end.
+    fn hear(&mut self) -> OldAction {
+        match self.channel.fill() {
+            Ok(count) if count > 0 => self.take_lines(),
+            Ok(_) | Err(_) => self.state.step(OldInput::Eof),
         }
-        let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
-        let status = status.map_or_else(String::new, |status| format!(" ({status})"));
+    }
+
+    /// Returns what the last line means.
+    fn take_lines(&mut self) -> OldAction {
+        let mut action = OldAction::Nothing;
+        // Nonsense ends the handover, so nothing is read after it.
+        while self.state != OldState::Over
+            && let Some(received) = self.channel.next_line()
+        {
+            let input = match received {
+                Received::Line(line) => FromNew::parse(&line).map_or_else(OldInput::Garbage, OldInput::Said),
+                Received::Garbage(garbage) => OldInput::Garbage(garbage),
+                Received::Eof | Received::Nothing => OldInput::Eof,
+            };
+            action = self.state.step(input);
+        }
+        action
+    }
+
+    fn not_in_charge(&self) -> HandoverError {
         let text = format!(
-            "the new process (pid {}) has closed the connection in place of taking charge{status}, and this one drains: look \
-             whether that process serves",
-            self.pid
+            "the new process (pid {}) has closed the connection in place of taking charge{}, and this one drains: look whether \
+             that process serves",
+            self.pid,
+            self.how_new_has_ended()
         );
-        Err(HandoverError::new(HandoverErrorKind::Lost, text))
+        HandoverError::new(HandoverErrorKind::Lost, text)
     }
 
     fn not_charged(&self) -> HandoverError {
@@ -78,16 +95,36 @@ impl Session {
             "the new process (pid {}) has said that it is ready, and hangs since then; this one drains: look at that process",
             self.pid
         );
-        HandoverError::new(HandoverErrorKind::TimedOut, text)
+        HandoverError::new(HandoverErrorKind::Lost, text)
     }
 
-    /// Old drains. New is told of that until old ends.
+    /// How new has ended, in brackets. Empty if new goes on, or is no child.
+    ///
+    /// New is not reaped. It is the main process of the supervisor by now, and the supervisor becomes its parent when this
+    /// process ends. A process that was reaped would have ended unseen, and the supervisor would not start another one.
+    fn how_new_has_ended(&self) -> String {
+        let Some(child) = &self.child else { return String::new() };
+        let new = Pid::from_child(child);
+        // The kernel closes the connection a moment before the end can be seen.
+        if let Ok(process) = pidfd_open(new, PidfdFlags::empty()) {
+            _ = readable([process.as_fd()], Some(Instant::now() + END_SEEN));
+        }
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let Ok(Some(status)) = waitid(WaitId::Pid(new), options) else { return String::new() };
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => format!(" (exit status: {code})"),
+            (None, Some(signal)) => format!(" (signal: {signal})"),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// Old drains. New is told of that until one of the two ends.
     pub(super) fn accompany(mut self) {
         let handover = Arc::clone(&self.of.handover);
         let Some(over) = handover.over() else { return };
         let Some(left) = all_left(&handover.servers()) else { return };
         let (mut has_said_closed, mut said) = (false, String::new());
-        loop {
+        while self.state != OldState::Over {
             let text = waits_for(&self.of);
             if text != said {
                 _ = self.channel.say(&FromOld::Draining { text: text.clone() }.to_line());
@@ -108,20 +145,16 @@ impl Session {
             if is_over {
                 return;
             }
-            if has_said_something && !self.is_late_charge() {
-                let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
-                let status = status.map_or_else(String::new, |status| format!(" ({status})"));
-                let pid = self.pid;
-                journal::error!("the new process (pid {pid}) has ended{status}, while this one drains");
+            if has_said_something && self.hear() == OldAction::NoteStop {
+                journal::info!("the new process (pid {}) was asked to stop, while this one drains", self.pid);
                 return;
             }
         }
-    }
-
-    /// Whether a new process that was slow has answered `yours` now.
-    fn is_late_charge(&mut self) -> bool {
-        let was_charged = self.state == OldState::Charged;
-        !was_charged && self.wait_charged().is_ok()
+        journal::error!(
+            "the new process (pid {}) has ended{}, while this one drains: start another one, unless a supervisor does",
+            self.pid,
+            self.how_new_has_ended()
+        );
     }
 }
 

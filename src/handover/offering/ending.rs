@@ -4,6 +4,7 @@ use std::{
     io,
     os::fd::AsFd,
     process::Child,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -11,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::Session;
 use crate::{
-    engine::net::Lent,
+    engine::net::{Holding, Lent},
     handover::{
         HandoverError, HandoverErrorKind,
         channel::{Received, readable},
@@ -32,6 +33,7 @@ impl Session {
                 EndOfNew::Stopping => "it was asked to stop".to_owned(),
                 EndOfNew::TimedOut => "the new process took too long".to_owned(),
                 EndOfNew::Garbage(garbage) => garbage.to_string(),
+                EndOfNew::NotOffered(text) => text.clone(),
                 EndOfNew::Exited | EndOfNew::Failed(_) => String::new(),
             };
             _ = self.channel.say(&FromOld::Cancelled { text }.to_line());
@@ -46,15 +48,17 @@ impl Session {
             None => matches!(self.channel.line_until(Some(Instant::now() + END_OF_NEW)), Ok(Received::Eof)),
         };
         match is_gone {
-            true => self.listeners.iter().for_each(|(_, listener)| listener.holding.lend(Lent::No)),
+            true => self.listeners.drain(..).for_each(|(_, listener)| listener.holding.lend(Lent::No)),
             false => journal::warn!(
-                "process {} does not end: its copies of the listeners are open until it does",
+                "process {} does not end: its copies of the listeners are open until it does, and a stop of this process loses \
+                 clients until then",
                 self.pid
             ),
         }
-        self.listeners.clear();
         let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
         let who = format!("the new process (pid {})", self.pid);
+        // A process that has connected by itself is not ours to kill.
+        let ended = if self.child.is_some() { "ended" } else { "told to give up" };
         let (kind, text) = match why {
             EndOfNew::Exited => {
                 let status = status.map_or_else(String::new, |status| format!(" ({status})"));
@@ -65,13 +69,47 @@ impl Session {
                 (HandoverErrorKind::Protocol, format!("{who} does not speak softstop/1: {garbage}"))
             }
             EndOfNew::TimedOut => {
-                (HandoverErrorKind::TimedOut, format!("{who} took too long, and was ended"))
+                (HandoverErrorKind::TimedOut, format!("{who} took too long, and was {ended}"))
             }
             EndOfNew::Stopping => {
-                (HandoverErrorKind::Stopping, format!("this process was asked to stop, so {who} was ended"))
+                (HandoverErrorKind::Stopping, format!("this process was asked to stop, so {who} was {ended}"))
             }
+            EndOfNew::NotOffered(text) => (HandoverErrorKind::NotStarted, text),
         };
         HandoverError::new(kind, text).with_output(self.output.last_lines())
+    }
+
+    /// Waits for a new process that was told to give up, and did not do so in time. Its connection ends with it.
+    pub(super) fn watch_to_the_end(mut self) {
+        if self.listeners.is_empty() {
+            return;
+        }
+        let Some(over) = self.of.handover.over() else { return };
+        // Without the descriptors: one that stays open here would keep the socket open when this process closes its listeners.
+        let lent: Vec<Holding> = self.listeners.drain(..).map(|(_, listener)| listener.holding).collect();
+        let body = move || {
+            while let Ok([has_said_something, false]) = readable([self.channel.as_fd(), over.as_fd()], None) {
+                // What that process says does not matter any more.
+                if has_said_something && self.channel.fill().is_ok_and(|count| count > 0) {
+                    self.channel.forget();
+                    continue;
+                }
+                journal::info!(
+                    "process {} has given up: the listeners belong to this process alone",
+                    self.pid
+                );
+                lent.iter().for_each(|holding| holding.lend(Lent::No));
+                if let Some(child) = &mut self.child {
+                    // Its descriptors are closed, so it ends within a moment.
+                    _ = child.wait();
+                }
+                return;
+            }
+        };
+        let thread = thread::Builder::new().name("handover end".to_owned()).spawn(body);
+        if let Err(error) = thread {
+            journal::warn!("the end of the other process is not seen: no thread to be had: {error}");
+        }
     }
 }
 

@@ -14,6 +14,7 @@
 //!   charged                                  ──>
 //!                                            <──               closed
 //!                                            <──               draining text=          (each time that it changes)
+//!   (stopped)                                ──>
 //! ```
 //!
 //! In place of any of its messages, old may say `refused text=` (to the first message) or `cancelled text=` (until `yours`).
@@ -22,7 +23,7 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf, time::Durati
 
 use super::{
     Garbage, VERSION,
-    words::{Value, Writer, fields, list, parse_list, split},
+    words::{Value, Writer, fields, list, milliseconds, parse_list, split},
 };
 
 use crate::engine::net::FileIdentity;
@@ -62,6 +63,8 @@ pub(crate) enum FromNew {
     },
     /// The answer to `yours`: new answers at the control socket, and has written its pid file.
     Charged,
+    /// New has stopped in order, before old has ended.
+    Stopped,
 }
 
 /// Whether new uses the control socket of old.
@@ -118,6 +121,7 @@ impl FromNew {
             }
             FromNew::Failed { text } => Writer::new("failed").text(text).line(),
             FromNew::Charged => Writer::new("charged").line(),
+            FromNew::Stopped => Writer::new("stopped").line(),
         }
     }
 
@@ -142,7 +146,8 @@ impl FromNew {
                 Ok(FromNew::Failed { text: text.text()? })
             }
             "charged" => fields(rest, []).map(|[]| FromNew::Charged),
-            _ => Err(Garbage::new("softstop/1 takeover, ready, failed or charged")),
+            "stopped" => fields(rest, []).map(|[]| FromNew::Stopped),
+            _ => Err(Garbage::new("softstop/1 takeover, ready, failed, charged or stopped")),
         }
     }
 
@@ -185,7 +190,7 @@ impl FromOld {
             FromOld::Refused { text } => Writer::new(VERSION).word("refused").text(text).line(),
             FromOld::Cancelled { text } => Writer::new("cancelled").text(text).line(),
             FromOld::Yours { within } => {
-                Writer::new("yours").field("within_ms", within.as_millis().to_string()).line()
+                Writer::new("yours").field("within_ms", milliseconds(*within)).line()
             }
             FromOld::Closed => Writer::new("closed").line(),
             FromOld::Draining { text } => Writer::new("draining").text(text).line(),
@@ -273,6 +278,7 @@ mod tests {
             FromNew::Failed { text: "hello: cannot listen on :80\nreally = 100 %".to_owned() },
             FromNew::Failed { text: String::new() },
             FromNew::Charged,
+            FromNew::Stopped,
         ]
     }
 
@@ -309,6 +315,15 @@ mod tests {
         for message in from_old() {
             let line = message.to_line();
             assert_eq!(FromOld::parse(line.strip_suffix('\n').unwrap()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_too_long_becomes_the_longest_one() {
+        for within in [Duration::MAX, Duration::from_secs(u64::MAX / 1000 + 1)] {
+            let line = FromOld::Yours { within }.to_line();
+            let longest = FromOld::Yours { within: Duration::from_millis(u64::MAX) };
+            assert_eq!(FromOld::parse(line.trim_end()), Ok(longest));
         }
     }
 

@@ -40,6 +40,13 @@ impl Garbage {
     }
 }
 
+impl Garbage {
+    /// What was expected, without the word.
+    pub(crate) fn expected(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for Garbage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "expected {}", self.0)

@@ -66,6 +66,8 @@ pub(crate) enum OldAction {
     Charged,
     /// New has ended although it serves. Old drains on, because it has no listeners any more.
     ReportEnd,
+    /// New was asked to stop, and has not waited for old. Old drains on.
+    NoteStop,
 }
 
 /// Why old ends new.
@@ -77,6 +79,8 @@ pub(crate) enum EndOfNew {
     Failed(String),
     Garbage(Garbage),
     TimedOut,
+    /// Old cannot give its listeners away, for this reason.
+    NotOffered(String),
     /// Old was asked to stop.
     Stopping,
 }
@@ -99,6 +103,7 @@ impl OldState {
             (OldState::HandedOver, OldInput::Said(FromNew::Charged)) => {
                 (OldState::Charged, OldAction::Charged)
             }
+            (OldState::Charged, OldInput::Said(FromNew::Stopped)) => (OldState::Over, OldAction::NoteStop),
             // New has nothing else to say after `yours`.
             (
                 OldState::HandedOver | OldState::Charged,
@@ -158,6 +163,7 @@ mod tests {
             OldInput::Said(FromNew::Ready { control: ControlSocket::Taken, taken: vec![0, 1] }),
             OldInput::Said(FromNew::Failed { text: "no".to_owned() }),
             OldInput::Said(FromNew::Charged),
+            OldInput::Said(FromNew::Stopped),
             OldInput::Garbage(Garbage::new("sense")),
             OldInput::Eof,
             OldInput::Clock(now),
@@ -177,11 +183,12 @@ mod tests {
         let garbage = |expected: &str| OldAction::EndNew(EndOfNew::Garbage(Garbage::new(expected)));
         let end = |why| OldAction::EndNew(why);
         let hand_over = OldAction::HandOver { control: ControlSocket::Taken, taken: vec![0, 1] };
-        let expected: [[OldAction; 9]; 5] = [
+        let expected: [[OldAction; 10]; 5] = [
             [
                 OldAction::Offer { pid: 7 },
                 garbage("softstop/1 takeover"),
                 end(EndOfNew::Failed("no".to_owned())),
+                garbage("softstop/1 takeover"),
                 garbage("softstop/1 takeover"),
                 garbage("sense"),
                 end(EndOfNew::Exited),
@@ -193,6 +200,7 @@ mod tests {
                 garbage("ready or failed"),
                 hand_over,
                 end(EndOfNew::Failed("no".to_owned())),
+                garbage("ready or failed"),
                 garbage("ready or failed"),
                 garbage("sense"),
                 end(EndOfNew::Exited),
@@ -207,6 +215,7 @@ mod tests {
                 OldAction::Charged,
                 OldAction::ReportEnd,
                 OldAction::ReportEnd,
+                OldAction::ReportEnd,
                 OldAction::Nothing,
                 OldAction::Nothing,
                 OldAction::Nothing,
@@ -216,13 +225,14 @@ mod tests {
                 OldAction::ReportEnd,
                 OldAction::ReportEnd,
                 OldAction::ReportEnd,
+                OldAction::NoteStop,
                 OldAction::ReportEnd,
                 OldAction::ReportEnd,
                 OldAction::Nothing,
                 OldAction::Nothing,
                 OldAction::Nothing,
             ],
-            [const { OldAction::Nothing }; 9],
+            [const { OldAction::Nothing }; 10],
         ];
         let states = [awaiting, offering, OldState::HandedOver, OldState::Charged, OldState::Over];
         for (state, row) in states.iter().zip(expected) {
@@ -248,7 +258,7 @@ mod tests {
         /// Whatever comes in whatever order: one offer at most; a handover only after it; new is ended at most once, and
         /// never after the handover.
         #[test]
-        fn no_order_of_inputs_hands_over_twice_or_ends_a_process_that_serves(order in proptest::collection::vec(0..9_usize, 0..12)) {
+        fn no_order_of_inputs_hands_over_twice_or_ends_a_process_that_serves(order in proptest::collection::vec(0..10_usize, 0..12)) {
             let now = Instant::now();
             let mut state = OldState::Awaiting { until: now + Duration::from_secs(1), listeners: LISTENERS };
             let (mut offers, mut handed_over, mut ended) = (0, 0, 0);
@@ -263,7 +273,7 @@ mod tests {
                         prop_assert_eq!(handed_over, 0);
                         ended += 1;
                     }
-                    OldAction::ReportEnd | OldAction::Charged => prop_assert_eq!(handed_over, 1),
+                    OldAction::ReportEnd | OldAction::NoteStop | OldAction::Charged => prop_assert_eq!(handed_over, 1),
                     OldAction::Nothing => {}
                 }
             }

@@ -5,14 +5,14 @@
 //!   client                                 process
 //!   softstop/1 status              ──>
 //!                                  <──     status generation= pid= phase=
-//!                                  <──     server name= phase= addresses=       for each server
+//!                                  <──     server name= phase= addresses=       for each server; spaces between addresses
 //!                                  <──     waits text=                          while the process drains
 //!                                  <──     older generation= pid= text=         while an older process drains
 //!                                  <──     done
 //!
 //!   softstop/1 reload timeout_ms=  ──>
 //!                                  <──     news text=                           lines of the new process
-//!                                  <──     replaced generation= pid= within_ms= or: failed text=
+//!                                  <──     replaced generation= pid= within_ms= or: failed kind= text=
 //!
 //!   softstop/1 stop                ──>     or: softstop/1 stop grace_ms=
 //!                                  <──     stopping pid= within_ms=
@@ -25,9 +25,10 @@
 use std::time::Duration;
 
 use super::{
-    FromNew, Garbage, VERSION,
-    words::{Writer, fields, split},
+    FromNew, Garbage, LONGEST_LINE, VERSION,
+    words::{Writer, cut, fields, join, milliseconds, parse_texts, split},
 };
+use crate::handover::HandoverErrorKind;
 
 /// What a client asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,7 @@ pub(crate) enum Answer {
         within: Duration,
     },
     Failed {
+        kind: HandoverErrorKind,
         text: String,
     },
     Stopping {
@@ -98,12 +100,23 @@ pub(crate) struct StatusLine {
 pub(crate) struct ServerLine {
     pub(crate) name: String,
     pub(crate) phase: String,
-    /// The addresses, with spaces between them.
-    pub(crate) addresses: String,
+    /// The last ones are left out if they do not fit into a line.
+    pub(crate) addresses: Vec<String>,
 }
 
-fn milliseconds(duration: Duration) -> String {
-    duration.as_millis().to_string()
+impl ServerLine {
+    fn to_line(&self) -> String {
+        let name = cut(&self.name);
+        let mut addresses = &self.addresses[..];
+        loop {
+            let line = Writer::new("server").field("name", name).field("phase", &self.phase);
+            let line = line.field("addresses", join(addresses)).line();
+            match addresses {
+                [first @ .., _] if line.len() > LONGEST_LINE => addresses = first,
+                _ => return line,
+            }
+        }
+    }
 }
 
 impl Request {
@@ -156,11 +169,7 @@ impl Answer {
                 .field("pid", pid.to_string())
                 .field("phase", phase)
                 .line(),
-            Answer::Server(ServerLine { name, phase, addresses }) => Writer::new("server")
-                .field("name", name)
-                .field("phase", phase)
-                .field("addresses", addresses)
-                .line(),
+            Answer::Server(server) => server.to_line(),
             Answer::Waits { text } => Writer::new("waits").text(text).line(),
             Answer::Older { generation, pid, text } => Writer::new("older")
                 .field("generation", generation.to_string())
@@ -174,7 +183,9 @@ impl Answer {
                 .field("pid", pid.to_string())
                 .field("within_ms", milliseconds(*within))
                 .line(),
-            Answer::Failed { text } => Writer::new("failed").text(text).line(),
+            Answer::Failed { kind, text } => {
+                Writer::new("failed").field("kind", kind.word()).text(text).line()
+            }
             Answer::Stopping { pid, within } => Writer::new("stopping")
                 .field("pid", pid.to_string())
                 .field("within_ms", milliseconds(*within))
@@ -203,7 +214,7 @@ impl Answer {
             }
             "server" => {
                 let [name, phase, addresses] = fields(rest, ["name", "phase", "addresses"])?;
-                let (name, phase, addresses) = (name.text()?, phase.text()?, addresses.text()?);
+                let (name, phase, addresses) = (name.text()?, phase.text()?, parse_texts(addresses)?);
                 Ok(Answer::Server(ServerLine { name, phase, addresses }))
             }
             "older" => {
@@ -230,13 +241,18 @@ impl Answer {
                     _ => Err(Garbage::new("clean=0 or clean=1")),
                 }
             }
-            "waits" | "news" | "failed" => {
+            "failed" => {
+                let [kind, text] = fields(rest, ["kind", "text"])?;
+                let kind = HandoverErrorKind::from_word(&kind.text()?);
+                let kind = kind.ok_or_else(|| Garbage::new("a kind of error"))?;
+                Ok(Answer::Failed { kind, text: text.text()? })
+            }
+            "waits" | "news" => {
                 let [text] = fields(rest, ["text"])?;
                 let text = text.text()?;
                 Ok(match verb {
                     "waits" => Answer::Waits { text },
-                    "news" => Answer::News { text },
-                    _ => Answer::Failed { text },
+                    _ => Answer::News { text },
                 })
             }
             _ => Err(Garbage::new("an answer")),
@@ -268,20 +284,46 @@ mod tests {
             Answer::Server(ServerLine {
                 name: String::new(),
                 phase: text(),
-                addresses: "[::1]:80 unix:a".to_owned(),
+                addresses: ["[::1]:80", "unix:/run/a b%20=ä"].map(str::to_owned).to_vec(),
             }),
             Answer::Waits { text: text() },
             Answer::Older { generation: 1, pid: 2, text: text() },
             Answer::Done,
             Answer::News { text: text() },
             Answer::Replaced { generation: 2, pid: 3, within: second },
-            Answer::Failed { text: text() },
+            Answer::Failed { kind: HandoverErrorKind::Busy, text: text() },
+            Answer::Failed { kind: HandoverErrorKind::Lost, text: text() },
             Answer::Stopping { pid: 1, within: second },
             Answer::Stopped { is_clean: false },
             Answer::Refused { text: text() },
         ] {
             assert_eq!(Answer::parse(answer.to_line().trim_end()), Ok(answer));
         }
+    }
+
+    #[test]
+    fn a_server_with_very_many_addresses_fits_into_a_line() {
+        let addresses: Vec<String> = (0..512).map(|port| format!("[2001:db8::1]:{port}")).collect();
+        let server = ServerLine { name: "ä".repeat(5000), phase: "running".to_owned(), addresses };
+        let short = ServerLine { name: "hello".to_owned(), ..server.clone() };
+        for server in [server, short] {
+            let line = Answer::Server(server.clone()).to_line();
+            assert!(line.len() <= LONGEST_LINE);
+            let Ok(Answer::Server(read)) = Answer::parse(line.trim_end()) else { panic!("{line}") };
+            assert!(!read.addresses.is_empty() && server.addresses.starts_with(&read.addresses));
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_too_long_becomes_the_longest_one() {
+        let longest = Duration::from_millis(u64::MAX);
+        let request = Request::Stop { grace: Some(Duration::MAX) };
+        assert_eq!(Request::parse(request.to_line().trim_end()), Ok(Request::Stop { grace: Some(longest) }));
+        let answer = Answer::Stopping { pid: 1, within: Duration::MAX };
+        assert_eq!(
+            Answer::parse(answer.to_line().trim_end()),
+            Ok(Answer::Stopping { pid: 1, within: longest })
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The form of a line: a verb, then fields `key=value` in a fixed order. A value may hold any bytes, percent-encoded, so that a
 //! path or an error text cannot end the line.
 
-use std::{ffi::OsStr, fmt::Write, os::unix::ffi::OsStrExt};
+use std::{ffi::OsStr, fmt::Write, os::unix::ffi::OsStrExt, time::Duration};
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
 
@@ -43,11 +43,7 @@ impl Writer {
 
     /// A text for people, the last field of its line. A long text is cut.
     pub(super) fn text(self, text: &str) -> Writer {
-        let mut end = text.len().min(LONGEST_TEXT);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.field("text", &text[..end])
+        self.field("text", cut(text))
     }
 
     pub(super) fn line(mut self) -> String {
@@ -99,6 +95,33 @@ pub(super) fn fields<const N: usize>(rest: &str, keys: [&str; N]) -> Result<[Val
         values.push(Value(percent_decode(value.as_bytes()).collect()));
     }
     values.try_into().map_err(|_| expected())
+}
+
+/// A time in milliseconds, as a `u64` holds them: 585 million years for a longer one.
+pub(super) fn milliseconds(time: Duration) -> String {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).to_string()
+}
+
+/// Texts with spaces between them. A space in a text is percent-encoded.
+pub(super) fn join(texts: &[String]) -> String {
+    let encoded = texts.iter().map(|text| percent_encode(text.as_bytes(), ENCODED).to_string());
+    encoded.collect::<Vec<_>>().join(" ")
+}
+
+/// The texts of [`join`].
+pub(super) fn parse_texts(value: Value) -> Result<Vec<String>, Garbage> {
+    let joined = value.text()?;
+    let texts = joined.split(' ').filter(|text| !text.is_empty());
+    texts.map(|text| Value(percent_decode(text.as_bytes()).collect()).text()).collect()
+}
+
+/// The beginning of a text for people.
+pub(super) fn cut(text: &str) -> &str {
+    let mut end = text.len().min(LONGEST_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// A list of numbers, as in `0,2,3`. Empty for none.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Handover, Role, StopAsked};
+use super::{Handover, PutOff, Role, StopAsked};
 use crate::{
     handover::{HandoverError, HandoverErrorKind, channel::Bell},
     rounded::Rounded,
@@ -67,7 +67,7 @@ impl Handover {
         }
     }
 
-    /// The new process has been ended. Returns the stop that has waited for that.
+    /// The new process has been ended. Returns the stop that somebody has asked for meanwhile.
     pub(in crate::handover) fn serves_on(&self) -> Option<(StopPolicy, Instant)> {
         let mut state = lock(&self.state);
         let stop = match &state.role {
@@ -76,6 +76,10 @@ impl Handover {
             _ => return None,
         };
         state.role = if stop.is_some() { Role::Stopping } else { Role::InCharge };
-        stop
+        self.changed.notify_all();
+        match stop {
+            Some(PutOff::Asked(policy, at)) => Some((policy, at)),
+            Some(PutOff::Begun) | None => None,
+        }
     }
 }
