@@ -51,6 +51,19 @@ fn refused(mut command: Command) -> String {
     String::from_utf8(stderr).unwrap()
 }
 
+/// A child of the program would hold the listeners of the supervisor otherwise.
+#[track_caller]
+fn assert_closed_on_exec(pid: u32, descriptor: u32) {
+    const O_CLOEXEC: u32 = 0o2_000_000;
+    let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}")).unwrap();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+    assert_ne!(
+        u32::from_str_radix(flags.trim(), 8).unwrap() & O_CLOEXEC,
+        0,
+        "descriptor {descriptor}: {flags}"
+    );
+}
+
 #[test]
 fn each_server_takes_its_own_and_a_stop_leaves_them_to_the_supervisor() {
     let [one, two] = [(); 2].map(|()| listen());
@@ -68,6 +81,7 @@ fn each_server_takes_its_own_and_a_stop_leaves_them_to_the_supervisor() {
         for address in [one.1, two.1] {
             assert_eq!(Client::once(address, get("/")).status, 200, "{addresses:?}");
         }
+        [3, 4].iter().for_each(|descriptor| assert_closed_on_exec(process.0.id(), *descriptor));
         process.signal("TERM");
         let mut process = process;
         assert_eq!(process.wait().code(), Some(0));
