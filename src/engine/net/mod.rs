@@ -12,6 +12,10 @@ mod event_loop;
     allow(dead_code, reason = "the handover uses it")
 )]
 mod file_identity;
+#[cfg_attr(
+    not(all(feature = "deploy", target_os = "linux")),
+    allow(dead_code, reason = "the handover uses it")
+)]
 mod given;
 mod handshake;
 #[cfg_attr(
@@ -39,6 +43,7 @@ mod unix_listener;
 pub(crate) use accept::AcceptFailure;
 pub(crate) use address::check_address;
 pub(crate) use event_loop::{DuplicateListener, EventLoop, LoopMessage, LoopReport, poll_and_mailbox};
+#[cfg(all(feature = "deploy", target_os = "linux"))]
 pub(crate) use file_identity::FileIdentity;
 pub(crate) use given::{GivenListener, KnownBy, OfferedListener};
 pub(crate) use holding::{Holder, Holding, Lent};
