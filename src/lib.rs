@@ -90,6 +90,11 @@
 // docs.rs marks every item with the feature that the item needs. Only a nightly compiler has this.
 #![cfg_attr(docsrs, feature(doc_cfg), doc(auto_cfg(hide(loom))))]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+// What is dead in every build is found with the feature.
+#![cfg_attr(
+    not(all(feature = "deploy", target_os = "linux")),
+    allow(dead_code, reason = "some parts of each layer are there for handovers alone")
+)]
 
 #[cfg(not(unix))]
 compile_error!("softstop needs a Unix system: it is tested on Linux, and compiled for FreeBSD and macOS");

@@ -89,7 +89,7 @@ impl Notify {
     /// # Errors
     ///
     /// If the variable holds neither an absolute path nor `@` and an abstract name (Linux), or nobody listens there. The text says
-    /// what was expected. Call this before anything serves, because a service that its supervisor never hears of is killed.
+    /// what was expected. Call this before anything serves, because a supervisor kills a service that never says that it is ready.
     pub fn from_environment() -> Result<Option<Notify>, Error> {
         match env::var_os(VARIABLE) {
             Some(value) if !value.is_empty() => {

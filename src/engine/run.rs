@@ -14,10 +14,6 @@
 
 mod closed;
 mod events;
-#[cfg_attr(
-    not(all(feature = "deploy", target_os = "linux")),
-    allow(dead_code, reason = "the handover uses it")
-)]
 mod listeners;
 mod loops;
 mod progress;
@@ -66,10 +62,6 @@ pub(crate) struct Run {
     /// Where the run listens.
     pub(crate) addresses: Vec<ListenAddress>,
     /// Who holds each of its listeners.
-    #[cfg_attr(
-        not(all(feature = "deploy", target_os = "linux")),
-        allow(dead_code, reason = "the handover uses it")
-    )]
     holdings: Vec<Holding>,
     pub(crate) in_flight: WaitGroup,
     user_threads: UserThreads,

@@ -1,5 +1,5 @@
 //! A part of the program that accompanies the run of a group: it brings listeners of another process, may put a stop off for
-//! a moment, and hears of the end. The handover is one; the group knows nothing else of it.
+//! a moment, and is told of the end. The handover is one; the group knows nothing else of it.
 
 use std::{
     any::Any,

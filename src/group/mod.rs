@@ -5,10 +5,6 @@
 
 mod aside;
 mod callbacks;
-#[cfg_attr(
-    not(all(feature = "deploy", target_os = "linux")),
-    allow(dead_code, reason = "without handovers, a group has no companion")
-)]
 mod companion;
 mod drain;
 mod failure;

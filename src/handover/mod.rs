@@ -93,16 +93,19 @@ impl Group {
     /// the program and the directory are noted for the successor.
     #[must_use]
     pub fn control(self, path: impl Into<PathBuf>) -> Self {
-        let handover = self.handover();
+        let group = self.replaceable();
+        let handover = group.handover();
         lock(&handover.setup).control = Some(handover.started.absolute(&path.into()));
-        self
+        group
     }
 
     /// Notes how this program was started, so that [`GroupHandle::replace`] can start its successor. [`control`](Group::control)
     /// does this, too.
     #[must_use]
     pub fn replaceable(self) -> Self {
-        self.handover();
+        if let Err(text) = self.handover().started.look_at_directory() {
+            journal::warn!("this process cannot be replaced by its program: {text}");
+        }
         self
     }
 

@@ -26,7 +26,7 @@ use super::{
     Takeover, channel::Bell, companion::Prepared, control::ControlListener, event::Watcher,
     started_as::StartedAs, telling::Telling,
 };
-use crate::{group::GroupHandle, isolation::journal, server::ServerHandle, stop::StopPolicy, sync::lock};
+use crate::{group::GroupHandle, server::ServerHandle, stop::StopPolicy, sync::lock};
 
 /// Everything about the handovers of one group.
 #[derive(Debug)]
@@ -132,12 +132,8 @@ pub(super) enum StopAnswer {
 
 impl Handover {
     pub(super) fn new() -> Handover {
-        let started = StartedAs::now();
-        if let Err(text) = started.look_at_directory() {
-            journal::warn!("this process cannot be replaced by its program: {text}");
-        }
         Handover {
-            started,
+            started: StartedAs::now(),
             setup: Mutex::default(),
             telling: Mutex::default(),
             state: Mutex::new(State {

@@ -15,10 +15,6 @@
 mod builder;
 mod handle;
 mod lifecycle;
-#[cfg_attr(
-    not(all(feature = "deploy", target_os = "linux")),
-    allow(dead_code, reason = "the handover uses it")
-)]
 mod listeners;
 mod metrics_route;
 mod readiness_route;

@@ -1,4 +1,4 @@
-//! What systemd hears of a handover. It listens to the main process alone (`NotifyAccess=main`), so the order matters.
+//! What the program tells systemd of a handover. systemd listens to the main process alone (`NotifyAccess=main`), so the order matters.
 
 use std::time::Duration;
 

@@ -180,6 +180,17 @@ fn messages_come_in_an_order_that_makes_sense() {
     assert_eq!(receiver.message(), "READY=1\nSTATUS=serving");
     assert_eq!(receiver.message(), "MAINPID=4711\nREADY=1");
     assert_eq!(receiver.message(), "READY=1\nSTATUS=serving", "the old one is silent");
+
+    old.take_back();
+    old.take_back();
+    old.alive();
+    let own = std::process::id();
+    assert_eq!(
+        receiver.message(),
+        format!("MAINPID={own}\nREADY=1\nSTATUS=serving"),
+        "the other one has failed"
+    );
+    assert_eq!(receiver.message(), "WATCHDOG=1", "taken back once");
 }
 
 #[test]

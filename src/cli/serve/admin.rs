@@ -48,7 +48,7 @@ pub(crate) struct Controlled {
 pub(crate) fn server(address: &str, group: GroupHandle, controlled: Controlled) -> Server {
     if is_reachable_from_elsewhere(address) {
         let words = format!(
-            "admin: other machines may reach {address}, and whoever does can stop this program: \
+            "admin: other machines may reach {address}, and can stop this program there: \
              listen on 127.0.0.1, or keep them out by other means"
         );
         say(move || log::warn!("{words}"));

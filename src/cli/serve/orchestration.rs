@@ -22,7 +22,7 @@ pub(crate) struct Orchestration {
     #[arg(long, value_name = "DURATION", value_parser = age)]
     pub(crate) max_connection_age: Option<Duration>,
     /// Serve the admin routes on this address, or without one on 127.0.0.1:9901: POST /cordon, /uncordon and /drain, GET
-    /// /status, /metrics, /healthz and /readyz. Whoever reaches the address can stop the program. The admin server stops
+    /// /status, /metrics, /healthz and /readyz. Everybody who reaches the address can stop the program. The admin server stops
     /// last, so that a stop can be watched through it. For that it takes a part of the cancel grace. [default: none]
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = ADMIN)]
     pub(crate) admin: Option<String>,

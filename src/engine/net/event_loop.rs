@@ -67,10 +67,6 @@ pub(crate) enum LoopMessage {
     /// A worker has answered a request of that connection.
     Answered(Token, Box<Request>),
     /// Somebody wants further descriptors of the listeners, and waits for the answer.
-    #[cfg_attr(
-        not(all(feature = "deploy", target_os = "linux")),
-        allow(dead_code, reason = "the handover uses it")
-    )]
     DuplicateListeners(Sender<io::Result<Vec<DuplicateListener>>>),
     /// The loop panics, because a test wants to see what follows.
     #[cfg(test)]
@@ -83,10 +79,6 @@ pub(crate) enum LoopMessage {
     Asked(Question),
 }
 
-#[cfg_attr(
-    not(all(feature = "deploy", target_os = "linux")),
-    allow(dead_code, reason = "the handover uses it")
-)]
 /// A further descriptor of an open listener.
 pub(crate) struct DuplicateListener {
     pub(crate) listen_index: usize,

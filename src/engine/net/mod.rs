@@ -7,21 +7,9 @@ mod connection;
 mod date;
 pub(crate) mod deadlines;
 mod event_loop;
-#[cfg_attr(
-    not(all(feature = "deploy", target_os = "linux")),
-    allow(dead_code, reason = "the handover uses it")
-)]
 mod file_identity;
-#[cfg_attr(
-    not(all(feature = "deploy", target_os = "linux")),
-    allow(dead_code, reason = "the handover uses it")
-)]
 mod given;
 mod handshake;
-#[cfg_attr(
-    not(all(feature = "deploy", target_os = "linux")),
-    allow(dead_code, reason = "the handover uses it")
-)]
 mod holding;
 pub(crate) mod inherited;
 mod listener;
@@ -29,10 +17,6 @@ mod loop_context;
 pub(crate) mod mailbox;
 mod output;
 mod sock_diag;
-#[cfg_attr(
-    not(all(feature = "deploy", target_os = "linux")),
-    allow(dead_code, reason = "the handover uses it")
-)]
 mod socket;
 mod socket_writer;
 pub(crate) mod table;

@@ -62,7 +62,7 @@ pub(crate) enum OldAction {
     },
     /// End new, have the listeners alone again, and serve on.
     EndNew(EndOfNew),
-    /// New is in charge. Whoever waits for the handover is told.
+    /// New is in charge. The callers that wait for the handover are told.
     Charged,
     /// New has ended although it serves. Old drains on, because it has no listeners any more.
     ReportEnd,
